@@ -1,0 +1,1 @@
+"""The gato-data command."""

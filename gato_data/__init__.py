@@ -1,0 +1,1 @@
+"""Episodes to Gato tokens and back, and reading the tokens from disk."""

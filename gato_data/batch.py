@@ -1,0 +1,41 @@
+"""What the reader hands to a trainer: one batch of windows as plain numpy arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PADDING = 255
+"""`Batch.modality` of a slot beyond the end of a short window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B windows of `context_length + 1` = L + 1 tokens: inputs are slots 0..L-1, targets are slots 1..L.
+
+    Attributes:
+        tokens: int32 (B, L + 1), vocabulary ids; 0 in patch and padding slots, so that a lookup is always safe.
+        loss_mask: uint8 (B, L + 1), 1 where the token is trained on (as a target).
+        modality: uint8 (B, L + 1), `gato_schemas.sequence.Modality`, or `PADDING`.
+        position: int32 (B, L + 1), index within the timestep's observation, or a reserved code
+            (`gato_schemas.sequence.POSITION_ACTION`, `POSITION_SEPARATOR`, `POSITION_NONE`).
+        patches: uint8 (P, 16, 16, 3), the pixels of every patch slot of the batch, in slot order.
+        patch_position: uint8 (P, 4), row low, row high, column low, column high, each in 0..128.
+        patch_slot: int64 (P,), where each patch goes: b * (L + 1) + l.
+        supervised_slot: int64 (S,), ascending; the inputs b * L + l whose target (slot l + 1) is trained on.
+        length: int32 (B,), real tokens in each window; the rest is padding on the right.
+        dataset: int32 (B,), index of the dataset in the mixture.
+        sample: int64 (B,), the global sample number of each window.
+    """
+
+    tokens: NDArray[np.int32]
+    loss_mask: NDArray[np.uint8]
+    modality: NDArray[np.uint8]
+    position: NDArray[np.int32]
+    patches: NDArray[np.uint8]
+    patch_position: NDArray[np.uint8]
+    patch_slot: NDArray[np.int64]
+    supervised_slot: NDArray[np.int64]
+    length: NDArray[np.int32]
+    dataset: NDArray[np.int32]
+    sample: NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""Values to token ids and back, one module per modality."""

@@ -1,0 +1,1 @@
+"""The same verbs at scale: sources, ingest and recorders on Apache Beam."""

@@ -1,0 +1,1 @@
+"""One module per simulator family; each writes real episodes as RLDS."""

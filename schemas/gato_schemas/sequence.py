@@ -1,0 +1,115 @@
+"""TokenSequence: the tokens of one episode or document, in order, with everything that belongs to them."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_schemas.errors import FormatError
+
+PATCH_SIZE = 16
+"""Pixels on a side of an image patch (paper section 2.1)."""
+PATCH_SHAPE = (PATCH_SIZE, PATCH_SIZE, 3)
+PATCH_BYTES = PATCH_SIZE * PATCH_SIZE * 3
+PATCH_POSITIONS = 128
+"""Vocabulary of the quantised row and column intervals of a patch (paper appendix C.3)."""
+
+POSITION_ACTION = 65535
+POSITION_SEPARATOR = 65534
+POSITION_NONE = 65533
+"""Position of a token that has none: every token of a document."""
+
+
+class Modality(IntEnum):
+    """What a token stands for, as stored in the `modality` column."""
+
+    TEXT = 0
+    PATCH = 1
+    DISCRETE = 2
+    CONTINUOUS = 3
+    SEPARATOR = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenSequence:
+    """N tokens with P patches from I images over T timesteps (T = 0 for a document).
+
+    Attributes:
+        tokens: uint16 or int32 (N,), vocabulary ids; the filler id where `modality` is PATCH.
+        loss_mask: uint8 (N,), 1 = trained on.
+        modality: uint8 (N,), a `Modality`.
+        position: uint16 (N,), 0-based index among the observation tokens of the timestep, or a reserved code.
+        timestep_starts: int32 (T,), offset of the first token of every timestep.
+        reward: float32 (T,), NaN where the source has none.
+        patches: uint8 (P, 16, 16, 3), RGB pixels in token order.
+        patch_position: uint8 (P, 4), row low, row high, column low, column high, in 1/128 of the image.
+        image_grid: int32 (I, 5), first patch, rows, columns, content height and width in pixels.
+    """
+
+    tokens: NDArray[np.uint16] | NDArray[np.int32]
+    loss_mask: NDArray[np.uint8]
+    modality: NDArray[np.uint8]
+    position: NDArray[np.uint16]
+    timestep_starts: NDArray[np.int32]
+    reward: NDArray[np.float32]
+    patches: NDArray[np.uint8]
+    patch_position: NDArray[np.uint8]
+    image_grid: NDArray[np.int32]
+
+    @property
+    def num_tokens(self) -> int:
+        """Number of tokens, patches included."""
+        return len(self.tokens)
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patches."""
+        return len(self.patches)
+
+    @property
+    def num_timesteps(self) -> int:
+        """Number of timesteps; 0 for a document."""
+        return len(self.timestep_starts)
+
+    @property
+    def num_images(self) -> int:
+        """Number of images."""
+        return len(self.image_grid)
+
+    def slice(self, start: int, stop: int, *, timesteps: slice, images: slice) -> "TokenSequence":
+        """Cut tokens [start, stop) with the given timesteps and images; offsets become relative to the cut."""
+        is_patch = self.modality == Modality.PATCH
+        first_patch = int(np.count_nonzero(is_patch[:start]))
+        last_patch = first_patch + int(np.count_nonzero(is_patch[start:stop]))
+        grid = self.image_grid[images].copy()
+        grid[:, 0] -= first_patch
+        return TokenSequence(
+            tokens=self.tokens[start:stop],
+            loss_mask=self.loss_mask[start:stop],
+            modality=self.modality[start:stop],
+            position=self.position[start:stop],
+            timestep_starts=self.timestep_starts[timesteps] - np.int32(start),
+            reward=self.reward[timesteps],
+            patches=self.patches[first_patch:last_patch],
+            patch_position=self.patch_position[first_patch:last_patch],
+            image_grid=grid,
+        )
+
+
+def check(sequence: TokenSequence) -> None:
+    """Check that the columns agree with each other.
+
+    Raises:
+        FormatError: lengths differ, or the number of patches is not the number of PATCH tokens.
+    """
+    n, p, t = sequence.num_tokens, sequence.num_patches, sequence.num_timesteps
+    for name in ("loss_mask", "modality", "position"):
+        if len(getattr(sequence, name)) != n:
+            raise FormatError(f"column {name} has {len(getattr(sequence, name))} values for {n} tokens")
+    if len(sequence.reward) != t:
+        raise FormatError(f"column reward has {len(sequence.reward)} values for {t} timesteps")
+    if len(sequence.patch_position) != p:
+        raise FormatError(f"column patch_position has {len(sequence.patch_position)} rows for {p} patches")
+    if (in_tokens := int(np.count_nonzero(sequence.modality == Modality.PATCH))) != p:
+        raise FormatError(f"{p} patches are stored for {in_tokens} patch tokens")

@@ -1,0 +1,1 @@
+"""Gato's transformer, trained from shards; torch only."""
