@@ -1,0 +1,60 @@
+"""Long sequences -> chunks that a reader can open cheaply; windows run over from one chunk into the next."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from gato_schemas.sequence import Modality, TokenSequence
+
+PATCH_CHUNK_TOKENS = 16_384
+"""Tokens of a chunk with patches: about 11 MB of raw pixels for Atari."""
+CHUNK_TOKENS = 2**23
+"""Tokens of a chunk without patches: 64 MiB at 8 bytes a token."""
+
+
+def chunk(sequence: TokenSequence, limit: int | None = None) -> Iterator[TokenSequence]:
+    """Cut a sequence into pieces of at most `limit` tokens, at timestep boundaries.
+
+    A document is cut at tokens, but never inside an image. A timestep or an image longer than the limit stays whole.
+    """
+    if limit is None:
+        limit = PATCH_CHUNK_TOKENS if sequence.num_patches else CHUNK_TOKENS
+    if sequence.num_tokens <= limit:
+        yield sequence
+        return
+    bounds = _cuts(_allowed(sequence), sequence.num_tokens, limit)
+    patches_before = np.concatenate([[0], np.cumsum(sequence.modality == Modality.PATCH)])
+    for start, stop in pairwise(bounds):
+        timesteps = slice(*np.searchsorted(sequence.timestep_starts, (start, stop)))
+        images = slice(*np.searchsorted(sequence.image_grid[:, 0], patches_before[[start, stop]]))
+        yield sequence.slice(start, stop, timesteps=timesteps, images=images)
+
+
+def _allowed(sequence: TokenSequence) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
+    """Tokens before which a cut may be made, ascending; None means before any token."""
+    if sequence.num_timesteps:
+        return sequence.timestep_starts.astype(np.int64)
+    if not sequence.num_images:
+        return None
+    patch_slots = np.flatnonzero(sequence.modality == Modality.PATCH)
+    allowed = np.ones(sequence.num_tokens, bool)
+    allowed[patch_slots] = False
+    allowed[patch_slots[sequence.image_grid[:, 0]]] = True
+    return np.flatnonzero(allowed)
+
+
+def _cuts(allowed: np.ndarray[tuple[int], np.dtype[np.int64]] | None, total: int, limit: int) -> list[int]:
+    bounds = [0]
+    while total - bounds[-1] > limit:
+        target = bounds[-1] + limit
+        if allowed is None:
+            bounds.append(target)
+            continue
+        place = int(np.searchsorted(allowed, target, side="right")) - 1
+        if allowed[place] <= bounds[-1]:
+            place = int(np.searchsorted(allowed, bounds[-1], side="right"))
+        if place >= len(allowed):
+            break
+        bounds.append(int(allowed[place]))
+    return [*bounds, total]

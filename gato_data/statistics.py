@@ -1,0 +1,217 @@
+"""Mergeable counters: what the raw values of every field look like, gathered while episodes are tokenized."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.tokenize import TokenizeSettings, ordered
+from gato_data.tokenizers import continuous
+from gato_data.vocabulary import Vocabulary
+from gato_schemas.episode import Episode, EpisodeSpec, Field
+from gato_schemas.sequence import POSITION_ACTION, POSITION_SEPARATOR, TokenSequence
+from gato_schemas.statistics import Counts, FieldStatistics
+
+MAX_ELEMENTS = 1024
+"""A field with more elements than this is counted as one element."""
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Running moments of the elements of one field (Chan's parallel update)."""
+
+    elements: int
+    bins: NDArray[np.bool_]
+    count: int = 0
+    nan: int = 0
+    low: NDArray[np.float64] = field(init=False)
+    high: NDArray[np.float64] = field(init=False)
+    mean: NDArray[np.float64] = field(init=False)
+    m2: NDArray[np.float64] = field(init=False)
+    saturated: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.low = np.full(self.elements, np.inf)
+        self.high = np.full(self.elements, -np.inf)
+        self.mean = np.zeros(self.elements)
+        self.m2 = np.zeros(self.elements)
+        self.saturated = np.zeros(self.elements, np.int64)
+
+    def merge(self, count: int, low: NDArray[Any], high: NDArray[Any], mean: NDArray[Any], m2: NDArray[Any]) -> None:
+        if not count:
+            return
+        total = self.count + count
+        delta = mean - self.mean
+        self.m2 += m2 + delta * delta * (self.count * count / total)
+        self.mean += delta * (count / total)
+        np.minimum(self.low, low, out=self.low)
+        np.maximum(self.high, high, out=self.high)
+        self.count = total
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Add values (n, elements)."""
+        if len(values):
+            mean = values.mean(axis=0)
+            deviation = values - mean
+            self.merge(len(values), values.min(axis=0), values.max(axis=0), mean, (deviation**2).sum(axis=0))
+
+    def add_histogram(self, histogram: NDArray[np.int64]) -> None:
+        """Add pixels by how often each value occurs."""
+        used = np.flatnonzero(histogram)
+        if len(used):
+            count = int(histogram.sum())
+            mean = np.array([float(histogram @ np.arange(256)) / count])
+            m2 = np.array([float(histogram @ (np.arange(256) - mean) ** 2)])
+            self.merge(count, used[:1], used[-1:], mean, m2)
+            self.bins[used] = True
+
+
+class StatisticsBuilder:
+    """Statistics of every field of every task, gathered episode by episode."""
+
+    def __init__(self, vocabulary: Vocabulary, settings: TokenizeSettings) -> None:
+        self._vocabulary = vocabulary
+        self._settings = settings
+        self._moments: dict[tuple[str, str, str], tuple[Field, _Moments]] = {}
+
+    def add(self, episode: Episode, spec: EpisodeSpec, sequence: TokenSequence) -> None:
+        """Add the raw values of an episode and the ids they became."""
+        fields = [f for f in ordered(spec.observations) if f.modality in ("discrete", "continuous")]
+        ends = np.flatnonzero(sequence.position == POSITION_SEPARATOR)
+        width = sum(_width(f) for f in fields)
+        ids = sequence.tokens[ends[:, None] + np.arange(-width, 0)]
+        self._add_tensors(episode.task, "observation", fields, episode.observations, ids, companded=True)
+        action_width = sum(_width(f) for f in spec.actions)
+        ids = sequence.tokens[sequence.position == POSITION_ACTION].reshape(-1, action_width)
+        self._add_tensors(episode.task, "action", spec.actions, episode.actions, ids, companded=False)
+        for image in (f for f in spec.observations if f.modality == "image"):
+            if image.name in episode.histograms:
+                self._of(episode.task, "observation", image).add_histogram(episode.histograms[image.name])
+        for text in (f for f in spec.observations if f.modality == "text"):
+            lengths = np.array([len(value) for value in episode.observations[text.name]], np.float64)
+            self._of(episode.task, "observation", text).add(lengths[:, None])
+
+    def count_nan(self, episode: Episode, spec: EpisodeSpec) -> None:
+        """Count the NaNs of an episode that was left out, so that they show up in the quality report."""
+        for role, fields, values in (
+            ("observation", spec.observations, episode.observations),
+            ("action", spec.actions, episode.actions),
+        ):
+            for f in (f for f in fields if f.modality == "continuous" and f.name in values):
+                self._of(episode.task, role, f).nan += int(np.isnan(np.asarray(values[f.name])).sum())
+
+    def result(self) -> list[FieldStatistics]:
+        """Statistics sorted by task, role and field."""
+        rows = sorted(self._moments.items())
+        return [_row(task, role, *entry) for (task, role, _), entry in rows]
+
+    def _of(self, task: str, role: str, spec: Field) -> _Moments:
+        key = (task, role, spec.name)
+        if key not in self._moments:
+            elements = _width(spec) if spec.modality in ("discrete", "continuous") else 1
+            bins = np.zeros(256 if spec.modality == "image" else 1024, bool)
+            self._moments[key] = (spec, _Moments(elements if elements <= MAX_ELEMENTS else 1, bins))
+        return self._moments[key][1]
+
+    def _add_tensors(
+        self, task: str, role: str, fields: Iterable[Field], values: Any, ids: NDArray[Any], *, companded: bool
+    ) -> None:
+        at = 0
+        for spec in fields:
+            moments, width = self._of(task, role, spec), _width(spec)
+            raw = np.asarray(values[spec.name], np.float64).reshape(-1, moments.elements)
+            moments.add(raw)
+            if spec.modality == "continuous":
+                compand = companded and spec.compand and self._settings.compand_observations
+                low, high = _range(spec, companded=compand)
+                moments.saturated += ((raw < low) | (raw > high)).sum(axis=0)
+            moments.bins[ids[:, at : at + width].astype(np.int64) - self._offset(spec)] = True
+            at += width
+
+    def _offset(self, spec: Field) -> int:
+        discrete = spec.modality == "discrete"
+        return self._vocabulary.discrete_offset if discrete else self._vocabulary.continuous_offset
+
+
+def _range(spec: Field, *, companded: bool) -> tuple[float, float]:
+    if spec.low is not None and spec.high is not None:
+        return spec.low, spec.high
+    return continuous.value_range(companded)
+
+
+def _width(spec: Field) -> int:
+    return int(np.prod(spec.shape, dtype=int))
+
+
+def _row(task: str, role: str, spec: Field, moments: _Moments) -> FieldStatistics:
+    bitmap = int.from_bytes(np.packbits(moments.bins, bitorder="little").tobytes(), "little")
+    seen = moments.count > 0
+    return FieldStatistics(
+        task=task,
+        field=spec.name,
+        role=role,
+        modality=spec.modality,
+        count=moments.count,
+        nan=moments.nan,
+        low=moments.low.tolist() if seen else [],
+        high=moments.high.tolist() if seen else [],
+        mean=moments.mean.tolist() if seen else [],
+        m2=moments.m2.tolist() if seen else [],
+        saturated=moments.saturated.tolist(),
+        bins=f"{bitmap:x}",
+    )
+
+
+def merge_statistics(rows: Iterable[FieldStatistics]) -> list[FieldStatistics]:
+    """Sum statistics of many shards, in the order given; sorted by task, role and field."""
+    merged: dict[tuple[str, str, str], tuple[FieldStatistics, _Moments]] = {}
+    for row in rows:
+        key = (row.task, row.role, row.field)
+        if key not in merged:
+            merged[key] = (row, _Moments(len(row.saturated), np.zeros(0, bool)))
+        first, total = merged[key]
+        total.nan += row.nan
+        total.saturated += np.array(row.saturated, np.int64)
+        total.merge(row.count, *(np.array(v, np.float64) for v in (row.low, row.high, row.mean, row.m2)))
+        merged[key] = (_with_bins(first, row), total)
+    return [_merged_row(row, total) for _, (row, total) in sorted(merged.items())]
+
+
+def _with_bins(first: FieldStatistics, row: FieldStatistics) -> FieldStatistics:
+    return msgspec.structs.replace(first, bins=f"{int(first.bins, 16) | int(row.bins, 16):x}")
+
+
+def _merged_row(row: FieldStatistics, total: _Moments) -> FieldStatistics:
+    seen = total.count > 0
+    return msgspec.structs.replace(
+        row,
+        count=total.count,
+        nan=total.nan,
+        low=total.low.tolist() if seen else [],
+        high=total.high.tolist() if seen else [],
+        mean=total.mean.tolist() if seen else [],
+        m2=total.m2.tolist() if seen else [],
+        saturated=total.saturated.tolist(),
+    )
+
+
+def sum_counts(counts: Iterable[Counts]) -> Counts:
+    """The sum of counts."""
+    total = Counts()
+    for c in counts:
+        total = Counts(
+            episodes=total.episodes + c.episodes,
+            records=total.records + c.records,
+            timesteps=total.timesteps + c.timesteps,
+            images=total.images + c.images,
+            patches=total.patches + c.patches,
+            tokens=total.tokens + c.tokens,
+            loss_tokens=total.loss_tokens + c.loss_tokens,
+            tokens_by_modality=tuple(
+                a + b for a, b in zip(total.tokens_by_modality, c.tokens_by_modality, strict=True)
+            ),
+        )
+    return total

@@ -1,0 +1,74 @@
+"""Images <-> patches of 16 x 16 pixels in raster order, and the position of each patch (paper section 2.1, C.3)."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import EpisodeError
+from gato_schemas.sequence import PATCH_POSITIONS, PATCH_SHAPE, PATCH_SIZE
+
+
+def grid(height: int, width: int, field: str = "image") -> tuple[int, int]:
+    """Rows and columns of patches.
+
+    Raises:
+        EpisodeError: a side is zero or no multiple of 16.
+    """
+    if height % PATCH_SIZE or width % PATCH_SIZE or not height or not width:
+        raise EpisodeError(
+            f"{field} is {height}x{width} pixels: sides that are multiples of {PATCH_SIZE} are wanted, "
+            "resize or pad it to such a size"
+        )
+    return height // PATCH_SIZE, width // PATCH_SIZE
+
+
+def to_patches(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut uint8 images (T, H, W, 3) into patches (T, m, 16, 16, 3), m = H/16 * W/16 in raster order.
+
+    Raises:
+        EpisodeError: not uint8 RGB, or a side is no multiple of 16.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise EpisodeError(f"images are {images.dtype} {images.shape}: uint8 (T, H, W, 3) is wanted")
+    rows, columns = grid(images.shape[1], images.shape[2])
+    blocks = images.reshape(-1, rows, PATCH_SIZE, columns, PATCH_SIZE, 3).transpose(0, 1, 3, 2, 4, 5)
+    return np.ascontiguousarray(blocks).reshape(-1, rows * columns, *PATCH_SHAPE)
+
+
+def from_patches(patches: NDArray[np.uint8], image_grid: NDArray[Any]) -> NDArray[np.uint8]:
+    """Put one image back together, uint8 (h, w, 3), without its padding.
+
+    Args:
+        patches: (P, 16, 16, 3), all patches of the record.
+        image_grid: (5,), the image's row of the `image_grid` column.
+    """
+    first, rows, columns, height, width = (int(value) for value in image_grid)
+    blocks = patches[first : first + rows * columns].reshape(rows, columns, *PATCH_SHAPE)
+    image = blocks.transpose(0, 2, 1, 3, 4).reshape(rows * PATCH_SIZE, columns * PATCH_SIZE, 3)
+    return image[:height, :width]
+
+
+@lru_cache(maxsize=64)
+def patch_positions(rows: int, columns: int) -> NDArray[np.uint8]:
+    """Quantised intervals of every patch of an image, uint8 (rows * columns, 4), values in 0..128.
+
+    Row low, row high, column low, column high: the pixel interval divided by the image's side, times 128, rounded
+    half to even (paper appendix C.3; its example is rows 32..64 and columns 51..77 in a 64 x 80 image).
+    """
+    row_edges = np.rint(np.arange(rows + 1) * (PATCH_POSITIONS / rows)).astype(np.uint8)
+    column_edges = np.rint(np.arange(columns + 1) * (PATCH_POSITIONS / columns)).astype(np.uint8)
+    table = np.empty((rows, columns, 4), np.uint8)
+    table[..., 0] = row_edges[:-1, None]
+    table[..., 1] = row_edges[1:, None]
+    table[..., 2] = column_edges[None, :-1]
+    table[..., 3] = column_edges[None, 1:]
+    table.flags.writeable = False
+    return table.reshape(-1, 4)
+
+
+def mean_positions(patch_position: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Row and column index used in evaluation, int64 (P, 2) in 0..127: the mean of the interval, half to even."""
+    low, high = patch_position[:, 0::2].astype(np.int64), patch_position[:, 1::2].astype(np.int64)
+    return np.minimum(np.rint((low + high) / 2).astype(np.int64), PATCH_POSITIONS - 1)

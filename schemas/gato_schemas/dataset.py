@@ -1,0 +1,196 @@
+"""The manifest of a dataset folder, and the two JSON files through which TFDS reads the same shards."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from gato_schemas.compression import PatchEncoding
+from gato_schemas.episode import Field
+from gato_schemas.errors import FormatError
+from gato_schemas.statistics import Counts, FieldStatistics
+
+FORMAT_VERSION = 1
+MANIFEST = "dataset.json"
+DEAD_LETTERS = "dead_letters.jsonl"
+TEXT_MODEL = "text.model"
+
+
+class VocabularyInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The table of id ranges: [offset, offset + size) of each modality.
+
+    `size` is the number of rows of the whole table; `patch_filler` stands in `tokens` where a patch is;
+    `text_model` is the SHA-256 of the text model, None where no text was tokenized.
+    """
+
+    text_size: int
+    discrete_offset: int
+    discrete_size: int
+    continuous_offset: int
+    continuous_size: int
+    separator: int
+    size: int
+    token_dtype: Literal["uint16", "int32"]
+    patch_filler: int
+    text_model: str | None = None
+
+
+class FinalStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was done with the final timestep of every episode of a task, and how that was decided."""
+
+    policy: Literal["keep", "drop"]
+    reason: str
+
+
+class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One task: its fields in token order and how much of it there is, over all splits."""
+
+    observations: list[Field]
+    actions: list[Field]
+    final_step: FinalStep | None = None
+    counts: Counts = Counts()
+
+
+class ShardInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One shard file and its totals."""
+
+    name: str
+    size: int
+    index_crc: int
+    totals: Counts
+
+
+class SplitInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The shards of one split, in order, and their sum."""
+
+    shards: list[ShardInfo]
+    totals: Counts
+
+
+class SourceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the episodes came from: the source, its settings, and the names of its inputs (never paths)."""
+
+    name: str
+    settings: dict[str, Any]
+    inputs: list[str]
+    licence: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`dataset.json`, written last: its existence means that the dataset is complete.
+
+    `tasks` is sorted by name; a task's number is its position, likewise an agent's.
+    """
+
+    version: int = FORMAT_VERSION
+    name: str
+    family: str
+    source: SourceInfo
+    libraries: dict[str, str]
+    vocabulary: VocabularyInfo
+    tokenization: dict[str, Any]
+    patch_encoding: PatchEncoding
+    max_observation_tokens: int
+    tasks: dict[str, TaskInfo]
+    agents: list[str]
+    splits: dict[str, SplitInfo]
+    statistics: list[FieldStatistics]
+    dead_letters: int
+    fingerprint: str
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Readable JSON with sorted keys."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a dataset folder.
+
+    Raises:
+        FormatError: there is none, it is of another version, or it is malformed.
+    """
+    path = folder / MANIFEST
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FormatError(
+            f"{folder} has no {MANIFEST}: it is not a dataset of gato-data, or its ingest did not finish"
+        ) from error
+    try:
+        version = msgspec.json.decode(data, type=dict[str, Any]).get("version")
+        if version != FORMAT_VERSION:
+            raise FormatError(f"{path} has format version {version}, this program reads version {FORMAT_VERSION}")
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"{path} is not a manifest of gato-data ({error})") from error
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            if Path(shard.name).name != shard.name or shard.name in ("", ".", ".."):
+                raise FormatError(f"{path} names a shard outside its folder: {shard.name!r}")
+    return manifest
+
+
+def shard_name(dataset: str, split: str, number: int, shards: int) -> str:
+    """TFDS's name of shard `number` of `shards`."""
+    return f"{dataset}-{split}.tfrecord-{number:05d}-of-{shards:05d}"
+
+
+_FEATURE = "tensorflow_datasets.core.features."
+
+
+def _tensor(shape: list[str] | None, dtype: str, encoding: str) -> dict[str, Any]:
+    dimensions: dict[str, Any] = {} if shape is None else {"dimensions": shape}
+    return {
+        "pythonClassName": _FEATURE + "tensor_feature.Tensor",
+        "tensor": {"shape": dimensions, "dtype": dtype, "encoding": encoding},
+    }
+
+
+def tfds_features(token_dtype: str, patch_encoding: str) -> dict[str, Any]:
+    """The content of `features.json`: the type of every column of a record."""
+    text = {"pythonClassName": _FEATURE + "text_feature.Text", "text": {}}
+    number = _tensor(None, "int64", "none")
+    block = _tensor(["256", "16", "16", "3"], "uint8", "zlib")
+    blocks = {
+        "pythonClassName": _FEATURE + "sequence_feature.Sequence",
+        "sequence": {"feature": block, "length": "-1"},
+    }
+    features: dict[str, Any] = dict.fromkeys(("agent", "episode_id", "source_episode_id", "task"), text)
+    counts = ("chunk", "num_chunks", "num_images", "num_patches", "num_timesteps", "num_tokens", "is_terminal")
+    features |= dict.fromkeys(counts, number)
+    features |= {
+        "return": _tensor(None, "float32", "none"),
+        "tokens": _tensor(["-1"], token_dtype, "bytes"),
+        "loss_mask": _tensor(["-1"], "uint8", "bytes"),
+        "modality": _tensor(["-1"], "uint8", "bytes"),
+        "position": _tensor(["-1"], "uint16", "bytes"),
+        "timestep_starts": _tensor(["-1"], "int32", "bytes"),
+        "reward": _tensor(["-1"], "float32", "bytes"),
+        "patches": blocks if patch_encoding == "zlib" else _tensor(["-1", "16", "16", "3"], "uint8", "bytes"),
+        "patch_position": _tensor(["-1", "4"], "uint8", "bytes"),
+        "image_grid": _tensor(["-1", "5"], "int32", "bytes"),
+    }
+    name = _FEATURE + "features_dict.FeaturesDict"
+    return {"pythonClassName": name, "featuresDict": {"features": dict(sorted(features.items()))}}
+
+
+def tfds_dataset_info(name: str, splits: dict[str, SplitInfo], licence: str) -> dict[str, Any]:
+    """The content of `dataset_info.json`; TFDS has no empty splits, so those are left out."""
+    return {
+        "name": name,
+        "version": f"{FORMAT_VERSION}.0.0",
+        "fileFormat": "tfrecord",
+        "description": "Token sequences of gato-data; the columns are described in its docs/format.md.",
+        "redistributionInfo": {"license": licence},
+        "splits": [
+            {
+                "name": split,
+                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+                "shardLengths": [str(shard.totals.records) for shard in info.shards],
+                "numBytes": str(sum(shard.size for shard in info.shards)),
+            }
+            for split, info in sorted(splits.items())
+            if info.totals.records
+        ],
+    }

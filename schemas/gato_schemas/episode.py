@@ -1,0 +1,96 @@
+"""Episode (timesteps as a struct of arrays), Document (segments in order), and the specification of fields."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FieldModality: TypeAlias = Literal["text", "image", "discrete", "continuous"]
+Value: TypeAlias = Sequence[str] | NDArray[Any]
+"""T values of one field: strings for text, (T, H, W, 3) uint8 for image, (T, ...) integers or floats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One observation or action field.
+
+    Attributes:
+        name: its path in the nested structure, "camera/front".
+        modality: how it becomes tokens.
+        shape: of one timestep's value; () for a scalar and for text, (H, W, 3) after fitting for an image.
+        dtype: of the raw values, for information.
+        low, high: the range that is mapped to [-1, 1] before binning; None leaves values as they are.
+        compand: whether mu-law companding applies (continuous observations; never actions).
+        content: (height, width) of an image's content when it was padded; None where it fills the image.
+    """
+
+    name: str
+    modality: FieldModality
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    low: float | None = None
+    high: float | None = None
+    compand: bool = True
+    content: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeSpec:
+    """The fields of one task: observations in any order (the tokenizer sorts them), actions in this order."""
+
+    observations: tuple[Field, ...]
+    actions: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Episode:
+    """T timesteps of one interaction.
+
+    Attributes:
+        task, agent: names.
+        source_episode_id: the source's own id, may be empty.
+        observations: T values of every field.
+        actions: T values of every action field.
+        reward: float32 (T,), or None where the source has none.
+        episode_return: the sum of all rewards, of a dropped final step too; NaN where there are none.
+        is_terminal: whether the episode ended in a terminal state.
+        histograms: int64 (256,) of each image field, how often each raw pixel value occurs, before any fitting.
+    """
+
+    task: str
+    agent: str = ""
+    source_episode_id: str = ""
+    observations: Mapping[str, Value]
+    actions: Mapping[str, Value]
+    reward: NDArray[np.float32] | None = None
+    episode_return: float = float("nan")
+    is_terminal: bool = False
+    histograms: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture in a document: uint8 (H, W, 3), H and W multiples of 16, and its content before padding."""
+
+    pixels: NDArray[np.uint8]
+    content: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text in a document; `supervised` is False for a text that is not trained on."""
+
+    text: str
+    supervised: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """An episode without timesteps: texts and images in order."""
+
+    task: str
+    agent: str = ""
+    source_episode_id: str = ""
+    segments: tuple[Text | Image, ...] = field(default_factory=tuple)

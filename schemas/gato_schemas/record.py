@@ -1,0 +1,200 @@
+"""Record <-> the bytes of one tf.train.Example, deterministic to the byte and without protocol buffers.
+
+Features stand in sorted order; arrays are raw little-endian bytes in one bytes value; patches are either zlib
+blocks of 256 (the last one zero-padded) or raw. `EncodedRecord` says where each of them lies, for the index.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gato_schemas import wire
+from gato_schemas.compression import PatchEncoding, deflate_block, inflate_block
+from gato_schemas.errors import FormatError
+from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE, TokenSequence, check
+
+BLOCK_PATCHES = 256
+"""Patches in one zlib block of the `patches` column."""
+BLOCK_SHAPE = (BLOCK_PATCHES, *PATCH_SHAPE)
+
+ARRAY_COLUMNS: Mapping[str, DTypeLike] = {
+    "image_grid": "<i4",
+    "loss_mask": "u1",
+    "modality": "u1",
+    "patch_position": "u1",
+    "position": "<u2",
+    "reward": "<f4",
+    "timestep_starts": "<i4",
+}
+"""The columns stored as raw bytes whose dtype is fixed (`tokens` is uint16 or int32, `patches` is apart)."""
+ROW_SHAPES: Mapping[str, tuple[int, ...]] = {"image_grid": (5,), "patch_position": (4,)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record: a whole episode or document, or one chunk of it.
+
+    Attributes:
+        episode_id: `task/part/ordinal`, unique in the dataset.
+        source_episode_id: the source's own id, may be empty.
+        task, agent: names; prompts are drawn within the same task and agent.
+        chunk, num_chunks: position among the chunks of the episode.
+        episode_return: float32 sum of rewards of the whole episode; NaN where there are none.
+        is_terminal: whether the whole episode ended in a terminal state.
+        sequence: this chunk's tokens; its offsets are relative to the chunk.
+    """
+
+    episode_id: str
+    source_episode_id: str = ""
+    task: str
+    agent: str
+    chunk: int = 0
+    num_chunks: int = 1
+    episode_return: float = float("nan")
+    is_terminal: bool = False
+    sequence: TokenSequence
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRecord:
+    """The bytes of one record and where things lie in them.
+
+    Attributes:
+        data: the serialized tf.train.Example.
+        columns: offset of each array column's payload in `data`; 0 where the column is empty.
+        blocks: (offset, length) of every zlib patch block, or of the one raw `patches` payload.
+    """
+
+    data: bytes
+    columns: dict[str, int]
+    blocks: list[tuple[int, int]] = field(default_factory=list)
+
+
+def encode_record(record: Record, patch_encoding: PatchEncoding) -> EncodedRecord:
+    """Serialize one record.
+
+    Raises:
+        FormatError: the columns do not agree with each other.
+    """
+    sequence = record.sequence
+    check(sequence)
+    features: dict[str, wire.Feature] = {
+        "agent": wire.text(record.agent),
+        "chunk": wire.integer(record.chunk),
+        "episode_id": wire.text(record.episode_id),
+        "is_terminal": wire.integer(int(record.is_terminal)),
+        "num_chunks": wire.integer(record.num_chunks),
+        "num_images": wire.integer(sequence.num_images),
+        "num_patches": wire.integer(sequence.num_patches),
+        "num_timesteps": wire.integer(sequence.num_timesteps),
+        "num_tokens": wire.integer(sequence.num_tokens),
+        "return": wire.real(record.episode_return),
+        "source_episode_id": wire.text(record.source_episode_id),
+        "task": wire.text(record.task),
+        "tokens": wire.binary([_raw(sequence.tokens, sequence.tokens.dtype.newbyteorder("<"))]),
+        "patches": wire.binary(_encode_patches(sequence.patches, patch_encoding)),
+    }
+    for name, dtype in ARRAY_COLUMNS.items():
+        features[name] = wire.binary([_raw(getattr(sequence, name), dtype)])
+    data, spans = wire.encode_example(features)
+    columns = {name: spans[name][0][0] for name in ("tokens", *ARRAY_COLUMNS)}
+    return EncodedRecord(data, columns, spans["patches"])
+
+
+def _raw(array: NDArray[np.generic], dtype: DTypeLike) -> bytes:
+    return np.ascontiguousarray(array, dtype=dtype).tobytes()
+
+
+def _encode_patches(patches: NDArray[np.uint8], encoding: PatchEncoding) -> list[bytes]:
+    if encoding.name == "raw":
+        return [patches.tobytes()]
+    blocks = []
+    for start in range(0, len(patches), BLOCK_PATCHES):
+        raw = patches[start : start + BLOCK_PATCHES].tobytes()
+        blocks.append(deflate_block(raw.ljust(BLOCK_PATCHES * PATCH_BYTES, b"\0"), encoding.level))
+    return blocks
+
+
+def decode_record(data: bytes | memoryview, encoding: str, *, with_patches: bool = True) -> Record:
+    """Parse one record; arrays are read-only views of `data` where they can be.
+
+    Args:
+        data: the serialized tf.train.Example.
+        encoding: "zlib" or "raw", as the manifest and the index say.
+        with_patches: False leaves `patches` unread (an all-zero view without memory).
+
+    Raises:
+        FormatError: a feature is missing or malformed, or the columns do not agree.
+    """
+    features = wire.decode_example(data)
+    arrays: dict[str, Any] = {name: _array(features, name, dtype) for name, dtype in ARRAY_COLUMNS.items()}
+    num_tokens, num_patches = _int(features, "num_tokens"), _int(features, "num_patches")
+    tokens = _tokens(features, num_tokens)
+    if with_patches:
+        patches = _decode_patches(wire.get_bytes(features, "patches"), num_patches, encoding)
+    else:
+        patches = np.broadcast_to(np.zeros((), np.uint8), (num_patches, *PATCH_SHAPE))
+    sequence = TokenSequence(tokens=tokens, patches=patches, **arrays)
+    check(sequence)
+    for name in ("num_tokens", "num_patches", "num_timesteps", "num_images"):
+        if _int(features, name) != getattr(sequence, name):
+            raise FormatError(f"{name} says {_int(features, name)}, the columns hold {getattr(sequence, name)}")
+    return Record(
+        episode_id=_text(features, "episode_id"),
+        source_episode_id=_text(features, "source_episode_id"),
+        task=_text(features, "task"),
+        agent=_text(features, "agent"),
+        chunk=_int(features, "chunk"),
+        num_chunks=_int(features, "num_chunks"),
+        episode_return=wire.get_real(features, "return"),
+        is_terminal=bool(_int(features, "is_terminal")),
+        sequence=sequence,
+    )
+
+
+def _tokens(features: Mapping[str, wire.Feature], num_tokens: int) -> NDArray[np.uint16] | NDArray[np.int32]:
+    payload = _single(features, "tokens")
+    if num_tokens < 0 or len(payload) not in (2 * num_tokens, 4 * num_tokens):
+        raise FormatError(f"column tokens has {len(payload)} bytes for {num_tokens} tokens")
+    if len(payload) == 2 * num_tokens:
+        return np.frombuffer(payload, "<u2")
+    return np.frombuffer(payload, "<i4")
+
+
+def _array(features: Mapping[str, wire.Feature], name: str, dtype: DTypeLike) -> NDArray[np.generic]:
+    payload, row = _single(features, name), ROW_SHAPES.get(name, ())
+    if len(payload) % (np.dtype(dtype).itemsize * int(np.prod(row, dtype=int))):
+        raise FormatError(f"column {name} has {len(payload)} bytes, no whole number of rows")
+    return np.frombuffer(payload, dtype).reshape(-1, *row)
+
+
+def _single(features: Mapping[str, wire.Feature], name: str) -> memoryview:
+    values = wire.get_bytes(features, name)
+    if len(values) != 1:
+        raise FormatError(f"column {name} has {len(values)} values, one was wanted")
+    return values[0]
+
+
+def _int(features: Mapping[str, wire.Feature], name: str) -> int:
+    return wire.get_integer(features, name)
+
+
+def _text(features: Mapping[str, wire.Feature], name: str) -> str:
+    try:
+        return bytes(_single(features, name)).decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{name} is not UTF-8") from error
+
+
+def _decode_patches(payloads: Sequence[memoryview], count: int, encoding: str) -> NDArray[np.uint8]:
+    if encoding == "raw":
+        if len(payloads) != 1 or len(payloads[0]) != count * PATCH_BYTES:
+            raise FormatError(f"column patches has {sum(map(len, payloads))} bytes for {count} patches")
+        return np.frombuffer(payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE)
+    if len(payloads) != -(-count // BLOCK_PATCHES):
+        raise FormatError(f"column patches has {len(payloads)} blocks for {count} patches")
+    blocks = [inflate_block(payload, BLOCK_PATCHES * PATCH_BYTES) for payload in payloads]
+    return np.frombuffer(b"".join(blocks), np.uint8).reshape(-1, *PATCH_SHAPE)[:count]
