@@ -1,0 +1,184 @@
+"""The end of an ingest: merge the indexes of all shards, write the JSON files, the manifest last."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import google_crc32c
+import msgspec
+import numpy as np
+
+from gato_data.errors import InputError, OutputError
+from gato_data.shard_writer import count_records, write_durably
+from gato_data.statistics import merge_statistics, sum_counts
+from gato_pipelines.output import TFDS_FEATURES, TFDS_INFO, release
+from gato_pipelines.shards import Job, finished
+from gato_pipelines.source import Source
+from gato_schemas.dataset import (
+    DEAD_LETTERS,
+    MANIFEST,
+    TEXT_MODEL,
+    Manifest,
+    ShardInfo,
+    SourceInfo,
+    SplitInfo,
+    TaskInfo,
+    encode_manifest,
+    read_manifest,
+    tfds_dataset_info,
+    tfds_features,
+)
+from gato_schemas.errors import FormatError
+from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex
+from gato_schemas.statistics import Counts
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an ingest made, and what its user should know."""
+
+    manifest: Manifest
+    warnings: tuple[str, ...]
+
+
+def already_complete(job: Job) -> Summary | None:
+    """The summary of a dataset that is complete; None where there is no manifest.
+
+    Raises:
+        OutputError: the dataset was made with other settings.
+    """
+    try:
+        manifest = read_manifest(job.out)
+    except FormatError:
+        return None
+    whole = all(finished(job, number) is not None for number in range(len(job.plan.parts)))
+    if manifest.fingerprint != job.fingerprint or not whole:
+        raise OutputError(
+            f"{job.out} holds a complete dataset made from other input or with other settings: "
+            "choose another --out, or --overwrite to make it again"
+        )
+    return Summary(manifest, _warnings(manifest))
+
+
+def commit(job: Job, source: Source, max_bad: int) -> Summary:
+    """Make the dataset complete.
+
+    Raises:
+        OutputError: more episodes were left out than `max_bad`, or all of them; the shards stay.
+    """
+    indexes = _indexes(job)
+    letters = [letter for index in indexes["train"] for letter in index.header.dead_letters]
+    lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
+    write_durably(job.out / DEAD_LETTERS, lines)
+    bad = sum(letter.count for letter in letters)
+    totals = sum_counts(index.header.totals for split in indexes.values() for index in split)
+    _check_dead_letters(job, letters, bad, totals.episodes, max_bad)
+    splits = {split: _split(job, split, found) for split, found in indexes.items()}
+    statistics = merge_statistics(
+        row for found in indexes.values() for index in found for row in index.header.statistics
+    )
+    manifest = Manifest(
+        name=job.name,
+        family=source.family,
+        source=_source_info(job, source),
+        libraries=job.libraries,
+        vocabulary=job.vocabulary.info,
+        tokenization=asdict(job.tokenize),
+        patch_encoding=job.encoding,
+        max_observation_tokens=job.tokenize.max_observation_tokens,
+        tasks=_tasks(job, indexes),
+        agents=job.plan.agents,
+        splits=splits,
+        statistics=statistics,
+        dead_letters=bad,
+        fingerprint=job.fingerprint,
+    )
+    _write(job, manifest)
+    release(job.out)
+    return Summary(manifest, _warnings(manifest))
+
+
+def _indexes(job: Job) -> dict[str, list[ShardIndex]]:
+    found: dict[str, list[ShardIndex]] = {split: [] for split in job.splits}
+    for number in range(len(job.plan.parts)):
+        indexes = finished(job, number)
+        if indexes is None:
+            raise OutputError(
+                f"part {number} ({job.plan.parts[number].file}) is not finished: run the same command again"
+            )
+        for split, index in indexes.items():
+            found[split].append(index)
+    return found
+
+
+def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int, max_bad: int) -> None:
+    if not bad and not good:
+        raise InputError("the input has no episode: nothing was written")
+    if good and bad <= max_bad:
+        return
+    first = letters[0]
+    example = f"{first.source}, {first.key}: {first.reason}"
+    if not good:
+        raise OutputError(f"none of {bad} episodes could be used ({example}): no dataset was made")
+    raise OutputError(
+        f"{bad} of {bad + good} episodes could not be used, --max-bad allows {max_bad} (first: {example}); all are in "
+        f"{job.out / DEAD_LETTERS}: run the same command with --max-bad {bad} to go without them, "
+        "the finished shards are kept"
+    )
+
+
+def _split(job: Job, split: str, indexes: list[ShardIndex]) -> SplitInfo:
+    shards = []
+    for number, index in enumerate(indexes):
+        path = job.shard(number, split)
+        crc = google_crc32c.value(path.with_name(path.name + SUFFIX).read_bytes())
+        header = index.header
+        shards.append(ShardInfo(name=path.name, size=header.shard_size, index_crc=crc, totals=header.totals))
+    return SplitInfo(shards=shards, totals=sum_counts(shard.totals for shard in shards))
+
+
+def _tasks(job: Job, indexes: Mapping[str, list[ShardIndex]]) -> dict[str, TaskInfo]:
+    every = [index for found in indexes.values() for index in found]
+    counts: dict[str, list[Counts]] = {name: [] for name in job.plan.tasks}
+    for index in every:
+        tasks = index.arrays["task"]
+        for number in np.unique(tasks):
+            counts[index.header.tasks[number]].append(count_records(index.arrays, tasks == number))
+    return {
+        name: msgspec.structs.replace(task, counts=sum_counts(counts[name])) for name, task in job.plan.tasks.items()
+    }
+
+
+def _source_info(job: Job, source: Source) -> SourceInfo:
+    settings = msgspec.to_builtins(asdict(source))  # type: ignore[call-overload]
+    return SourceInfo(
+        name=job.source,
+        settings={key: value for key, value in settings.items() if value not in ("", None, [], ())},
+        inputs=source.input_names(job.folder),
+        licence=source.input_licence(job.folder),
+    )
+
+
+def _write(job: Job, manifest: Manifest) -> None:
+    if job.text_model is not None:
+        write_durably(job.out / TEXT_MODEL, job.text_model)
+    encoding = manifest.patch_encoding.name
+    features = tfds_features(manifest.vocabulary.token_dtype, encoding)
+    info = tfds_dataset_info(manifest.name, manifest.splits, manifest.source.licence)
+    for name, content in ((TFDS_FEATURES, features), (TFDS_INFO, info)):
+        write_durably(job.out / name, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+    write_durably(job.out / MANIFEST, encode_manifest(manifest))
+
+
+def _warnings(manifest: Manifest) -> tuple[str, ...]:
+    found = []
+    for row in manifest.statistics:
+        if row.role == "action" and row.modality == "continuous" and any(row.saturated):
+            share = sum(row.saturated) / (row.count * len(row.saturated))
+            low, high = min(row.low), max(row.high)
+            found.append(
+                f"{share:.1%} of the values of action {row.field!r} of task {row.task!r} were clipped "
+                f"(they reach from {low:g} to {high:g}): --action-range LOW:HIGH maps a wider range"
+            )
+    if manifest.dead_letters:
+        found.append(f"{manifest.dead_letters} episodes were left out: see {DEAD_LETTERS}")
+    return tuple(found)

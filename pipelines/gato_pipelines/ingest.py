@@ -1,0 +1,197 @@
+"""The ingest pipeline, top to bottom: parts -> plan -> one shard per part and split -> manifest.
+
+    parts       what the source finds in the input
+    scan        a first pass over all parts, without decoding images      (Beam: Create | Reshuffle | Map)
+    plan        what needs all parts: fields, final-step policy, tables
+    write       read, tokenize and write the shards of each part          (Beam: Create | Reshuffle | Map)
+    commit      merge the indexes, write the manifest last
+
+A part's shards depend on the part and the job alone, so any runner and any number of workers gives the same bytes, and
+a run that was interrupted continues with the parts that are not finished.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from gato_data.tokenizers.text import TextTokenizer
+
+from gato_data.errors import InputError, SettingError
+from gato_data.tokenize import TokenizeSettings
+from gato_data.vocabulary import DiscreteIds, Vocabulary
+from gato_pipelines.commit import Summary, already_complete, commit
+from gato_pipelines.output import claim, dataset_name, work_folder
+from gato_pipelines.planning import ScanJob, make_plan
+from gato_pipelines.runners import RunnerName, run_over
+from gato_pipelines.shards import WORK, Job, finished, write_part
+from gato_pipelines.source import PartScan, Plan, Source, make_source
+from gato_schemas.compression import PatchEncoding
+from gato_schemas.dataset import FORMAT_VERSION
+from gato_schemas.index import INDEX_VERSION, Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestSettings:
+    """What is asked of an ingest, apart from the source's own settings.
+
+    Attributes:
+        name: of the dataset; by default the output folder's.
+        holdout: share of episodes that go to the validation split, in [0, 1).
+        max_episodes: only the first ones.
+        max_bad: dead letters that are put up with.
+        encoding: of patches.
+        tokenize: the choices that the paper leaves open.
+        discrete_ids: layout of the vocabulary.
+        text_model: path of a SentencePiece model; None for the packaged one.
+        runner, beam_options, workers: where it runs.
+        overwrite: start again where the folder holds another dataset of ours.
+    """
+
+    name: str = ""
+    holdout: float = 0.0
+    max_episodes: int | None = None
+    max_bad: int = 0
+    encoding: PatchEncoding = field(default_factory=PatchEncoding)
+    tokenize: TokenizeSettings = field(default_factory=TokenizeSettings)
+    discrete_ids: DiscreteIds = "paper"
+    text_model: Path | None = None
+    runner: RunnerName = "local"
+    beam_options: tuple[str, ...] = ()
+    workers: int | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.holdout < 1:
+            raise SettingError(f"holdout is {self.holdout}: a share in [0, 1) is wanted")
+        if self.max_episodes is not None and self.max_episodes < 1:
+            raise SettingError(f"max-episodes is {self.max_episodes}: at least 1 is wanted")
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What an ingest would do."""
+
+    plan: Plan
+    fingerprint: str
+    vocabulary: Vocabulary
+
+
+def plan_only(source: str, settings: Mapping[str, Any], folder: Path, ingest: IngestSettings) -> DryRun:
+    """Scan the input and decide, without writing anything."""
+    made = make_source(source, settings)
+    scans = [made.scan(folder, part) for part in _parts(made, folder)]
+    plan = _plan(made, scans, ingest)
+    vocabulary, _ = _vocabulary(plan, ingest)
+    return DryRun(plan, _decides(source, made, plan, vocabulary, ingest)[0], vocabulary)
+
+
+def run(
+    source: str,
+    settings: Mapping[str, Any],
+    folder: Path,
+    out: Path,
+    ingest: IngestSettings,
+    report: Callable[[str], None] = lambda line: None,
+) -> Summary:
+    """Turn the episodes of `folder` into a dataset in `out`, or continue doing so.
+
+    Args:
+        source: name of the source.
+        settings: the source's settings; those not given have their defaults.
+        folder: the input.
+        out: the dataset's folder, created if need be.
+        ingest: everything else.
+        report: called with a line of progress now and then.
+
+    Raises:
+        InputError: the input is missing, empty, or not what the source reads.
+        OutputError: `out` is not ours, holds another dataset, cannot be written, or too many episodes are bad.
+    """
+    made = make_source(source, settings)
+    parts = _parts(made, folder)
+    with work_folder(out, overwrite=ingest.overwrite):
+        scan = ScanJob(source, dict(settings), folder, parts, out / WORK)
+        scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers)
+        plan = _plan(made, scans, ingest)
+        vocabulary, model = _vocabulary(plan, ingest)
+        fingerprint, decides = _decides(source, made, plan, vocabulary, ingest)
+        job = Job(
+            source=source,
+            settings=dict(settings),
+            folder=folder,
+            out=out,
+            name=ingest.name or dataset_name(out),
+            plan=plan,
+            tokenize=ingest.tokenize,
+            vocabulary=vocabulary,
+            encoding=ingest.encoding,
+            text_model=model,
+            holdout=ingest.holdout,
+            libraries=decides["libraries"],
+            fingerprint=fingerprint,
+        )
+        if (complete := already_complete(job)) is not None:
+            report("the dataset is complete already")
+            return complete
+        claim(job, decides)
+        todo = [number for number in range(len(plan.parts)) if finished(job, number) is None]
+        done = len(plan.parts) - len(todo)
+        report(f"{len(plan.parts)} parts" + (f", {done} of them finished already" if done else ""))
+        if todo:
+            run_over(todo, partial(write_part, job), ingest.runner, ingest.beam_options, ingest.workers)
+        return commit(job, made, ingest.max_bad)
+
+
+def _parts(source: Source, folder: Path) -> list[Part]:
+    parts = source.parts(folder)
+    if not parts:
+        raise InputError(f"{folder} has no episodes: nothing was written")
+    return parts
+
+
+def _plan(source: Source, scans: Sequence[PartScan], ingest: IngestSettings) -> Plan:
+    return make_plan(scans, getattr(source, "final_step", "auto"), ingest.max_episodes)
+
+
+def _vocabulary(plan: Plan, ingest: IngestSettings) -> tuple[Vocabulary, bytes | None]:
+    """The vocabulary, and the text model where any text will be tokenized."""
+    model = TextTokenizer.load(ingest.text_model) if ingest.text_model else TextTokenizer.default()
+    fields = [field for task in plan.tasks.values() for field in task.observations]
+    has_text = any(field.modality == "text" for field in fields) or not fields
+    digest = model.sha256 if has_text else None
+    vocabulary = Vocabulary(model.size, ingest.discrete_ids, digest)
+    return vocabulary, model.model_bytes if has_text else None
+
+
+def _decides(
+    source: str, made: Source, plan: Plan, vocabulary: Vocabulary, ingest: IngestSettings
+) -> tuple[str, dict[str, Any]]:
+    """Everything that decides the bytes of the shards apart from the input itself, and its hash: the fingerprint."""
+    decides = {
+        "format": [FORMAT_VERSION, INDEX_VERSION],
+        "source": source,
+        "settings": asdict(made),  # type: ignore[call-overload]
+        "tasks": plan.tasks,
+        "agents": plan.agents,
+        "shards": len(plan.parts),
+        "vocabulary": vocabulary.info,
+        "tokenize": asdict(ingest.tokenize),
+        "encoding": asdict(ingest.encoding),
+        "holdout": ingest.holdout,
+        "libraries": _libraries(made, has_text=vocabulary.text_model is not None),
+    }
+    encoded = msgspec.json.encode(decides, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()[:32], msgspec.json.decode(encoded, type=dict[str, Any])
+
+
+def _libraries(source: Source, *, has_text: bool) -> dict[str, str]:
+    """Versions of the libraries that decide bytes."""
+    found = {"deflate": version("deflate"), **source.libraries()}
+    if has_text:
+        found["sentencepiece"] = version("sentencepiece")
+    return dict(sorted(found.items()))

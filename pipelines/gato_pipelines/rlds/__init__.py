@@ -1,0 +1,1 @@
+"""RLDS episodes in TFDS directories, read and written without TensorFlow."""

@@ -1,0 +1,250 @@
+"""An RLDS dataset on disk: the folder of one version, as TFDS writes it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from gato_data.errors import InputError
+from gato_pipelines.rlds.features import Features, parse_features
+from gato_schemas.errors import FormatError
+from gato_schemas.tfrecord import refuse_foreign
+
+DATASET_INFO = "dataset_info.json"
+FEATURES = "features.json"
+DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+FILE_FORMAT = "tfrecord"
+MAX_JSON_BYTES = 1 << 26
+MAX_SHARDS = 1_000_000
+_MAX_LISTED = 10
+_MAX_FOLDERS = 10_000
+_VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One TFRecord file; `num_episodes` is None where the dataset does not say."""
+
+    path: Path
+    num_episodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The shards of one split, in order."""
+
+    name: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def num_episodes(self) -> int | None:
+        """Episodes of the split; None where the dataset does not say."""
+        counts = [shard.num_episodes for shard in self.shards]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """An RLDS dataset; all text is as its author wrote it.
+
+    Attributes:
+        path: the folder of the version.
+        name: of the dataset, such as "rlu_atari".
+        config: such as "Breakout_run_1"; empty if there are no configs.
+        version: such as "1.3.0".
+        description: of the config if there is one, else of the dataset.
+        licence: redistribution terms; empty if undeclared.
+        features: all leaves.
+        splits: by name, in the dataset's order; their shards may be missing (see `open_split`).
+    """
+
+    path: Path
+    name: str
+    config: str
+    version: str
+    description: str
+    licence: str
+    features: Features
+    splits: dict[str, Split]
+
+    def open_split(self, name: str) -> Split:
+        """One split, all of whose shards are there.
+
+        Raises:
+            InputError: there is no such split, or a shard is missing.
+            FormatError: a shard is a Git-LFS pointer, or compressed.
+        """
+        split = self.splits.get(name)
+        if split is None:
+            close = get_close_matches(name, self.splits, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self.splits)}"
+            raise InputError(f"{self.path} has no split {name!r}: {hint}")
+        for shard in split.shards:
+            try:
+                with shard.path.open("rb") as file:
+                    refuse_foreign(file.read(64), shard.path)
+            except OSError as error:
+                raise InputError(
+                    f"shard {shard.path.name} of split {name!r} cannot be read in {self.path} ({error.strerror}): "
+                    "download the dataset again, or restore the file"
+                ) from error
+        return split
+
+
+class _Split(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    shard_lengths: list[int] = []
+    num_shards: int = 0
+    filepath_template: str = ""
+
+
+class _Redistribution(msgspec.Struct, frozen=True):
+    license: str = ""
+
+
+class _Info(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    config_name: str = ""
+    version: str = ""
+    description: str = ""
+    config_description: str = ""
+    file_format: str = ""
+    alternative_file_formats: list[str] = []
+    redistribution_info: _Redistribution = _Redistribution()
+    splits: list[_Split] = []
+
+
+def open_directory(path: Path) -> Directory:
+    """Open an RLDS dataset by its version's folder, or by a folder above it that holds only one version.
+
+    Raises:
+        InputError: the folder is missing, empty, holds several versions or no RLDS dataset, or its file format is
+            another than TFRecord.
+        FormatError: its JSON files are damaged.
+    """
+    folder = find_version(path)
+    info = _read_info(folder)
+    features = parse_features(_read(folder / FEATURES))
+    if not info.splits:
+        raise InputError(f"{folder} has no splits in {DATASET_INFO}: it holds no data (was its build interrupted?)")
+    name = info.name or _name_from(folder, info.config_name)
+    return Directory(
+        path=folder,
+        name=name,
+        config=info.config_name,
+        version=info.version,
+        description=(info.config_description or info.description).strip(),
+        licence=info.redistribution_info.license.strip(),
+        features=features,
+        splits={split.name: _split(folder, name, split) for split in info.splits},
+    )
+
+
+def _read_info(folder: Path) -> _Info:
+    try:
+        info = msgspec.json.decode(_read(folder / DATASET_INFO), type=_Info, strict=False)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise FormatError(f"{folder / DATASET_INFO} is not the description of a TFDS dataset: {error}") from error
+    formats = [info.file_format or FILE_FORMAT, *info.alternative_file_formats]
+    if FILE_FORMAT not in [name.lower() for name in formats]:
+        raise InputError(
+            f"{folder} is stored as {info.file_format}, which cannot be read here: convert it with "
+            f"`tfds convert_format --dataset_version_dir={folder} --out_file_format={FILE_FORMAT}`"
+        )
+    return info
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    if len(data) > MAX_JSON_BYTES:
+        raise FormatError(f"{path} is larger than {MAX_JSON_BYTES >> 20} MiB: it is not a TFDS file")
+    refuse_foreign(data[:64], path)
+    return data
+
+
+def find_version(path: Path) -> Path:
+    """The folder of the only version at `path` or at most two levels below it (configs, versions).
+
+    Raises:
+        InputError: the folder is missing, empty, holds several versions or none.
+    """
+    if not path.is_dir():
+        what = "is a file, not a folder" if path.exists() else "does not exist"
+        raise InputError(f"{path} {what}: give the folder of an RLDS dataset (with {DATASET_INFO} and {FEATURES})")
+    if (path / DATASET_INFO).exists() or (path / FEATURES).exists():
+        for name in (DATASET_INFO, FEATURES):
+            if not (path / name).exists():
+                raise InputError(f"{path} has no {name}: it is not a complete TFDS dataset")
+        return path
+    versions = sorted(_versions(path))
+    if len(versions) == 1:
+        return versions[0]
+    if versions:
+        listed = ", ".join(str(version.relative_to(path)) for version in versions[:_MAX_LISTED])
+        more = f" and {len(versions) - _MAX_LISTED} more" if len(versions) > _MAX_LISTED else ""
+        raise InputError(f"{path} holds several datasets ({listed}{more}): give the folder of one of them")
+    what = (
+        f"holds no RLDS dataset (no folder with {DATASET_INFO} and {FEATURES})" if any(path.glob("*")) else "is empty"
+    )
+    raise InputError(f"{path} {what}: give the folder of an RLDS dataset")
+
+
+def _versions(path: Path) -> Iterator[Path]:
+    """Folders with both JSON files, one or two levels below."""
+    seen = 0
+    for pattern in ("*", "*/*"):
+        for folder in path.glob(pattern):
+            seen += 1
+            if seen > _MAX_FOLDERS:
+                raise InputError(f"{path} holds more than {_MAX_FOLDERS} entries: give the folder of one dataset")
+            if (folder / DATASET_INFO).is_file() and (folder / FEATURES).is_file():
+                yield folder
+
+
+def _name_from(folder: Path, config: str) -> str:
+    """The dataset's name where only its folders say it: `<name>/<config>/<version>`."""
+    parents = folder.resolve().parents
+    return parents[1 if config else 0].name if len(parents) > 1 else folder.name
+
+
+def _split(folder: Path, dataset: str, split: _Split) -> Split:
+    count = len(split.shard_lengths) or split.num_shards
+    if not 0 <= count <= MAX_SHARDS or any(length < 0 for length in split.shard_lengths):
+        raise FormatError(
+            f"{folder / DATASET_INFO} gives split {split.name!r} an impossible number of shards or episodes"
+        )
+    lengths: list[int | None] = [*split.shard_lengths] or [None] * count
+    template = split.filepath_template or DEFAULT_TEMPLATE
+    names = [_shard_name(template, dataset, split.name, index, count) for index in range(count)]
+    return Split(split.name, tuple(Shard(folder / name, length) for name, length in zip(names, lengths, strict=True)))
+
+
+def _shard_name(template: str, dataset: str, split: str, index: int, count: int) -> str:
+    """Path of a shard relative to its dataset's folder.
+
+    Raises:
+        FormatError: the template has an unknown variable, or the path would leave the folder.
+    """
+    digits = max(5, len(str(count)))
+    values = {
+        "DATASET": dataset,
+        "SPLIT": split,
+        "FILEFORMAT": FILE_FORMAT,
+        "SHARD_INDEX": f"{index:0{digits}}",
+        "NUM_SHARDS": f"{count:0{digits}}",
+        "SHARD_X_OF_Y": f"{index:0{digits}}-of-{count:0{digits}}",
+    }
+    if unknown := [name for name in _VARIABLE.findall(template) if name not in values]:
+        raise FormatError(f"{DATASET_INFO} names shards by {template!r}, whose {{{unknown[0]}}} is unknown")
+    name = _VARIABLE.sub(lambda match: values[match[1]], template)
+    pure = PurePosixPath(name)
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts or not name.isprintable() or "\\" in name:
+        raise FormatError(f"{DATASET_INFO} names a shard {name!r}, which lies outside the dataset's folder")
+    return name

@@ -1,0 +1,134 @@
+"""What a source is: code that reads raw episodes, in parts that workers share.
+
+A source is one module in `gato_pipelines.sources` that holds one frozen dataclass named `Source`. The module's name is
+the source's name on the command line; the dataclass's fields are its settings and become command-line options
+(`help` and `metavar` in a field's metadata). Modules are listed without importing them, so the list works in remote
+workers too.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from gato_data.errors import EpisodeError, SettingError
+from gato_schemas.dataset import TaskInfo
+from gato_schemas.episode import Document, Episode, Field
+from gato_schemas.index import Part
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What was decided for the whole dataset before any shard is written.
+
+    Attributes:
+        tasks: every task's fields in token order and its final-step policy, sorted by name.
+        agents: every agent's name, sorted.
+        parts: the pieces of input, one shard per split each, in order.
+    """
+
+    tasks: dict[str, TaskInfo]
+    agents: list[str]
+    parts: list[Part]
+
+
+class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the planning pass found in one part, without decoding an image.
+
+    Attributes:
+        part: with its number of episodes filled in.
+        observations, actions: the task's fields; None for documents.
+        agents: names.
+        zero_ends, ends: episodes whose final timestep has an all-zero action and reward, and all episodes seen.
+    """
+
+    part: Part
+    observations: list[Field] | None = None
+    actions: list[Field] | None = None
+    agents: list[str] = []
+    zero_ends: int = 0
+    ends: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One raw episode or document, or why it could not be read.
+
+    Attributes:
+        key: what the source calls it, for dead letters: file and record.
+        ordinal: its number in the part's file.
+        content: None where it could not be read.
+        error: why not.
+        count: how many episodes the error stands for (the rest of a truncated file).
+    """
+
+    key: str
+    ordinal: int
+    content: Episode | Document | None = None
+    error: EpisodeError | None = None
+    count: int = 1
+
+
+class Source(Protocol):
+    """Reads raw episodes; its dataclass fields are its settings."""
+
+    family: str
+    licence: ClassVar[str]
+
+    def parts(self, folder: Path) -> list[Part]:
+        """The pieces of the input, in an order that depends on the input alone."""
+
+    def scan(self, folder: Path, part: Part) -> PartScan:
+        """What the planning pass needs to know of a part; decodes no image."""
+
+    def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
+        """The episodes of a part, in order; a bad one is an item with an error, never an exception."""
+
+    def input_names(self, folder: Path) -> list[str]:
+        """What the input calls itself, for the manifest; never a path."""
+
+    def input_licence(self, folder: Path) -> str:
+        """What the input says of its redistribution; empty where it says nothing."""
+
+    def libraries(self) -> dict[str, str]:
+        """Versions of the libraries that decide the decoded values."""
+
+
+def source_names() -> list[str]:
+    """Names of all sources, without importing any."""
+    from gato_pipelines import sources
+
+    return sorted(module.name.replace("_", "-") for module in iter_modules(sources.__path__))
+
+
+def source_class(name: str) -> type[Source]:
+    """The dataclass of a source.
+
+    Raises:
+        SettingError: there is no such source.
+    """
+    names = source_names()
+    if name not in names:
+        close = get_close_matches(name, names, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(names)}."
+        raise SettingError(f"no source named {name!r}. {hint}")
+    found: type[Source] = import_module(f"gato_pipelines.sources.{name.replace('-', '_')}").Source
+    return found
+
+
+def make_source(name: str, settings: Mapping[str, Any]) -> Source:
+    """A source with the given settings; the others have their defaults.
+
+    Raises:
+        SettingError: there is no such source, or it has no such setting.
+    """
+    cls = source_class(name)
+    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    for setting in settings:
+        if setting not in known:
+            raise SettingError(f"source {name!r} has no setting {setting!r}: it has {', '.join(known)}")
+    return cls(**settings)
