@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from gato_data.tokenizers.text import TextTokenizer
 
 from gato_data.errors import InputError, SettingError
 from gato_data.tokenize import TokenizeSettings
+from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import DiscreteIds, Vocabulary
 from gato_pipelines.commit import Summary, already_complete, commit
 from gato_pipelines.output import claim, dataset_name, work_folder
-from gato_pipelines.planning import ScanJob, make_plan
+from gato_pipelines.planning import SMALL_WRITE, ScanJob, local_workers, make_plan
 from gato_pipelines.runners import RunnerName, run_over
 from gato_pipelines.shards import WORK, Job, finished, write_part
 from gato_pipelines.source import PartScan, Plan, Source, make_source
@@ -143,7 +143,9 @@ def run(
         done = len(plan.parts) - len(todo)
         report(f"{len(plan.parts)} parts" + (f", {done} of them finished already" if done else ""))
         if todo:
-            run_over(todo, partial(write_part, job), ingest.runner, ingest.beam_options, ingest.workers)
+            log = out / WORK / "workers.log"
+            processes = local_workers(plan.parts, SMALL_WRITE, ingest.workers)
+            run_over(todo, partial(write_part, job), ingest.runner, ingest.beam_options, processes, log)
         return commit(job, made, ingest.max_bad)
 
 

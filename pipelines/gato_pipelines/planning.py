@@ -26,8 +26,13 @@ ZERO_END_SHARE = 0.99
 """Share of episodes with an all-zero last action and reward from which their final timestep counts as a placeholder."""
 
 
-SMALL_INPUT = 2**28
-"""Bytes of input below which one process scans it all: starting several takes longer."""
+SMALL_SCAN, SMALL_WRITE = 2**28, 2**24
+"""Bytes of input below which one process reads it all: starting several takes longer."""
+
+
+def local_workers(parts: Sequence[Part], small: int, asked: int | None) -> int | None:
+    """Processes of the local runner: as asked, else one for a small input, else all cores (None)."""
+    return asked or (1 if sum(part.size for part in parts) < small else None)
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,8 @@ class ScanJob:
         """Scan every part on a runner."""
         todo = [number for number in range(len(self.parts)) if self._stored(number) is None]
         if todo:
-            small = sum(part.size for part in self.parts) < SMALL_INPUT
-            run_over(todo, self.scan, runner, options, 1 if small else workers)
+            processes = local_workers(self.parts, SMALL_SCAN, workers)
+            run_over(todo, self.scan, runner, options, processes, self.work / "workers.log")
         return [scan for number in range(len(self.parts)) if (scan := self._stored(number)) is not None]
 
     def scan(self, number: int) -> None:

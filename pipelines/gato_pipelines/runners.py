@@ -3,8 +3,13 @@
 Nothing but the elements crosses Beam, and results go to files: such a pipeline is executed correctly by every runner.
 """
 
+import logging
 import os
-from collections.abc import Callable, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gato_data.errors import GatoError, SettingError
@@ -20,6 +25,7 @@ def run_over(
     runner: RunnerName,
     options: Sequence[str] = (),
     workers: int | None = None,
+    log: Path | None = None,
 ) -> None:
     """Call `function` once for every element, on the workers of a Beam runner.
 
@@ -29,6 +35,7 @@ def run_over(
         runner: "local" uses `workers` processes of this machine, all cores by default.
         options: further Beam options, each "name=value".
         workers: for the local runner.
+        log: where the local runner's processes write what Beam has to say.
 
     Raises:
         GatoError: what the function raised; or a worker failed.
@@ -38,18 +45,15 @@ def run_over(
 
     flags = [f"--{option}" for option in options]
     if runner == "local":
-        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
         count = min(workers or os.cpu_count() or 1, max(len(elements), 1))
-        mode = "in_memory" if count == 1 else "multi_processing"
-        flags += [f"--direct_num_workers={count}", f"--direct_running_mode={mode}"]
-        chosen: Any = FnApiRunner()
+        flags += [f"--direct_num_workers={count}", "--default_sdk_harness_log_level=ERROR"]
+        chosen = _local_runner(count, log)
     elif runner in _BEAM_NAMES:
         chosen = _BEAM_NAMES[runner]
     else:
         raise SettingError(f"no runner named {runner!r}: there are {', '.join(RUNNERS)}")
     try:
-        with beam.Pipeline(runner=chosen, options=PipelineOptions(flags)) as pipeline:
+        with _quiet_beam(), beam.Pipeline(runner=chosen, options=PipelineOptions(flags)) as pipeline:
             _ = (
                 pipeline
                 | "Create" >> beam.Create(list(elements), reshuffle=False)
@@ -60,6 +64,31 @@ def run_over(
         raise
     except RuntimeError as error:
         raise _first_cause(error) from error
+
+
+def _local_runner(count: int, log: Path | None) -> Any:
+    """This machine: inside this process for one worker, otherwise in `count` processes of their own."""
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.transforms.environments import EmbeddedPythonEnvironment, SubprocessSDKEnvironment
+
+    if count == 1:
+        return FnApiRunner(EmbeddedPythonEnvironment.default())
+    target = shlex.quote(str(log) if log else os.devnull)
+    command = f"{shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>>{target}"
+    return FnApiRunner(SubprocessSDKEnvironment(command_string=command))
+
+
+@contextmanager
+def _quiet_beam() -> Iterator[None]:
+    """Keep Beam's own log lines off the screen: an error that matters is raised as well."""
+    logger = logging.getLogger("apache_beam")
+    before = logger.level
+    if not logging.root.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _first_cause(error: BaseException) -> GatoError:

@@ -9,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gato_data.tokenizers.text import TextTokenizer
-
 from gato_data.errors import EpisodeError, OutputError
 from gato_data.shard_writer import ShardWriter, write_durably
 from gato_data.statistics import StatisticsBuilder
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
+from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
 from gato_pipelines.source import Item, Plan, Source, make_source
 from gato_schemas.compression import PatchEncoding
@@ -78,7 +77,7 @@ class Job:
     @cached_property
     def text(self) -> TextTokenizer | None:
         """The text model, loaded once per process."""
-        return None if self.text_model is None else TextTokenizer.from_bytes(self.text_model)
+        return None if self.text_model is None else TextTokenizer(self.text_model)
 
 
 def finished(job: Job, number: int) -> dict[str, ShardIndex] | None:

@@ -100,6 +100,26 @@ def decode_example(data: bytes | memoryview) -> dict[str, Feature]:
     return features
 
 
+def leading_features(head: bytes | memoryview) -> dict[str, Feature]:
+    """The features that lie wholly within `head`, the first bytes of an Example; values are views of `head`.
+
+    Raises:
+        FormatError: `head` does not begin like an Example.
+    """
+    view = memoryview(head)
+    if not len(view) or view[0] != _tag(1, _LENGTH)[0]:
+        raise FormatError("not a tf.train.Example: it does not begin with its features")
+    features: dict[str, Feature] = {}
+    try:
+        for number, entry in _fields(view[_read_varint(view, 1)[1] :]):
+            if number == 1:
+                key, feature = _entry(entry)
+                features[key] = feature
+    except FormatError:  # the entry that `head` cuts off
+        pass
+    return features
+
+
 def _entry(entry: memoryview) -> tuple[str, Feature]:
     key, feature = "", Feature("bytes", [])
     for number, payload in _fields(entry):

@@ -1,0 +1,153 @@
+"""`gato-data ingest SOURCE INPUT --out DIR`: one subcommand per source, its options made from the source's settings."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gato_cli.options import settings_options
+from gato_data.errors import GatoError, InputError
+
+EXAMPLES = {"atari": "gato-data ingest atari breakout-rlds --out breakout --holdout 0.1"}
+
+
+class SourceGroup(click.Group):
+    """The sources as subcommands; listed without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all sources."""
+        from gato_pipelines.source import source_names
+
+        return source_names()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand of a source."""
+        from gato_pipelines.source import source_class
+
+        try:
+            return _command(cmd_name, source_class(cmd_name))
+        except GatoError as error:
+            ctx.fail(str(error))
+
+
+def _ingest_options() -> list[click.Parameter]:
+    from gato_pipelines.runners import RUNNERS
+
+    share = click.FloatRange(0, 1, max_open=True)
+    return [
+        click.Argument(["folder"], metavar="[INPUT]", required=False, type=click.Path(path_type=Path)),
+        click.Option(
+            ["--out"], required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the dataset."
+        ),
+        click.Option(["--name"], help="Name of the dataset; by default the folder's.", default=""),
+        click.Option(["--holdout"], type=share, default=0.0, help="Share of episodes in the validation split."),
+        click.Option(["--max-episodes"], type=click.IntRange(1), help="Read only so many episodes."),
+        click.Option(["--max-bad"], type=click.IntRange(0), default=0, help="Episodes that may be left out."),
+        click.Option(
+            ["--patch-encoding"], type=click.Choice(["zlib", "raw"]), default="zlib", help="How patches are stored."
+        ),
+        click.Option(["--max-observation-tokens"], type=click.IntRange(1), default=512, help="Of one timestep."),
+        click.Option(["--text-model"], type=click.Path(path_type=Path), help="SentencePiece model of your own."),
+        click.Option(
+            ["--discrete-ids"],
+            type=click.Choice(["paper", "separate"]),
+            default="paper",
+            help="Ids of discrete values: shared with text as in the paper, or a range of their own.",
+        ),
+        click.Option(["--runner"], type=click.Choice(RUNNERS), default="local", help="Beam runner."),
+        click.Option(["--workers"], type=click.IntRange(1), help="Processes of the local runner; default all cores."),
+        click.Option(["--beam-option"], multiple=True, metavar="NAME=VALUE", help="Passed on to Beam; repeatable."),
+        click.Option(["--tfds-name"], metavar="NAME", help="Instead of INPUT: a dataset that TFDS downloads."),
+        click.Option(["--overwrite"], is_flag=True, help="Start again where DIR holds a dataset of ours."),
+        click.Option(["--dry-run"], is_flag=True, help="Show what would be done; write nothing."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object instead of a table."),
+    ]
+
+
+def _command(name: str, cls: type[Any]) -> click.Command:
+    first = (cls.__doc__ or "").strip().splitlines()[0]
+    example = EXAMPLES.get(name, f"gato-data ingest {name} INPUT --out DIR")
+    settings = settings_options(cls)
+
+    def callback(**values: Any) -> None:
+        chosen = {str(option.name): values.pop(str(option.name)) for option in settings}
+        _run(name, {key: value for key, value in chosen.items() if value is not None}, **values)
+
+    return click.Command(
+        name,
+        params=[*_ingest_options(), *settings],
+        callback=callback,
+        help=f"{first}\n\n\b\nExample:\n  {example}",
+        short_help=first,
+        context_settings={"show_default": True},
+    )
+
+
+def _run(
+    source: str,
+    settings: dict[str, Any],
+    *,
+    folder: Path | None,
+    out: Path,
+    tfds_name: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    from gato_cli.ingest_report import print_dry_run, print_summary
+    from gato_pipelines.ingest import plan_only, run
+
+    if (folder is None) == (tfds_name is None):
+        raise click.UsageError("give either INPUT, the folder of an RLDS dataset, or --tfds-name")
+    ingest = _ingest_settings(asked)
+    if tfds_name is not None:
+        from gato_pipelines.tfds_input import prepare
+
+        folder = prepare(tfds_name, report=_progress)
+    if folder is None:
+        raise InputError("there is no input")
+    if dry_run:
+        print_dry_run(plan_only(source, settings, folder, ingest), out, as_json=as_json)
+        return
+    start = time.monotonic()
+    summary = run(source, settings, folder, out, ingest, report=_progress)
+    print_summary(summary, out, seconds=time.monotonic() - start, as_json=as_json)
+
+
+def _ingest_settings(asked: dict[str, Any]) -> Any:
+    from gato_data.tokenize import TokenizeSettings
+    from gato_pipelines.ingest import IngestSettings
+    from gato_schemas.compression import PatchEncoding
+
+    return IngestSettings(
+        name=asked["name"],
+        holdout=asked["holdout"],
+        max_episodes=asked["max_episodes"],
+        max_bad=asked["max_bad"],
+        encoding=PatchEncoding(asked["patch_encoding"]),
+        tokenize=TokenizeSettings(max_observation_tokens=asked["max_observation_tokens"]),
+        discrete_ids=asked["discrete_ids"],
+        text_model=asked["text_model"],
+        runner=asked["runner"],
+        beam_options=asked["beam_option"],
+        workers=asked["workers"],
+        overwrite=asked["overwrite"],
+    )
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+@click.command(cls=SourceGroup)
+def command() -> None:
+    """Turn raw episodes into a dataset of Gato tokens.
+
+    An interrupted ingest continues when the same command is run again.
+
+    \b
+    Example:
+      gato-data ingest atari breakout-rlds --out breakout --holdout 0.1
+    """

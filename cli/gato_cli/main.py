@@ -1,0 +1,99 @@
+"""The `gato-data` command: it knows its subcommands by name and imports one only when it is called."""
+
+import logging
+import os
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "ingest": "Turn raw episodes into a dataset of Gato tokens.",
+    "inspect": "Look at shards, datasets and mixtures.",
+    "mix": "Plan a mixture: weights, shares, passes over the data.",
+    "record": "Record real episodes in a simulator, as RLDS.",
+    "sources": "List the sources that ingest can read.",
+    "train": "Train a Gato transformer on a mixture.",
+}
+"""Name and help line of every command, in `gato_cli.commands`."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules, imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"gato_cli.commands.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or name the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(COMMANDS)}."
+            ctx.fail(f"no command named {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Turn an error that a user can mend into one line and exit code 1."""
+        from gato_data.errors import GatoError
+
+        try:
+            return super().invoke(ctx)
+        except GatoError as error:
+            if ctx.params.get("debug"):
+                raise
+            raise click.ClickException(str(error)) from error
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="gato-data")
+def cli(debug: bool) -> None:
+    """Agent experience and vision-language corpora as the token sequences of Gato.
+
+    \b
+    Example:
+      gato-data record atari --game breakout --episodes 8 --out breakout-rlds
+      gato-data ingest atari breakout-rlds --out breakout
+      gato-data inspect dataset breakout
+    """
+    _quiet(debug)
+
+
+def _quiet(debug: bool) -> None:
+    """Keep what libraries say at start-up off the screen, unless asked for."""
+    if debug:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.root.addFilter(lambda record: "apitools" not in record.getMessage())
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        cli(prog_name="gato-data", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted: run the same command again to continue where it stopped.", err=True)
+        sys.exit(130)

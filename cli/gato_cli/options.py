@@ -1,0 +1,100 @@
+"""Option types, and click options made from the fields of a settings dataclass."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+import click
+
+if TYPE_CHECKING:
+    ParamType: TypeAlias = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # generic for type checkers only, in some versions of click
+
+
+class HeightWidth(ParamType):
+    """HxW: height and width in pixels."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Parse "64x80"."""
+        if isinstance(value, tuple):
+            return value
+        height, _, width = str(value).lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal()):
+            self.fail(f"{value!r} is not a size: give height and width in pixels, such as 64x80", param, ctx)
+        return int(height), int(width)
+
+
+class LowHigh(ParamType):
+    """LOW:HIGH: a range of numbers."""
+
+    name = "LOW:HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Parse "-1:1"."""
+        if isinstance(value, tuple):
+            return value
+        low, _, high = str(value).partition(":")
+        try:
+            found = float(low), float(high)
+        except ValueError:
+            self.fail(f"{value!r} is not a range: give two numbers, such as -1:1", param, ctx)
+        if not found[0] < found[1]:
+            self.fail(f"{value!r} is an empty range: its low end must be below its high end", param, ctx)
+        return found
+
+
+class Names(ParamType):
+    """A comma-separated list of names."""
+
+    name = "NAME,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Parse "a,b"."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(name for name in (part.strip() for part in str(value).split(",")) if name)
+
+
+def settings_options(cls: type[Any]) -> list[click.Option]:
+    """One option per field of a settings dataclass; `help` and `metavar` come from the field's metadata."""
+    hints = get_type_hints(cls)
+    return [_option(entry, hints[entry.name]) for entry in fields(cls)]
+
+
+def _option(entry: "Field[Any]", hint: Any) -> click.Option:
+    default = entry.default if entry.default is not MISSING else None
+    metadata: Mapping[str, Any] = entry.metadata
+    names = [f"--{entry.name.replace('_', '-')}"]
+    shown: bool | str = default not in ("", (), None)
+    if hint is bool:
+        names = [f"{names[0]}/--no-{names[0][2:]}"]
+    if isinstance(default, tuple) and len(default) == 2 and shown:
+        shown = ("x" if isinstance(default[0], int) else ":").join(map(str, default))
+    return click.Option(
+        names,
+        default=default,
+        type=None if hint is bool else _type(hint),
+        metavar=metadata.get("metavar"),
+        help=metadata.get("help", ""),
+        show_default=shown,
+    )
+
+
+def _type(hint: Any) -> ParamType | type[Any]:
+    if get_origin(hint) in (Union, UnionType):
+        hint = next(arg for arg in get_args(hint) if arg is not type(None))
+    if get_origin(hint) is Literal:
+        return click.Choice(get_args(hint))
+    if get_origin(hint) is tuple:
+        first = get_args(hint)[0]
+        return {int: HeightWidth(), float: LowHigh(), str: Names()}[first]
+    return hint  # type: ignore[no-any-return]
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`: the result as one object."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")(function)

@@ -1,0 +1,95 @@
+"""An index rebuilt from its shard: for a sidecar that was lost, and to check one against the data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.shard_writer import count_records, episode_hash, patch_ranks
+from gato_schemas import index, wire
+from gato_schemas.dataset import Manifest
+from gato_schemas.errors import FormatError
+from gato_schemas.record import Record, decode_record
+from gato_schemas.sequence import Modality
+from gato_schemas.tfrecord import masked_crc32c, read_records
+
+
+def rebuild_index(path: Path, manifest: Manifest, split: str) -> index.ShardIndex:
+    """Read a whole shard and find every offset anew; its statistics and dead letters cannot be found again.
+
+    The hash of an episode of several chunks is that of its first chunk.
+
+    Raises:
+        FormatError: the shard is damaged, or holds a task or agent that the manifest does not know.
+    """
+    encoding = manifest.patch_encoding.name
+    tasks, agents = list(manifest.tasks), list(manifest.agents)
+    rows: list[dict[str, Any]] = []
+    blocks: list[NDArray[np.uint32]] = []
+    ranks: list[NDArray[np.uint32]] = []
+    try:
+        for raw in read_records(path):
+            if raw.error:
+                raise FormatError(raw.error)
+            record = decode_record(raw.data, encoding)
+            columns, spans = _offsets(raw.data)
+            rows.append(_row(record, raw.offset, raw.data, columns, tasks, agents))
+            blocks.append(np.array(spans, np.uint32).reshape(-1, 2))
+            ranks.append(patch_ranks(record.sequence.modality))
+    except OSError as error:
+        raise FormatError(f"shard {path} cannot be read ({error.strerror})") from error
+    arrays = index.sections(rows, blocks, ranks)
+    header = index.IndexHeader(
+        shard=path.name,
+        shard_size=path.stat().st_size,
+        split=split,
+        part=index.Part("", "", 0),
+        fingerprint=manifest.fingerprint,
+        token_dtype=manifest.vocabulary.token_dtype,
+        patch_encoding=encoding,
+        tasks=tasks,
+        agents=agents,
+        totals=count_records(arrays),
+        statistics=[],
+        dead_letters=[],
+    )
+    return index.ShardIndex(header, arrays)
+
+
+def _offsets(data: bytes) -> tuple[dict[str, int], list[tuple[int, int]]]:
+    features = wire.decode_example(data)
+    base = np.asarray(memoryview(data)).ctypes.data
+
+    def spans(name: str) -> list[tuple[int, int]]:
+        values = wire.get_bytes(features, name)
+        return [(np.asarray(value).ctypes.data - base, len(value)) for value in values]
+
+    return {name: spans(name)[0][0] for name in index.COLUMNS}, spans("patches")
+
+
+def _row(
+    record: Record, offset: int, data: bytes, columns: dict[str, int], tasks: list[str], agents: list[str]
+) -> dict[str, Any]:
+    if record.task not in tasks or record.agent not in agents:
+        raise FormatError(f"{record.episode_id}: task {record.task!r} or agent {record.agent!r} is not in the manifest")
+    sequence = record.sequence
+    return {
+        "offset": offset,
+        "length": len(data),
+        "crc": masked_crc32c(data),
+        "columns": [columns[name] for name in index.COLUMNS],
+        "num_tokens": sequence.num_tokens,
+        "num_patches": sequence.num_patches,
+        "num_timesteps": sequence.num_timesteps,
+        "num_images": sequence.num_images,
+        "tokens_by_modality": np.bincount(sequence.modality, minlength=len(Modality)),
+        "loss_tokens": int(sequence.loss_mask.sum()),
+        "task": tasks.index(record.task),
+        "agent": agents.index(record.agent),
+        "chunk": record.chunk,
+        "num_chunks": record.num_chunks,
+        "episode_return": record.episode_return,
+        "is_terminal": record.is_terminal,
+        "episode_hash": episode_hash(sequence),
+    }

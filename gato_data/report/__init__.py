@@ -1,0 +1,1 @@
+"""What `inspect` gathers from shards and datasets, and how it is drawn: `terminal` and `html`."""

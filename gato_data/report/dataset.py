@@ -1,0 +1,154 @@
+"""What is in a dataset folder: its manifest, whether its shards are there, and its fields in one line each."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gato_data.errors import FormatError
+from gato_data.report.files import open_manifest
+from gato_data.tokenize import ordered
+from gato_schemas import index
+from gato_schemas.dataset import Manifest, TaskInfo
+from gato_schemas.episode import Field
+from gato_schemas.sequence import PATCH_SIZE
+from gato_schemas.statistics import FieldStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldSummary:
+    """One field of one task; the statistics are of the raw values, over all elements.
+
+    Attributes:
+        role: "observation" or "action".
+        tokens: a timestep has of it; None for text, whose number varies.
+        values: counted, all elements together, NaN not among them.
+        low, high, mean, std: None where nothing was counted.
+        saturated: share of values outside the range that the tokenizer can tell apart.
+        bins_used, bins: ids used of those there are; None for text.
+    """
+
+    task: str
+    role: str
+    name: str
+    modality: str
+    shape: tuple[int, ...]
+    tokens: int | None
+    values: int
+    nan: int
+    low: float | None
+    high: float | None
+    mean: float | None
+    std: float | None
+    saturated: float | None
+    bins_used: int | None
+    bins: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSummary:
+    """A dataset as its manifest has it.
+
+    Attributes:
+        missing: shards and indexes that the manifest names and the folder lacks, or that have another size.
+    """
+
+    folder: Path
+    manifest: Manifest
+    fields: Sequence[FieldSummary]
+    missing: Sequence[str]
+
+
+def summarize_dataset(folder: Path) -> DatasetSummary:
+    """What is in a dataset, from its manifest alone; shards are counted, not opened.
+
+    Raises:
+        InputError: there is no such folder.
+        FormatError: it is no dataset, or its manifest is damaged or of another version.
+    """
+    manifest = open_manifest(folder)
+    fields = [field for name, task in sorted(manifest.tasks.items()) for field in _fields(manifest, name, task)]
+    return DatasetSummary(folder=folder, manifest=manifest, fields=fields, missing=list(_missing(folder, manifest)))
+
+
+def _missing(folder: Path, manifest: Manifest) -> Iterator[str]:
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            path = folder / shard.name
+            if not path.is_file():
+                yield f"{shard.name} is missing"
+            elif (size := path.stat().st_size) != shard.size:
+                yield f"{shard.name} has {size} bytes, {shard.size} were written"
+            if not path.with_name(shard.name + index.SUFFIX).is_file():
+                yield f"{shard.name}{index.SUFFIX} is missing"
+
+
+def _fields(manifest: Manifest, name: str, task: TaskInfo) -> Iterator[FieldSummary]:
+    rows = {(row.role, row.field): row for row in manifest.statistics if row.task == name}
+    for role, fields in (("observation", ordered(task.observations)), ("action", task.actions)):
+        for field in fields:
+            yield _field(name, role, field, rows.get((role, field.name)))
+
+
+def _field(task: str, role: str, field: Field, row: FieldStatistics | None) -> FieldSummary:
+    counted = row is not None and row.count > 0 and len(row.mean) > 0
+    elements = len(row.saturated) if row else 0
+    values = row.count * elements if row else 0
+    saturated = sum(row.saturated) / values if row and values and field.modality == "continuous" else None
+    bins = {"continuous": 1024, "discrete": 1024, "image": 256}.get(field.modality)
+    return FieldSummary(
+        task=task,
+        role=role,
+        name=field.name,
+        modality=field.modality,
+        shape=field.shape,
+        tokens=tokens_of(field),
+        values=values,
+        nan=row.nan if row else 0,
+        low=min(row.low) if counted and row else None,
+        high=max(row.high) if counted and row else None,
+        mean=sum(row.mean) / elements if counted and row else None,
+        std=_pooled_std(row) if counted and row else None,
+        saturated=saturated,
+        bins_used=bitmap(row).bit_count() if row and bins else None,
+        bins=bins,
+    )
+
+
+def bitmap(row: FieldStatistics) -> int:
+    """The ids used as bits, bit 0 the first id.
+
+    Raises:
+        FormatError: the statistics hold something else.
+    """
+    try:
+        return int(row.bins or "0", 16)
+    except ValueError as error:
+        raise FormatError(f"the statistics of {row.field!r} hold {row.bins[:20]!r} for a bitmap") from error
+
+
+def _pooled_std(row: FieldStatistics) -> float:
+    """Of all elements together: variance within them plus variance of their means."""
+    elements = len(row.mean)
+    centre = sum(row.mean) / elements
+    within = sum(row.m2) / (row.count * elements)
+    return math.sqrt(max(within + sum((mean - centre) ** 2 for mean in row.mean) / elements, 0.0))
+
+
+def tokens_of(field: Field) -> int | None:
+    """Tokens of one timestep's value; None for text."""
+    if field.modality == "text":
+        return None
+    if field.modality == "image":
+        return (field.shape[0] // PATCH_SIZE) * (field.shape[1] // PATCH_SIZE) if len(field.shape) == 3 else 0
+    return math.prod(field.shape)
+
+
+def tokens_per_timestep(task: TaskInfo) -> int:
+    """Tokens of a timestep with its separator and action, text not counted."""
+    return sum(tokens_of(field) or 0 for field in [*task.observations, *task.actions]) + 1
+
+
+def has_text(task: TaskInfo) -> bool:
+    """Whether the tokens of a timestep vary with a text."""
+    return any(field.modality == "text" for field in task.observations)

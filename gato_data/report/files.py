@@ -1,0 +1,76 @@
+"""Opening what a person points `inspect` at: every mistake becomes one sentence before anything is printed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gato_data.errors import FormatError, InputError
+from gato_schemas import index
+from gato_schemas.dataset import Manifest, read_manifest
+from gato_schemas.tfrecord import refuse_foreign
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn a failure of the file system into an error that names the file.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or 'the file'}: {error.strerror or error}") from error
+
+
+def check_shard(path: Path) -> None:
+    """Refuse what cannot be a shard before anything is read.
+
+    Raises:
+        InputError: there is nothing at `path`, or a folder, or an index.
+        FormatError: the file begins like a Git-LFS pointer or a gzip file.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, a shard file was wanted: try `gato-data inspect dataset {path}`")
+    if not path.is_file():
+        raise InputError(f"there is no shard {path}")
+    if path.suffix == index.SUFFIX:
+        raise InputError(f"{path} is the index of a shard: name the shard itself, {path.with_suffix('')}")
+    with path.open("rb") as file:
+        refuse_foreign(file.read(64), path)
+
+
+def index_of(path: Path) -> index.ShardIndex | None:
+    """The index beside a shard, None where there is none.
+
+    Raises:
+        FormatError: the index is damaged or of another version, or the shard has not the size that it says.
+    """
+    beside = path.with_name(path.name + index.SUFFIX)
+    if not beside.is_file():
+        return None
+    found = index.read_index(beside)
+    actual = path.stat().st_size
+    if actual != found.header.shard_size:
+        what = "is truncated" if actual < found.header.shard_size else "is longer than it was written"
+        raise FormatError(f"{path.name} {what}: it has {actual} bytes, its index says {found.header.shard_size}")
+    check_names(found, beside.name)
+    return found
+
+
+def check_names(found: index.ShardIndex, name: str) -> None:
+    """Refuse an index whose records name a task or an agent that its tables do not hold."""
+    for column, table in (("task", found.header.tasks), ("agent", found.header.agents)):
+        if len(found) and int(found.arrays[column].max()) >= len(table):
+            raise FormatError(f"{name}: a record has {column} number {found.arrays[column].max()} of {len(table)}")
+
+
+def open_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder. Raises as `summarize_dataset`."""
+    if folder.is_file():
+        with folder.open("rb") as file:
+            refuse_foreign(file.read(64), folder)
+        raise InputError(f"{folder} is a file, a dataset folder was wanted: try `gato-data inspect shard {folder}`")
+    if not folder.is_dir():
+        raise InputError(f"there is no dataset folder {folder}")
+    return read_manifest(folder)

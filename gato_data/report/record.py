@@ -1,0 +1,133 @@
+"""One record of a shard, opened to be looked at: columns checked, patches inflated only where they are shown."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import FormatError, InputError
+from gato_schemas import wire
+from gato_schemas.compression import inflate_block
+from gato_schemas.index import ShardIndex
+from gato_schemas.record import BLOCK_PATCHES, Record, decode_record
+from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE, Modality
+from gato_schemas.tfrecord import masked_crc32c, read_records
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecord:
+    """A record whose `sequence.patches` are left unread, and the payloads that hold them.
+
+    Attributes:
+        number: of the record in its shard.
+        record: everything but the pixels.
+        payloads: of the `patches` column: zlib blocks, or one raw payload.
+        first_timestep: the episode's number of this chunk's first timestep; None where it is not known.
+    """
+
+    number: int
+    record: Record
+    payloads: list[memoryview]
+    first_timestep: int | None
+
+    def patches(self, first: int, count: int) -> NDArray[np.uint8]:
+        """Patches [first, first + count), uint8 (count, 16, 16, 3); only the blocks that hold them are inflated.
+
+        Raises:
+            FormatError: a block is missing or damaged.
+        """
+        total = self.record.sequence.num_patches
+        if len(self.payloads) == 1 and len(self.payloads[0]) == total * PATCH_BYTES:
+            return np.frombuffer(self.payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE)[first : first + count]
+        if len(self.payloads) != -(-total // BLOCK_PATCHES):
+            raise FormatError(f"column patches has {len(self.payloads)} blocks for {total} patches")
+        low, high = first // BLOCK_PATCHES, -(-(first + count) // BLOCK_PATCHES)
+        blocks = [inflate_block(payload, BLOCK_PATCHES * PATCH_BYTES) for payload in self.payloads[low:high]]
+        inside = np.frombuffer(b"".join(blocks), np.uint8).reshape(-1, *PATCH_SHAPE)
+        return inside[first - low * BLOCK_PATCHES :][:count]
+
+
+def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord:
+    """Read one record: through the index, or by walking the shard up to it.
+
+    Raises:
+        InputError: the shard has no such record.
+        FormatError: the record is damaged, or not one of gato-data.
+    """
+    if found is None:
+        data, first = _walk(path, number), None
+    else:
+        data, first = _seek(path, found, number), _timesteps_before(found, number)
+    record = decode_shard_record(data, path.name, number)
+    if record.chunk == 0:
+        first = 0
+    return OpenRecord(number, record, wire.get_bytes(wire.decode_example(data), "patches"), first)
+
+
+def _seek(path: Path, found: ShardIndex, number: int) -> bytes:
+    if not 0 <= number < len(found):
+        raise _out_of_range(path, number, len(found))
+    with path.open("rb") as file:
+        data = os.pread(file.fileno(), int(found.length[number]), int(found.offset[number]))
+    if len(data) != int(found.length[number]) or masked_crc32c(data) != int(found.crc[number]):
+        raise FormatError(f"record {number} of {path.name} does not match its checksum")
+    return data
+
+
+def _walk(path: Path, number: int) -> bytes:
+    seen = 0
+    for raw in read_records(path, first=number):
+        if raw.error:
+            raise FormatError(raw.error)
+        return raw.data
+    for raw in read_records(path):
+        seen = raw.ordinal + 1
+    raise _out_of_range(path, number, seen)
+
+
+def _out_of_range(path: Path, number: int, records: int) -> InputError:
+    wanted = f"a number from 0 to {records - 1} is wanted" if records else "it holds none"
+    return InputError(f"{path.name} has no record {number}: {wanted}")
+
+
+def _timesteps_before(found: ShardIndex, number: int) -> int | None:
+    """Timesteps of the chunks before this one; they stand right before it in the shard."""
+    first = number - int(found.chunk[number])
+    return int(found.num_timesteps[first:number].sum(dtype=np.int64)) if first >= 0 else None
+
+
+def decode_shard_record(data: bytes, shard: str, number: int) -> Record:
+    """A record without its patches, checked.
+
+    Raises:
+        FormatError: the bytes are not a record of gato-data; the message names the shard and the record.
+    """
+    try:
+        record = decode_record(data, "zlib", with_patches=False)
+        check_values(record)
+    except FormatError as error:
+        raise FormatError(f"record {number} of {shard} is not a record of gato-data: {error}") from error
+    return record
+
+
+def check_values(record: Record) -> None:
+    """Refuse columns whose values point outside the record.
+
+    Raises:
+        FormatError: a modality is unknown, or timesteps or images do not stand in order within the record.
+    """
+    sequence = record.sequence
+    if sequence.num_tokens and int(sequence.modality.max()) >= len(Modality):
+        raise FormatError(f"modality {int(sequence.modality.max())} is unknown")
+    grid = sequence.image_grid.astype(np.int64)
+    ends = grid[:, 0] + grid[:, 1] * grid[:, 2]
+    for name, starts, end in (
+        ("timestep_starts", sequence.timestep_starts, sequence.num_tokens),
+        ("image_grid", grid[:, 0], sequence.num_patches),
+    ):
+        if len(starts) and (starts[0] != 0 or (np.diff(starts) <= 0).any() or int(starts[-1]) >= end):
+            raise FormatError(f"column {name} does not ascend from 0 to {end}")
+    if len(grid) and ((grid[:, 1:] <= 0).any() or (ends > sequence.num_patches).any()):
+        raise FormatError("column image_grid has an image outside the patches")

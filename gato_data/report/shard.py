@@ -1,0 +1,193 @@
+"""What is in one shard: from its index alone where there is one, else by reading the shard from end to end."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gato_data.errors import FormatError
+from gato_data.report.files import check_shard, index_of
+from gato_data.report.record import decode_shard_record
+from gato_data.shard_writer import count_records
+from gato_data.statistics import sum_counts
+from gato_schemas import index, tfrecord, wire
+from gato_schemas.record import Record
+from gato_schemas.sequence import Modality
+from gato_schemas.statistics import Counts
+
+HEAD_BYTES = 4096
+"""An episode id stands among the first features of a record; one that lies deeper is not shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSummary:
+    """One record of a shard.
+
+    Attributes:
+        number: of the record in the shard, 0-based.
+        episode_id: None where it cannot be read from the head of the record.
+        tokens_by_modality: in the order of `Modality`.
+        episode_return: of the whole episode; NaN where there are no rewards.
+    """
+
+    number: int
+    episode_id: str | None
+    task: str
+    agent: str
+    chunk: int
+    num_chunks: int
+    timesteps: int
+    images: int
+    tokens: int
+    tokens_by_modality: tuple[int, ...]
+    loss_tokens: int
+    episode_return: float
+    is_terminal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSummary:
+    """A shard and its first records.
+
+    Attributes:
+        split, patch_encoding, fingerprint: from the index; None without it.
+        dead_letters: episodes that were left out of this shard; None without an index.
+        from_index: False where the shard itself had to be read.
+        records: the first ones; `totals.records` says how many there are.
+    """
+
+    name: str
+    bytes: int
+    split: str | None
+    patch_encoding: str | None
+    fingerprint: str | None
+    dead_letters: int | None
+    from_index: bool
+    totals: Counts
+    records: Sequence[RecordSummary]
+
+
+def summarize_shard(path: Path, limit: int | None = None) -> ShardSummary:
+    """What is in a shard; at most `limit` records are described, all of them are counted.
+
+    With an index the shard is opened only for the episode ids of the records described.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: the file is no shard, or it or its index is truncated or damaged.
+    """
+    check_shard(path)
+    found = index_of(path)
+    return _streamed(path, limit) if found is None else _indexed(path, found, limit)
+
+
+def _indexed(path: Path, found: index.ShardIndex, limit: int | None) -> ShardSummary:
+    header = found.header
+    shown = range(len(found) if limit is None else min(limit, len(found)))
+    records = [_row(found, number, name) for number, name in zip(shown, _episode_ids(path, found, shown), strict=True)]
+    return ShardSummary(
+        name=path.name,
+        bytes=header.shard_size,
+        split=header.split,
+        patch_encoding=header.patch_encoding,
+        fingerprint=header.fingerprint,
+        dead_letters=sum(letter.count for letter in header.dead_letters),
+        from_index=True,
+        totals=count_records(found.arrays),
+        records=records,
+    )
+
+
+def _row(found: index.ShardIndex, number: int, episode_id: str | None) -> RecordSummary:
+    def value(name: str) -> int:
+        return int(found.arrays[name][number])
+
+    return RecordSummary(
+        number=number,
+        episode_id=episode_id,
+        task=found.header.tasks[value("task")],
+        agent=found.header.agents[value("agent")],
+        chunk=value("chunk"),
+        num_chunks=value("num_chunks"),
+        timesteps=value("num_timesteps"),
+        images=value("num_images"),
+        tokens=value("num_tokens"),
+        tokens_by_modality=tuple(int(n) for n in found.tokens_by_modality[number]),
+        loss_tokens=value("loss_tokens"),
+        episode_return=float(found.episode_return[number]),
+        is_terminal=bool(found.is_terminal[number]),
+    )
+
+
+def _episode_ids(path: Path, found: index.ShardIndex, numbers: Iterable[int]) -> list[str | None]:
+    with path.open("rb") as file:
+        return [episode_id(file.fileno(), found, number) for number in numbers]
+
+
+def episode_id(descriptor: int, found: index.ShardIndex, number: int) -> str | None:
+    """The id of one record from the head of its data; None where it is not there."""
+    head = os.pread(descriptor, min(int(found.length[number]), HEAD_BYTES), int(found.offset[number]))
+    try:
+        return bytes(wire.get_bytes(wire.leading_features(head), "episode_id")[0]).decode()
+    except (FormatError, IndexError, UnicodeDecodeError):
+        return None
+
+
+def _streamed(path: Path, limit: int | None) -> ShardSummary:
+    records: list[RecordSummary] = []
+    totals: list[Counts] = []
+    for raw in tfrecord.read_records(path):
+        if raw.error:
+            raise FormatError(f"{raw.error}; the records before it can be shown with --record")
+        record = decode_shard_record(raw.data, path.name, raw.ordinal)
+        totals.append(_counts(record))
+        if limit is None or len(records) < limit:
+            records.append(_summary(raw.ordinal, record))
+        if len(totals) > 1024:
+            totals = [sum_counts(totals)]
+    return ShardSummary(
+        name=path.name,
+        bytes=path.stat().st_size,
+        split=None,
+        patch_encoding=None,
+        fingerprint=None,
+        dead_letters=None,
+        from_index=False,
+        totals=sum_counts(totals),
+        records=records,
+    )
+
+
+def _counts(record: Record) -> Counts:
+    sequence = record.sequence
+    return Counts(
+        episodes=int(record.chunk == 0),
+        records=1,
+        timesteps=sequence.num_timesteps,
+        images=sequence.num_images,
+        patches=sequence.num_patches,
+        tokens=sequence.num_tokens,
+        loss_tokens=int(np.count_nonzero(sequence.loss_mask)),
+        tokens_by_modality=tuple(int(n) for n in np.bincount(sequence.modality, minlength=len(Modality))),
+    )
+
+
+def _summary(number: int, record: Record) -> RecordSummary:
+    counts = _counts(record)
+    return RecordSummary(
+        number=number,
+        episode_id=record.episode_id,
+        task=record.task,
+        agent=record.agent,
+        chunk=record.chunk,
+        num_chunks=record.num_chunks,
+        timesteps=counts.timesteps,
+        images=counts.images,
+        tokens=counts.tokens,
+        tokens_by_modality=counts.tokens_by_modality,
+        loss_tokens=counts.loss_tokens,
+        episode_return=record.episode_return,
+        is_terminal=record.is_terminal,
+    )

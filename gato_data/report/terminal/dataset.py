@@ -1,0 +1,166 @@
+"""`inspect dataset DIR` on a terminal: where it came from, its splits, tasks and fields, what the values look like."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from gato_data.report.dataset import DatasetSummary, FieldSummary, has_text, tokens_per_timestep
+from gato_data.report.printable import count, printable, real, share, size
+from gato_data.report.terminal.shard import totals
+from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
+from gato_data.statistics import sum_counts
+from gato_schemas.dataset import Manifest, TaskInfo
+
+TASKS = 10
+"""Tasks described one by one; `--json` has them all."""
+_SPLITS = (
+    Column("split"),
+    *(Column(name, number=True) for name in ("shards", "size", "episodes", "timesteps", "tokens", "loss")),
+)
+_LAYOUT = (
+    Column("tokens", number=True),
+    *(Column(name) for name in ("field", "modality", "shape", "range", "loss")),
+)
+_STATISTICS = (
+    Column("field"),
+    *(Column(name, number=True) for name in ("low", "high", "mean", "std", "saturated", "NaN", "bins")),
+)
+
+
+def print_dataset(console: Console, summary: DatasetSummary) -> None:
+    """Print a dataset."""
+    manifest = summary.manifest
+    console.print(Text(printable(manifest.name), "bold"), soft_wrap=True)
+    print_facts(console, _facts(manifest))
+    heading(console, "Splits")
+    print_table(console, _SPLITS, _splits(manifest))
+    heading(console, "Totals")
+    print_facts(console, totals(sum_counts(split.totals for split in manifest.splits.values())))
+    shown = sorted(manifest.tasks)[:TASKS]
+    for name in shown:
+        fields = [field for field in summary.fields if field.task == name]
+        _print_task(console, name, manifest.tasks[name], fields, manifest.tokenization)
+    if hidden := len(manifest.tasks) - len(shown):
+        console.print(f"\n... {count(hidden)} more tasks: --json has them all", soft_wrap=True)
+    if summary.missing:
+        heading(console, "Missing files")
+        print_facts(console, [("", printable(line, 200)) for line in summary.missing])
+
+
+def heading(console: Console, text: str) -> None:
+    """An empty line and a heading."""
+    console.print()
+    console.print(Text(text, "bold"), soft_wrap=True)
+
+
+def _facts(manifest: Manifest) -> list[tuple[str, Cell]]:
+    source = manifest.source
+    inputs = ", ".join(printable(name, 60) for name in source.inputs[:3])
+    more = f" and {len(source.inputs) - 3} more" if len(source.inputs) > 3 else ""
+    facts: list[tuple[str, Cell]] = [
+        ("family", printable(manifest.family)),
+        ("source", f"{printable(source.name)}, from {inputs}{more}" if inputs else printable(source.name)),
+        ("its settings", settings_line(source.settings)),
+        ("tokenized with", settings_line(manifest.tokenization)),
+        ("licence", printable(source.licence) or "not stated"),
+        ("vocabulary", _vocabulary(manifest)),
+        ("patches", f"{manifest.patch_encoding.name}, level {manifest.patch_encoding.level}"),
+        ("left out", f"{count(manifest.dead_letters)} episodes"),
+        ("fingerprint", printable(manifest.fingerprint)),
+    ]
+    return facts
+
+
+def settings_line(settings: dict[str, Any]) -> str:
+    """Settings in one line, in the order of their names."""
+    return ", ".join(f"{printable(name)} {printable(_plain(settings[name]))}" for name in sorted(settings)) or "none"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_plain(entry) for entry in value) + "]"
+    return str(value)
+
+
+def _vocabulary(manifest: Manifest) -> str:
+    table = manifest.vocabulary
+    return (
+        f"{count(table.size)} ids: text from 0, discrete from {table.discrete_offset}, "
+        f"continuous from {table.continuous_offset}, separator {table.separator}"
+    )
+
+
+def _splits(manifest: Manifest) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
+    for name, split in sorted(manifest.splits.items()):
+        counts = split.totals
+        rows.append(
+            [
+                printable(name),
+                count(len(split.shards)),
+                size(sum(shard.size for shard in split.shards)),
+                count(counts.episodes),
+                count(counts.timesteps),
+                count(counts.tokens),
+                share(counts.loss_tokens, counts.tokens),
+            ]
+        )
+    return rows
+
+
+def _print_task(
+    console: Console, name: str, task: TaskInfo, fields: Sequence[FieldSummary], tokenization: dict[str, Any]
+) -> None:
+    heading(console, f"Task {printable(name)}")
+    facts: list[tuple[str, Cell]] = [("episodes", count(task.counts.episodes)), ("tokens", count(task.counts.tokens))]
+    if fields:
+        text = " and those of its text" if has_text(task) else ""
+        facts.append(("a timestep", f"{tokens_per_timestep(task)} tokens{text}, in this order:"))
+    if task.final_step is not None:
+        facts.insert(2, ("final step", f"{task.final_step.policy}: {printable(task.final_step.reason, 200)}"))
+    print_facts(console, facts)
+    print_table(console, _LAYOUT, _layout(task, fields, tokenization) if fields else [])
+    if fields:
+        console.print("raw values, before any scaling or clipping:", soft_wrap=True)
+    print_table(console, _STATISTICS, [_statistics(field) for field in fields])
+
+
+def _layout(task: TaskInfo, fields: Sequence[FieldSummary], tokenization: dict[str, Any]) -> list[list[Cell]]:
+    """A row for every part of a timestep, in token order."""
+    ranges = {("observation", f.name): (f.low, f.high) for f in task.observations}
+    ranges |= {("action", f.name): (f.low, f.high) for f in task.actions}
+    rows = [(field.role, _layout_row(field, ranges[field.role, field.name], tokenization)) for field in fields]
+    separator: list[Cell] = ["1", "separator", "", "", "", _yes(tokenization.get("loss_on_separator", False))]
+    observations = [row for role, row in rows if role == "observation"]
+    return [*observations, separator, *(row for role, row in rows if role == "action")]
+
+
+def _layout_row(field: FieldSummary, scaled: tuple[float | None, float | None], settings: dict[str, Any]) -> list[Cell]:
+    text = field.modality == "text" and settings.get("loss_on_text_observations", True)
+    low, high = scaled
+    return [
+        "some" if field.tokens is None else count(field.tokens),
+        f"{field.role}/{printable(field.name)}",
+        field.modality,
+        "x".join(map(str, field.shape)),
+        "" if low is None or high is None else f"{real(low)} to {real(high)}",
+        _yes(field.role == "action" or bool(text)),
+    ]
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _statistics(field: FieldSummary) -> list[Cell]:
+    return [
+        f"{field.role}/{printable(field.name)}",
+        *(real(value) for value in (field.low, field.high, field.mean, field.std)),
+        "-" if field.saturated is None else share(field.saturated, 1),
+        count(field.nan) if field.modality == "continuous" else "-",
+        "-" if not field.bins_used else f"{field.bins_used}/{field.bins}",
+    ]

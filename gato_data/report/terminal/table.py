@@ -1,0 +1,112 @@
+"""A table that is never cut: where it does not fit the width, every row becomes a block of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+Cell = str | Text
+
+_GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        heading: above it.
+        number: flush right.
+        optional: left out, and named below the table, where the console is too narrow for all columns.
+    """
+
+    heading: str
+    number: bool = False
+    optional: bool = False
+
+
+def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+    """Print rows under headings; on a console too narrow for that, a block of `heading value` items for each row.
+
+    A column without a value is left out.
+    """
+    kept = [i for i in range(len(columns)) if any(str(row[i]) for row in rows)]
+    required = [i for i in kept if not columns[i].optional]
+    if not rows:
+        return
+    widths = [
+        max(cell_len(column.heading), *(cell_len(str(row[i])) for row in rows)) for i, column in enumerate(columns)
+    ]
+    shown = next((some for some in (kept, required) if _total(widths, some) <= console.width), None)
+    if shown is None:
+        _print_blocks(console, [columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
+        return
+    chosen, chosen_widths = [columns[i] for i in shown], [widths[i] for i in shown]
+    _print_line(console, chosen, chosen_widths, [Text(column.heading, "bold") for column in chosen])
+    for row in rows:
+        _print_line(console, chosen, chosen_widths, [row[i] for i in shown])
+    if hidden := [columns[i].heading for i in kept if i not in shown]:
+        print_hanging(console, Text(""), Text(f"(no room for {', '.join(hidden)}: see --json)", "dim"))
+
+
+def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
+    return sum(widths[i] for i in columns) + len(_GAP) * (len(columns) - 1)
+
+
+def print_facts(console: Console, facts: Sequence[tuple[str, Cell]], indent: str = "") -> None:
+    """Print `name  value` lines, the values under each other; long values go on under themselves."""
+    width = max((cell_len(name) for name, _ in facts), default=0)
+    for name, value in facts:
+        head = Text(f"{indent}{name}".ljust(width + len(indent)) + _GAP, "dim")
+        print_hanging(console, head, value)
+
+
+def print_hanging(console: Console, head: Text, value: Cell) -> None:
+    """Print `value` after `head`, folded at the width with its lines under each other."""
+    body = value if isinstance(value, Text) else Text(value)
+    left = cell_len(head.plain)
+    lines = body.wrap(console, max(console.width - left, 8), overflow="fold") or [Text("")]
+    for number, line in enumerate(lines):
+        whole = head.copy() if not number else Text(" " * left)
+        whole.append_text(line)
+        whole.rstrip()
+        console.print(whole, soft_wrap=True)
+
+
+def _print_line(console: Console, columns: Sequence[Column], widths: Sequence[int], row: Sequence[Cell]) -> None:
+    line = Text()
+    for number, (column, width, cell) in enumerate(zip(columns, widths, row, strict=True)):
+        text = cell.copy() if isinstance(cell, Text) else Text(cell)
+        padding = " " * (width - cell_len(text.plain))
+        if number:
+            line.append(_GAP)
+        if column.number:
+            line.append(padding)
+        line.append_text(text)
+        if not column.number:
+            line.append(padding)
+    line.rstrip()
+    console.print(line, soft_wrap=True)
+
+
+def _print_blocks(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+    for row in rows:
+        print_hanging(console, Text(columns[0].heading + " ", "bold"), row[0])
+        line = Text("  ")
+        for column, cell in zip(columns[1:], row[1:], strict=True):
+            if not str(cell):
+                continue
+            item = Text.assemble((column.heading + " ", "dim"), cell)
+            if line.plain.strip() and cell_len(line.plain) + cell_len(item.plain) + len(_GAP) > console.width:
+                _print_stripped(console, line)
+                line = Text("  ")
+            line = line.append_text(item).append(_GAP)
+        if line.plain.strip():
+            _print_stripped(console, line)
+
+
+def _print_stripped(console: Console, line: Text) -> None:
+    line.rstrip()
+    console.print(line, overflow="fold")

@@ -1,0 +1,127 @@
+"""`inspect shard FILE --record N` on a terminal: the tokens of a record, timestep by timestep."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.text import Text
+
+from gato_data.report.printable import count, printable, real, share
+from gato_data.report.record import OpenRecord
+from gato_data.report.terminal.picture import can_draw, print_pictures, swatch
+from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
+from gato_data.report.timeline import TokenView, images
+from gato_schemas.sequence import Modality
+
+MAX_PICTURES = 4
+"""Images drawn for one timestep, or for one document."""
+STYLES = {
+    Modality.TEXT: "green",
+    Modality.PATCH: "blue",
+    Modality.DISCRETE: "magenta",
+    Modality.CONTINUOUS: "cyan",
+    Modality.SEPARATOR: "dim",
+}
+_COLUMNS = (
+    Column("token", number=True),
+    Column("position", number=True),
+    Column("id", number=True),
+    Column("modality"),
+    Column("field"),
+    Column("value"),
+    Column("loss"),
+)
+
+
+def print_record(console: Console, opened: OpenRecord) -> None:
+    """Print what a record is."""
+    record, sequence = opened.record, opened.record.sequence
+    name = f"record {opened.number}"
+    facts: list[tuple[str, Cell]] = [("episode", printable(record.episode_id))]
+    if record.source_episode_id:
+        facts.append(("source's id", printable(record.source_episode_id)))
+    facts += [("task", printable(record.task))]
+    if record.agent:
+        facts += [("agent", printable(record.agent))]
+    if record.num_chunks > 1:
+        facts.append(("chunk", f"{record.chunk + 1} of {record.num_chunks}{_starts_at(opened)}"))
+    if sequence.num_timesteps:
+        facts.append(("timesteps", count(sequence.num_timesteps)))
+    facts.append(("tokens", count(sequence.num_tokens)))
+    trained = int(np.count_nonzero(sequence.loss_mask))
+    facts.append(("in the loss", f"{count(trained)} ({share(trained, sequence.num_tokens)})"))
+    if sequence.num_timesteps:
+        ending = "terminal" if record.is_terminal else "not terminal"
+        facts.append(("return", f"{real(record.episode_return, 6)}, the end is {ending}"))
+    console.print(Text(name, "bold"))
+    print_facts(console, facts)
+
+
+def _starts_at(opened: OpenRecord) -> str:
+    if opened.first_timestep is None or not opened.record.sequence.num_timesteps:
+        return ""
+    return f", timestep 0 here is timestep {opened.first_timestep} of the episode"
+
+
+def print_timeline(console: Console, opened: OpenRecord, tokens: Iterable[TokenView]) -> None:
+    """Print tokens under a heading for every timestep, with its images where the console has colours."""
+    for timestep, group in groupby(tokens, key=lambda token: token.timestep):
+        views = list(group)
+        start, stop = views[0].index, views[-1].index + 1
+        console.print()
+        console.print(Text(_heading(opened, timestep, start, stop), "bold"), soft_wrap=True)
+        if can_draw(console):
+            print_pictures(console, list(_images(opened, start, stop)))
+        print_table(console, _COLUMNS, [_cells(view, colour=can_draw(console)) for view in views])
+
+
+def _images(opened: OpenRecord, start: int, stop: int) -> Sequence[NDArray[np.uint8]]:
+    return images(opened, start, stop, MAX_PICTURES)
+
+
+def _heading(opened: OpenRecord, timestep: int | None, start: int, stop: int) -> str:
+    tokens = f"tokens {start} to {stop - 1}"
+    if timestep is None:
+        return f"document, {tokens}"
+    reward = real(float(opened.record.sequence.reward[timestep]), 6)
+    return f"timestep {timestep}, {tokens}" + (f", reward {reward}" if reward != "-" else "")
+
+
+def _cells(view: TokenView, *, colour: bool) -> list[Cell]:
+    style = STYLES[view.modality]
+    return [
+        str(view.index),
+        "-" if view.position is None else str(view.position),
+        "-" if view.modality is Modality.PATCH else str(view.id),
+        Text(view.modality.name.lower(), style),
+        printable(view.name),
+        value_cell(view, colour=colour),
+        Text("1", "bold") if view.loss else Text("0", "dim"),
+    ]
+
+
+def value_cell(view: TokenView, *, colour: bool = False) -> Cell:
+    """The decoded value of a token: a number, a piece of text, or a patch with its place and mean colour."""
+    if view.patch is not None:
+        red, green, blue = view.patch.mean
+        text = Text(f"row {view.patch.row}, column {view.patch.column}, mean #{red:02x}{green:02x}{blue:02x}")
+        return text.append(" ").append_text(swatch(view.patch.mean)) if colour else text
+    if isinstance(view.value, float):
+        return real(view.value)
+    if isinstance(view.value, int):
+        return str(view.value)
+    return printable(view.value) if view.value is not None else ""
+
+
+def more_line(opened: OpenRecord, start: int, stop: int) -> str:
+    """How to see what is not shown; empty where everything is."""
+    sequence = opened.record.sequence
+    if start == 0 and stop == sequence.num_tokens:
+        return ""
+    shown = f"tokens {start} to {stop - 1} of {count(sequence.num_tokens)} are shown"
+    ways = ["--tokens A:B"]
+    if sequence.num_timesteps:
+        ways.insert(0, f"--timestep T (0 to {sequence.num_timesteps - 1})")
+    return f"{shown}: see more with {' or '.join(ways)}"

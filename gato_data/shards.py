@@ -1,0 +1,216 @@
+"""The shard files of an open mixture: positioned reads, a bounded number of open files, bounded index memory.
+
+Every failure names the file, the byte and, where it can be told, the record.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Literal, TypeAlias
+
+import google_crc32c
+import numpy as np
+
+from gato_data.reindex import rebuild_index
+from gato_schemas.dataset import Manifest, ShardInfo
+from gato_schemas.errors import FormatError
+from gato_schemas.index import SUFFIX, ShardIndex, decode_index
+from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc32c, refuse_foreign
+
+Verify: TypeAlias = Literal["frames", "full", "off"]
+"""What is checked when a shard is first opened: some frames (default), every checksum, or the size alone."""
+
+_SAMPLED_FRAMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard of one dataset of the mixture."""
+
+    path: Path
+    info: ShardInfo
+    manifest: Manifest
+    split: str
+
+    def load_index(self) -> tuple[ShardIndex, int]:
+        """The index and its size in bytes; rebuilt in memory from the shard where the file is missing.
+
+        Raises:
+            FormatError: the index is damaged, of another version, or belongs to another shard.
+        """
+        path = self.path.with_name(self.path.name + SUFFIX)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            index = rebuild_index(self.path, self.manifest, self.split)
+            return index, sum(array.nbytes for array in index.arrays.values())
+        except OSError as error:
+            raise FormatError(f"{path} cannot be read ({error.strerror})") from error
+        index = decode_index(data, str(path))
+        self._check(index, google_crc32c.value(data), path)
+        return index, len(data)
+
+    def _check(self, index: ShardIndex, crc: int, path: Path) -> None:
+        header = index.header
+        for what, found, wanted in (
+            ("is of shard", header.shard, self.info.name),
+            ("is of fingerprint", header.fingerprint, self.manifest.fingerprint),
+            ("is of a shard of size", header.shard_size, self.info.size),
+            ("has CRC32C", crc, self.info.index_crc),
+        ):
+            if found != wanted:
+                raise FormatError(f"{path} {what} {found}, its manifest says {wanted}: run gato-data verify --repair")
+        check_spans(index, path)
+
+
+def check_spans(index: ShardIndex, path: Path) -> None:
+    """Check that everything an index points at lies inside its shard, so that reads stay bounded.
+
+    Raises:
+        FormatError: an offset, a count or a number of a task is out of range.
+    """
+    item = np.dtype(index.header.token_dtype).itemsize
+    length, blocks = index.length.astype(np.int64), index.blocks.astype(np.int64)
+    owner = np.repeat(np.arange(len(index)), np.diff(index.block_starts.astype(np.int64)).clip(0))
+    good = (
+        bool((index.offset.astype(np.float64) + length <= index.header.shard_size).all())
+        and bool((index.columns[:, 0] + index.num_tokens.astype(np.int64) * item <= length).all())
+        and bool((index.columns.max(axis=1, initial=0) <= length).all())
+        and len(owner) == len(blocks)
+        and bool((blocks.sum(axis=1) <= length[owner]).all())
+        and bool((index.num_patches <= index.num_tokens).all())
+        and bool((index.task < max(1, len(index.header.tasks))).all())
+        and bool((index.agent < max(1, len(index.header.agents))).all())
+        and (not len(index) or index.chunk[0] == 0)
+    )
+    if not good:
+        raise FormatError(f"{path} points outside its shard: run gato-data verify --repair")
+
+
+class _OpenFile:
+    """A file descriptor that closes when the last reader lets go of it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
+
+class ShardFiles:
+    """Reads from the shards of a mixture, by number; safe to use from several threads.
+
+    Args:
+        shards: all shards, in the order of their numbers.
+        max_open: files kept open at a time.
+        index_bytes: indexes kept in memory; at least one is.
+        verify: what is checked when a shard is first opened.
+    """
+
+    def __init__(self, shards: Sequence[Shard], *, max_open: int, index_bytes: int, verify: Verify) -> None:
+        self.shards = shards
+        self._max_open, self._index_bytes, self._verify = max_open, index_bytes, verify
+        self._open: OrderedDict[int, _OpenFile] = OrderedDict()
+        self._indexes: OrderedDict[int, tuple[ShardIndex, int]] = OrderedDict()
+        self._held = 0
+        self._checked: set[int] = set()
+        self._lock = Lock()
+
+    def read(self, shard: int, offset: int, view: memoryview) -> None:
+        """Fill `view` with the bytes of a shard from `offset` on.
+
+        Raises:
+            FormatError: the shard is missing, damaged, or ends before.
+        """
+        file = self._open.get(shard) or self._open_file(shard)
+        try:
+            done = os.preadv(file.fd, (view,), offset)
+            while done < len(view):
+                more = os.preadv(file.fd, (view[done:],), offset + done)
+                if not more:
+                    raise self.error(shard, offset + done, "ends here, more was wanted: was it truncated?")
+                done += more
+        except OSError as error:
+            raise self.error(shard, offset, f"cannot be read ({error.strerror})") from error
+
+    def descriptor(self, shard: int) -> _OpenFile:
+        """The open file of a shard; hold on to the object while its descriptor is used."""
+        return self._open.get(shard) or self._open_file(shard)
+
+    def index(self, shard: int) -> ShardIndex:
+        """The index of a shard, from memory if it is still there."""
+        held = self._indexes.get(shard)
+        return held[0] if held else self.keep_index(shard, *self.shards[shard].load_index())
+
+    def keep_index(self, shard: int, index: ShardIndex, size: int) -> ShardIndex:
+        """Put an index that was just loaded into the memory set aside for indexes."""
+        with self._lock:
+            if shard not in self._indexes:
+                self._indexes[shard] = (index, size)
+                self._held += size
+                while self._held > self._index_bytes and len(self._indexes) > 1:
+                    self._held -= self._indexes.popitem(last=False)[1][1]
+        return index
+
+    def error(self, shard: int, offset: int, what: str) -> FormatError:
+        """An error that names the file, the byte and the record."""
+        index = self.index(shard)
+        record = int(np.searchsorted(index.offset, np.uint64(max(offset, 0)), side="right")) - 1
+        return FormatError(f"{self.shards[shard].path}, record {max(record, 0)}, byte {offset}: the shard {what}")
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            self._open.clear()
+            self._indexes.clear()
+            self._held = 0
+
+    def _open_file(self, shard: int) -> _OpenFile:
+        path, info = self.shards[shard].path, self.shards[shard].info
+        try:
+            file = _OpenFile(path)
+            size = os.fstat(file.fd).st_size
+        except OSError as error:
+            raise FormatError(
+                f"shard {path} cannot be opened ({error.strerror}): its dataset's manifest names it"
+            ) from error
+        refuse_foreign(os.pread(file.fd, 64, 0), path)
+        if size != info.size:
+            raise FormatError(f"shard {path} has {size} bytes, its manifest says {info.size}: was it truncated?")
+        os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_RANDOM)
+        if self._verify != "off" and shard not in self._checked:
+            self._check_records(shard, file)
+            self._checked.add(shard)
+        with self._lock:
+            self._open[shard] = file
+            while len(self._open) > self._max_open:
+                self._open.popitem(last=False)
+        return file
+
+    def _check_records(self, shard: int, file: _OpenFile) -> None:
+        index = self.index(shard)
+        records = range(len(index))
+        if self._verify == "frames" and len(index) > _SAMPLED_FRAMES:
+            records = sorted({int(n) for n in np.linspace(0, len(index) - 1, _SAMPLED_FRAMES)})  # type: ignore[assignment]
+        for record in records:
+            self._check_record(shard, file, record)
+
+    def _check_record(self, shard: int, file: _OpenFile, record: int) -> None:
+        index = self.index(shard)
+        offset, length = int(index.offset[record]), int(index.length[record])
+        header = os.pread(file.fd, HEADER_BYTES, offset - HEADER_BYTES)
+        if header[:8] != length.to_bytes(8, "little") or header[8:] != masked_crc32c(header[:8]).to_bytes(4, "little"):
+            raise self.error(shard, offset, "has another record here than its index says: run gato-data verify")
+        wanted = int(index.crc[record]).to_bytes(4, "little")
+        if os.pread(file.fd, FOOTER_BYTES, offset + length) != wanted:
+            raise self.error(shard, offset, "has another record here than its index says: run gato-data verify")
+        if self._verify == "full":
+            data = os.pread(file.fd, length, offset)
+            if masked_crc32c(data).to_bytes(4, "little") != wanted:
+                raise self.error(shard, offset, "does not match its checksum: run gato-data verify")

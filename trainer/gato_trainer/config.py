@@ -1,0 +1,269 @@
+"""What is trained and how: the model's shape, the paper's presets, and the settings of a run."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gato_data.errors import SettingError
+
+PAPER_VOCABULARY = 33025
+"""32,000 text pieces + 1,024 bins + the separator (paper section 2.1)."""
+PAPER_STEPS = 1_000_000
+WARMUP_STEPS = 15_000
+
+Positions = Literal["transformer-xl", "rope"]
+Precision = Literal["fp32", "bf16"]
+Sharding = Literal["none", "zero2", "full"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The shape of a Gato transformer (paper section 2.3 and appendix C).
+
+    Attributes:
+        width: features of a token.
+        blocks: transformer blocks, each one attention and one feed-forward sub-layer.
+        heads: attention heads; `width / heads` is the key size.
+        feed_forward: combined width of gate and value; the inner width is half of it.
+        vocabulary_size: rows of the token table, which is also the output head.
+        local_positions: rows of the within-timestep position table, without the shared action row.
+        patch_channels: channels of the ResNet block of a patch, a multiple of 32.
+        patch_grid: the block's output is averaged to `patch_grid` x `patch_grid` cells before the projection.
+        positions: how attention sees distance along the sequence.
+        action_position: "shared" adds one learned row to all action tokens (appendix C.3), "none" nothing.
+        separator_position: "none" adds nothing to separators, "own" one learned row.
+        stochastic_depth: chance that a sub-layer is skipped for a sequence in training (appendix C.2).
+        dropout: on the embeddings and on each sub-layer's output; 0 in pre-training, 0.1 in fine-tuning.
+    """
+
+    width: int
+    blocks: int
+    heads: int
+    feed_forward: int
+    vocabulary_size: int = PAPER_VOCABULARY
+    local_positions: int = 512
+    patch_channels: int = 64
+    patch_grid: int = 2
+    positions: Positions = "transformer-xl"
+    action_position: Literal["shared", "none"] = "shared"
+    separator_position: Literal["none", "own"] = "none"
+    stochastic_depth: float = 0.1
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or self.width % 2 or (self.width // self.heads) % 2:
+            raise SettingError(f"width {self.width} does not divide into {self.heads} heads of an even size")
+        if self.patch_channels % 32 or 8 % self.patch_grid:
+            raise SettingError(
+                f"patch_channels must be a multiple of 32 and patch_grid one of 1, 2, 4, 8; "
+                f"got {self.patch_channels} and {self.patch_grid}"
+            )
+        for name in ("stochastic_depth", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingError(f"{name} must be in [0, 1); got {getattr(self, name)}")
+        if self.positions not in ("transformer-xl", "rope"):
+            raise SettingError(f"positions must be transformer-xl or rope; got {self.positions!r}")
+
+    @property
+    def head_size(self) -> int:
+        """Features of one attention head."""
+        return self.width // self.heads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A named model and what it is trained with when the user says nothing."""
+
+    model: ModelConfig
+    learning_rate: float
+    batch_size: int
+    context_length: int
+    steps: int
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(
+        model=ModelConfig(width=128, blocks=3, heads=4, feed_forward=512, patch_channels=32, patch_grid=4),
+        learning_rate=3e-3,
+        batch_size=8,
+        context_length=256,
+        steps=200,
+    ),
+    "79m": Preset(
+        model=ModelConfig(width=768, blocks=8, heads=24, feed_forward=3072),
+        learning_rate=1e-4,
+        batch_size=512,
+        context_length=1024,
+        steps=PAPER_STEPS,
+    ),
+    "364m": Preset(
+        model=ModelConfig(width=1536, blocks=12, heads=12, feed_forward=6144),
+        learning_rate=2e-4,
+        batch_size=512,
+        context_length=1024,
+        steps=PAPER_STEPS,
+    ),
+    "1.2b": Preset(
+        model=ModelConfig(width=2048, blocks=24, heads=16, feed_forward=8192),
+        learning_rate=1e-4,
+        batch_size=512,
+        context_length=1024,
+        steps=PAPER_STEPS,
+    ),
+}
+"""The paper's sizes (appendix C.1, table 5) and a small one for a laptop and the tests."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """Everything that decides a run; make one with `train_settings`, which fills in a preset's values.
+
+    Attributes:
+        out: the run folder.
+        model_name: the preset, for messages.
+        model: the shape; its vocabulary and position table are replaced by the source's.
+        steps: optimizer steps of the whole run: the horizon of the learning-rate schedule.
+        stop_step: save and stop after this step although the schedule goes on; None runs to `steps`.
+        batch_size: windows in one optimizer step, over all processes.
+        micro_batch_size: windows that one process computes at once; None takes its whole share.
+        context_length: input tokens of a window.
+        learning_rate: the peak, reached after `warmup_steps`; it falls to a tenth of it by `steps`.
+        schedule: "cosine" or "constant" after the warm-up.
+        weight_decay: AdamW's, on matrices and tables (not on gains, biases or single vectors).
+        clip: largest global gradient norm; 0 does not clip, as in the paper.
+        ema: decay of the averaged parameters; 0 keeps none.
+        precision: of the computation; parameters, gradients and optimizer state are always float32.
+        sharding: over several processes: "zero2" shards gradients and optimizer state and keeps the gathered
+            parameters between forward and backward, "full" gathers twice, "none" (one process only).
+        seed: of the parameters, stochastic depth, patch positions and dropout.
+        kernels: which implementation of the fusable operations runs.
+        compile: torch.compile per block; None means on a GPU only.
+        log_every, checkpoint_every, evaluate_every: in steps; 0 for never (checkpoints: only at the end).
+        keep_checkpoints: how many checkpoints stay.
+        evaluate_samples: validation windows per evaluation.
+        read_ahead: steps that are read before they are needed.
+        profile: write a profile of a few steps into the run folder.
+    """
+
+    out: Path
+    model_name: str
+    model: ModelConfig
+    steps: int
+    batch_size: int
+    context_length: int
+    learning_rate: float
+    warmup_steps: int
+    warmup_from: float = 1e-7
+    schedule: Literal["cosine", "constant"] = "cosine"
+    stop_step: int | None = None
+    micro_batch_size: int | None = None
+    betas: tuple[float, float] = (0.9, 0.95)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 0.0
+    ema: float = 0.0
+    precision: Precision = "fp32"
+    sharding: Sharding = "zero2"
+    seed: int = 0
+    device: str = "auto"
+    kernels: str = "reference"
+    compile: bool | None = None
+    log_every: int = 10
+    checkpoint_every: int = 0
+    keep_checkpoints: int = 3
+    evaluate_every: int = 0
+    evaluate_samples: int = 64
+    read_ahead: int = 3
+    resume: bool = False
+    overwrite: bool = False
+    init_from: Path | None = None
+    tensorboard: bool = False
+    profile: bool = False
+
+    def __post_init__(self) -> None:
+        _positive(self, "steps", "batch_size", "context_length", "learning_rate", "keep_checkpoints", "read_ahead")
+        _positive(self, "log_every", "evaluate_samples")
+        _not_negative(self, "warmup_steps", "weight_decay", "clip", "checkpoint_every", "evaluate_every", "seed")
+        if not 0 <= self.ema < 1:
+            raise SettingError(f"ema must be in [0, 1); got {self.ema}")
+        if self.micro_batch_size is not None and self.micro_batch_size < 1:
+            raise SettingError(f"micro_batch_size must be at least 1; got {self.micro_batch_size}")
+        for name, allowed in (
+            ("precision", ("fp32", "bf16")),
+            ("sharding", ("none", "zero2", "full")),
+            ("schedule", ("cosine", "constant")),
+            ("device", ("auto", "cpu", "cuda")),
+            ("kernels", ("reference", "fused", "auto")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise SettingError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+
+    @property
+    def last_step(self) -> int:
+        """Where this invocation stops: `stop_step`, or `steps`."""
+        return self.steps if self.stop_step is None else min(self.stop_step, self.steps)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dictionary of every field."""
+        values = dataclasses.asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _positive(settings: TrainSettings, *names: str) -> None:
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise SettingError(f"{name} must be positive; got {getattr(settings, name)}")
+
+
+def _not_negative(settings: TrainSettings, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) < 0:
+            raise SettingError(f"{name} must not be negative; got {getattr(settings, name)}")
+
+
+MODEL_OPTIONS = frozenset({"positions", "action_position", "separator_position", "stochastic_depth", "dropout"})
+"""Fields of `ModelConfig` that `train_settings` takes beside those of `TrainSettings`."""
+
+FINE_TUNING: dict[str, Any] = {
+    "learning_rate": 1e-5,
+    "schedule": "constant",
+    "warmup_steps": 0,
+    "weight_decay": 0.0,
+    "batch_size": 64,
+    "steps": 10_000,
+    "evaluate_every": 100,
+    "dropout": 0.1,
+}
+"""The paper's fine-tuning (appendix E): Adam at a constant rate with dropout."""
+
+
+def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options: Any) -> TrainSettings:
+    """Complete the options that a user gave (None means not given) with the preset's values.
+
+    Warm-up takes a tenth of the run, at most the paper's 15,000 steps, so a short run warms up too.
+
+    Args:
+        model: a name in `PRESETS`.
+        out: the run folder.
+        fine_tune: start from the values in `FINE_TUNING`.
+        options: fields of `TrainSettings`, and those of `ModelConfig` in `MODEL_OPTIONS`.
+
+    Raises:
+        SettingError: an unknown model or a value that cannot be used.
+    """
+    if model not in PRESETS:
+        raise SettingError(f"no model named {model!r}; there are {', '.join(PRESETS)}")
+    preset = PRESETS[model]
+    given = {name: value for name, value in options.items() if value is not None}
+    values: dict[str, Any] = {
+        "learning_rate": preset.learning_rate,
+        "batch_size": preset.batch_size,
+        "context_length": preset.context_length,
+        "steps": preset.steps,
+    }
+    values.update(FINE_TUNING if fine_tune else {})
+    values.update(given)
+    shape = {name: values.pop(name) for name in MODEL_OPTIONS if name in values}
+    values.setdefault("warmup_steps", min(WARMUP_STEPS, int(values["steps"]) // 10))
+    return TrainSettings(out=Path(out), model_name=model, model=dataclasses.replace(preset.model, **shape), **values)

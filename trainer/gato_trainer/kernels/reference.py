@@ -1,0 +1,179 @@
+"""Every fusable operation in plain torch, on any device and dtype: the definition that faster kernels must meet.
+
+Shapes: B windows, T tokens of a window, D width, H heads, E head size, N rows, P patches, V vocabulary.
+Parameters are float32 masters; `.to(x.dtype)` casts them to the dtype that is computed in (free when equal).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
+
+LOGIT_ROWS = 4096
+"""Supervised rows whose logits exist at one time; more are computed in pieces and again in the backward."""
+
+_BACKENDS = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (..., D_in) times weight (D_out, D_in) transposed, plus bias (D_out,)."""
+    return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+
+def add(x: Tensor, branch: Tensor | None, keep: Tensor | None) -> Tensor:
+    """The residual connection with stochastic depth.
+
+    Args:
+        x: (B, T, D) or (N, D), the residual stream.
+        branch: like x, a sub-layer's output; None adds nothing.
+        keep: float (B,) or (N,), 0 where the sub-layer is skipped, 1 / (1 - rate) where not; None keeps all.
+    """
+    if branch is None:
+        return x
+    if keep is None:
+        return x + branch
+    return x + branch * keep.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+
+
+def add_norm(
+    x: Tensor, branch: Tensor | None, keep: Tensor | None, gain: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`add`, then the layer normalisation that the next sub-layer begins with; both results are like x."""
+    x = add(x, branch, keep)
+    return x, F.layer_norm(x, gain.shape, gain.to(x.dtype), bias.to(x.dtype))
+
+
+def geglu(x: Tensor, bias: Tensor) -> Tensor:
+    """Value times GELU of gate: x (..., 2 K), whose first half is the value, plus bias (2 K,), gives (..., K)."""
+    value, gate = (x + bias.to(x.dtype)).chunk(2, dim=-1)
+    return value * F.gelu(gate)
+
+
+def relative_shift(by_distance: Tensor) -> Tensor:
+    """From scores by distance to scores by key.
+
+    Args:
+        by_distance: (..., T, T); column c belongs to distance T - 1 - c.
+
+    Returns:
+        (..., T, T); [i, j] is row i's score at distance i - j for j <= i. Entries with j > i mean nothing.
+    """
+    *lead, rows, columns = by_distance.shape
+    padded = F.pad(by_distance, (1, 0)).view(*lead, columns + 1, rows)
+    return padded[..., 1:, :].reshape(*lead, rows, columns)
+
+
+def relative_attention(
+    q: Tensor, k: Tensor, v: Tensor, distance: Tensor, content_bias: Tensor, distance_bias: Tensor
+) -> Tensor:
+    """Causal attention with Transformer-XL's relative positions.
+
+    The score of query i for key j <= i is ((q_i + content_bias) . k_j + (q_i + distance_bias) . r_{i-j}) / sqrt(E).
+
+    Args:
+        q, k, v: (B, H, T, E).
+        distance: (H, T, E); row c is r at distance T - 1 - c.
+        content_bias, distance_bias: (H, E).
+
+    Returns:
+        (B, H, T, E).
+    """
+    length, size = q.shape[-2:]
+    scale = 1.0 / math.sqrt(size)
+    by_distance = (q + distance_bias.to(q.dtype)[:, None, :]) @ distance.transpose(-1, -2)
+    bias = relative_shift(by_distance) * scale
+    later = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
+    bias = bias.masked_fill(later, float("-inf"))
+    query = q + content_bias.to(q.dtype)[:, None, :]
+    return F.scaled_dot_product_attention(query, k, v, attn_mask=bias, scale=scale)
+
+
+def rotate(x: Tensor, angle: Tensor) -> Tensor:
+    """Turn pairs of features (e, e + E/2) of x (B, H, T, E) by angle (T, E/2), in float32."""
+    first, second = x.float().chunk(2, dim=-1)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
+
+
+def rotary_attention(q: Tensor, k: Tensor, v: Tensor, angle: Tensor) -> Tensor:
+    """Causal attention with rotary positions; q, k, v and the result are (B, H, T, E), angle is (T, E/2)."""
+    q, k = rotate(q, angle), rotate(k, angle)
+    if not q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    # The default order of backends changes between releases; a mask tensor makes cuDNN's backward unsafe.
+    with sdpa_kernel(_BACKENDS, set_priority=True):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def normalise_patches(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """uint8 (P, 16, 16, 3) to (P, 3, 16, 16): to [-1, 1], then divided by sqrt(16) (paper section 2.1)."""
+    scaled = pixels.to(dtype) * (2.0 / 255.0 / 4.0) - 0.25
+    return scaled.permute(0, 3, 1, 2)
+
+
+def embed(
+    table: Tensor,
+    local_table: Tensor,
+    row_table: Tensor,
+    column_table: Tensor,
+    tokens: Tensor,
+    local_row: Tensor,
+    patch_vectors: Tensor,
+    patch_slot: Tensor,
+    patch_row: Tensor,
+    patch_column: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Assemble the vectors of a batch (paper section 2.2 and appendix C.3).
+
+    Args:
+        table: (V, D). local_table: (local rows, D). row_table, column_table: (128, D).
+        tokens: int64 (B, T), any id in a patch's slot.
+        local_row: int64 (B, T), row of `local_table`, or -1 for none.
+        patch_vectors: (P, D). patch_slot: int64 (P,), b * T + t, ascending.
+        patch_row, patch_column: int64 (P,), rows of the two position tables.
+        dtype: of the result.
+
+    Returns:
+        (B, T, D).
+    """
+    x = F.embedding(tokens, table).to(dtype).flatten(0, 1)
+    image = patch_vectors.to(dtype)
+    image = image + F.embedding(patch_row, row_table).to(dtype) + F.embedding(patch_column, column_table).to(dtype)
+    x = x.index_copy(0, patch_slot, image).view(*tokens.shape, -1)
+    local = F.embedding(local_row.clamp(min=0), local_table).to(dtype)
+    return x + local * (local_row >= 0).unsqueeze(-1)
+
+
+def linear_cross_entropy(hidden: Tensor, table: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihoods of the targets.
+
+    Args:
+        hidden: (N, D), the normalised outputs of the supervised positions only.
+        table: (V, D), the tied token table.
+        target: int64 (N,).
+
+    Returns:
+        float32 (N,), the losses, and bool (N,), whether the most likely id is the target.
+    """
+    if len(hidden) <= LOGIT_ROWS:
+        return _linear_cross_entropy(hidden, table, target)
+    pieces = [
+        checkpoint(_linear_cross_entropy, h, table, t, use_reentrant=False)
+        for h, t in zip(torch.split(hidden, LOGIT_ROWS), torch.split(target, LOGIT_ROWS), strict=True)
+    ]
+    return torch.cat([loss for loss, _ in pieces]), torch.cat([correct for _, correct in pieces])
+
+
+def _linear_cross_entropy(hidden: Tensor, table: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    logits = linear(hidden, table).float()
+    correct = logits.detach().argmax(dim=-1) == target
+    return F.cross_entropy(logits, target, reduction="none"), correct

@@ -1,0 +1,212 @@
+"""The state of a run in one process, and what happens in a step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from gato_data.errors import GatoError, TrainError
+from gato_trainer.averaging import start_average, update_average
+from gato_trainer.batches import BatchSource, Inputs
+from gato_trainer.checkpoint import Checkpoints, load, prepare_optimizer, read_header, state_tensors
+from gato_trainer.config import TrainSettings
+from gato_trainer.distributed import World, synchronize_gradients
+from gato_trainer.evaluate import evaluate
+from gato_trainer.loss import LossTotals
+from gato_trainer.model_setup import build_model
+from gato_trainer.optimizer import learning_rate, make_optimizer, set_learning_rate
+from gato_trainer.plan import Work, flops, model_config, peak_flops
+from gato_trainer.progress import Log, Meter, progress_line
+from gato_trainer.reading import ReadAhead
+from gato_trainer.run_folder import check_same_run, open_folder, run_header
+from gato_trainer.stopping import StopSignal, dump_batch
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run has done: steps in all, and log lines since it was started or continued."""
+
+    step: int
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] | None = None
+    stopped_by: str | None = None
+
+
+class Training:
+    """The model with its optimizer, where its data come from, and the files it writes."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        source: BatchSource,
+        validation: BatchSource | None,
+        world: World,
+        quiet: bool,
+    ) -> None:
+        self.settings, self.source, self.validation, self.world = settings, source, validation, world
+        config = model_config(settings, source)
+        if settings.batch_size < world.size:
+            raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
+        self.model, self.parameters = build_model(settings, config, world)
+        self.header = run_header(settings, config, source, self.parameters)
+        if world.is_first:
+            open_folder(settings, self.header)
+        world.barrier()
+        self.optimizer = make_optimizer(self.model, settings)
+        self.average = start_average(self.model, settings.ema)
+        self.checkpoints = Checkpoints(settings.out / "checkpoints", world, settings.keep_checkpoints)
+        self.log = Log(settings.out, tensorboard=settings.tensorboard, first=world.is_first, quiet=quiet)
+        self.progress = Progress(self._restore())
+        self.totals = LossTotals.zeros(source.dataset_names, world.device)
+        self.meter = Meter(peak_flops(world.device))
+        self.first_bad = torch.full((), -1, dtype=torch.int64, device=world.device)
+
+    def _restore(self) -> int:
+        """Load the newest checkpoint of a run that is continued; the number of steps done."""
+        prepare_optimizer(self.model, self.optimizer, 0)
+        newest = self.checkpoints.newest() if self.settings.resume else None
+        if newest is None:
+            if self.settings.resume:
+                self.log.say("no checkpoint yet: starting at step 0")
+                self.log.trim(0)
+            return 0
+        step, path = newest
+        check_same_run(read_header(path), self.header, path)
+        prepare_optimizer(self.model, self.optimizer, step)
+        load(path, state_tensors(self.model, self.optimizer, self.average), self.world)
+        self.log.trim(step)
+        self.log.say(f"continuing at step {step} from {path}")
+        return step
+
+    def steps(self, stop: StopSignal, after_step: Callable[[], None]) -> None:
+        """Train to the last step, or until a signal; saves at the end in either case."""
+        settings = self.settings
+        done = self.progress.step
+        with ReadAhead(self.source, settings, self.model.config, self.world, done, settings.last_step) as reader:
+            self.meter.reset(reader.waited)
+            while self.progress.step < settings.last_step:
+                micro_batches = self._next(reader, stop)
+                if micro_batches is None:
+                    break
+                self._step(*micro_batches)
+                self._after_step(reader)
+                after_step()
+        self.save()
+        self.checkpoints.wait()
+
+    def _next(self, reader: ReadAhead, stop: StopSignal) -> tuple[list[Inputs], int] | None:
+        """The step's micro-batches and the number of supervised rows over all processes; None to stop.
+
+        A failing reader or a signal in one process stops all of them, with everything up to here saved.
+        """
+        failure: GatoError | None = None
+        micro_batches: list[Inputs] = []
+        try:
+            micro_batches = reader.next()
+        except GatoError as error:
+            failure = error
+        rows = sum(len(inputs.rows) for inputs in micro_batches)
+        rows, failures, stops = self.world.sum([rows, failure is not None, stop.received is not None])
+        if failures:
+            self.save()
+            self.checkpoints.wait()
+            raise failure or TrainError("another process could not read its data; see its message")
+        if stops:
+            self.progress.stopped_by = stop.received or "a signal"
+            return None
+        return micro_batches, rows
+
+    def _step(self, micro_batches: list[Inputs], rows: int) -> None:
+        """One optimizer step: the gradient of the summed loss over all supervised rows, divided by their number."""
+        settings, step = self.settings, self.progress.step
+        set_learning_rate(self.optimizer, learning_rate(step, settings))
+        self.optimizer.zero_grad(set_to_none=True)
+        # FSDP averages gradients over processes; the loss is a sum over all of them.
+        scale = self.world.size / max(rows, 1)
+        for index, inputs in enumerate(micro_batches):
+            synchronize_gradients(self.model, index == len(micro_batches) - 1)
+            work = Work.of(inputs)
+            self.meter.add(work.windows * work.length, flops(self.model.config, work))
+            inputs = inputs.to(self.world.device)
+            row_loss, correct = self.model(inputs)
+            loss = row_loss.sum() * scale
+            loss.backward()
+            self.totals.add(inputs, row_loss, correct)
+            bad = ~torch.isfinite(loss.detach()) & (self.first_bad < 0)
+            self.first_bad = torch.where(bad, step, self.first_bad)
+        if self.world.device.type == "cpu":
+            self._check_finite()
+        if settings.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.optimizer.step()
+        update_average(self.average, self.model, settings.ema)
+        self.progress.step += 1
+
+    def _after_step(self, reader: ReadAhead) -> None:
+        settings, step = self.settings, self.progress.step
+        last = step == settings.last_step
+        if step == 1 or step % settings.log_every == 0 or last:
+            self._check_finite()
+            self._log(reader)
+        if self.validation is not None and (_every(step, settings.evaluate_every) or last):
+            self.evaluate(self.validation)
+            self.meter.reset(reader.waited)
+        if _every(step, settings.checkpoint_every) and not last:
+            self.save()
+        self.checkpoints.poll()
+
+    def _log(self, reader: ReadAhead) -> None:
+        totals = self.world.sum_tensor(self.totals.stacked())
+        report = self.totals.report(totals)
+        rates = self.meter.rates(int(report["supervised_tokens"]), reader.waited, self.world.size, self.world.device)
+        step = self.progress.step
+        record = {"step": step, **report, "learning_rate": learning_rate(step - 1, self.settings), **rates}
+        self.log.write("train", record, progress_line(record, self.settings.steps))
+        self.progress.record = record
+        if record["loss"] is not None:
+            self.progress.losses.append((step, record["loss"]))
+        self.totals = LossTotals.zeros(self.source.dataset_names, self.world.device)
+        self.meter.reset(reader.waited)
+
+    def evaluate(self, source: BatchSource) -> None:
+        """Evaluate, log it and keep it as the run's last evaluation."""
+        report = evaluate(self.model, self.average, source, self.settings, self.world)
+        self.progress.validation = {"step": self.progress.step, **report}
+        loss, accuracy = report["loss"], report["action_accuracy"]
+        line = f"step {self.progress.step}: validation loss {loss}, action accuracy {accuracy}"
+        self.log.write("validation", self.progress.validation, line)
+
+    def save(self) -> None:
+        """Begin to save the state after the last step; a state that is not finite is never saved."""
+        self._check_finite()
+        header = {**self.header, "next_sample": self.progress.step * self.settings.batch_size}
+        self.checkpoints.save(self.progress.step, state_tensors(self.model, self.optimizer, self.average), header)
+
+    def _check_finite(self) -> None:
+        """Stop if a loss since the last check was not finite.
+
+        Raises:
+            TrainError: says where the batch was written and which checkpoint is good.
+        """
+        bad = self.world.first(int(self.first_bad))
+        if bad < 0:
+            return
+        dumped = "the other process's message"
+        if self.world.is_first:
+            size = self.settings.batch_size
+            batch = self.source.batch(range(bad * size, (bad + 1) * size))
+            describe = getattr(self.source, "describe", None)
+            dumped = str(dump_batch(self.settings.out, bad, batch, self.source.dataset_names, describe))
+        self.checkpoints.wait()
+        newest = self.checkpoints.newest()
+        good = f"the last good checkpoint is {newest[1]}" if newest else "there is no checkpoint before it"
+        raise TrainError(
+            f"the loss of step {bad} is not finite; its windows are described in {dumped} and {good}; "
+            f"try a lower --learning-rate or --clip 1"
+        )
+
+
+def _every(step: int, interval: int) -> bool:
+    return interval > 0 and step % interval == 0
