@@ -160,19 +160,14 @@ class Environment:
         try:
             for line in process.stdout or ():
                 lines.append(line.rstrip())
-                if re.search(r"^\s*Downloading .*\d{2}(\.\d+)? [MG]B\)|^Installing collected", line):
-                    say(f"    {shortened(line.strip())}")
+                if re.search(r"^\s*Downloading .*\d{2}(\.\d+)? [MG]B|^Installing collected", line):
+                    say(f"    {re.sub(r'-(cp|py)[23].*whl', '', line.strip())[:100]}")
             process.wait()
         finally:  # an interrupted set-up must not go on behind our back
             process.terminate()
         if process.returncode:
             fail(f"could not {title}: {cause(lines)}\n" + "\n".join(f"  | {line}" for line in lines[-12:]))
         say(f"  {title}: {time.monotonic() - start:.1f} s")
-
-
-def shortened(line: str) -> str:
-    """Returns a line of pip's cut to the width of a terminal, with the size at its end kept."""
-    return line if len(line) <= 110 else f"{line[:90]}...{line[-17:]}"
 
 
 def cause(lines: list[str]) -> str:

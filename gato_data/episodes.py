@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from gato_data.permutation import Numbers
 from gato_data.shards import Shard, ShardFiles
 from gato_schemas.dataset import Manifest
+from gato_schemas.errors import FormatError
 from gato_schemas.index import COLUMNS, ShardIndex
-from gato_schemas.record import ROW_SHAPES
 
 TOKENS = COLUMNS.index("tokens")
 
@@ -85,13 +85,15 @@ class RecordCounts:
     timesteps: NDArray[np.uint32]
 
 
-def read_table(datasets: Sequence[OpenDataset], files: ShardFiles, split: str) -> tuple[EpisodeTable, RecordCounts]:
-    """Read every index of the split once and join them.
+def read_table(
+    datasets: Sequence[OpenDataset], split: str, files: ShardFiles | None = None
+) -> tuple[EpisodeTable, RecordCounts]:
+    """Read every index of the split once and join them; no shard is opened.
 
     Args:
         datasets: in the order of their numbers.
-        files: over the shards of all datasets, in the same order.
         split: "train" or "validation".
+        files: over the shards of all datasets, in the same order; keeps the indexes it has room for.
 
     Raises:
         FormatError: an index is damaged, or not that of its shard.
@@ -103,7 +105,8 @@ def read_table(datasets: Sequence[OpenDataset], files: ShardFiles, split: str) -
         records = 0
         for place in dataset.shards(split):
             index, size = place.load_index()
-            files.keep_index(shard, index, size)
+            if files is not None:
+                files.keep_index(shard, index, size)
             for name, values in _rows(index, dataset.manifest, first_group).items():
                 columns[name].append(values)
             records += len(index)
@@ -134,17 +137,26 @@ def _concatenate(name: str, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 def _rows(index: ShardIndex, manifest: Manifest, first_group: int) -> dict[str, NDArray[Any]]:
     agents = max(1, len(manifest.agents))
-    group = first_group + index.task.astype(np.int64) * agents + index.agent
+    task = _numbers(index.header.tasks, list(manifest.tasks), index)[index.task]
+    group = first_group + task * agents + _numbers(index.header.agents, manifest.agents, index)[index.agent]
     return {
         "tokens": index.num_tokens,
         "tokens_at": index.offset.astype(np.int64) + index.columns[:, TOKENS],
         "starts": index.chunk == 0,
         "timesteps": index.num_timesteps,
         "group": group.astype(np.int32),
-        "kind": (first_group + index.task.astype(np.int64) * agents).astype(np.int32),
+        "kind": (first_group + task * agents).astype(np.int32),
         "loss_tokens": index.loss_tokens,
         "by_modality": index.tokens_by_modality,
     }
+
+
+def _numbers(names: Sequence[str], known: Sequence[str], index: ShardIndex) -> Numbers:
+    """The manifest's number of each name in an index's own table; at least one entry."""
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise FormatError(f"the index of {index.header.shard} names {unknown[0]!r}, which its manifest does not")
+    return np.array([known.index(name) for name in names] or [0], np.int64)
 
 
 def _join(
@@ -175,8 +187,3 @@ def _join(
 def _running(counts: NDArray[Any]) -> Numbers:
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
-
-def column_bytes(name: str, token_bytes: int) -> int:
-    """Bytes of one row of a column that has one row per token, timestep or patch."""
-    fixed = {"tokens": token_bytes, "loss_mask": 1, "modality": 1, "position": 2, "timestep_starts": 4}
-    return fixed.get(name) or int(np.prod(ROW_SHAPES[name], dtype=int))

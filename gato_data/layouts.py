@@ -5,18 +5,22 @@ the index, token by modality and under the mask, are those of whole timesteps of
 varying length inside timesteps, documents with images) have their columns read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.batch import PADDING
+from gato_data.buffers import Buffers
 from gato_schemas.sequence import POSITION_NONE, Modality
 
 READ_COLUMNS = -1
 """Layout number of a record whose columns are read."""
 PLAIN_TEXT = 0
 """Layout number of documents that are text, all of it trained on."""
+_KEPT_ROWS = 2048
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,34 +80,42 @@ def plain_text() -> Layout:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tiles:
-    """Whole rows cut from repeated layouts, for any phase: row [layout, phase] is tokens phase .. phase + W - 1.
+class FinishedRows:
+    """Writes repeated columns into rows of a batch; whole rows that were needed before are kept ready.
 
-    Attributes:
-        rows: for each layout, (modality, loss_mask, position) tiles of W + U tokens.
-        width: tokens of a row, W.
+    Args:
+        layouts: by number.
+        width: slots of a row.
     """
 
-    rows: list[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]]]
-    width: int
+    def __init__(self, layouts: Sequence[Layout], width: int) -> None:
+        self._layouts, self._width = layouts, width
+        self._rows: dict[tuple[int, int, int], _Row] = {}
 
-    @classmethod
-    def of(cls, layouts: list[Layout], width: int) -> "Tiles":
-        """Repeat every layout often enough for rows of `width` tokens."""
-        rows = []
-        for layout in layouts:
-            size = width + layout.period
-            rows.append(
-                (
-                    np.resize(layout.modality, size),
-                    np.resize(layout.loss_mask, size),
-                    np.resize(layout.position, size).astype(np.int32),
-                )
-            )
-        return cls(rows, width)
+    def put(self, buffers: Buffers, number: int, row: int, slot: int, length: int, offset: int) -> None:
+        """Fill `length` slots of a row with the layout from token `offset` of its record on; padding follows."""
+        phase = offset % self._layouts[number].period
+        ready = self._rows.get((number, phase, length)) or self._finish(number, phase, length)
+        if slot == 0:
+            buffers.modality[row], buffers.loss_mask[row], buffers.position[row] = ready
+        else:
+            here = slice(slot, slot + length)
+            buffers.modality[row, here] = ready[0][:length]
+            buffers.loss_mask[row, here] = ready[1][:length]
+            buffers.position[row, here] = ready[2][:length]
+
+    def _finish(self, number: int, phase: int, length: int) -> "_Row":
+        layout, padding = self._layouts[number], self._width - length
+        place = (phase + np.arange(length)) % layout.period
+        row = (
+            np.pad(layout.modality[place], (0, padding), constant_values=PADDING),
+            np.pad(layout.loss_mask[place], (0, padding)),
+            np.pad(layout.position[place].astype(np.int32), (0, padding), constant_values=POSITION_NONE),
+        )
+        if len(self._rows) >= _KEPT_ROWS:
+            self._rows.clear()
+        self._rows[number, phase, length] = row
+        return row
 
 
-def empty_row_values() -> tuple[int, int, int, int]:
-    """Token, loss mask, modality and position of a padding slot."""
-    return 0, 0, PADDING, POSITION_NONE
+_Row: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]]

@@ -71,11 +71,25 @@ class Tree:
             self._weight.append(a + b)
             self._children.append((left, right))
         self._root = heap[0][1]
+        self._parent = {child: node for node, pair in enumerate(self._children) for child in pair}
         self._blocks: OrderedDict[int, _Block] = OrderedDict()
 
     def counts(self, samples: int) -> list[int]:
         """How often each dataset is drawn among the first `samples` samples."""
         return self._counters(samples)[0][: self.num_datasets]
+
+    def count(self, dataset: int, samples: int) -> int:
+        """`counts(samples)[dataset]`, by way of the nodes above the dataset alone."""
+        if not self._weight[dataset]:
+            return 0
+        path = [dataset]
+        while path[-1] != self._root:
+            path.append(self._parent[path[-1]])
+        for node, child in zip(path[:0:-1], path[-2::-1], strict=True):
+            left, _ = self._children[node]
+            to_left = (samples * self._weight[left] + self._weight[node] // 2) // self._weight[node]
+            samples = to_left if child == left else samples - to_left
+        return samples
 
     def draw(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The dataset of each sample, and how many samples before it had the same one; both int64 (N,)."""
@@ -179,3 +193,18 @@ class Sampler:
         number = int(np.searchsorted(self._starts, samples, side="right")) - 1
         here = self._trees[number].counts(samples - int(self._starts[number]))
         return [carried + count for carried, count in zip(self._carried[number].tolist(), here, strict=True)]
+
+    def first_sample(self, dataset: int, draw: int, before: int) -> int | None:
+        """The sample that is draw number `draw` of a dataset; None if it is not among the first `before`."""
+        if self._count(dataset, before) <= draw:
+            return None
+        low, high = 0, before
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._count(dataset, middle) > draw else (middle, high)
+        return high - 1
+
+    def _count(self, dataset: int, samples: int) -> int:
+        number = int(np.searchsorted(self._starts, samples, side="right")) - 1
+        here = self._trees[number].count(dataset, samples - int(self._starts[number]))
+        return int(self._carried[number, dataset]) + here

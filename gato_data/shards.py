@@ -154,9 +154,18 @@ class ShardFiles:
             if shard not in self._indexes:
                 self._indexes[shard] = (index, size)
                 self._held += size
-                while self._held > self._index_bytes and len(self._indexes) > 1:
-                    self._held -= self._indexes.popitem(last=False)[1][1]
+                self._drop_indexes()
         return index
+
+    def limit_indexes(self, size: int) -> None:
+        """Keep at most so many bytes of indexes from now on; one index stays in any case."""
+        with self._lock:
+            self._index_bytes = size
+            self._drop_indexes()
+
+    def _drop_indexes(self) -> None:
+        while self._held > self._index_bytes and len(self._indexes) > 1:
+            self._held -= self._indexes.popitem(last=False)[1][1]
 
     def error(self, shard: int, offset: int, what: str) -> FormatError:
         """An error that names the file, the byte and the record."""

@@ -3,8 +3,8 @@
     apt-get download $(python -m gato_data.assets.train_text_model --list)
     python -m gato_data.assets.train_text_model --packages . --out text-32k.model
 
-The same packages and the same version of sentencepiece give the same bytes: texts come in a fixed order, nothing is
-sampled, and training runs on one thread. `README.md` beside this file has the licences and the measurements.
+The same packages give the same bytes: texts come in a fixed order, nothing is sampled, and training runs on one thread
+of one version of sentencepiece. `README.md` beside this file has the licences and the measurements.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 from gato_data.assets import debian_texts
 from gato_data.assets.debian_texts import Files
 
+SENTENCEPIECE_VERSION = "0.2.3"
 REQUIRED_CHARACTERS = (
     "".join(map(chr, range(0xA1, 0x100))) + "\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u2022\u20ac\u2122\u2192"
 )
@@ -185,6 +186,11 @@ def train(corpus: list[str]) -> bytes:
     """The model's bytes."""
     import sentencepiece
 
+    if sentencepiece.__version__ != SENTENCEPIECE_VERSION:
+        sys.exit(
+            f"Error: sentencepiece is {sentencepiece.__version__}; another version than {SENTENCEPIECE_VERSION} trains "
+            f"another model: pip install sentencepiece=={SENTENCEPIECE_VERSION}"
+        )
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(corpus), model_writer=model, **SETTINGS)
     return model.getvalue()

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from gato_data.report.fields import Slot
+from gato_data.report.files import open_manifest
 from gato_data.tokenizers import continuous
 from gato_data.tokenizers.text import TextTokenizer
-from gato_schemas.dataset import MANIFEST, TEXT_MODEL, Manifest, read_manifest
+from gato_schemas.dataset import MANIFEST, TEXT_MODEL, Manifest
 from gato_schemas.index import ShardIndex
 from gato_schemas.sequence import Modality
 
@@ -58,7 +59,7 @@ def load_decoder(folder: Path, found: ShardIndex | None) -> tuple[Decoder, list[
     """
     if not (folder / MANIFEST).is_file():
         return Decoder(), [f"no {MANIFEST} beside the shard: fields have no names and ids no values"]
-    manifest = read_manifest(folder)
+    manifest = open_manifest(folder)
     notes = []
     if found is not None and found.header.fingerprint != manifest.fingerprint:
         notes.append(f"{MANIFEST} and the index have different fingerprints: names and values may be wrong")

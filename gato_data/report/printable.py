@@ -20,6 +20,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """1 episode, 2 episodes."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def share(part: float, whole: float) -> str:
     """A percentage with one decimal; "-" of nothing. A share that is not zero never prints as 0.0%."""
     if not whole:

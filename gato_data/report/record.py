@@ -71,7 +71,9 @@ def _seek(path: Path, found: ShardIndex, number: int) -> bytes:
         raise _out_of_range(path, number, len(found))
     with path.open("rb") as file:
         data = os.pread(file.fileno(), int(found.length[number]), int(found.offset[number]))
-    if len(data) != int(found.length[number]) or masked_crc32c(data) != int(found.crc[number]):
+    if len(data) != int(found.length[number]):
+        raise FormatError(f"{path.name} is truncated inside record {number} (byte {found.offset[number]})")
+    if masked_crc32c(data) != int(found.crc[number]):
         raise FormatError(f"record {number} of {path.name} does not match its checksum")
     return data
 

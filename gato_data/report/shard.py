@@ -1,14 +1,14 @@
 """What is in one shard: from its index alone where there is one, else by reading the shard from end to end."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gato_data.errors import FormatError
-from gato_data.report.files import check_shard, index_of
+from gato_data.report.files import check_shard, check_size, index_of
 from gato_data.report.record import decode_shard_record
 from gato_data.shard_writer import count_records
 from gato_data.statistics import sum_counts
@@ -80,7 +80,10 @@ def summarize_shard(path: Path, limit: int | None = None) -> ShardSummary:
     """
     check_shard(path)
     found = index_of(path)
-    return _streamed(path, limit) if found is None else _indexed(path, found, limit)
+    if found is None:
+        return _streamed(path, limit)
+    check_size(path, found)
+    return _indexed(path, found, limit)
 
 
 def _indexed(path: Path, found: index.ShardIndex, limit: int | None) -> ShardSummary:
@@ -137,16 +140,11 @@ def episode_id(descriptor: int, found: index.ShardIndex, number: int) -> str | N
 
 def _streamed(path: Path, limit: int | None) -> ShardSummary:
     records: list[RecordSummary] = []
-    totals: list[Counts] = []
-    for raw in tfrecord.read_records(path):
-        if raw.error:
-            raise FormatError(f"{raw.error}; the records before it can be shown with --record")
-        record = decode_shard_record(raw.data, path.name, raw.ordinal)
-        totals.append(_counts(record))
+    totals = Counts()
+    for record in _whole_records(path):
+        totals = sum_counts([totals, _counts(record)])
         if limit is None or len(records) < limit:
-            records.append(_summary(raw.ordinal, record))
-        if len(totals) > 1024:
-            totals = [sum_counts(totals)]
+            records.append(_summary(totals.records - 1, record))
     return ShardSummary(
         name=path.name,
         bytes=path.stat().st_size,
@@ -155,9 +153,22 @@ def _streamed(path: Path, limit: int | None) -> ShardSummary:
         fingerprint=None,
         dead_letters=None,
         from_index=False,
-        totals=sum_counts(totals),
+        totals=totals,
         records=records,
     )
+
+
+def _whole_records(path: Path) -> Iterator[Record]:
+    try:
+        for raw in tfrecord.read_records(path):
+            if raw.error:
+                raise tfrecord.TFRecordError(raw.error, raw.ordinal)
+            yield decode_shard_record(raw.data, path.name, raw.ordinal)
+    except tfrecord.TFRecordError as error:
+        if not error.ordinal:
+            raise
+        whole = "record 0 is whole" if error.ordinal == 1 else f"records 0 to {error.ordinal - 1} are whole"
+        raise FormatError(f"{error}: {whole}, look at them with --record") from error
 
 
 def _counts(record: Record) -> Counts:

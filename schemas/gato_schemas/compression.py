@@ -23,14 +23,14 @@ def deflate_block(raw: bytes, level: int) -> bytes:
     return bytes(deflate.zlib_compress(raw, level))
 
 
-def inflate_block(payload: bytes | memoryview, size: int) -> bytes:
+def inflate_block(payload: bytes | memoryview, size: int) -> bytearray:
     """Inflate one zlib stream of exactly `size` bytes; its Adler-32 is checked.
 
     Raises:
         FormatError: the stream is damaged, or holds another number of bytes.
     """
     try:
-        raw = bytes(deflate.zlib_decompress(payload, size))
+        raw: bytearray = deflate.zlib_decompress(payload, size)
     except (deflate.DeflateError, ValueError) as error:
         raise FormatError(f"a patch block does not inflate ({error})") from error
     if len(raw) != size:

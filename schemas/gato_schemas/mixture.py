@@ -1,12 +1,17 @@
-"""The mixture file: datasets, their weights, and the plan that came out of them."""
+"""The mixture file: datasets, their weights over the run, and what the datasets were when they were mixed."""
 
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from gato_schemas.dataset import VocabularyInfo
 from gato_schemas.errors import FormatError
 
 MIXTURE_VERSION = 1
+
+Measure: TypeAlias = Literal["windows", "tokens", "loss-tokens", "episodes"]
+"""What a weight is a share of: the windows of the batches (as in the paper's Table 1), their tokens, ..."""
 
 
 class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -14,29 +19,51 @@ class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     Attributes:
         name: the dataset's name, unique in the mixture.
-        path: its folder, relative to the mixture file where that is possible.
-        weight: its share of the windows that are drawn; all weights sum to 1.
+        path: its folder, relative to the mixture file.
+        family: the row of the paper's Table 1 that it stands for.
         fingerprint: of the dataset when the mixture was made.
-        tokens, loss_tokens, episodes: of its train split.
+        parts: short hashes of the manifest's parts, so that a change can be named.
+        episodes, tokens, loss_tokens: of its train split.
     """
 
     name: str
     path: str
-    weight: float
+    family: str
     fingerprint: str
+    parts: dict[str, str]
+    episodes: int
     tokens: int
     loss_tokens: int
-    episodes: int
+
+
+class MixtureStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Weights that hold from one global sample number on.
+
+    Attributes:
+        first_sample: global sample number; 0 in the first stage, ascending.
+        measure: what the weights are shares of.
+        weights: one for each dataset of the mixture, not negative, summing to 1; 0 for one that is not drawn yet
+            or no longer.
+    """
+
+    first_sample: int = 0
+    measure: Measure = "windows"
+    weights: list[float]
 
 
 class Mixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Datasets drawn by relative weight; `vocabulary_size` and `text_model` are common to all of them."""
+    """Datasets drawn by relative weight; `vocabulary` is common to all of them."""
 
     version: int = MIXTURE_VERSION
-    vocabulary_size: int
-    text_model: str | None
+    vocabulary: VocabularyInfo
     max_observation_tokens: int
     datasets: list[MixtureDataset]
+    stages: list[MixtureStage]
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Rows of the table of token ids."""
+        return self.vocabulary.size
 
 
 def encode_mixture(mixture: Mixture) -> bytes:
@@ -52,12 +79,30 @@ def read_mixture(path: Path) -> Mixture:
     """
     try:
         data = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise FormatError(f"there is no mixture file {path}: make one with `gato-data mix`") from error
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error.strerror})") from error
     try:
-        version = msgspec.json.decode(data, type=dict[str, object]).get("version")
+        version = msgspec.json.decode(data, type=dict[str, Any]).get("version")
         if version != MIXTURE_VERSION:
             raise FormatError(f"{path} has mixture version {version}, this program reads version {MIXTURE_VERSION}")
-        return msgspec.json.decode(data, type=Mixture)
+        mixture = msgspec.json.decode(data, type=Mixture)
     except msgspec.MsgspecError as error:
         raise FormatError(f"{path} is not a mixture file ({error})") from error
+    _check(mixture, path)
+    return mixture
+
+
+def _check(mixture: Mixture, path: Path) -> None:
+    names = [dataset.name for dataset in mixture.datasets]
+    if not names or len(set(names)) != len(names):
+        raise FormatError(f"{path}: different datasets, at least one, are wanted, it has {', '.join(names) or 'none'}")
+    starts = [stage.first_sample for stage in mixture.stages]
+    if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+        raise FormatError(f"{path}: stages start at samples {starts}, 0 first and ascending numbers are wanted")
+    for stage in mixture.stages:
+        if len(stage.weights) != len(names):
+            raise FormatError(f"{path}: a stage has {len(stage.weights)} weights for {len(names)} datasets")
+        if not all(0 <= weight < float("inf") for weight in stage.weights) or not sum(stage.weights) > 0:
+            raise FormatError(f"{path}: weights {stage.weights} are no shares: numbers from 0, not all 0, are wanted")

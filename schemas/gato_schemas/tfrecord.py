@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 import google_crc32c
+import numpy as np
 
 from gato_schemas.errors import FormatError
 
@@ -27,7 +28,7 @@ Bytes: TypeAlias = bytes | bytearray | memoryview
 
 def masked_crc32c(data: Bytes) -> int:
     """CRC32C rotated right by 15 bits plus a constant, as TFRecord stores it."""
-    crc: int = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data if isinstance(data, bytes) else np.frombuffer(data, np.uint8))
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import GatoError
-from gato_trainer.config import PRESETS, train_settings
+from gato_trainer.presets import PRESETS, train_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

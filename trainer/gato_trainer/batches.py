@@ -87,6 +87,7 @@ class Inputs:
         rows: int64 (S,), the supervised inputs b * T + t. targets: int64 (S,), the next ids.
         row_dataset, row_modality: int64 (S,), the groups of each supervised target.
         row_action: bool (S,), whether the target is an action.
+        segment: int64 (B, T), the packed episode of each token; None if no window holds more than one.
         keep: float32 (2 * blocks, B), scale of every sub-layer's output; None outside training.
         dropout_key: int64 (B,), 32-bit keys; None without dropout.
     """
@@ -102,6 +103,7 @@ class Inputs:
     row_dataset: Tensor
     row_modality: Tensor
     row_action: Tensor
+    segment: Tensor | None = None
     keep: Tensor | None = None
     dropout_key: Tensor | None = None
 
@@ -159,9 +161,16 @@ def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None)
         row_dataset=torch.from_numpy(batch.dataset[target_window].astype(np.int64)),
         row_modality=torch.from_numpy(batch.modality[target_window, target_offset].astype(np.int64)),
         row_action=torch.from_numpy(batch.position[target_window, target_offset] == POSITION_ACTION),
+        segment=_segment(batch, length),
         keep=_keep(batch.sample, config, randomness_of),
         dropout_key=_dropout_key(batch.sample, config, randomness_of),
     )
+
+
+def _segment(batch: Batch, length: int) -> Tensor | None:
+    if batch.segment is None or not batch.segment.any():
+        return None
+    return torch.from_numpy(batch.segment[:, :length].astype(np.int64))
 
 
 def _check_ids(tokens: NDArray[np.int32], config: ModelConfig) -> None:

@@ -87,6 +87,7 @@ class SyntheticSource:
             length=np.array(lengths, np.int32),
             dataset=np.array(datasets, np.int32),
             sample=np.array(samples, np.int64),
+            segment=np.zeros((count, length), np.uint8),
         )
 
     def _control(self, row: "_Row", generator: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -52,7 +52,7 @@ class Attention(nn.Module):
             self.content_bias = nn.Parameter(torch.empty(heads, size))
             self.distance_bias = nn.Parameter(torch.empty(heads, size))
 
-    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, segment: Tensor | None) -> Tensor:
         """(B, T, D) to (B, T, D), before the output projection; `positions` is made by `Gato.positions`."""
         batch, length, width = x.shape
         qkv = self.operations.linear(x, self.qkv).view(batch, length, 3, self.heads, -1)
@@ -60,9 +60,10 @@ class Attention(nn.Module):
         if self.relative:
             distance = self.operations.linear(positions.to(x.dtype), self.distance)
             distance = distance.view(length, self.heads, -1).transpose(0, 1)
-            mixed = self.operations.relative_attention(q, k, v, distance, self.content_bias, self.distance_bias)
+            bias = (self.content_bias, self.distance_bias)
+            mixed = self.operations.relative_attention(q, k, v, distance, *bias, segment)
         else:
-            mixed = self.operations.rotary_attention(q, k, v, positions)
+            mixed = self.operations.rotary_attention(q, k, v, positions, segment)
         return mixed.transpose(1, 2).reshape(batch, length, width)
 
     def project(self, mixed: Tensor) -> Tensor:
@@ -113,6 +114,7 @@ class Block(nn.Module):
         keep_branch: Tensor | None,
         keep_attention: Tensor | None,
         positions: Tensor,
+        segment: Tensor | None,
         row_key: Tensor | None = None,
         rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -121,7 +123,7 @@ class Block(nn.Module):
         Args:
             x: (B, T, D), the residual stream. branch: (B, T, D), not yet added to it.
             keep_branch, keep_attention: float (B,), scales of `branch` and of the attention output.
-            positions: of `Gato.positions`.
+            positions: of `Gato.positions`. segment: int64 (B, T), of `Inputs`.
             row_key: int64 (B * T,), for dropout.
             rows: int64 (S,), the only rows whose output is needed; attention still sees all of them.
 
@@ -130,7 +132,7 @@ class Block(nn.Module):
         """
         norm = self.attention_norm
         x, normed = self.operations.add_norm(x, branch, keep_branch, norm.gain, norm.bias)
-        mixed = self.attention(normed, positions)
+        mixed = self.attention(normed, positions, segment)
         if rows is not None:
             window = rows // x.shape[1]
             x, mixed = x.flatten(0, 1)[rows], mixed.flatten(0, 1)[rows]
@@ -178,7 +180,9 @@ class Gato(nn.Module):
         for index, block in enumerate(self.blocks):
             last = index == len(self.blocks) - 1
             keep_attention = None if keep is None else keep[2 * index]
-            x, branch = block(x, branch, keep_branch, keep_attention, positions, row_key, rows if last else None)
+            x, branch = block(
+                x, branch, keep_branch, keep_attention, positions, inputs.segment, row_key, rows if last else None
+            )
             keep_branch = None if keep is None else keep[2 * index + 1]
         if rows is not None and keep_branch is not None:
             keep_branch = keep_branch[rows // length]

@@ -72,13 +72,15 @@ def shard(
 
 def _show_shard(file: Path, limit: int | None, as_json: bool) -> None:
     from gato_data.report import answers
-    from gato_data.report.files import reading
+    from gato_data.report.files import check_shard, reading
     from gato_data.report.shard import summarize_shard
     from gato_data.report.terminal import console, shard
+    from gato_schemas.index import SUFFIX
 
-    if file.is_file() and not file.with_name(file.name + ".index").is_file():
-        _note(f"no index beside {file.name}: the whole shard is read")
     with reading():
+        check_shard(file)
+        if not file.with_name(file.name + SUFFIX).is_file():
+            _note(f"no index beside {file.name}: the whole shard is read")
         summary = summarize_shard(file, limit)
     if as_json:
         click.echo(answers.as_json(answers.shard_json(summary)))

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gato_data.report.dataset import DatasetSummary, FieldSummary, has_text, tokens_per_timestep
-from gato_data.report.printable import count, printable, real, share, size
+from gato_data.report.printable import count, counted, printable, real, share, size
 from gato_data.report.terminal.shard import totals
 from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
 from gato_data.statistics import sum_counts
@@ -43,7 +43,7 @@ def print_dataset(console: Console, summary: DatasetSummary) -> None:
         fields = [field for field in summary.fields if field.task == name]
         _print_task(console, name, manifest.tasks[name], fields, manifest.tokenization)
     if hidden := len(manifest.tasks) - len(shown):
-        console.print(f"\n... {count(hidden)} more tasks: --json has them all", soft_wrap=True)
+        console.print(f"\n... {counted(hidden, 'more task')}: --json has all of them", soft_wrap=True)
     if summary.missing:
         heading(console, "Missing files")
         print_facts(console, [("", printable(line, 200)) for line in summary.missing])
@@ -62,12 +62,12 @@ def _facts(manifest: Manifest) -> list[tuple[str, Cell]]:
     facts: list[tuple[str, Cell]] = [
         ("family", printable(manifest.family)),
         ("source", f"{printable(source.name)}, from {inputs}{more}" if inputs else printable(source.name)),
-        ("its settings", settings_line(source.settings)),
+        ("settings", settings_line(source.settings)),
         ("tokenized with", settings_line(manifest.tokenization)),
         ("licence", printable(source.licence) or "not stated"),
         ("vocabulary", _vocabulary(manifest)),
         ("patches", f"{manifest.patch_encoding.name}, level {manifest.patch_encoding.level}"),
-        ("left out", f"{count(manifest.dead_letters)} episodes"),
+        ("left out", counted(manifest.dead_letters, "episode")),
         ("fingerprint", printable(manifest.fingerprint)),
     ]
     return facts
@@ -104,7 +104,7 @@ def _splits(manifest: Manifest) -> list[list[Cell]]:
                 count(len(split.shards)),
                 size(sum(shard.size for shard in split.shards)),
                 count(counts.episodes),
-                count(counts.timesteps),
+                count(counts.timesteps) if counts.timesteps else "",
                 count(counts.tokens),
                 share(counts.loss_tokens, counts.tokens),
             ]

@@ -21,6 +21,7 @@ def print_pictures(console: Console, images: list[NDArray[np.uint8]]) -> None:
     for image in images:
         for line in picture(image, min(MAX_COLUMNS, console.width - 2)):
             console.print(line, soft_wrap=True)
+        console.print()
 
 
 def picture(image: NDArray[np.uint8], columns: int) -> list[Text]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from gato_data.report.printable import count, printable, real, share, size
+from gato_data.report.printable import count, counted, printable, real, share, size
 from gato_data.report.shard import RecordSummary, ShardSummary
 from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
 from gato_schemas.sequence import Modality
@@ -24,7 +24,7 @@ def print_shard(console: Console, summary: ShardSummary) -> None:
     columns, rows = _columns(records, present), [_cells(record, records, present) for record in records]
     print_table(console, columns, rows)
     if (hidden := summary.totals.records - len(records)) > 0:
-        console.print(f"... {count(hidden)} more records: --limit {summary.totals.records} shows them all")
+        console.print(f"... {counted(hidden, 'more record')}: --limit {summary.totals.records} shows all of them")
     console.print()
     print_facts(console, totals(summary.totals))
 
@@ -38,7 +38,7 @@ def _facts(summary: ShardSummary) -> list[tuple[str, Cell]]:
     common = [name for name in ("task", "agent") if records and same(records, name) and getattr(records[0], name)]
     facts += [(name, printable(getattr(records[0], name))) for name in common]
     if summary.dead_letters:
-        facts.append(("left out", f"{count(summary.dead_letters)} episodes (see dead_letters.jsonl)"))
+        facts.append(("left out", f"{counted(summary.dead_letters, 'episode')}, see dead_letters.jsonl"))
     return facts
 
 
@@ -79,7 +79,9 @@ def _cells(record: RecordSummary, records: Sequence[RecordSummary], present: Seq
     cells += [printable(getattr(record, name), 40) for name in ("task", "agent") if not same(records, name)]
     if any(other.num_chunks > 1 for other in records):
         cells.append(f"{record.chunk + 1} of {record.num_chunks}")
-    cells += [count(record.timesteps), count(record.tokens)]
+    cells += [count(record.timesteps) if record.timesteps else "", count(record.tokens)]
     cells += [count(record.tokens_by_modality[modality]) for modality in present]
-    cells += [share(record.loss_tokens, record.tokens), real(record.episode_return, 6)]
-    return [*cells, "yes" if record.is_terminal else "no"]
+    cells.append(share(record.loss_tokens, record.tokens))
+    if not record.timesteps:  # a document has no end to speak of
+        return [*cells, "", ""]
+    return [*cells, real(record.episode_return, 6), "yes" if record.is_terminal else "no"]

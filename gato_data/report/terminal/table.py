@@ -69,7 +69,7 @@ def print_hanging(console: Console, head: Text, value: Cell) -> None:
     left = cell_len(head.plain)
     lines = body.wrap(console, max(console.width - left, 8), overflow="fold") or [Text("")]
     for number, line in enumerate(lines):
-        whole = head.copy() if not number else Text(" " * left)
+        whole = Text().append_text(head) if not number else Text(" " * left)
         whole.append_text(line)
         whole.rstrip()
         console.print(whole, soft_wrap=True)
@@ -99,7 +99,7 @@ def _print_blocks(console: Console, columns: Sequence[Column], rows: Sequence[Se
             if not str(cell):
                 continue
             item = Text.assemble((column.heading + " ", "dim"), cell)
-            if line.plain.strip() and cell_len(line.plain) + cell_len(item.plain) + len(_GAP) > console.width:
+            if line.plain.strip() and cell_len(line.plain) + cell_len(item.plain) > console.width:
                 _print_stripped(console, line)
                 line = Text("  ")
             line = line.append_text(item).append(_GAP)

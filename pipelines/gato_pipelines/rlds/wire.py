@@ -191,7 +191,8 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     """Yield (field number, wire type, payload) of a message; the payload of a number is its bytes."""
     at, end = 0, len(view)
     while at < end:
-        tag, at = _read_varint(view, at)
+        octet = view[at]
+        tag, at = (octet, at + 1) if octet < 0x80 else _read_varint(view, at)
         wire_type = tag & 7
         if tag < 8:
             raise FormatError("a field has number 0")
@@ -213,6 +214,8 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 
 
 def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
+    if at < len(view) and (octet := view[at]) < 0x80:
+        return octet, at + 1
     value = shift = 0
     end = min(at + _MAX_VARINT, len(view))
     while at < end:

@@ -186,17 +186,17 @@ def test_impossible_tensors(content, message):
 
 
 def test_deep_nesting_is_refused():
-    steps: dict = {"x": np.int64}
+    text = _with_tensor()
     for _ in range(40):
-        steps = {"d": steps}
+        text = text.replace(b'{"x":', b'{"d": {"featuresDict": {"features": {"x":').replace(b"}}}}", b"}}}}}}}", 1)
     with pytest.raises(FormatError, match="more than 32 deep"):
-        parse_features(_of(steps))
+        parse_features(text)
 
 
 def test_too_many_features_are_refused(monkeypatch):
     monkeypatch.setattr("gato_pipelines.rlds.features.MAX_LEAVES", 3)
     with pytest.raises(FormatError, match="more than 3"):
-        parse_features(_of({name: np.int64 for name in "abcd"}))
+        parse_features(_of(dict.fromkeys("abcd", np.int64)))
 
 
 @given(

@@ -71,8 +71,22 @@ def relative_shift(by_distance: Tensor) -> Tensor:
     return padded[..., 1:, :].reshape(*lead, rows, columns)
 
 
+def hidden_keys(length: int, segment: Tensor | None, device: torch.device) -> Tensor:
+    """bool (T, T) or (B, 1, T, T): true where query i must not see key j: j > i, or in another segment."""
+    later = torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
+    if segment is None:
+        return later
+    return later | (segment[:, None, :, None] != segment[:, None, None, :])
+
+
 def relative_attention(
-    q: Tensor, k: Tensor, v: Tensor, distance: Tensor, content_bias: Tensor, distance_bias: Tensor
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    distance: Tensor,
+    content_bias: Tensor,
+    distance_bias: Tensor,
+    segment: Tensor | None = None,
 ) -> Tensor:
     """Causal attention with Transformer-XL's relative positions.
 
@@ -82,6 +96,7 @@ def relative_attention(
         q, k, v: (B, H, T, E).
         distance: (H, T, E); row c is r at distance T - 1 - c.
         content_bias, distance_bias: (H, E).
+        segment: integers (B, T), episodes packed into one window, which do not see each other; None for one.
 
     Returns:
         (B, H, T, E).
@@ -90,8 +105,7 @@ def relative_attention(
     scale = 1.0 / math.sqrt(size)
     by_distance = (q + distance_bias.to(q.dtype)[:, None, :]) @ distance.transpose(-1, -2)
     bias = relative_shift(by_distance) * scale
-    later = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
-    bias = bias.masked_fill(later, float("-inf"))
+    bias = bias.masked_fill(hidden_keys(length, segment, q.device), float("-inf"))
     query = q + content_bias.to(q.dtype)[:, None, :]
     return F.scaled_dot_product_attention(query, k, v, attn_mask=bias, scale=scale)
 
@@ -103,9 +117,16 @@ def rotate(x: Tensor, angle: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 
 
-def rotary_attention(q: Tensor, k: Tensor, v: Tensor, angle: Tensor) -> Tensor:
-    """Causal attention with rotary positions; q, k, v and the result are (B, H, T, E), angle is (T, E/2)."""
+def rotary_attention(q: Tensor, k: Tensor, v: Tensor, angle: Tensor, segment: Tensor | None = None) -> Tensor:
+    """Causal attention with rotary positions; q, k, v and the result are (B, H, T, E), angle is (T, E/2).
+
+    `segment` is that of `relative_attention`.
+    """
     q, k = rotate(q, angle), rotate(k, angle)
+    if segment is not None:
+        visible = ~hidden_keys(q.shape[2], segment, q.device)
+        with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
     if not q.is_cuda:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     # The default order of backends changes between releases; a mask tensor makes cuDNN's backward unsafe.

@@ -1,0 +1,56 @@
+"""Memory that batches are filled into: allocated once, used again and again."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE
+
+Allocate: TypeAlias = Callable[[int], NDArray[np.uint8]]
+"""Gives so many bytes of memory; a trainer may give memory that a GPU can copy from by itself (pinned)."""
+
+BYTES_A_SLOT = 4 + 1 + 1 + 4 + 4 + 2 * 8
+"""Bytes of a slot without its patch: tokens, mask, modality, position, raw tokens, and its share of the slot lists."""
+
+
+def default_allocate(size: int) -> NDArray[np.uint8]:
+    """Ordinary memory."""
+    return np.empty(size, np.uint8)
+
+
+class Buffers:
+    """The arrays of one batch of up to `rows` windows of `width` slots.
+
+    Patches take as much memory as the largest batch so far needed.
+    """
+
+    def __init__(self, rows: int, width: int, token_dtype: DTypeLike, allocate: Allocate = default_allocate) -> None:
+        self._allocate = allocate
+        self.rows, self.width = rows, width
+        self.tokens = self._array((rows, width), np.int32)
+        self.loss_mask = self._array((rows, width), np.uint8)
+        self.modality = self._array((rows, width), np.uint8)
+        self.position = self._array((rows, width), np.int32)
+        self.segment = self._array((rows, width), np.uint8)
+        self.raw_tokens = np.empty((rows, width), token_dtype)
+        self._patches = np.empty((0, *PATCH_SHAPE), np.uint8)
+        self._patch_position = np.empty((0, 4), np.uint8)
+
+    def patches(self, count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Room for so many patches, uint8 (P, 16, 16, 3), and for their positions, uint8 (P, 4)."""
+        if count > len(self._patches):
+            size = min(count + count // 8, max(count, self.rows * self.width))
+            self._patches = self._array((size, *PATCH_SHAPE), np.uint8)
+            self._patch_position = self._array((size, 4), np.uint8)
+        return self._patches[:count], self._patch_position[:count]
+
+    def _array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:  # type: ignore[type-var]
+        size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
+        return self._allocate(size).view(dtype).reshape(shape)
+
+
+def batch_bytes(rows: int, width: int, with_patches: bool) -> int:
+    """The most memory that the buffers of a batch can take."""
+    return rows * width * (BYTES_A_SLOT + (PATCH_BYTES + 4 if with_patches else 0))

@@ -1,0 +1,132 @@
+"""Opening the datasets of a mixture: that they fit together, and are still what they were."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gato_data.episodes import OpenDataset
+from gato_data.errors import MixtureError
+from gato_schemas.dataset import Manifest, VocabularyInfo, read_manifest
+from gato_schemas.mixture import Mixture, MixtureDataset
+
+
+def open_datasets(folders: Sequence[Path]) -> list[OpenDataset]:
+    """Read the manifests and check that the datasets can be mixed.
+
+    Raises:
+        FormatError: a folder is no complete dataset.
+        MixtureError: there is none, two have one name, or their vocabularies differ.
+    """
+    if not folders:
+        raise MixtureError("no dataset was given: name at least one dataset folder")
+    datasets = [OpenDataset(folder, read_manifest(folder)) for folder in folders]
+    seen: dict[str, Path] = {}
+    for dataset in datasets:
+        name = dataset.manifest.name
+        if name in seen:
+            raise MixtureError(f"two datasets are called {name}: {seen[name]} and {dataset.folder}; leave one out")
+        seen[name] = dataset.folder
+    common_vocabulary([dataset.manifest for dataset in datasets])
+    return datasets
+
+
+def common_vocabulary(manifests: Sequence[Manifest]) -> VocabularyInfo:
+    """The one vocabulary of several datasets; one without text goes with any text model of the same size.
+
+    Raises:
+        MixtureError: id ranges or text models differ.
+    """
+    common, owner = manifests[0].vocabulary, manifests[0].name
+    for manifest in manifests[1:]:
+        other = manifest.vocabulary
+        for name in VocabularyInfo.__struct_fields__:
+            mine, theirs = getattr(common, name), getattr(other, name)
+            if mine == theirs or (name == "text_model" and None in (mine, theirs)):
+                continue
+            what = "text models" if name == "text_model" else "vocabularies"
+            raise MixtureError(
+                f"{owner} and {manifest.name} have different {what} ({name} {_short(mine)} and {_short(theirs)}): "
+                "ingest one of them again with the other's text model"
+            )
+        if common.text_model is None and other.text_model is not None:
+            common, owner = other, manifest.name
+    return common
+
+
+def _short(value: Any) -> str:
+    return f"{value[:12]}..." if isinstance(value, str) and len(value) > 12 else str(value)
+
+
+def manifest_parts(manifest: Manifest) -> dict[str, str]:
+    """A short hash of everything in a manifest that decides its tokens, by what it is."""
+    train = manifest.splits.get("train")
+    parts: dict[str, Any] = {
+        "source settings": [manifest.source.name, manifest.source.settings, manifest.source.inputs],
+        "vocabulary": manifest.vocabulary,
+        "tokenization": manifest.tokenization,
+        "patch encoding": manifest.patch_encoding,
+        "library versions": manifest.libraries,
+        "tasks": {name: [info.observations, info.actions] for name, info in manifest.tasks.items()},
+        "shards of train": [[shard.name, shard.size, shard.index_crc] for shard in train.shards] if train else [],
+    }
+    return {
+        name: hashlib.blake2b(msgspec.json.encode(value, order="sorted"), digest_size=8).hexdigest()
+        for name, value in parts.items()
+    }
+
+
+def mixture_dataset(dataset: OpenDataset, relative_to: Path) -> MixtureDataset:
+    """What a mixture file in folder `relative_to` says of a dataset."""
+    manifest = dataset.manifest
+    totals = manifest.splits["train"].totals
+    return MixtureDataset(
+        name=manifest.name,
+        path=Path(os.path.relpath(dataset.folder.resolve(), relative_to.resolve())).as_posix(),
+        family=manifest.family,
+        fingerprint=manifest.fingerprint,
+        parts=manifest_parts(manifest),
+        episodes=totals.episodes,
+        tokens=totals.tokens,
+        loss_tokens=totals.loss_tokens,
+    )
+
+
+def open_mixture_datasets(mixture: Mixture, path: Path) -> list[OpenDataset]:
+    """The datasets of a mixture file, checked against what it says of them.
+
+    Raises:
+        FormatError: a dataset is missing or incomplete.
+        MixtureError: a dataset is not what it was when the mixture was made; the message says what changed.
+    """
+    datasets = open_datasets([path.parent / dataset.path for dataset in mixture.datasets])
+    for known, found in zip(mixture.datasets, datasets, strict=True):
+        changed = describe_change(known, found.manifest)
+        if changed:
+            raise MixtureError(
+                f"dataset {known.name} is not what it was when {path} was made: {changed}; "
+                "make the mixture again with `gato-data mix`, or bring the dataset back"
+            )
+    return datasets
+
+
+def describe_change(known: MixtureDataset, manifest: Manifest) -> str:
+    """What differs between a dataset now and when it was mixed, in words; empty if nothing does."""
+    changes = []
+    if manifest.name != known.name:
+        changes.append(f"it is now called {manifest.name}")
+    parts = manifest_parts(manifest)
+    differing = [name for name, value in known.parts.items() if parts.get(name) != value]
+    if differing:
+        changes.append(f"changed {', '.join(differing)}")
+    train = manifest.splits.get("train")
+    for name in ("episodes", "tokens"):
+        now, before = getattr(train.totals, name) if train else 0, getattr(known, name)
+        if now != before:
+            changes.append(f"{before:,} {name} became {now:,}")
+    if manifest.fingerprint != known.fingerprint:
+        changes.append(f"fingerprint {known.fingerprint[:12]} became {manifest.fingerprint[:12]}")
+    return "; ".join(changes)

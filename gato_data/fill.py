@@ -1,0 +1,200 @@
+"""Pieces -> a batch: positioned reads straight into the batch's rows; nothing is parsed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.batch import PADDING, Batch
+from gato_data.buffers import Buffers
+from gato_data.episodes import EpisodeTable
+from gato_data.layouts import READ_COLUMNS, FinishedRows, Layout
+from gato_data.patches import PatchReader, PatchRun
+from gato_data.permutation import Numbers
+from gato_data.pieces import Pieces
+from gato_data.shards import ShardFiles
+from gato_schemas.index import COLUMNS, RANK_TOKENS
+from gato_schemas.sequence import POSITION_NONE, Modality
+
+_MODALITY, _MASK = COLUMNS.index("modality"), COLUMNS.index("loss_mask")
+_POSITION = COLUMNS.index("position")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reads:
+    """The parts of pieces that lie in one record each; int64 (N,).
+
+    Attributes:
+        row, slot, length: where the tokens go.
+        record: counted through the whole mixture.
+        shard: counted through the whole mixture.
+        offset: first token, within the record.
+    """
+
+    row: Numbers
+    slot: Numbers
+    length: Numbers
+    record: Numbers
+    shard: Numbers
+    offset: Numbers
+
+    @classmethod
+    def of(cls, pieces: Pieces, table: EpisodeTable) -> "Reads":
+        """Cut pieces where one record ends and the next begins."""
+        token, end = pieces.token, pieces.token + pieces.length
+        record = np.searchsorted(table.record_token, token, side="right") - 1
+        last = np.searchsorted(table.record_token, end - 1, side="right") - 1
+        row, slot = pieces.row, pieces.slot
+        if (many := last - record).any():
+            piece = np.repeat(np.arange(len(token)), many + 1)
+            inner = np.arange(len(piece)) - np.repeat(np.cumsum(many + 1) - many - 1, many + 1)
+            record = record[piece] + inner
+            begin = np.maximum(token[piece], table.record_token[record])
+            end = np.minimum(end[piece], table.record_token[record + 1])
+            slot, row, token = slot[piece] + begin - token[piece], row[piece], begin
+        shard = np.searchsorted(table.shard_record, record, side="right") - 1
+        return cls(row, slot, end - token, record, shard, token - table.record_token[record])
+
+
+class Filler:
+    """Fills batches; one for a mixture, used by several threads at once with buffers of their own.
+
+    Args:
+        table: the episodes of the mixture.
+        files: its shards.
+        layouts: the layouts that repeat.
+        record_layout: int32 (R,), the layout of each record or `READ_COLUMNS`.
+        width: slots of a row, context length + 1.
+        token_bytes: 2 or 4.
+        with_segments: whether episodes are packed.
+    """
+
+    def __init__(
+        self,
+        table: EpisodeTable,
+        files: ShardFiles,
+        layouts: Sequence[Layout],
+        record_layout: NDArray[np.int32],
+        *,
+        width: int,
+        token_bytes: int,
+        with_segments: bool,
+    ) -> None:
+        self._table, self._files, self._layouts, self._record_layout = table, files, layouts, record_layout
+        self._width, self._token_bytes, self._with_segments = width, token_bytes, with_segments
+        self._finished = FinishedRows(layouts, width)
+        self._patches = PatchReader(table, files, layouts, width)
+
+    def fill(self, pieces: Pieces, dataset: Numbers, sample: Numbers, buffers: Buffers) -> Batch:
+        """Read the pieces of one batch into `buffers`; the batch is made of views of them.
+
+        Raises:
+            FormatError: a shard is missing or damaged; the message names file, record and byte.
+        """
+        rows = len(sample)
+        reads = Reads.of(pieces, self._table)
+        tokens, mask, modality = buffers.tokens[:rows], buffers.loss_mask[:rows], buffers.modality[:rows]
+        self._clear(buffers, rows)
+        runs = self._columns(reads, buffers)
+        np.copyto(tokens, buffers.raw_tokens[:rows])
+        self._leave_untrained(pieces, mask)
+        length = np.zeros(rows, np.int32)
+        np.maximum.at(length, pieces.row, (pieces.slot + pieces.length).astype(np.int32))
+        patches, patch_position = buffers.patches(sum(run.count for run in runs))
+        slots = np.zeros(0, np.int64)
+        if runs:
+            self._patches.read(runs, patches, patch_position)
+            is_patch = modality == Modality.PATCH
+            tokens[is_patch] = 0
+            slots = np.flatnonzero(is_patch)
+        return Batch(
+            tokens=tokens,
+            loss_mask=mask,
+            modality=modality,
+            position=buffers.position[:rows],
+            patches=patches,
+            patch_position=patch_position,
+            patch_slot=slots,
+            supervised_slot=np.flatnonzero(mask[:, 1:]),
+            length=length,
+            dataset=dataset.astype(np.int32),
+            sample=sample,
+            segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
+        )
+
+    def _clear(self, buffers: Buffers, rows: int) -> None:
+        buffers.raw_tokens[:rows] = 0
+        buffers.loss_mask[:rows] = 0
+        buffers.modality[:rows] = PADDING
+        buffers.position[:rows] = POSITION_NONE
+
+    def _columns(self, reads: Reads, buffers: Buffers) -> list[PatchRun]:
+        """Tokens and all that goes with them, but for the pixels, which are left to be read."""
+        width, item = self._width, self._token_bytes
+        raw = memoryview(buffers.raw_tokens).cast("B")
+        layout = self._record_layout[reads.record]
+        byte = self._table.tokens_at[reads.record] + reads.offset * item
+        place = reads.row * width + reads.slot
+        read = self._files.read
+        for shard, at, begin, end in zip(
+            reads.shard.tolist(),
+            byte.tolist(),
+            (place * item).tolist(),
+            ((place + reads.length) * item).tolist(),
+            strict=True,
+        ):
+            read(shard, at, raw[begin:end])
+        runs = []
+        for number, one in enumerate(layout.tolist()):
+            row, slot, length = int(reads.row[number]), int(reads.slot[number]), int(reads.length[number])
+            record, shard, offset = int(reads.record[number]), int(reads.shard[number]), int(reads.offset[number])
+            if one == READ_COLUMNS:
+                run = self._read_columns(buffers, row, slot, length, record, shard, offset)
+            else:
+                self._finished.put(buffers, one, row, slot, length, offset)
+                known = self._layouts[one]
+                if not known.num_patches:
+                    continue
+                first = known.patches_until(offset)
+                run = PatchRun(shard, record, first, known.patches_until(offset + length) - first, one)
+            if run.count:
+                runs.append(run)
+        return runs
+
+    def _read_columns(
+        self, buffers: Buffers, row: int, slot: int, length: int, record: int, shard: int, offset: int
+    ) -> PatchRun:
+        index = self._files.index(shard)
+        local = record - int(self._table.shard_record[shard])
+        base = int(index.offset[local])
+        column = [base + at for at in index.columns[local].tolist()]
+        mark = offset // RANK_TOKENS
+        before = bytearray(offset - mark * RANK_TOKENS + length)
+        self._files.read(shard, column[_MODALITY] + mark * RANK_TOKENS, memoryview(before))
+        modality = np.frombuffer(before, np.uint8)
+        here = slice(slot, slot + length)
+        buffers.modality[row, here] = modality[len(modality) - length :]
+        self._files.read(shard, column[_MASK] + offset, memoryview(buffers.loss_mask[row, here]))
+        position = np.empty(length, "<u2")
+        self._files.read(shard, column[_POSITION] + 2 * offset, memoryview(position).cast("B"))
+        buffers.position[row, here] = position
+        if (modality > max(Modality)).any():
+            raise self._files.error(shard, column[_MODALITY] + offset, "has an unknown modality")
+        is_patch = modality == Modality.PATCH
+        first = int(index.ranks[int(index.rank_starts[local]) + mark]) + int(is_patch[: len(modality) - length].sum())
+        return PatchRun(shard, record, first, int(is_patch[len(modality) - length :].sum()), READ_COLUMNS)
+
+    def _leave_untrained(self, pieces: Pieces, mask: NDArray[np.uint8]) -> None:
+        mask[pieces.row, pieces.slot] = 0
+        for number in np.flatnonzero(pieces.untrained > 1).tolist():
+            slot = int(pieces.slot[number])
+            mask[pieces.row[number], slot : slot + int(pieces.untrained[number])] = 0
+
+
+def _segments(pieces: Pieces, segment: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Number the episodes of each row."""
+    segment[...] = 0
+    for number in np.flatnonzero(pieces.segment).tolist():
+        segment[pieces.row[number], int(pieces.slot[number]) :] = pieces.segment[number]
+    return segment

@@ -1,0 +1,82 @@
+"""Finding the layouts of a mixture: one record of every task is read, the index says which others are like it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.episodes import EpisodeTable, OpenDataset, RecordCounts
+from gato_data.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, plain_text
+from gato_data.shards import ShardFiles
+from gato_schemas.index import COLUMNS
+from gato_schemas.sequence import Modality
+
+
+def find_layouts(
+    datasets: Sequence[OpenDataset], table: EpisodeTable, counts: RecordCounts, files: ShardFiles
+) -> tuple[list[Layout], NDArray[np.int32]]:
+    """The layouts, and the number of each record's own, int32 (R,), or `READ_COLUMNS`.
+
+    Raises:
+        FormatError: a shard is missing or damaged.
+    """
+    layouts = [plain_text()]
+    number = np.full(len(table.kind), READ_COLUMNS, np.int32)
+    tokens = np.diff(table.record_token)
+    text = counts.by_modality[:, Modality.TEXT]
+    number[(counts.timesteps == 0) & (text == tokens) & (counts.loss_tokens == tokens)] = PLAIN_TEXT
+    steady = _steady_kinds(datasets) & set(np.unique(table.kind).tolist())
+    stepped = np.flatnonzero(counts.timesteps > 0)
+    kinds, first = np.unique(table.kind[stepped], return_index=True)
+    for kind, record in zip(kinds.tolist(), stepped[first].tolist(), strict=True):
+        if kind not in steady:
+            continue
+        layout = _read_layout(record, table, files)
+        if layout is None:
+            continue
+        members = stepped[table.kind[stepped] == kind]
+        fits = layout.fits(counts.by_modality[members], counts.loss_tokens[members], counts.timesteps[members])
+        number[members[fits]] = len(layouts)
+        layouts.append(layout)
+    return layouts, number
+
+
+def _steady_kinds(datasets: Sequence[OpenDataset]) -> set[int]:
+    """Numbers of the tasks whose timesteps have no text, so that all of them are alike."""
+    steady, first = set(), 0
+    for dataset in datasets:
+        manifest = dataset.manifest
+        agents = max(1, len(manifest.agents))
+        for task, info in enumerate(manifest.tasks.values()):
+            if all(field.modality != "text" for field in info.observations):
+                steady.add(first + task * agents)
+        first += max(1, len(manifest.tasks)) * agents
+    return steady
+
+
+def _read_layout(record: int, table: EpisodeTable, files: ShardFiles) -> Layout | None:
+    """The first timestep of a record; None if the record is not made of whole timesteps of one length."""
+    shard = int(np.searchsorted(table.shard_record, record, side="right")) - 1
+    index = files.index(shard)
+    local = record - int(table.shard_record[shard])
+    tokens, timesteps = int(index.num_tokens[local]), int(index.num_timesteps[local])
+    patches = int(index.num_patches[local])
+    if tokens % timesteps or patches % timesteps:
+        return None
+    period, count = tokens // timesteps, patches // timesteps
+
+    def column(name: str, dtype: str, rows: int) -> NDArray[np.generic]:
+        data = np.empty(rows, dtype)
+        at = int(index.offset[local]) + int(index.columns[local, COLUMNS.index(name)])
+        files.read(shard, at, memoryview(data).cast("B"))
+        return data
+
+    modality = column("modality", "u1", period).astype(np.uint8)
+    if int(np.count_nonzero(modality == Modality.PATCH)) != count or modality.max() > max(Modality):
+        return None
+    return Layout(
+        modality,
+        column("loss_mask", "u1", period).astype(np.uint8),
+        column("position", "<u2", period).astype(np.uint16),
+        column("patch_position", "u1", 4 * count).astype(np.uint8).reshape(-1, 4),
+    )

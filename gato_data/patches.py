@@ -1,0 +1,94 @@
+"""Pixels and positions of patches, read into a batch: raw ones in place, zlib blocks inflated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.episodes import EpisodeTable
+from gato_data.layouts import READ_COLUMNS, Layout
+from gato_data.shards import ShardFiles
+from gato_schemas.compression import inflate_block
+from gato_schemas.errors import FormatError
+from gato_schemas.index import COLUMNS, ShardIndex
+from gato_schemas.record import BLOCK_PATCHES
+from gato_schemas.sequence import PATCH_BYTES
+
+_PATCH_POSITION = COLUMNS.index("patch_position")
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRun:
+    """`count` patches from number `first` on of one record; `layout` says where their positions come from."""
+
+    shard: int
+    record: int
+    first: int
+    count: int
+    layout: int
+
+
+class PatchReader:
+    """Reads runs of patches.
+
+    Args:
+        table, files: of the mixture.
+        layouts: positions of patches repeat with them.
+        width: slots of a row: no run is longer.
+    """
+
+    def __init__(self, table: EpisodeTable, files: ShardFiles, layouts: Sequence[Layout], width: int) -> None:
+        self._table, self._files, self._layouts = table, files, layouts
+        self._positions = [
+            np.resize(layout.patch_position, (width + layout.num_patches, 4)) if layout.num_patches else None
+            for layout in layouts
+        ]
+
+    def read(self, runs: Sequence[PatchRun], patches: NDArray[np.uint8], positions: NDArray[np.uint8]) -> None:
+        """Fill `patches` (P, 16, 16, 3) and `positions` (P, 4) with the runs, one after the other.
+
+        Raises:
+            FormatError: a shard is damaged or ends early.
+        """
+        pixels = memoryview(patches.reshape(-1)).cast("B")
+        at = 0
+        for run in runs:
+            index = self._files.index(run.shard)
+            local = run.record - int(self._table.shard_record[run.shard])
+            out = pixels[at * PATCH_BYTES : (at + run.count) * PATCH_BYTES]
+            if index.header.patch_encoding == "raw":
+                start = int(index.offset[local]) + int(index.blocks[int(index.block_starts[local]), 0])
+                self._files.read(run.shard, start + run.first * PATCH_BYTES, out)
+            else:
+                self._inflate(run, index, local, out)
+            self._place(run, index, local, positions[at : at + run.count])
+            at += run.count
+
+    def _inflate(self, run: PatchRun, index: ShardIndex, local: int, out: memoryview) -> None:
+        first, last = run.first // BLOCK_PATCHES, (run.first + run.count - 1) // BLOCK_PATCHES
+        begin = int(index.block_starts[local])
+        if begin + last >= int(index.block_starts[local + 1]):
+            raise self._files.error(run.shard, int(index.offset[local]), f"has no block {last} of patches")
+        blocks = index.blocks[begin + first : begin + last + 1].tolist()
+        base, start = int(index.offset[local]), blocks[0][0]
+        compressed = memoryview(bytearray(blocks[-1][0] + blocks[-1][1] - start))
+        self._files.read(run.shard, base + start, compressed)
+        skip, done = run.first % BLOCK_PATCHES * PATCH_BYTES, 0
+        for offset, length in blocks:
+            try:
+                raw = inflate_block(compressed[offset - start : offset - start + length], BLOCK_PATCHES * PATCH_BYTES)
+            except FormatError as error:
+                raise self._files.error(run.shard, base + offset, f"is damaged here: {error}") from error
+            wanted = min(len(raw) - skip, len(out) - done)
+            out[done : done + wanted] = memoryview(raw)[skip : skip + wanted]
+            skip, done = 0, done + wanted
+
+    def _place(self, run: PatchRun, index: ShardIndex, local: int, out: NDArray[np.uint8]) -> None:
+        tile = self._positions[run.layout] if run.layout != READ_COLUMNS else None
+        if tile is None:
+            at = int(index.offset[local]) + int(index.columns[local, _PATCH_POSITION])
+            self._files.read(run.shard, at + 4 * run.first, memoryview(out.reshape(-1)).cast("B"))
+            return
+        phase = run.first % self._layouts[run.layout].num_patches
+        out[...] = tile[phase : phase + run.count]

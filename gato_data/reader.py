@@ -1,0 +1,158 @@
+"""Windows of a mixture, read straight from its shards: `batch` is a pure function of the global sample numbers.
+
+    sample number -> dataset, draw     sampler.py over permutation.py
+                  -> episode, tokens   pieces.py over windows.py, prompts.py
+                  -> batch             fill.py, patches.py over shards.py
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from gato_data.batch import Batch
+from gato_data.buffers import Allocate, Buffers, batch_bytes, default_allocate
+from gato_data.datasets import open_mixture_datasets
+from gato_data.episodes import EpisodeTable, OpenDataset, read_table
+from gato_data.errors import SettingError
+from gato_data.fill import Filler
+from gato_data.layout_search import find_layouts
+from gato_data.plan import Plan, StreamPlanner
+from gato_data.prefetch import plan_ahead, stream_batches
+from gato_data.settings import ReadSettings
+from gato_data.shards import ShardFiles
+from gato_data.timesteps import TimestepStarts
+from gato_schemas.mixture import Mixture, read_mixture
+from gato_schemas.sequence import Modality
+
+__all__ = ["MixtureReader", "ReadSettings", "open_mixture"]
+
+
+def open_mixture(path: Path, *, split: str = "train", settings: ReadSettings | None = None) -> "MixtureReader":
+    """Open a mixture file and all its datasets.
+
+    Raises:
+        FormatError: the file, a manifest, an index or a shard is missing or damaged.
+        MixtureError: a dataset changed since it was mixed, or none has a window in this split.
+        SettingError: the memory does not suffice.
+    """
+    mixture = read_mixture(path)
+    return MixtureReader(mixture, open_mixture_datasets(mixture, path), split=split, settings=settings)
+
+
+class MixtureReader:
+    """Draws windows of a mixture; made by `open_mixture`.
+
+    Attributes:
+        settings: as given.
+        context_length: input tokens of a window.
+        vocabulary_size: rows of the token table.
+        max_observation_tokens: rows of the table of local positions.
+        dataset_names: what `Batch.dataset` counts.
+        dataset_windows: windows of each dataset in one epoch.
+        num_windows: of all datasets together.
+        planner: what is read for any sample, without reading it.
+        fingerprint: differs where the same samples would be other windows.
+    """
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        datasets: list[OpenDataset],
+        *,
+        split: str = "train",
+        settings: ReadSettings | None = None,
+    ) -> None:
+        self.settings = settings = settings or ReadSettings()
+        self.context_length = settings.context_length
+        self.vocabulary_size = mixture.vocabulary_size
+        self.max_observation_tokens = mixture.max_observation_tokens
+        self.dataset_names = tuple(dataset.name for dataset in mixture.datasets)
+        shards = [shard for dataset in datasets for shard in dataset.shards(split)]
+        half = settings.memory // 2
+        self._files = ShardFiles(shards, max_open=settings.max_open_files, index_bytes=half, verify=settings.verify)
+        table, counts = read_table(datasets, split, self._files)
+        self._files.limit_indexes(half - _check_memory(table, settings))
+        self.planner = StreamPlanner(mixture, table, TimestepStarts(table, self._files), settings, split)
+        self.fingerprint = self.planner.fingerprint
+        self.dataset_windows = tuple(self.planner.numbers.of_datasets.tolist())
+        self.num_windows = sum(self.dataset_windows)
+        self._with_patches = bool(counts.by_modality[:, Modality.PATCH].any())
+        self._token_dtype = np.dtype("<u2" if mixture.vocabulary.token_dtype == "uint16" else "<i4")
+        layouts, record_layout = find_layouts(datasets, table, counts, self._files)
+        self._filler = Filler(
+            table,
+            self._files,
+            layouts,
+            record_layout,
+            width=settings.context_length + 1,
+            token_bytes=self._token_dtype.itemsize,
+            with_segments=settings.pack,
+        )
+
+    def batch(self, samples: range) -> Batch:
+        """Read the windows with these global sample numbers into new arrays.
+
+        Raises:
+            FormatError: a shard is missing or damaged; the message names file, record and byte.
+        """
+        return self._fill(self.planner.plan([samples])[0], self._buffers(max(1, len(samples)), default_allocate))
+
+    def stream(self, ranges: Iterable[range], allocate: Allocate = default_allocate) -> Iterator[Batch]:
+        """The batches of many ranges, in order, read ahead by threads into a ring of buffers.
+
+        The arrays of a batch are used again: they are valid until the next one is asked for.
+
+        Args:
+            ranges: global sample numbers of each batch; may be endless, and is read ahead of the batches.
+            allocate: gives the memory of the buffers, for instance pinned memory.
+
+        Raises:
+            FormatError: as `batch`.
+            SettingError: a batch does not fit into half the memory.
+        """
+        return stream_batches(
+            plan_ahead(ranges, self.planner.plan),
+            self._fill,
+            lambda rows: self._buffers(rows, allocate),
+            self._slots,
+            self.settings.threads,
+        )
+
+    def close(self) -> None:
+        """Close all files."""
+        self._files.close()
+
+    def __enter__(self) -> "MixtureReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _fill(self, plan: Plan, buffers: Buffers) -> Batch:
+        return self._filler.fill(plan.pieces, plan.dataset, plan.sample, buffers)
+
+    def _buffers(self, rows: int, allocate: Allocate) -> Buffers:
+        return Buffers(rows, self.context_length + 1, self._token_dtype, allocate)
+
+    def _slots(self, rows: int) -> int:
+        needed = batch_bytes(rows, self.context_length + 1, self._with_patches)
+        if needed > self.settings.memory // 2:
+            raise SettingError(
+                f"a batch of {rows} windows of {self.context_length} can take {needed / 2**20:,.0f} MiB, half the "
+                f"memory is {self.settings.memory / 2**21:,.0f} MiB: raise --memory or make the batch smaller"
+            )
+        return self.settings.memory // 2 // needed
+
+
+def _check_memory(table: EpisodeTable, settings: ReadSettings) -> int:
+    """Bytes of the tables, which may take a quarter of the memory."""
+    if table.nbytes > settings.memory // 4:
+        raise SettingError(
+            f"the tables of {table.num_episodes:,} episodes take {table.nbytes / 2**20:,.1f} MiB, a quarter of the "
+            f"memory is {settings.memory / 2**22:,.1f} MiB: raise --memory"
+        )
+    return table.nbytes

@@ -1,0 +1,110 @@
+"""What the actions of a dataset look like, from a sample of its records: only their ids are read, never a patch."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import FormatError
+from gato_data.report.dataset import tokens_of
+from gato_data.report.episodes import indexes
+from gato_schemas.dataset import Manifest
+from gato_schemas.index import COLUMNS, ShardIndex
+from gato_schemas.sequence import POSITION_ACTION
+
+SAMPLED_RECORDS = 256
+"""Records whose actions are counted, spread evenly over the dataset."""
+COMMONEST = 4096
+"""Different actions that are counted apart, so that memory stays bounded."""
+
+
+@dataclass(slots=True)
+class ActionSample:
+    """Actions of one task.
+
+    Attributes:
+        timesteps: sampled.
+        counts: int64 (A, 1024), how often each id of each action token occurs; ids counted from its first.
+        commonest: whole actions as ids, and how often they occur.
+    """
+
+    timesteps: int = 0
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 1024), np.int64))
+    commonest: Counter[tuple[int, ...]] = field(default_factory=Counter)
+
+    def add(self, ids: NDArray[np.int64]) -> None:
+        """Add ids (T, A), counted from the first id of their kind."""
+        if not len(self.counts):
+            self.counts = np.zeros((ids.shape[1], 1024), np.int64)
+        self.timesteps += len(ids)
+        for number in range(ids.shape[1]):
+            self.counts[number] += np.bincount(ids[:, number], minlength=1024)
+        actions, counts = np.unique(ids, axis=0, return_counts=True)
+        for place in np.argsort(-counts, kind="stable")[:COMMONEST]:
+            self.commonest[tuple(actions[place].tolist())] += int(counts[place])
+        if len(self.commonest) > 2 * COMMONEST:
+            self.commonest = Counter(dict(self.commonest.most_common(COMMONEST)))
+
+
+def sample_actions(folder: Path, manifest: Manifest, limit: int = SAMPLED_RECORDS) -> dict[str, ActionSample]:
+    """Actions by task, of at most `limit` records spread over all splits.
+
+    Raises:
+        FormatError: an index is damaged, or a record's ids are no actions.
+    """
+    total = sum(split.totals.records for split in manifest.splits.values())
+    chosen = np.unique(np.linspace(0, max(total - 1, 0), min(limit, total)).astype(np.int64)) if total else np.zeros(0)
+    samples = {name: ActionSample() for name, task in manifest.tasks.items() if task.actions}
+    before = 0
+    for _, name, found in indexes(folder, manifest):
+        here = chosen[(chosen >= before) & (chosen < before + len(found))] - before
+        before += len(found)
+        if len(here) and (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                for number in here.tolist():
+                    _add(samples, manifest, name, file.fileno(), found, int(number))
+    return samples
+
+
+def _add(
+    samples: dict[str, ActionSample], manifest: Manifest, shard: str, descriptor: int, found: ShardIndex, number: int
+) -> None:
+    task = found.header.tasks[int(found.task[number])]
+    sample = samples.get(task)
+    if sample is None:
+        return
+    offsets = action_offsets(manifest, task)
+    dtype = "<u2" if found.header.token_dtype == "uint16" else "<i4"
+    tokens = _column(descriptor, found, number, "tokens", dtype)
+    position = _column(descriptor, found, number, "position", "<u2")
+    ids = tokens[position == POSITION_ACTION].astype(np.int64)
+    if not len(offsets) or len(ids) % len(offsets):
+        raise FormatError(f"record {number} of {shard} has {len(ids)} action tokens, {len(offsets)} belong together")
+    ids = ids.reshape(-1, len(offsets)) - offsets
+    if ((ids < 0) | (ids >= 1024)).any():
+        raise FormatError(f"record {number} of {shard} has an action token outside its range")
+    if len(ids):
+        sample.add(ids)
+
+
+def action_offsets(manifest: Manifest, task: str) -> NDArray[np.int64]:
+    """The first id of the kind of every action token, int64 (A,)."""
+    table = manifest.vocabulary
+    first = {"discrete": table.discrete_offset, "continuous": table.continuous_offset}
+    fields = manifest.tasks[task].actions
+    return np.array([first[f.modality] for f in fields for _ in range(tokens_of(f) or 0)], np.int64)
+
+
+def _column(descriptor: int, found: ShardIndex, number: int, name: str, dtype: str) -> NDArray[np.generic]:
+    """One array column of a record, without the rest of the record."""
+    size = int(found.num_tokens[number]) * np.dtype(dtype).itemsize
+    start = int(found.columns[number][COLUMNS.index(name)])
+    if start + size > int(found.length[number]):
+        raise FormatError(f"{found.header.shard}: column {name} of record {number} runs past its end")
+    data = os.pread(descriptor, size, int(found.offset[number]) + start)
+    if len(data) != size:
+        raise FormatError(f"{found.header.shard} is truncated inside record {number}")
+    return np.frombuffer(data, dtype)

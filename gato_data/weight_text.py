@@ -1,0 +1,191 @@
+"""Weights as a user writes them: NAME=W,..., a TOML file, or a preset."""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from gato_data.errors import InputError, MixtureError
+from gato_schemas.dataset import Manifest
+from gato_schemas.mixture import Measure
+
+TABLE_1: Mapping[str, float] = {
+    "dm-lab": 9.35,
+    "atari": 9.5,
+    "atari-extended": 10.0,
+    "sokoban": 1.33,
+    "babyai": 9.06,
+    "dm-control": 4.62,
+    "dm-control-pixels": 7.07,
+    "dm-control-random-small": 3.04,
+    "dm-control-random-large": 3.04,
+    "meta-world": 8.96,
+    "procgen": 5.34,
+    "rgb-stacking-sim": 1.33,
+    "rgb-stacking-real": 1.33,
+    "modular-rl": 8.23,
+    "manipulation-playground": 1.68,
+    "playroom": 1.33,
+    "massivetext": 6.7,
+    "m3w": 4.0,
+    "align": 0.67,
+    "coco-captions": 0.67,
+    "conceptual-captions": 0.67,
+    "ltip": 0.67,
+    "okvqa": 0.67,
+    "vqav2": 0.67,
+}
+"""Sample weights in percent by family (paper Table 1); they sum to 99.93 and are renormalised over what is given."""
+
+PRESETS = ("gato", "uniform", "tokens", "loss-tokens", "episodes")
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightChoice:
+    """What was asked for.
+
+    Attributes:
+        weights: a preset's name, or weights by dataset name.
+        measure: what they are shares of; None where that was not said.
+        temperature: weights are raised to 1 / temperature; None where that was not said.
+        origin: how to call it in a message.
+    """
+
+    weights: str | Mapping[str, float]
+    measure: Measure | None = None
+    temperature: float | None = None
+    origin: str = "--weights"
+
+
+def parse_weights(text: str) -> WeightChoice:
+    """Read NAME=W,NAME=W, the path of a TOML file, or the name of a preset.
+
+    Raises:
+        MixtureError: it is none of these, or a weight is not a number.
+        InputError: the file cannot be read.
+    """
+    if "=" in text:
+        return WeightChoice(_pairs(text))
+    if text.endswith(".toml"):
+        return _read_toml(Path(text))
+    if text in PRESETS:
+        return WeightChoice(text, origin=f"preset {text}")
+    hint = difflib.get_close_matches(text, PRESETS, n=1)
+    raise MixtureError(
+        f"no weights called {text!r}{_did_you_mean(hint)} Give NAME=W,NAME=W, a .toml file, "
+        f"or one of {', '.join(PRESETS)}"
+    )
+
+
+def _pairs(text: str) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        try:
+            weight = float(value)
+        except ValueError:
+            raise MixtureError(f"weight {pair!r} is not NAME=NUMBER, as in breakout=2,pong=1") from None
+        if not equals or not name:
+            raise MixtureError(f"weight {pair!r} is not NAME=NUMBER, as in breakout=2,pong=1")
+        if name in weights:
+            raise MixtureError(f"dataset {name} has two weights, {weights[name]:g} and {weight:g}: give it one")
+        weights[name] = weight
+    return weights
+
+
+def _read_toml(path: Path) -> WeightChoice:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"weights file {path} cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MixtureError(f"{path} is not a TOML file ({error})") from error
+    unknown = sorted(set(data) - {"weights", "preset", "by", "temperature"})
+    if unknown:
+        raise MixtureError(f"{path} has {unknown[0]!r}: only [weights], preset, by and temperature are known")
+    if ("weights" in data) == ("preset" in data):
+        raise MixtureError(f"{path} wants either a table [weights] of NAME = NUMBER, or a preset")
+    chosen = _toml_weights(data, path)
+    measure, temperature = data.get("by"), data.get("temperature")
+    if measure is not None and measure not in MEASURES:
+        raise MixtureError(f"{path}: by = {measure!r} is unknown: one of {', '.join(MEASURES)} is wanted")
+    if temperature is not None and not _is_number(temperature):
+        raise MixtureError(f"{path}: temperature = {temperature!r} is not a number")
+    return WeightChoice(chosen, measure, temperature, str(path))
+
+
+def _toml_weights(data: Mapping[str, Any], path: Path) -> str | dict[str, float]:
+    if "preset" in data:
+        if data["preset"] not in PRESETS:
+            raise MixtureError(f"{path}: preset = {data['preset']!r} is unknown: one of {', '.join(PRESETS)} is wanted")
+        return str(data["preset"])
+    if not isinstance(data["weights"], dict):
+        raise MixtureError(f"{path}: weights is not a table: NAME = NUMBER below [weights] is wanted")
+    for name, value in data["weights"].items():
+        if not _is_number(value):
+            raise MixtureError(f"{path}: weight of {name} is {value!r}, a number is wanted")
+    return {name: float(value) for name, value in data["weights"].items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def resolve(choice: WeightChoice, manifests: Sequence[Manifest]) -> list[float]:
+    """One weight for each dataset, in their order, before temperature; not yet summing to 1.
+
+    Raises:
+        MixtureError: a name is unknown or missing, a weight is negative or no number, or all are 0.
+    """
+    if isinstance(choice.weights, str):
+        weights = _preset(choice.weights, manifests)
+    else:
+        weights = _named(choice.weights, [manifest.name for manifest in manifests], choice.origin)
+    if not sum(weights) > 0:
+        raise MixtureError("all weights are zero: at least one dataset with a positive weight is wanted")
+    return weights
+
+
+def _named(weights: Mapping[str, float], names: Sequence[str], origin: str) -> list[float]:
+    for name, weight in weights.items():
+        if name not in names:
+            hint = difflib.get_close_matches(name, names, n=1)
+            raise MixtureError(f"{origin}: no dataset named {name!r}{_did_you_mean(hint)} Given: {', '.join(names)}")
+        if not math.isfinite(weight) or weight < 0:
+            raise MixtureError(f"{origin}: weight of {name} is {weight:g}: a number from 0 on is wanted")
+    missing = [name for name in names if name not in weights]
+    if missing:
+        raise MixtureError(f"{origin}: dataset {missing[0]} has no weight: add {missing[0]}=W, or leave it out")
+    return [float(weights[name]) for name in names]
+
+
+def _preset(preset: str, manifests: Sequence[Manifest]) -> list[float]:
+    if preset == "gato":
+        return _table_1(manifests)
+    if preset == "uniform":
+        return [1.0] * len(manifests)
+    field = preset.replace("-", "_")
+    splits = [manifest.splits.get("train") for manifest in manifests]
+    return [float(getattr(split.totals, field)) if split else 0.0 for split in splits]
+
+
+def _table_1(manifests: Sequence[Manifest]) -> list[float]:
+    """The weight of each dataset's family, shared between the datasets of a family by their number of tasks."""
+    tasks: dict[str, int] = {}
+    for manifest in manifests:
+        if manifest.family not in TABLE_1:
+            hint = difflib.get_close_matches(manifest.family, TABLE_1, n=1)
+            raise MixtureError(
+                f"dataset {manifest.name} is of family {manifest.family!r}, no row of the paper's Table 1"
+                f"{_did_you_mean(hint)} Ingest it with --family, or give weights by name. Rows: {', '.join(TABLE_1)}"
+            )
+        tasks[manifest.family] = tasks.get(manifest.family, 0) + max(1, len(manifest.tasks))
+    return [TABLE_1[m.family] * max(1, len(m.tasks)) / tasks[m.family] for m in manifests]
+
+
+def _did_you_mean(hint: Sequence[str]) -> str:
+    return f". Did you mean {hint[0]!r}?" if hint else "."

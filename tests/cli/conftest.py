@@ -1,0 +1,3 @@
+from tests.gato_data.report.conftest import arm, captions, told
+
+__all__ = ["arm", "captions", "told"]

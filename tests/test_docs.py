@@ -1,0 +1,131 @@
+"""The documents: every command has a page, every command line in them is one that works, every link leads somewhere."""
+
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from gato_cli.main import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")})
+TEXTS = sorted(
+    path
+    for folder in ("gato_data", "schemas", "pipelines", "cli", "trainer", "tests", "benchmarks", "docs", ".ci")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in {".py", ".md", ".toml", ".json", ".html", ""} and path.is_file() and "data" not in path.parts
+) + sorted(path for path in ROOT.iterdir() if path.suffix in {".py", ".md", ".toml", ".txt"})
+
+
+def commands(
+    group: click.Command = cli, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yields every command that does something, with the words that call it."""
+    if not isinstance(group, click.Group):
+        yield words, group
+        return
+    context = click.Context(group, info_name=" ".join(("gato-data", *words)))
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None, name
+        yield from commands(command, (*words, name))
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """Yields the arguments of every gato-data command line in a text; a backslash joins lines."""
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+        match = re.match(r"\s*(?:\$ )?gato-data (.+)", line)
+        if match:
+            yield shlex.split(match.group(1), comments=True)
+
+
+def fenced(text: str) -> str:
+    """Returns what stands in the fenced blocks of a Markdown text."""
+    return "\n".join(re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+
+
+def unknown_words(arguments: list[str]) -> list[str]:
+    """Returns the commands and options of a command line that do not exist."""
+    command: click.Command = cli
+    words = iter(arguments)
+    options = {name for option in cli.params for name in option.opts}
+    for word in words:
+        if word.startswith("-") or not isinstance(command, click.Group):
+            break
+        found = command.get_command(click.Context(command), word)
+        if found is None:
+            return [word]
+        command = found
+    known = options | {"-h", "--help"}
+    known |= {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    used = [word.partition("=")[0] for word in arguments if re.match(r"--?[a-z]", word)]
+    return [word for word in used if word not in known]
+
+
+@pytest.mark.parametrize("name", cli.list_commands(click.Context(cli)))
+def test_every_command_has_a_page(name: str) -> None:
+    page = ROOT / "docs" / "commands" / f"{name}.md"
+    assert page.is_file(), f"write docs/commands/{name}.md"
+    text = page.read_text(encoding="utf-8")
+    for words, _ in commands():
+        if words[0] == name:
+            assert f"gato-data {' '.join(words)}" in text
+
+
+def test_the_help_of_every_command_has_an_example() -> None:
+    found = list(commands())
+    assert len(found) >= 8
+    without = [words for words, command in found if f"gato-data {' '.join(words)}" not in (command.help or "")]
+    assert without == []
+
+
+def test_every_command_line_in_a_help_text_exists() -> None:
+    lines = [line for _, command in commands() for line in command_lines(command.help or "")]
+    assert {shlex.join(line): unknown_words(line) for line in lines if unknown_words(line)} == {}
+
+
+def test_every_command_line_of_the_demo_exists() -> None:
+    lines = [shlex.split(line) for line in runpy.run_path(str(ROOT / "dev.py"))["DEMO"]]
+    assert {shlex.join(line): unknown_words(line) for line in lines if unknown_words(line)} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_line_in_a_page_exists(page: Path) -> None:
+    lines = list(command_lines(fenced(page.read_text(encoding="utf-8"))))
+    assert {shlex.join(line): unknown_words(line) for line in lines if unknown_words(line)} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Returns the anchors of a page's headings, made as code hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_no_file_names_a_place_on_somebodys_machine() -> None:
+    assert len(TEXTS) > 100
+    personal = re.compile(r"(?<![\w.}~-])/(?:home|root|Users|work)/\w[\w./-]*")
+    found = {str(path.relative_to(ROOT)): personal.findall(path.read_text(encoding="utf-8")) for path in TEXTS}
+    assert {name: places for name, places in found.items() if places} == {}
+
+
+def test_unknown_words_are_found() -> None:
+    assert unknown_words(["ingest", "atari", "x", "--out", "y"]) == []
+    assert unknown_words(["ingest", "atari", "x", "--into", "y"]) == ["--into"]
+    assert unknown_words(["ingets", "atari"]) == ["ingets"]

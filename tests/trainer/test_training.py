@@ -1,0 +1,240 @@
+import dataclasses
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gato_data.batch import Batch
+from gato_data.errors import FormatError, OutputError, TrainError
+from gato_trainer import training
+from gato_trainer.checkpoint import committed
+from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.distributed import choose_device
+from gato_trainer.export import export
+from gato_trainer.presets import train_settings
+from gato_trainer.stopping import out_of_memory
+from gato_trainer.synthetic import SyntheticSource
+from gato_trainer.train import run
+
+Make = Callable[..., TrainSettings]
+
+
+def log_of(out: Path, kind: str = "train") -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [record for record in records if record["kind"] == kind]
+
+
+def test_a_tiny_model_overfits_a_few_windows(tmp_path: Path) -> None:
+    source = SyntheticSource(context_length=48, vocabulary_size=1300, patches=4, windows=4)
+    settings = train_settings(
+        "tiny", tmp_path / "run", steps=120, batch_size=4, context_length=48, stochastic_depth=0.0, device="cpu"
+    )
+    result = run(settings, source, source, quiet=True)
+    assert result.first_loss == pytest.approx(7.17, abs=0.3)  # ln 1300
+    assert result.last_loss is not None
+    assert result.last_loss < 0.3
+    assert result.validation is not None
+    assert result.validation["action_accuracy"] > 0.95
+    assert (tmp_path / "run" / "loss.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_log_has_the_losses_of_every_group(small_settings: Make, source: SyntheticSource) -> None:
+    settings = small_settings()
+    result = run(settings, source, source, quiet=True)
+    records = log_of(settings.out)
+    assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6]
+    first = records[0]
+    assert set(first["dataset_loss"]) == {"control", "text"}
+    assert set(first["modality_loss"]) == {"text", "discrete"}
+    batch = source.batch(range(4))
+    assert first["supervised_tokens"] == len(batch.supervised_slot)
+    counts = {"control": int(batch.loss_mask[:3, 1:].sum()), "text": int(batch.loss_mask[3, 1:].sum())}
+    mean = sum(first["dataset_loss"][name] * count for name, count in counts.items()) / sum(counts.values())
+    assert first["loss"] == pytest.approx(mean)
+    assert first["mfu"] is None
+    assert result.record == {key: value for key, value in records[-1].items() if key != "kind"}
+    assert len(log_of(settings.out, "validation")) == 1
+
+
+def test_accumulation_gives_the_same_losses(small_settings: Make, source: SyntheticSource) -> None:
+    whole = run(small_settings("whole"), source, quiet=True)
+    for micro in (1, 3):
+        parts = run(small_settings(f"micro{micro}", micro_batch_size=micro), source, quiet=True)
+        assert [loss for _, loss in parts.losses] == pytest.approx([loss for _, loss in whole.losses], rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9, "clip": 0.5, "precision": "bf16"}])
+def test_resumed_runs_equal_whole_runs_to_the_bit(
+    options: dict[str, Any], small_settings: Make, source: SyntheticSource
+) -> None:
+    model = dataclasses.replace(small_settings().model, dropout=0.1)
+    whole = small_settings("whole", model=model, **options)
+    halves = small_settings("halves", model=model, **options)
+    run(whole, source, quiet=True)
+    run(dataclasses.replace(halves, stop_step=3), source, quiet=True)
+    run(dataclasses.replace(halves, resume=True), source, quiet=True)
+    checkpoints = [committed(out / "checkpoints")[-1] for out in (whole.out, halves.out)]
+    assert [step for step, _ in checkpoints] == [6, 6]
+    first, second = (load_file(next(path.glob("*.safetensors"))) for _, path in checkpoints)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [r["loss"] for r in log_of(whole.out)] == [r["loss"] for r in log_of(halves.out)]
+
+
+def test_seeds_give_different_runs(small_settings: Make, source: SyntheticSource) -> None:
+    settings = [small_settings(f"run{index}", seed=seed, steps=1) for index, seed in enumerate((0, 0, 1))]
+    runs = [run(each, source, quiet=True) for each in settings]
+    assert runs[0].losses == runs[1].losses
+    assert runs[0].losses != runs[2].losses
+
+
+def test_sigterm_saves_and_stops(small_settings: Make, source: SyntheticSource) -> None:
+    @dataclass(frozen=True)
+    class Terminating(SyntheticSource):
+        def batch(self, samples: range) -> Batch:
+            if samples.start == 5 * 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return SyntheticSource.batch(self, samples)
+
+    settings = small_settings(steps=500)
+    before = signal.getsignal(signal.SIGTERM)
+    result = run(settings, Terminating(**dataclasses.asdict(source)), quiet=True)
+    assert result.stopped_by == "SIGTERM"
+    assert 0 < result.step < 500
+    assert committed(settings.out / "checkpoints")[-1][0] == result.step
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_shard_that_fails_under_a_run_loses_nothing(small_settings: Make, source: SyntheticSource) -> None:
+    @dataclass(frozen=True)
+    class Failing(SyntheticSource):
+        def batch(self, samples: range) -> Batch:
+            if samples.start >= 4 * 4:
+                raise FormatError("shard x.tfrecord changed while it was read")
+            return SyntheticSource.batch(self, samples)
+
+    settings = small_settings()
+    with pytest.raises(FormatError, match="changed while"):
+        run(settings, Failing(**dataclasses.asdict(source)), quiet=True)
+    assert committed(settings.out / "checkpoints")[-1][0] == 4
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_dump(
+    small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = training.learning_rate
+    monkeypatch.setattr(training, "learning_rate", lambda step, settings: 1e30 if step == 4 else rate(step, settings))
+    settings = small_settings(checkpoint_every=2)
+    with pytest.raises(TrainError, match=r"loss of step 5 is not finite.*step-00000004"):
+        run(settings, source, quiet=True)
+    dump = json.loads((settings.out / "nonfinite-step-00000005.json").read_text())
+    assert [window["sample"] for window in dump["windows"]] == [20, 21, 22, 23]
+    assert [window["dataset"] for window in dump["windows"]] == ["control", "control", "control", "text"]
+    assert [step for step, _ in committed(settings.out / "checkpoints")] == [2, 4]
+
+
+def test_the_average_follows_and_is_exported(small_settings: Make, source: SyntheticSource) -> None:
+    settings = small_settings(ema=0.5, steps=3, keep_checkpoints=9, checkpoint_every=1)
+    run(settings, source, source, quiet=True)
+    name = "norm.gain"
+    stored = {
+        step: load_file(next(path.glob("*.safetensors"))) for step, path in committed(settings.out / "checkpoints")
+    }
+    average = torch.ones(32)
+    for step in (1, 2, 3):
+        average = 0.5 * average + 0.5 * stored[step][f"model.{name}"]
+        torch.testing.assert_close(stored[step][f"ema.{name}"], average)
+    file = export(settings.out, settings.out.parent / "model.safetensors")
+    assert torch.equal(load_file(file)[name], stored[3][f"ema.{name}"])
+
+
+def test_fine_tuning_starts_from_a_run_or_an_export(small_settings: Make, source: SyntheticSource) -> None:
+    first = small_settings("first")
+    whole = run(first, source, quiet=True)
+    file = export(first.out, first.out.parent / "model.safetensors")
+    losses = []
+    for name, start in (("from_run", first.out), ("from_file", file)):
+        settings = small_settings(name, init_from=start, steps=1, seed=7)
+        losses.append(run(settings, source, quiet=True).first_loss)
+    assert losses[0] == losses[1]
+    assert whole.first_loss is not None
+    assert losses[0] is not None
+    assert losses[0] < whole.first_loss - 0.3
+    wide = dataclasses.replace(first.model, feed_forward=128)
+    for start in (first.out, file):
+        with pytest.raises(TrainError, match=r"another model: .*(feed_forward|up)"):
+            run(small_settings("wide", model=wide, init_from=start), source, quiet=True)
+
+
+def test_folders_that_are_not_ours(small_settings: Make, source: SyntheticSource) -> None:
+    settings = small_settings(steps=1)
+    with pytest.raises(TrainError, match="nothing to resume"):
+        run(dataclasses.replace(settings, resume=True), source, quiet=True)
+    settings.out.mkdir()
+    (settings.out / "thesis.tex").write_text("mine")
+    with pytest.raises(OutputError, match="holds no run"):
+        run(settings, source, quiet=True)
+    (settings.out / "thesis.tex").unlink()
+    run(settings, source, quiet=True)
+    with pytest.raises(TrainError, match="--resume"):
+        run(settings, source, quiet=True)
+    assert run(dataclasses.replace(settings, overwrite=True), source, quiet=True).step == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "source_changes", "message"),
+    [
+        ({"batch_size": 8}, {}, "batch_size was 4, now 8"),
+        ({"seed": 1}, {}, "seed was 0, now 1"),
+        ({}, {"vocabulary_size": 1300}, "vocabulary_size was 1200, now 1300"),
+        ({"context_length": 30}, {"context_length": 30}, "context_length was 24, now 30"),
+        ({"positions": "rope"}, {}, "positions was transformer-xl, now rope"),
+    ],
+)
+def test_a_run_is_not_continued_as_another(
+    changes: dict[str, Any],
+    source_changes: dict[str, Any],
+    message: str,
+    small: ModelConfig,
+    small_settings: Make,
+    source: SyntheticSource,
+) -> None:
+    run(small_settings(steps=1), source, quiet=True)
+    model = dataclasses.replace(small, positions=changes.pop("positions", "transformer-xl"))
+    settings = small_settings(resume=True, model=model, **changes)
+    with pytest.raises(TrainError, match=message):
+        run(settings, dataclasses.replace(source, **source_changes), quiet=True)
+
+
+def test_the_reader_must_make_windows_of_the_context_length(small_settings: Make, source: SyntheticSource) -> None:
+    with pytest.raises(TrainError, match="context length 24, the run wants 32"):
+        run(small_settings(context_length=32), source, quiet=True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_cuda_without_a_gpu() -> None:
+    with pytest.raises(TrainError, match="torch sees no GPU"):
+        choose_device("cuda")
+
+
+def test_running_out_of_memory_says_what_to_lower(small_settings: Make) -> None:
+    settings = small_settings(micro_batch_size=2)
+    error = RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: ...")
+    explained = out_of_memory(error, settings)
+    assert explained is not None
+    assert "--micro-batch-size (now 2" in str(explained)
+    assert out_of_memory(RuntimeError("shapes differ"), settings) is None
+
+
+def test_a_profile_is_written(small_settings: Make, source: SyntheticSource) -> None:
+    settings = small_settings(steps=7, profile=True)
+    run(settings, source, quiet=True)
+    assert "aten::mm" in (settings.out / "profile" / "table.txt").read_text()
+    assert json.loads((settings.out / "profile" / "trace.json").read_text())["traceEvents"]

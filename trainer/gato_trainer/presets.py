@@ -1,0 +1,103 @@
+"""The named models with what they are trained with, and `train_settings`, which completes a user's options."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gato_data.errors import SettingError
+from gato_trainer.config import ModelConfig, TrainSettings
+
+PAPER_STEPS = 1_000_000
+WARMUP_STEPS = 15_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A named model and what it is trained with when the user says nothing."""
+
+    model: ModelConfig
+    learning_rate: float
+    batch_size: int
+    context_length: int
+    steps: int
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(
+        model=ModelConfig(width=128, blocks=3, heads=4, feed_forward=512, patch_channels=32, patch_grid=4),
+        learning_rate=3e-3,
+        batch_size=8,
+        context_length=256,
+        steps=200,
+    ),
+    "79m": Preset(
+        model=ModelConfig(width=768, blocks=8, heads=24, feed_forward=3072),
+        learning_rate=1e-4,
+        batch_size=512,
+        context_length=1024,
+        steps=PAPER_STEPS,
+    ),
+    "364m": Preset(
+        model=ModelConfig(width=1536, blocks=12, heads=12, feed_forward=6144),
+        learning_rate=2e-4,
+        batch_size=512,
+        context_length=1024,
+        steps=PAPER_STEPS,
+    ),
+    "1.2b": Preset(
+        model=ModelConfig(width=2048, blocks=24, heads=16, feed_forward=8192),
+        learning_rate=1e-4,
+        batch_size=512,
+        context_length=1024,
+        steps=PAPER_STEPS,
+    ),
+}
+"""The paper's sizes (appendix C.1, table 5) and a small one for a laptop and the tests."""
+
+
+MODEL_OPTIONS = frozenset({"positions", "action_position", "separator_position", "stochastic_depth", "dropout"})
+"""Fields of `ModelConfig` that `train_settings` takes beside those of `TrainSettings`."""
+
+FINE_TUNING: dict[str, Any] = {
+    "learning_rate": 1e-5,
+    "schedule": "constant",
+    "warmup_steps": 0,
+    "weight_decay": 0.0,
+    "batch_size": 64,
+    "steps": 10_000,
+    "evaluate_every": 100,
+    "dropout": 0.1,
+}
+"""The paper's fine-tuning (appendix E): Adam at a constant rate with dropout."""
+
+
+def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options: Any) -> TrainSettings:
+    """Complete the options that a user gave (None means not given) with the preset's values.
+
+    Warm-up takes a tenth of the run, at most the paper's 15,000 steps, so a short run warms up too.
+
+    Args:
+        model: a name in `PRESETS`.
+        out: the run folder.
+        fine_tune: start from the values in `FINE_TUNING`.
+        options: fields of `TrainSettings`, and those of `ModelConfig` in `MODEL_OPTIONS`.
+
+    Raises:
+        SettingError: an unknown model or a value that cannot be used.
+    """
+    if model not in PRESETS:
+        raise SettingError(f"no model named {model!r}; there are {', '.join(PRESETS)}")
+    preset = PRESETS[model]
+    given = {name: value for name, value in options.items() if value is not None}
+    values: dict[str, Any] = {
+        "learning_rate": preset.learning_rate,
+        "batch_size": preset.batch_size,
+        "context_length": preset.context_length,
+        "steps": preset.steps,
+    }
+    values.update(FINE_TUNING if fine_tune else {})
+    values.update(given)
+    shape = {name: values.pop(name) for name in MODEL_OPTIONS if name in values}
+    values.setdefault("warmup_steps", min(WARMUP_STEPS, int(values["steps"]) // 10))
+    return TrainSettings(out=Path(out), model_name=model, model=dataclasses.replace(preset.model, **shape), **values)
