@@ -54,8 +54,8 @@ CHECKS = {
     "pytest": "pytest",
 }
 
-# Packages that a CUDA build of torch brings along with exact versions of its own; a CPU build has none of them.
-BROUGHT_BY_TORCH = re.compile(r"nvidia-|cuda-|triton$")
+# Not in constraints.txt: ourselves, and what only a CUDA build of torch brings along, in versions of its own.
+LEFT_OUT = re.compile(r"gato-data$|nvidia-|cuda-|triton$")
 
 
 def fail(message: str) -> NoReturn:
@@ -112,7 +112,7 @@ class Environment:
         self.write_state(wanted._replace(complete=False))
         if created_here and reason:
             say(f"  start again: {reason}")
-            self.clear()
+            clear(self.folder, keep=self.state_file)
         self.create()
         packages = ["--editable", f"{ROOT}[{EXTRAS}]", "--constraint", str(ROOT / "constraints.txt")]
         self.step("install gato-data and what it needs", self.pip("install", *packages))
@@ -126,14 +126,6 @@ class Environment:
             fail(f"{self.folder} is not a virtual environment: remove it or name another folder in GATO_VENV.")
         if version != wanted:
             fail(f"{self.folder} is for Python {version}, not {wanted}: remove it or name another in GATO_VENV.")
-
-    def clear(self) -> None:
-        """Empties the folder; the state file stays, so that an interruption here is seen too."""
-        for path in self.folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path != self.state_file:
-                path.unlink()
 
     def create(self) -> None:
         """Makes an environment with a recent pip, where there is none."""
@@ -194,6 +186,15 @@ def leftover(found: State, wanted: State, python: Path) -> str:
 def empty(folder: Path) -> bool:
     """Returns whether nothing is at a path, or only an empty folder."""
     return not any(folder.iterdir()) if folder.is_dir() else not folder.exists()
+
+
+def clear(folder: Path, keep: Path) -> None:
+    """Empties a folder but for the file that says it is ours, so that an interruption here does no harm."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path != keep:
+            path.unlink()
 
 
 def environment_version(folder: Path) -> str | None:
@@ -259,11 +260,11 @@ def say(text: str) -> None:
 def run_demo(environment: Environment) -> int:
     """Runs the main job on real data in a clean demo folder."""
     folder, mark = ROOT / "demo", ROOT / "demo" / ".made-by-dev-py"
-    if folder.exists() and not mark.exists() and any(folder.iterdir()):
+    if not empty(folder) and not mark.exists():
         fail(f"{folder} was not made by this program: move it away and run this again.")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     mark.touch()
+    clear(folder, keep=mark)
     start = time.monotonic()
     for line in DEMO:
         arguments = [path for word in shlex.split(line) for path in expanded(word)]
@@ -313,21 +314,18 @@ def write_constraints() -> int:
         environment.step("resolve", environment.pip(*resolve, f"{ROOT}[{EXTRAS}]"))
         packages = [item["metadata"] for item in json.loads(report.read_text(encoding="utf-8"))["install"]]
     pins = {re.sub(r"[-_.]+", "-", item["name"]).lower(): item["version"].partition("+")[0] for item in packages}
-    lines = [f"{name}=={pins[name]}\n" for name in sorted(pins) if keep_pin(name)]
+    lines = [f"{name}=={pins[name]}\n" for name in sorted(pins) if not LEFT_OUT.match(name)]
     header = "# The versions that the README's commands install. Written by: python3 dev.py constraints\n"
     (ROOT / "constraints.txt").write_text(header + "".join(lines), encoding="utf-8")
     say(f"  constraints.txt: {len(lines)} versions")
     return 0
 
 
-def keep_pin(name: str) -> bool:
-    """Returns whether a package belongs in constraints.txt, whatever torch build this machine has."""
-    return name != "gato-data" and not BROUGHT_BY_TORCH.match(name)
-
-
 def main() -> int:
     """Reads the command line and does what it says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("command", choices=("demo", "test", "setup", "constraints"))
     parser.add_argument("--only", action="append", choices=CHECKS, metavar="CHECK", help=f"test: {', '.join(CHECKS)}")
     options, rest = parser.parse_known_args()
@@ -347,4 +345,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted: run the same command again to go on.")
+        print("\nInterrupted: run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)

@@ -1,18 +1,24 @@
 """Memory that batches are filled into: allocated once, used again and again."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE
+from gato_data.batch import PADDING
+from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE, POSITION_NONE
 
 Allocate: TypeAlias = Callable[[int], NDArray[np.uint8]]
 """Gives so many bytes of memory; a trainer may give memory that a GPU can copy from by itself (pinned)."""
 
 BYTES_A_SLOT = 4 + 1 + 1 + 4 + 4 + 2 * 8
 """Bytes of a slot without its patch: tokens, mask, modality, position, raw tokens, and its share of the slot lists."""
+
+
+def byte_view(array: NDArray[Any]) -> memoryview:
+    """The bytes of a contiguous array, to be read into."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 def default_allocate(size: int) -> NDArray[np.uint8]:
@@ -33,10 +39,17 @@ class Buffers:
         self.loss_mask = self._array((rows, width), np.uint8)
         self.modality = self._array((rows, width), np.uint8)
         self.position = self._array((rows, width), np.int32)
-        self.segment = self._array((rows, width), np.uint8)
+        self.segment = self._array((rows, width), np.int32)
         self.raw_tokens = np.empty((rows, width), token_dtype)
         self._patches = np.empty((0, *PATCH_SHAPE), np.uint8)
         self._patch_position = np.empty((0, 4), np.uint8)
+
+    def clear(self, rows: NDArray[np.int64]) -> None:
+        """Make some rows all padding, but for their tokens."""
+        if len(rows):
+            self.loss_mask[rows] = 0
+            self.modality[rows] = PADDING
+            self.position[rows] = POSITION_NONE
 
     def patches(self, count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Room for so many patches, uint8 (P, 16, 16, 3), and for their positions, uint8 (P, 4)."""
@@ -46,7 +59,7 @@ class Buffers:
             self._patch_position = self._array((size, 4), np.uint8)
         return self._patches[:count], self._patch_position[:count]
 
-    def _array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:  # type: ignore[type-var]
+    def _array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
         return self._allocate(size).view(dtype).reshape(shape)
 

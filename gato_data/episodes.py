@@ -186,4 +186,3 @@ def _join(
 
 def _running(counts: NDArray[Any]) -> Numbers:
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-

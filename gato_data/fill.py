@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.batch import PADDING, Batch
-from gato_data.buffers import Buffers
+from gato_data.batch import Batch
+from gato_data.buffers import Buffers, byte_view
 from gato_data.episodes import EpisodeTable
 from gato_data.layouts import READ_COLUMNS, FinishedRows, Layout
-from gato_data.patches import PatchReader, PatchRun
+from gato_data.patches import PatchReader, PatchRun, layout_runs
 from gato_data.permutation import Numbers
 from gato_data.pieces import Pieces
 from gato_data.shards import ShardFiles
 from gato_schemas.index import COLUMNS, RANK_TOKENS
-from gato_schemas.sequence import POSITION_NONE, Modality
+from gato_schemas.sequence import Modality
 
 _MODALITY, _MASK = COLUMNS.index("modality"), COLUMNS.index("loss_mask")
 _POSITION = COLUMNS.index("position")
@@ -38,6 +38,10 @@ class Reads:
     record: Numbers
     shard: Numbers
     offset: Numbers
+
+    def place(self, number: int) -> tuple[int, int, int, int]:
+        """Row, slot, length and offset of one read."""
+        return int(self.row[number]), int(self.slot[number]), int(self.length[number]), int(self.offset[number])
 
     @classmethod
     def of(cls, pieces: Pieces, table: EpisodeTable) -> "Reads":
@@ -95,7 +99,7 @@ class Filler:
         rows = len(sample)
         reads = Reads.of(pieces, self._table)
         tokens, mask, modality = buffers.tokens[:rows], buffers.loss_mask[:rows], buffers.modality[:rows]
-        self._clear(buffers, rows)
+        buffers.raw_tokens[:rows] = 0
         runs = self._columns(reads, buffers)
         np.copyto(tokens, buffers.raw_tokens[:rows])
         self._leave_untrained(pieces, mask)
@@ -116,54 +120,35 @@ class Filler:
             patches=patches,
             patch_position=patch_position,
             patch_slot=slots,
-            supervised_slot=np.flatnonzero(mask[:, 1:]),
+            supervised_slot=np.flatnonzero(mask.view(np.bool_)[:, 1:]),
             length=length,
             dataset=dataset.astype(np.int32),
             sample=sample,
             segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
         )
 
-    def _clear(self, buffers: Buffers, rows: int) -> None:
-        buffers.raw_tokens[:rows] = 0
-        buffers.loss_mask[:rows] = 0
-        buffers.modality[:rows] = PADDING
-        buffers.position[:rows] = POSITION_NONE
-
     def _columns(self, reads: Reads, buffers: Buffers) -> list[PatchRun]:
         """Tokens and all that goes with them, but for the pixels, which are left to be read."""
         width, item = self._width, self._token_bytes
-        raw = memoryview(buffers.raw_tokens).cast("B")
         layout = self._record_layout[reads.record]
         byte = self._table.tokens_at[reads.record] + reads.offset * item
-        place = reads.row * width + reads.slot
-        read = self._files.read
-        for shard, at, begin, end in zip(
-            reads.shard.tolist(),
-            byte.tolist(),
-            (place * item).tolist(),
-            ((place + reads.length) * item).tolist(),
-            strict=True,
-        ):
-            read(shard, at, raw[begin:end])
-        runs = []
-        for number, one in enumerate(layout.tolist()):
-            row, slot, length = int(reads.row[number]), int(reads.slot[number]), int(reads.length[number])
-            record, shard, offset = int(reads.record[number]), int(reads.shard[number]), int(reads.offset[number])
-            if one == READ_COLUMNS:
-                run = self._read_columns(buffers, row, slot, length, record, shard, offset)
-            else:
-                self._finished.put(buffers, one, row, slot, length, offset)
-                known = self._layouts[one]
-                if not known.num_patches:
-                    continue
-                first = known.patches_until(offset)
-                run = PatchRun(shard, record, first, known.patches_until(offset + length) - first, one)
-            if run.count:
-                runs.append(run)
-        return runs
+        place = (reads.row * width + reads.slot) * item
+        self._files.read_many(reads.shard, byte, place, place + reads.length * item, byte_view(buffers.raw_tokens))
+        known, begins = layout != READ_COLUMNS, reads.slot == 0
+        buffers.clear(reads.row[~known & begins])
+        first = np.flatnonzero(known & begins)
+        self._finished.put_whole(buffers, layout[first], reads.row[first], reads.length[first], reads.offset[first])
+        for number in np.flatnonzero(known & ~begins).tolist():
+            self._finished.put(buffers, int(layout[number]), *reads.place(number))
+        runs = layout_runs(self._layouts, layout, reads.shard, reads.record, reads.offset, reads.length)
+        for number in np.flatnonzero(~known).tolist():
+            runs[number] = self._read_columns(
+                buffers, *reads.place(number), int(reads.record[number]), int(reads.shard[number])
+            )
+        return [run for _, run in sorted(runs.items()) if run.count]
 
     def _read_columns(
-        self, buffers: Buffers, row: int, slot: int, length: int, record: int, shard: int, offset: int
+        self, buffers: Buffers, row: int, slot: int, length: int, offset: int, record: int, shard: int
     ) -> PatchRun:
         index = self._files.index(shard)
         local = record - int(self._table.shard_record[shard])
@@ -175,9 +160,9 @@ class Filler:
         modality = np.frombuffer(before, np.uint8)
         here = slice(slot, slot + length)
         buffers.modality[row, here] = modality[len(modality) - length :]
-        self._files.read(shard, column[_MASK] + offset, memoryview(buffers.loss_mask[row, here]))
+        self._files.read(shard, column[_MASK] + offset, byte_view(buffers.loss_mask[row, here]))
         position = np.empty(length, "<u2")
-        self._files.read(shard, column[_POSITION] + 2 * offset, memoryview(position).cast("B"))
+        self._files.read(shard, column[_POSITION] + 2 * offset, byte_view(position))
         buffers.position[row, here] = position
         if (modality > max(Modality)).any():
             raise self._files.error(shard, column[_MODALITY] + offset, "has an unknown modality")
@@ -192,7 +177,7 @@ class Filler:
             mask[pieces.row[number], slot : slot + int(pieces.untrained[number])] = 0
 
 
-def _segments(pieces: Pieces, segment: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _segments(pieces: Pieces, segment: NDArray[np.int32]) -> NDArray[np.int32]:
     """Number the episodes of each row."""
     segment[...] = 0
     for number in np.flatnonzero(pieces.segment).tolist():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.buffers import byte_view
 from gato_data.episodes import EpisodeTable, OpenDataset, RecordCounts
 from gato_data.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, plain_text
 from gato_data.shards import ShardFiles
@@ -68,7 +69,7 @@ def _read_layout(record: int, table: EpisodeTable, files: ShardFiles) -> Layout 
     def column(name: str, dtype: str, rows: int) -> NDArray[np.generic]:
         data = np.empty(rows, dtype)
         at = int(index.offset[local]) + int(index.columns[local, COLUMNS.index(name)])
-        files.read(shard, at, memoryview(data).cast("B"))
+        files.read(shard, at, byte_view(data))
         return data
 
     modality = column("modality", "u1", period).astype(np.uint8)

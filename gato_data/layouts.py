@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gato_data.batch import PADDING
 from gato_data.buffers import Buffers
+from gato_data.permutation import Numbers
 from gato_schemas.sequence import POSITION_NONE, Modality
 
 READ_COLUMNS = -1
@@ -55,10 +56,10 @@ class Layout:
         """Patches of the period, m."""
         return len(self.patch_position)
 
-    def patches_until(self, token: int) -> int:
-        """Patches among the first `token` tokens of a record."""
-        periods, rest = divmod(token, self.period)
-        return periods * self.num_patches + int(self.patches_before[rest])
+    def patches_until(self, token: Numbers) -> Numbers:
+        """Patches among the first tokens of a record, for each number of tokens."""
+        periods, rest = np.divmod(token, self.period)
+        return periods * self.num_patches + self.patches_before[rest]
 
     def fits(
         self, by_modality: NDArray[np.integer], loss_tokens: NDArray[np.integer], timesteps: NDArray[np.integer]
@@ -66,8 +67,9 @@ class Layout:
         """Which records (N,) have the counts of as many whole periods as they have timesteps."""
         counts = np.bincount(self.modality, minlength=len(Modality))
         steps = timesteps.astype(np.int64)
-        same = (by_modality == steps[:, None] * counts).all(axis=1)
-        return same & (loss_tokens == steps * int(self.loss_mask.sum()))
+        same: NDArray[np.bool_] = (by_modality == steps[:, None] * counts).all(axis=1)
+        same &= loss_tokens == steps * int(self.loss_mask.sum())
+        return same
 
 
 def plain_text() -> Layout:
@@ -90,19 +92,34 @@ class FinishedRows:
 
     def __init__(self, layouts: Sequence[Layout], width: int) -> None:
         self._layouts, self._width = layouts, width
+        self._periods = np.array([layout.period for layout in layouts], np.int64)
         self._rows: dict[tuple[int, int, int], _Row] = {}
 
+    def put_whole(self, buffers: Buffers, number: Numbers, row: Numbers, length: Numbers, offset: Numbers) -> None:
+        """Fill whole rows: `length` slots with the layout from token `offset` of its record on, then padding."""
+        if not len(number):
+            return
+        phase = offset % self._periods[number]
+        kind = (number * (self._width + 1) + length) * self._periods.max() + phase
+        _, first, inverse, counts = np.unique(kind, return_index=True, return_inverse=True, return_counts=True)
+        rows = np.split(row[np.argsort(inverse, kind="stable")], np.cumsum(counts)[:-1])
+        for at, here in zip(first.tolist(), rows, strict=True):
+            modality, loss_mask, position = self._finished(int(number[at]), int(phase[at]), int(length[at]))
+            together = len(here) == here[-1] - here[0] + 1
+            where = slice(int(here[0]), int(here[-1]) + 1) if together else here
+            buffers.modality[where], buffers.loss_mask[where] = modality, loss_mask
+            buffers.position[where] = position
+
     def put(self, buffers: Buffers, number: int, row: int, slot: int, length: int, offset: int) -> None:
-        """Fill `length` slots of a row with the layout from token `offset` of its record on; padding follows."""
-        phase = offset % self._layouts[number].period
-        ready = self._rows.get((number, phase, length)) or self._finish(number, phase, length)
-        if slot == 0:
-            buffers.modality[row], buffers.loss_mask[row], buffers.position[row] = ready
-        else:
-            here = slice(slot, slot + length)
-            buffers.modality[row, here] = ready[0][:length]
-            buffers.loss_mask[row, here] = ready[1][:length]
-            buffers.position[row, here] = ready[2][:length]
+        """Fill `length` slots of a row from `slot` on, and leave the others as they are."""
+        ready = self._finished(number, offset % self._layouts[number].period, length)
+        here = slice(slot, slot + length)
+        buffers.modality[row, here] = ready[0][:length]
+        buffers.loss_mask[row, here] = ready[1][:length]
+        buffers.position[row, here] = ready[2][:length]
+
+    def _finished(self, number: int, phase: int, length: int) -> "_Row":
+        return self._rows.get((number, phase, length)) or self._finish(number, phase, length)
 
     def _finish(self, number: int, phase: int, length: int) -> "_Row":
         layout, padding = self._layouts[number], self._width - length

@@ -116,9 +116,7 @@ def add_stage(
     opened = open_datasets([*(dataset.folder for dataset in known), *added])
     _check_train(opened)
     stage = _stage(opened, weights, options or WeightOptions(), run, first_sample)
-    longer = [
-        msgspec.structs.replace(old, weights=[*old.weights, *[0.0] * len(added)]) for old in mixture.stages
-    ]
+    longer = [msgspec.structs.replace(old, weights=[*old.weights, *[0.0] * len(added)]) for old in mixture.stages]
     manifests = [dataset.manifest for dataset in opened]
     return msgspec.structs.replace(
         mixture,
@@ -175,7 +173,7 @@ def _cap(
         raise MixtureError("--max-epochs wants a number above 0, and --steps and --batch-size of the run")
     samples = run.samples - first_sample
     table, _ = read_table(datasets, "train")
-    numbers = WindowNumbers.of(table, run.settings.context_length, run.settings.window)
+    numbers = WindowNumbers.of(table, run.settings)
     totals = dataset_totals(table, numbers.of_datasets)
     per_window = [
         share * windows / max(amount, 1)
@@ -263,7 +261,7 @@ def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
         MixtureError: a dataset changed, or has no window.
     """
     table, _ = read_table(open_mixture_datasets(mixture, path), "train")
-    numbers = WindowNumbers.of(table, run.settings.context_length, run.settings.window)
+    numbers = WindowNumbers.of(table, run.settings)
     totals = dataset_totals(table, numbers.of_datasets)
     sampler = Sampler(window_stages(mixture, totals, "train"))
     counts, epoch = sampler.counts(run.samples), totals["windows"].tolist()

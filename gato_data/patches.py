@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.buffers import byte_view
 from gato_data.episodes import EpisodeTable
 from gato_data.layouts import READ_COLUMNS, Layout
+from gato_data.permutation import Numbers
 from gato_data.shards import ShardFiles
 from gato_schemas.compression import inflate_block
 from gato_schemas.errors import FormatError
@@ -27,6 +29,28 @@ class PatchRun:
     first: int
     count: int
     layout: int
+
+
+def layout_runs(
+    layouts: Sequence[Layout],
+    layout: NDArray[np.int32],
+    shard: Numbers,
+    record: Numbers,
+    offset: Numbers,
+    length: Numbers,
+) -> dict[int, PatchRun]:
+    """The patches of reads whose layout is known and has some, by the number of the read; (N,) each."""
+    runs = {}
+    for one in np.unique(layout).tolist():
+        if one == READ_COLUMNS or not layouts[one].num_patches:
+            continue
+        where = np.flatnonzero(layout == one)
+        first = layouts[one].patches_until(offset[where])
+        count = layouts[one].patches_until(offset[where] + length[where]) - first
+        columns = (where, shard[where], record[where], first, count)
+        for number, *values in zip(*(column.tolist() for column in columns), strict=True):
+            runs[number] = PatchRun(*values, one)
+    return runs
 
 
 class PatchReader:
@@ -51,7 +75,7 @@ class PatchReader:
         Raises:
             FormatError: a shard is damaged or ends early.
         """
-        pixels = memoryview(patches.reshape(-1)).cast("B")
+        pixels = byte_view(patches)
         at = 0
         for run in runs:
             index = self._files.index(run.shard)
@@ -88,7 +112,7 @@ class PatchReader:
         tile = self._positions[run.layout] if run.layout != READ_COLUMNS else None
         if tile is None:
             at = int(index.offset[local]) + int(index.columns[local, _PATCH_POSITION])
-            self._files.read(run.shard, at + 4 * run.first, memoryview(out.reshape(-1)).cast("B"))
+            self._files.read(run.shard, at + 4 * run.first, byte_view(out))
             return
         phase = run.first % self._layouts[run.layout].num_patches
         out[...] = tile[phase : phase + run.count]

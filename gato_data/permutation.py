@@ -47,7 +47,8 @@ def combine(keys: Keys | np.uint64, numbers: Any) -> Keys:
 
 def below(keys: Keys, bounds: Any) -> Numbers:
     """One number in [0, bound) for each key, uniform to within bound / 2**32; bounds stay below 2**31."""
-    return ((keys >> _HALF) * np.asarray(bounds).astype(np.uint64) >> _HALF).astype(np.int64)
+    scaled: Keys = (keys >> _HALF) * np.asarray(bounds).astype(np.uint64) >> _HALF
+    return scaled.astype(np.int64)
 
 
 def permute(numbers: Numbers, sizes: Numbers, keys: Keys) -> Numbers:
@@ -92,4 +93,5 @@ def _feistel(numbers: Numbers, sizes: Numbers, keys: Keys) -> Numbers:
             right = (right + below(scramble(round_key + left.astype(np.uint64) * _GOLDEN), b)) % b
         else:
             left = (left + below(scramble(round_key + right.astype(np.uint64) * _GOLDEN), a)) % a
-    return left * b + right
+    result: Numbers = left * b + right
+    return result

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_data.episodes import EpisodeTable
+from gato_data.packing import Bins
 from gato_data.permutation import Keys, Numbers, combine, key, permute
 from gato_data.sampler import Sampler
 from gato_data.settings import ReadSettings
 from gato_data.timesteps import TimestepStarts
-from gato_data.windows import Cuts, Spans, WindowMode, cut, span
+from gato_data.windows import Cuts, Spans, cut, span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +59,10 @@ class Windows:
         draw: how often the dataset was drawn before.
         epoch: how often all its windows were drawn before.
         number: of the window among those of its dataset.
-        episode: counted through the whole mixture.
+        episode: counted through the whole mixture; the first one of a bin.
         spans: the tokens, within the episode.
         cuts: how the episode is cut.
+        bin_number: of the bin of packed episodes that the window is; -1 for other windows.
     """
 
     sample: Numbers
@@ -71,31 +73,40 @@ class Windows:
     episode: Numbers
     spans: Spans
     cuts: Cuts
+    bin_number: Numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowNumbers:
-    """Windows numbered through the whole mixture.
+    """The windows of every dataset in one epoch: first its bins of packed episodes, then those of the other episodes.
 
     Attributes:
-        episode_window: int64 (E + 1,), windows before each episode.
-        dataset_window: int64 (D + 1,), windows before each dataset.
+        episode_window: int64 (E + 1,), windows before each episode, bins not counted.
+        dataset_window: int64 (D + 1,), windows before each dataset, bins not counted.
+        bins: episodes that share a window.
     """
 
     episode_window: Numbers
     dataset_window: Numbers
+    bins: Bins
 
     @property
     def of_datasets(self) -> Numbers:
         """Windows of each dataset in one epoch, int64 (D,)."""
-        return np.diff(self.dataset_window)
+        return np.diff(self.dataset_window) + np.diff(self.bins.dataset_bin)
 
     @classmethod
-    def of(cls, table: EpisodeTable, context_length: int, mode: WindowMode) -> "WindowNumbers":
+    def of(cls, table: EpisodeTable, settings: ReadSettings) -> "WindowNumbers":
         """Count the windows of all episodes."""
-        per_episode = cut(table.episode_tokens, table.timesteps, context_length, mode).windows
+        tokens = table.episode_tokens
+        per_episode = cut(tokens, table.timesteps, settings.context_length, settings.window).windows
+        bins = Bins.none(len(table.dataset_episode) - 1)
+        if settings.pack:
+            fits = np.flatnonzero(per_episode == 1)
+            bins = Bins.of(tokens, fits, table.dataset_episode, settings.context_length + 1)
+            per_episode[fits] = 0
         episode_window = np.concatenate([[0], np.cumsum(per_episode)])
-        return cls(episode_window, episode_window[table.dataset_episode])
+        return cls(episode_window, episode_window[table.dataset_episode], bins)
 
 
 class WindowPlanner:
@@ -134,18 +145,25 @@ class WindowPlanner:
         return self._locate(samples, dataset, draw, epoch, number)
 
     def _locate(self, samples: Numbers, dataset: Numbers, draw: Numbers, epoch: Numbers, number: Numbers) -> Windows:
-        window = self._numbers.dataset_window[dataset] + number
+        bins = self._numbers.bins
+        bin_number = bins.dataset_bin[dataset] + number
+        packed = bin_number < bins.dataset_bin[dataset + 1]
+        beyond = number - (bins.dataset_bin[dataset + 1] - bins.dataset_bin[dataset])
+        window = self._numbers.dataset_window[dataset] + beyond
         episode = np.searchsorted(self._numbers.episode_window, window, side="right") - 1
+        which = window - self._numbers.episode_window[episode]
+        episode[packed] = bins.episodes[bins.bin_start[bin_number[packed]]]
+        which[packed] = 0
         first_record = self._table.episode_record[episode]
         tokens = self._table.record_token[self._table.episode_record[episode + 1]]
         tokens = tokens - self._table.record_token[first_record]
         cuts = cut(tokens, self._table.timesteps[episode], self._context_length, self._mode)
         local = episode - self._table.dataset_episode[dataset]
         phase = combine(combine(self._phase_key[dataset], epoch), local)
-        which = window - self._numbers.episode_window[episode]
         spans = span(cuts, tokens, which, phase, self._context_length)
         self._move_to_timesteps(episode, tokens, cuts, spans)
-        return Windows(samples, dataset, draw, epoch, number, episode, spans, cuts)
+        bin_number = np.where(packed, bin_number, -1)
+        return Windows(samples, dataset, draw, epoch, number, episode, spans, cuts, bin_number)
 
     def _move_to_timesteps(self, episode: Numbers, tokens: Numbers, cuts: Cuts, spans: Spans) -> None:
         """Move the cuts of episodes whose timesteps differ in length back to a timestep, where one is near."""
@@ -165,8 +183,29 @@ class WindowPlanner:
             spans.start[at] = min(int(spans.start[at]), int(spans.first[at])) if first else 0
 
 
+def packed_pieces(table: EpisodeTable, bins: Bins, windows: Windows) -> Pieces:
+    """The pieces of all episodes but the first one of every window that is a bin."""
+    row = np.flatnonzero(windows.bin_number >= 0)
+    first = bins.bin_start[windows.bin_number[row]]
+    count = bins.bin_start[windows.bin_number[row] + 1] - first
+    entry = np.repeat(first, count) + within(count)
+    episode = bins.episodes[entry]
+    token = table.record_token[table.episode_record[episode]]
+    length = table.record_token[table.episode_record[episode + 1]] - token
+    running = np.cumsum(length) - length
+    slot = running - np.repeat(running[np.cumsum(count) - count], count)
+    later = within(count) > 0
+    pieces = Pieces(np.repeat(row, count), slot, token, length, np.ones_like(slot), within(count))
+    return Pieces(*(getattr(pieces, name)[later] for name in Pieces.__slots__))
+
+
+def within(counts: Numbers) -> Numbers:
+    """0 .. count - 1 for each count, one after the other."""
+    return np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
 def whole_windows(table: EpisodeTable, windows: Windows) -> Pieces:
-    """One piece for each window: no prompts, nothing packed."""
+    """One piece for each window: no prompts, of a bin its first episode."""
     spans, count = windows.spans, len(windows.sample)
     base = table.record_token[table.episode_record[windows.episode]]
     return Pieces(

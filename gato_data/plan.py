@@ -10,7 +10,7 @@ import numpy as np
 from gato_data.episodes import EpisodeTable
 from gato_data.errors import MixtureError
 from gato_data.permutation import Numbers
-from gato_data.pieces import Pieces, WindowNumbers, WindowPlanner, Windows
+from gato_data.pieces import Pieces, WindowNumbers, WindowPlanner, Windows, packed_pieces
 from gato_data.prompts import Prompter
 from gato_data.sampler import ALGORITHM, Sampler
 from gato_data.settings import ReadSettings
@@ -52,11 +52,12 @@ class StreamPlanner:
     ) -> None:
         self._mixture, self._settings, self._split = mixture, settings, split
         names = [dataset.name for dataset in mixture.datasets]
-        self.numbers = WindowNumbers.of(table, settings.context_length, settings.window)
+        self.numbers = WindowNumbers.of(table, settings)
         self.totals = dataset_totals(table, self.numbers.of_datasets)
         self.sampler = Sampler(window_stages(mixture, self.totals, split))
         self._planner = WindowPlanner(table, self.numbers, names, self.sampler, starts, settings)
         self.prompter = Prompter(table, names, starts, settings)
+        self._table = table
 
     def windows(self, samples: Numbers) -> Windows:
         """The windows of samples int64 (N,), before prompts."""
@@ -71,6 +72,8 @@ class StreamPlanner:
         samples = np.concatenate([np.arange(0), *(np.arange(r.start, r.stop, r.step) for r in ranges)])
         windows = self.windows(samples)
         pieces = self.prompter.pieces(windows)
+        if self._settings.pack:
+            pieces = Pieces.join([pieces, packed_pieces(self._table, self.numbers.bins, windows)])
         plans, first = [], 0
         for one in ranges:
             stop = first + len(one)

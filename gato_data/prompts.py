@@ -2,7 +2,8 @@
 
 Which draws get a prompt is exact, not left to chance: among the first k draws of a dataset floor(k share + phase)
 have one, likewise for prompts from the end of an episode. Prompt and window share the context; where both do not fit,
-the window keeps a random part of its timesteps.
+the window keeps a random part of its timesteps. Documents, windows of packed episodes, and episodes that are the only
+one of their task and agent get none.
 """
 
 from collections.abc import Sequence
@@ -75,7 +76,8 @@ class Prompter:
         chosen = (before + self._share) // _ONE > before // _ONE
         group = self._table.group[windows.episode]
         size = self._group_start[group + 1] - self._group_start[group]
-        row = np.flatnonzero(chosen & (size > 1) & (self._table.timesteps[windows.episode] > 0))
+        alone = windows.bin_number < 0
+        row = np.flatnonzero(chosen & alone & (size > 1) & (self._table.timesteps[windows.episode] > 0))
         count = (before // _ONE)[row] * self._end_share
         from_end = (count + self._end_share) // _ONE > count // _ONE
         keys = combine(self._keys[windows.dataset[row]], windows.draw[row])

@@ -1,8 +1,8 @@
 """Windows of a mixture, read straight from its shards: `batch` is a pure function of the global sample numbers.
 
-    sample number -> dataset, draw     sampler.py over permutation.py
-                  -> episode, tokens   pieces.py over windows.py, prompts.py
-                  -> batch             fill.py, patches.py over shards.py
+sample number -> dataset, draw     sampler.py over permutation.py
+              -> episode, tokens   pieces.py over windows.py, prompts.py
+              -> batch             fill.py, patches.py over shards.py
 """
 
 from collections.abc import Iterable, Iterator
@@ -139,7 +139,7 @@ class MixtureReader:
         return Buffers(rows, self.context_length + 1, self._token_dtype, allocate)
 
     def _slots(self, rows: int) -> int:
-        needed = batch_bytes(rows, self.context_length + 1, self._with_patches)
+        needed = batch_bytes(max(rows, 1), self.context_length + 1, self._with_patches)
         if needed > self.settings.memory // 2:
             raise SettingError(
                 f"a batch of {rows} windows of {self.context_length} can take {needed / 2**20:,.0f} MiB, half the "

@@ -9,6 +9,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +170,7 @@ class Sampler:
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         starts = [stage.first_sample for stage in stages]
-        if not starts or starts[0] != 0 or any(a >= b for a, b in zip(starts, starts[1:], strict=False)):
+        if not starts or starts[0] != 0 or any(a >= b for a, b in pairwise(starts)):
             raise MixtureError(f"stages start at samples {starts}: 0 first and ascending numbers are wanted")
         self._trees = [Tree(stage.weights) for stage in stages]
         self._starts = np.array(starts, np.int64)

@@ -1,17 +1,15 @@
 """The settings of reading; on a command line each is the option of the same name."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Literal, TypeAlias
 
 from gato_data.errors import SettingError
-from gato_data.shards import Verify
-from gato_data.windows import WindowMode
+
+WindowMode: TypeAlias = Literal["timestep", "token"]
+Verify: TypeAlias = Literal["frames", "full", "off"]
+"""What is checked when a shard is first opened: some frames, every checksum, or the size alone."""
 
 _NOT_IN_STREAM = frozenset(("memory", "threads", "verify", "max_open_files"))
-
-
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +34,27 @@ class ReadSettings:
         SettingError: a number is out of range.
     """
 
-    context_length: int = _setting(1024, "Input tokens of a window.")
-    seed: int = _setting(0, "Keys every random choice.")
-    window: WindowMode = _setting("timestep", "Windows start at timesteps, or anywhere.")
-    prompt_share: float = _setting(0.25, "Share of windows that get a prompt (paper section 2.3: 0.25).")
-    prompt_end_share: float = _setting(0.5, "Share of prompts from the end of an episode (paper section 2.3: 0.5).")
-    prompt_tokens: int | None = _setting(None, "Most tokens of a prompt; half the context if not given.")
-    prompt_loss: bool = _setting(True, "Train on the actions and texts of prompts too.")
-    pack: bool = _setting(False, "Put several short episodes into one window, as segments.")
-    memory: int = _setting(4 * 2**30, "Bytes for batches, indexes and tables together.")
-    threads: int = _setting(2, "Threads that read ahead.")
-    verify: Verify = _setting("frames", "What is checked when a shard is opened: some frames, all checksums, its size.")
-    max_open_files: int = _setting(512, "Shards kept open at a time.")
+    context_length: int = field(default=1024, metadata={"help": "Input tokens of a window."})
+    seed: int = field(default=0, metadata={"help": "Keys every random choice."})
+    window: WindowMode = field(default="timestep", metadata={"help": "Windows start at timesteps, or anywhere."})
+    prompt_share: float = field(
+        default=0.25, metadata={"help": "Share of windows that get a prompt (paper section 2.3: 0.25)."}
+    )
+    prompt_end_share: float = field(
+        default=0.5, metadata={"help": "Share of prompts from the end of an episode (paper section 2.3: 0.5)."}
+    )
+    prompt_tokens: int | None = field(
+        default=None, metadata={"help": "Most tokens of a prompt; half the context if not given."}
+    )
+    prompt_loss: bool = field(default=True, metadata={"help": "Train on the actions and texts of prompts too."})
+    pack: bool = field(default=False, metadata={"help": "Put several short episodes into one window, as segments."})
+    memory: int = field(default=4 * 2**30, metadata={"help": "Bytes for batches, indexes and tables together."})
+    threads: int = field(default=2, metadata={"help": "Threads that read ahead."})
+    verify: Verify = field(
+        default="frames",
+        metadata={"help": "What is checked when a shard is opened: some frames, all checksums, its size."},
+    )
+    max_open_files: int = field(default=512, metadata={"help": "Shards kept open at a time."})
 
     def __post_init__(self) -> None:
         for name, least in (("context_length", 1), ("threads", 1), ("max_open_files", 1), ("memory", 2**20)):

@@ -9,19 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Literal, TypeAlias
 
 import google_crc32c
 import numpy as np
 
+from gato_data.permutation import Numbers
 from gato_data.reindex import rebuild_index
+from gato_data.settings import Verify
 from gato_schemas.dataset import Manifest, ShardInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
 from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc32c, refuse_foreign
-
-Verify: TypeAlias = Literal["frames", "full", "off"]
-"""What is checked when a shard is first opened: some frames (default), every checksum, or the size alone."""
 
 _SAMPLED_FRAMES = 10
 
@@ -138,6 +136,22 @@ class ShardFiles:
                 done += more
         except OSError as error:
             raise self.error(shard, offset, f"cannot be read ({error.strerror})") from error
+
+    def read_many(self, shard: Numbers, offset: Numbers, begin: Numbers, end: Numbers, view: memoryview) -> None:
+        """Fill view[begin:end] from `offset` of a shard on, for each of N places; int64 (N,) each.
+
+        Raises:
+            FormatError: as `read`.
+        """
+        files = {number: self.descriptor(number) for number in np.unique(shard).tolist()}
+        preadv = os.preadv
+        for number, at, first, stop in zip(shard.tolist(), offset.tolist(), begin.tolist(), end.tolist(), strict=True):
+            try:
+                short = preadv(files[number].fd, (view[first:stop],), at) != stop - first
+            except OSError:
+                short = True
+            if short:
+                self.read(number, at, view[first:stop])
 
     def descriptor(self, shard: int) -> _OpenFile:
         """The open file of a shard; hold on to the object while its descriptor is used."""

@@ -136,9 +136,10 @@ class StatisticsBuilder:
         return self._vocabulary.discrete_offset if discrete else self._vocabulary.continuous_offset
 
 
-def _range(spec: Field, *, companded: bool) -> tuple[float, float]:
+def _range(spec: Field, *, companded: bool) -> tuple[Any, Any]:
+    """Lowest and highest value that can be told apart: of all elements, or (elements,) of each."""
     if spec.low is not None and spec.high is not None:
-        return spec.low, spec.high
+        return np.asarray(spec.low), np.asarray(spec.high)
     return continuous.value_range(companded)
 
 

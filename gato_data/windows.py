@@ -11,14 +11,12 @@ of a timestep when they are read; a timestep longer than that room is cut where 
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from gato_data.errors import SettingError
 from gato_data.permutation import Keys, Numbers, below
-
-WindowMode: TypeAlias = Literal["timestep", "token"]
+from gato_data.settings import WindowMode
 
 _LONG = 8
 """Episodes of this many windows can afford an extra one where otherwise nearly every epoch had the same cuts."""

@@ -103,6 +103,13 @@ def test_an_environment_of_the_user_is_used_but_never_emptied(folder: Path, vers
         assert (folder / "mine.txt").exists()
 
 
+def test_a_python_without_venv_is_told_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else name)
+    with pytest.raises(SystemExit, match=r"has no ensurepip module.*: install it \(on Debian.*: apt install python3"):
+        Recorded(folder).ready()
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [

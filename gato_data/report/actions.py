@@ -62,32 +62,41 @@ def sample_actions(folder: Path, manifest: Manifest, limit: int = SAMPLED_RECORD
     for _, name, found in indexes(folder, manifest):
         here = chosen[(chosen >= before) & (chosen < before + len(found))] - before
         before += len(found)
-        if len(here) and (folder / name).is_file():
+        whole = (folder / name).is_file() and (folder / name).stat().st_size == found.header.shard_size
+        if len(here) and whole:  # a missing or truncated shard is a finding of its own
             with (folder / name).open("rb") as file:
                 for number in here.tolist():
-                    _add(samples, manifest, name, file.fileno(), found, int(number))
+                    _add(samples, manifest, file.fileno(), found, int(number))
     return samples
 
 
-def _add(
-    samples: dict[str, ActionSample], manifest: Manifest, shard: str, descriptor: int, found: ShardIndex, number: int
-) -> None:
+def _add(samples: dict[str, ActionSample], manifest: Manifest, descriptor: int, found: ShardIndex, number: int) -> None:
     task = found.header.tasks[int(found.task[number])]
     sample = samples.get(task)
     if sample is None:
         return
-    offsets = action_offsets(manifest, task)
-    dtype = "<u2" if found.header.token_dtype == "uint16" else "<i4"
-    tokens = _column(descriptor, found, number, "tokens", dtype)
-    position = _column(descriptor, found, number, "position", "<u2")
-    ids = tokens[position == POSITION_ACTION].astype(np.int64)
-    if not len(offsets) or len(ids) % len(offsets):
-        raise FormatError(f"record {number} of {shard} has {len(ids)} action tokens, {len(offsets)} belong together")
-    ids = ids.reshape(-1, len(offsets)) - offsets
-    if ((ids < 0) | (ids >= 1024)).any():
-        raise FormatError(f"record {number} of {shard} has an action token outside its range")
+    ids = action_ids(descriptor, found, number, action_offsets(manifest, task))
     if len(ids):
         sample.add(ids)
+
+
+def action_ids(descriptor: int, found: ShardIndex, number: int, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The action tokens of a record, int64 (T, A), each counted from the first id of its kind.
+
+    Raises:
+        FormatError: the record's ids are no actions, or the shard is truncated.
+    """
+    where = f"record {number} of {found.header.shard}"
+    dtype = "<u2" if found.header.token_dtype == "uint16" else "<i4"
+    tokens = read_column(descriptor, found, number, "tokens", dtype)
+    position = read_column(descriptor, found, number, "position", "<u2")
+    ids = tokens[position == POSITION_ACTION].astype(np.int64)
+    if not len(offsets) or len(ids) != len(offsets) * int(found.num_timesteps[number]):
+        raise FormatError(f"{where} has {len(ids)} action tokens in {found.num_timesteps[number]} timesteps")
+    values: NDArray[np.int64] = ids.reshape(-1, len(offsets)) - offsets
+    if ((values < 0) | (values >= 1024)).any():
+        raise FormatError(f"{where} has an action token outside its range")
+    return values
 
 
 def action_offsets(manifest: Manifest, task: str) -> NDArray[np.int64]:
@@ -98,9 +107,10 @@ def action_offsets(manifest: Manifest, task: str) -> NDArray[np.int64]:
     return np.array([first[f.modality] for f in fields for _ in range(tokens_of(f) or 0)], np.int64)
 
 
-def _column(descriptor: int, found: ShardIndex, number: int, name: str, dtype: str) -> NDArray[np.generic]:
-    """One array column of a record, without the rest of the record."""
-    size = int(found.num_tokens[number]) * np.dtype(dtype).itemsize
+def read_column(descriptor: int, found: ShardIndex, number: int, name: str, dtype: str) -> NDArray[np.generic]:
+    """One array column of a record, without the rest of the record: a value per token, of `reward` per timestep."""
+    values = found.num_timesteps[number] if name == "reward" else found.num_tokens[number]
+    size = int(values) * np.dtype(dtype).itemsize
     start = int(found.columns[number][COLUMNS.index(name)])
     if start + size > int(found.length[number]):
         raise FormatError(f"{found.header.shard}: column {name} of record {number} runs past its end")

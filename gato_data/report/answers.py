@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from gato_data.report.dataset import DatasetSummary
+from gato_data.report.quality import Quality
 from gato_data.report.record import OpenRecord
 from gato_data.report.shard import RecordSummary, ShardSummary
 from gato_data.report.timeline import TokenView
@@ -19,16 +20,17 @@ from gato_schemas.statistics import Counts
 
 def as_json(answer: dict[str, Any]) -> str:
     """One JSON object, indented, in ASCII, so that no character of the data can steer a terminal."""
-    return json.dumps(_finite(answer), indent=2, ensure_ascii=True, allow_nan=False)
+    return json.dumps(finite(answer), indent=2, ensure_ascii=True, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value with every NaN and infinity in it replaced by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
+        return [finite(entry) for entry in value]
     return value
 
 
@@ -121,7 +123,7 @@ def _token(token: TokenView) -> dict[str, Any]:
     }
 
 
-def dataset_json(summary: DatasetSummary) -> dict[str, Any]:
+def dataset_json(summary: DatasetSummary, quality: Quality) -> dict[str, Any]:
     """The JSON answer of `inspect dataset`."""
     manifest = summary.manifest
     fields: dict[str, list[dict[str, Any]]] = {name: [] for name in manifest.tasks}
@@ -156,4 +158,8 @@ def dataset_json(summary: DatasetSummary) -> dict[str, Any]:
         "splits": splits,
         "tasks": tasks,
         "missing": list(summary.missing),
+        "quality": {
+            "problems": quality.problems,
+            "findings": [dataclasses.asdict(finding) for finding in quality.findings],
+        },
     }

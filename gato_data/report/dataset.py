@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gato_data.errors import FormatError
 from gato_data.report.files import open_manifest
+from gato_data.report.round_trip import round_trip
 from gato_data.tokenize import ordered
 from gato_schemas import index
 from gato_schemas.dataset import Manifest, TaskInfo
@@ -26,6 +27,7 @@ class FieldSummary:
         low, high, mean, std: None where nothing was counted.
         saturated: share of values outside the range that the tokenizer can tell apart.
         bins_used, bins: ids used of those there are; None for text.
+        error: the most that a value can lose on its way into an id and back, in its own units; continuous fields only.
     """
 
     task: str
@@ -43,6 +45,7 @@ class FieldSummary:
     saturated: float | None
     bins_used: int | None
     bins: int | None
+    error: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,14 +90,15 @@ def _fields(manifest: Manifest, name: str, task: TaskInfo) -> Iterator[FieldSumm
     rows = {(row.role, row.field): row for row in manifest.statistics if row.task == name}
     for role, fields in (("observation", ordered(task.observations)), ("action", task.actions)):
         for field in fields:
-            yield _field(name, role, field, rows.get((role, field.name)))
+            yield _field(manifest, name, role, field, rows.get((role, field.name)))
 
 
-def _field(task: str, role: str, field: Field, row: FieldStatistics | None) -> FieldSummary:
+def _field(manifest: Manifest, task: str, role: str, field: Field, row: FieldStatistics | None) -> FieldSummary:
     counted = row is not None and row.count > 0 and len(row.mean) > 0
     elements = len(row.saturated) if row else 0
     values = row.count * elements if row else 0
     saturated = sum(row.saturated) / values if row and values and field.modality == "continuous" else None
+    trip = round_trip(field, row, is_action=role == "action", manifest=manifest) if row else None
     bins = {"continuous": 1024, "discrete": 1024, "image": 256}.get(field.modality)
     return FieldSummary(
         task=task,
@@ -112,6 +116,7 @@ def _field(task: str, role: str, field: Field, row: FieldStatistics | None) -> F
         saturated=saturated,
         bins_used=bitmap(row).bit_count() if row and bins else None,
         bins=bins,
+        error=trip.worst if trip else None,
     )
 
 

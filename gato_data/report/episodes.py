@@ -1,6 +1,6 @@
 """Every episode of a dataset in one table, from the indexes alone: what quality checks and distributions stand on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from gato_schemas.index import ShardIndex
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EpisodeList:
-    """E episodes in the order of the manifest's splits and shards; about 60 bytes each.
+    """E episodes in the order of the manifest's splits and shards; about 80 bytes each.
 
     Attributes:
         shards: names of the shards that have an index.
         splits, tasks: names that the numbers in `split` and `task` stand for.
         shard, record: int32 (E,), the shard and in it the record where the episode begins.
         split, task: int32 (E,).
-        timesteps, tokens, loss_tokens: int64 (E,), over all chunks.
+        timesteps, images, patches, tokens, loss_tokens: int64 (E,), over all chunks.
         episode_return: float32 (E,), NaN where there are no rewards.
         terminal: bool (E,).
         hash: uint64 (E,), equal for exact duplicates.
@@ -36,6 +36,8 @@ class EpisodeList:
     split: NDArray[np.int32]
     task: NDArray[np.int32]
     timesteps: NDArray[np.int64]
+    images: NDArray[np.int64]
+    patches: NDArray[np.int64]
     tokens: NDArray[np.int64]
     loss_tokens: NDArray[np.int64]
     episode_return: NDArray[np.float32]
@@ -57,19 +59,26 @@ def list_episodes(folder: Path, manifest: Manifest) -> EpisodeList:
     Raises:
         FormatError: an index is damaged, or names a task that the manifest lacks.
     """
-    splits, tasks = sorted(manifest.splits), sorted(manifest.tasks)
+    return _listed(indexes(folder, manifest), sorted(manifest.splits), sorted(manifest.tasks))
+
+
+def list_episodes_of(name: str, found: ShardIndex) -> EpisodeList:
+    """The episodes of a single shard."""
+    return _listed([(found.header.split, name, found)], [found.header.split], found.header.tasks)
+
+
+def _listed(found: Iterable[tuple[str, str, ShardIndex]], splits: Sequence[str], tasks: Sequence[str]) -> EpisodeList:
     names: list[str] = []
     pieces: list[dict[str, NDArray[Any]]] = []
-    for split, name, found in indexes(folder, manifest):
-        rows = _rows(found, tasks)
+    for split, name, index in found:
+        rows = _rows(index, tasks)
         size = len(rows["record"])
         rows["shard"] = np.full(size, len(names), np.int32)
         rows["split"] = np.full(size, splits.index(split), np.int32)
         names.append(name)
         pieces.append(rows)
-    empty: dict[str, Any] = {name: np.zeros(0, dtype) for name, dtype in _DTYPES.items()}
-    columns = {
-        name: np.concatenate([piece[name] for piece in pieces]).astype(dtype, copy=False) if pieces else empty[name]
+    columns: dict[str, Any] = {
+        name: np.concatenate([np.zeros(0, dtype), *(piece[name] for piece in pieces)]).astype(dtype)
         for name, dtype in _DTYPES.items()
     }
     return EpisodeList(shards=names, splits=splits, tasks=tasks, **columns)
@@ -81,6 +90,8 @@ _DTYPES: dict[str, Any] = {
     "split": np.int32,
     "task": np.int32,
     "timesteps": np.int64,
+    "images": np.int64,
+    "patches": np.int64,
     "tokens": np.int64,
     "loss_tokens": np.int64,
     "episode_return": np.float32,
@@ -116,7 +127,7 @@ def _rows(found: ShardIndex, tasks: Sequence[str]) -> dict[str, NDArray[Any]]:
         "terminal": found.is_terminal[first] != 0,
         "hash": found.episode_hash[first],
     }
-    for name in ("timesteps", "tokens", "loss_tokens"):
+    for name in ("timesteps", "images", "patches", "tokens", "loss_tokens"):
         column = found.arrays[name if name == "loss_tokens" else f"num_{name}"].astype(np.int64)
         rows[name] = np.add.reduceat(column, first) if len(first) else np.zeros(0, np.int64)
     return rows

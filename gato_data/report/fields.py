@@ -53,8 +53,8 @@ class _Queues:
         name = "|".join(field.name for field in texts)
         self._text = Slot(f"observation/{name}", texts[0]) if texts else Slot("observation")
         tensors = [field for field in observations if field.modality in ("discrete", "continuous")]
-        self._tensors = _elements("observation", tensors)
-        self._actions = _elements("action", task.actions if task else [], is_action=True)
+        self._tensors = elements("observation", tensors)
+        self._actions = elements("action", task.actions if task else [], is_action=True)
         self._images = iter([field for field in observations if field.modality == "image"])
         self._image: Slot = Slot("observation")
         self._left = 0
@@ -79,8 +79,9 @@ class _Queues:
         return self._image
 
 
-def _elements(role: str, fields: Sequence[Field], *, is_action: bool = False) -> Iterator[Slot]:
+def elements(role: str, fields: Sequence[Field], *, is_action: bool = False) -> Iterator[Slot]:
+    """A slot for every element of discrete and continuous fields, in token order."""
     for field in fields:
-        for place in np.ndindex(*field.shape):
+        for number, place in enumerate(np.ndindex(*field.shape)):
             element = f"[{','.join(map(str, place))}]" if place else ""
-            yield Slot(f"{role}/{field.name}{element}", field, is_action)
+            yield Slot(f"{role}/{field.name}{element}", field.of_element(number), is_action)

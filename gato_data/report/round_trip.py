@@ -45,11 +45,12 @@ def round_trip(field: Field, row: FieldStatistics, *, is_action: bool, manifest:
     return RoundTrip(float(ends.max()), float(ratio[element]) if varies.any() else None, element)
 
 
-def _scaled(values: NDArray[np.float64], field: Field) -> tuple[NDArray[np.float64], float]:
+def _scaled(values: NDArray[np.float64], field: Field) -> tuple[NDArray[np.float64], NDArray[np.float64] | float]:
     """Values as the tokenizer bins them, and the width in raw units of one unit of those."""
     if field.low is None or field.high is None:
         return values, 1.0
-    return continuous.rescale(values, field.low, field.high), (field.high - field.low) / 2
+    lower, upper = continuous.ends(values.shape, field.low, field.high)
+    return continuous.rescale(values, field.low, field.high), (upper - lower) / 2
 
 
 def _edges(bins: NDArray[np.int32], compand: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -71,4 +72,5 @@ def _error(values: NDArray[np.float64], field: Field, compand: bool) -> NDArray[
     bins = continuous.encode(scaled, compand=compand)
     centre = continuous.decode(bins, compand=compand)
     lower, upper = _edges(bins, compand)
-    return np.maximum.reduce([upper - centre, centre - lower, np.abs(scaled - centre)]) * unit
+    worst: NDArray[np.float64] = np.maximum.reduce([upper - centre, centre - lower, np.abs(scaled - centre)])
+    return worst * unit

@@ -125,6 +125,8 @@ def _position(code: int) -> int | str | None:
 
 def _patches(opened: OpenRecord, start: int, stop: int) -> Iterator[PatchView]:
     sequence = opened.record.sequence
+    if not sequence.num_patches:
+        return
     first, count = patch_range(sequence.modality, start, stop)
     if not count:
         return

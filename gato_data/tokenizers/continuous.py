@@ -7,6 +7,7 @@ A bin is *defined* by its edges in the space of the raw values: edge k is the va
 processor, whatever its logarithm. A value on an edge belongs to the bin above; x >= 1 belongs to the last bin.
 """
 
+import math
 from decimal import Decimal, localcontext
 from functools import cache
 
@@ -14,40 +15,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, SettingError
+from gato_data.tokenizers.places import describe_place, first_place
 from gato_data.vocabulary import CONTINUOUS_BINS
+from gato_schemas.episode import Bound
 
 MU = 100
 M = 256
+
+_CELL_SHIFT = 46  # bits of a float64 that do not matter to its cell
 
 
 @cache
 def observation_edges() -> NDArray[np.float64]:
     """The 1023 inner edges of companded values, float64, ascending: the inverse of F at 2 k / 1024 - 1."""
-    half = CONTINUOUS_BINS // 2
-    with localcontext() as context:
-        context.prec = 50
-        log_base = (Decimal(M * MU) + 1).ln()
-        upper = [float(((log_base * k / half).exp() - 1) / MU) for k in range(1, half)]
-    edges = np.array([-x for x in reversed(upper)] + [0.0] + upper)
-    edges.flags.writeable = False
-    return edges
+    upper = _expanded(range(2, CONTINUOUS_BINS, 2))
+    return _constant(np.array([-x for x in reversed(upper)] + [0.0] + upper))
 
 
 @cache
 def action_edges() -> NDArray[np.float64]:
     """The 1023 inner edges of values that are not companded, float64: 2 k / 1024 - 1, exact."""
-    edges = np.arange(1, CONTINUOUS_BINS) * (2 / CONTINUOUS_BINS) - 1
-    edges.flags.writeable = False
-    return edges
+    return _constant(np.arange(1, CONTINUOUS_BINS) * (2 / CONTINUOUS_BINS) - 1)
 
 
 @cache
 def _centres(compand: bool) -> NDArray[np.float64]:
-    y = (2 * np.arange(CONTINUOUS_BINS) + 1) / CONTINUOUS_BINS - 1
     if compand:
-        y = np.sign(y) * (np.power(float(M * MU + 1), np.abs(y)) - 1) / MU
-    y.flags.writeable = False
-    return y
+        upper = _expanded(range(1, CONTINUOUS_BINS, 2))
+        return _constant(np.array([-x for x in reversed(upper)] + upper))
+    return _constant((2 * np.arange(CONTINUOUS_BINS) + 1) / CONTINUOUS_BINS - 1)
+
+
+def _expanded(numerators: range) -> list[float]:
+    """The values whose companded form is n / 1024, correctly rounded."""
+    with localcontext() as context:
+        context.prec = 50
+        log_base = (Decimal(M * MU) + 1).ln()
+        return [float(((log_base * n / CONTINUOUS_BINS).exp() - 1) / MU) for n in numerators]
+
+
+def _constant(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    values.flags.writeable = False
+    return values
+
+
+@cache
+def _cells() -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """For every pattern of a float64's upper 18 bits: the bin of the least such value, and the edge above that bin.
+
+    Values that share sign, exponent and six bits of mantissa lie within 1/64 of each other. Edges are further apart
+    than that (a factor of 1.02 at least), so at most one runs through a cell, and one comparison finds the bin.
+    """
+    patterns = np.arange(1 << (64 - _CELL_SHIFT), dtype=np.uint64) << np.uint64(_CELL_SHIFT)
+    ends = np.stack([patterns, patterns | np.uint64((1 << _CELL_SHIFT) - 1)]).view(np.float64)
+    ends[np.isnan(ends)] = np.inf  # the cells of infinity hold NaN too
+    negative = len(patterns) // 2
+    ends[:, negative:] = -np.abs(ends[:, negative:])
+    edges = observation_edges()
+    least = np.searchsorted(edges, ends.min(axis=0), side="right")
+    if (np.searchsorted(edges, ends.max(axis=0), side="right") - least).max() > 1:
+        raise AssertionError("two edges run through one cell")
+    return least.astype(np.int32), np.append(edges, np.inf)[least]
 
 
 def value_range(compand: bool) -> tuple[float, float]:
@@ -55,31 +83,76 @@ def value_range(compand: bool) -> tuple[float, float]:
     return (-float(M), float(M)) if compand else (-1.0, 1.0)
 
 
-def rescale(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.float64]:
-    """Map [low, high] to [-1, 1], float64.
+def rescale(values: NDArray[np.floating], low: Bound, high: Bound) -> NDArray[np.float64]:
+    """Map [low, high] to [-1, 1], float64; each end is one number, or one of every element of a value.
 
     Raises:
         SettingError: `low` is not below `high`.
     """
-    if not low < high:
-        raise SettingError(f"the range {low}:{high} is empty: its low end must be below its high end")
-    return (np.asarray(values, np.float64) - low) * (2 / (high - low)) - 1
+    values = np.asarray(values, np.float64)
+    lower, upper = ends(values.shape, low, high)
+    if not (lower < upper).all() or not np.isfinite(upper - lower).all():
+        raise SettingError(f"the range {low}:{high} is empty or endless: its low end must be below its high end")
+    with np.errstate(over="ignore"):  # what is beyond float64 is beyond the range
+        return (values - lower) * (2 / (upper - lower)) - 1
 
 
-def encode(values: NDArray[np.floating], *, compand: bool, field: str = "value") -> NDArray[np.int32]:
+def ends(shape: tuple[int, ...], low: Bound, high: Bound) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The two ends of a range, float64, to go with values (T, *element) or one value (*element) of that shape."""
+    lower, upper = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    if lower.ndim == 0 and upper.ndim == 0:
+        return lower, upper
+    elements = shape[1:] if math.prod(shape[1:]) == max(lower.size, upper.size) else shape
+    lower, upper = (end.reshape(elements) if end.size > 1 else end.reshape(()) for end in (lower, upper))
+    return lower, upper
+
+
+def encode(
+    values: NDArray[np.floating],
+    *,
+    compand: bool,
+    field: str = "value",
+    low: Bound | None = None,
+    high: Bound | None = None,
+) -> NDArray[np.int32]:
     """Bins of values, int32 in [0, 1024), same shape; values outside the range fall into the outermost bins.
 
+    Args:
+        values: (T, ...), finite.
+        compand: whether bins are uniform in F (observations) or in the values themselves (actions).
+        field: name in the error.
+        low, high: the range that is mapped to [-1, 1] first, if any.
+
     Raises:
-        EpisodeError: a value is NaN or infinite; says where.
+        EpisodeError: a value is NaN or infinite (says where), or no number.
+        SettingError: `low` is not below `high`.
     """
-    values = np.asarray(values, np.float64)
-    if not np.isfinite(values).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        where = f" at timestep {place[0]}" if place else ""
-        element = f", element {list(place[1:])}" if len(place) > 1 else ""
-        raise EpisodeError(f"{field} is {values[place]}{where}{element}: a finite number is wanted")
-    edges = observation_edges() if compand else action_edges()
-    return np.searchsorted(edges, values, side="right").astype(np.int32)
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiub":
+        raise EpisodeError(f"{field} is of type {values.dtype}: numbers are wanted")
+    values = values.astype(np.float64, order="C", copy=False)
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = first_place(~finite)
+        raise EpisodeError(f"{field} is {values[place]}{describe_place(place)}: a finite number is wanted")
+    if low is not None and high is not None:
+        values = rescale(values, low, high)
+    return _companded_bins(values) if compand else _uniform_bins(values)
+
+
+def _companded_bins(values: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Number of edges at or below each value: what `searchsorted(edges, values, "right")` says, 25 times faster."""
+    least, edge_above = _cells()
+    cell = (values.view(np.uint64) >> np.uint64(_CELL_SHIFT)).view(np.int64)
+    bins = least.take(cell, mode="clip")
+    bins += values >= edge_above.take(cell, mode="clip")
+    return bins
+
+
+def _uniform_bins(values: NDArray[np.float64]) -> NDArray[np.int32]:
+    """The same for `action_edges`: scaling by a power of two is exact, so the floor is."""
+    half = CONTINUOUS_BINS // 2
+    return np.floor(np.clip(values, -1, 1 - 1 / half) * half).astype(np.int32) + np.int32(half)
 
 
 def decode(bins: NDArray[np.integer], *, compand: bool) -> NDArray[np.float64]:
@@ -87,6 +160,7 @@ def decode(bins: NDArray[np.integer], *, compand: bool) -> NDArray[np.float64]:
     return _centres(compand)[np.asarray(bins)]
 
 
-def unscale(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+def unscale(values: NDArray[np.float64], low: Bound, high: Bound) -> NDArray[np.float64]:
     """Map [-1, 1] back to [low, high]: the inverse of `rescale`."""
-    return (values + 1) * ((high - low) / 2) + low
+    lower, upper = ends(values.shape, low, high)
+    return (values + 1) * ((upper - lower) / 2) + lower

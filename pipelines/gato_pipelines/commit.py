@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import google_crc32c
 import msgspec
@@ -10,7 +11,7 @@ import numpy as np
 from gato_data.errors import InputError, OutputError
 from gato_data.shard_writer import count_records, write_durably
 from gato_data.statistics import merge_statistics, sum_counts
-from gato_pipelines.output import TFDS_FEATURES, TFDS_INFO, release
+from gato_pipelines.output import TFDS_FEATURES, TFDS_INFO, difference, release
 from gato_pipelines.shards import Job, finished
 from gato_pipelines.source import Source
 from gato_schemas.dataset import (
@@ -28,35 +29,68 @@ from gato_schemas.dataset import (
     tfds_features,
 )
 from gato_schemas.errors import FormatError
-from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex
+from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, read_index
 from gato_schemas.statistics import Counts
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What an ingest made, and what its user should know."""
+    """What an ingest made, and what its user should know; `was_complete` if there was nothing left to do."""
 
     manifest: Manifest
     warnings: tuple[str, ...]
+    was_complete: bool = False
 
 
-def already_complete(job: Job) -> Summary | None:
+def already_complete(job: Job, source: Source) -> Summary | None:
     """The summary of a dataset that is complete; None where there is no manifest.
 
     Raises:
-        OutputError: the dataset was made with other settings.
+        OutputError: the dataset was made from other input or with other settings, is damaged, or of another version.
     """
+    if not (job.out / MANIFEST).exists():
+        return None
+    again = "choose another --out, or --overwrite to make it again"
     try:
         manifest = read_manifest(job.out)
-    except FormatError:
-        return None
-    whole = all(finished(job, number) is not None for number in range(len(job.plan.parts)))
-    if manifest.fingerprint != job.fingerprint or not whole:
+    except FormatError as error:
+        raise OutputError(f"{error}: {again}") from error
+    if manifest.fingerprint != job.fingerprint or manifest.name != job.name:
+        stored, wanted = _comparable(manifest), _comparable(_manifest(job, source, {}, 0))
+        what = f" ({difference(stored, wanted)})" if stored != wanted else ""
         raise OutputError(
-            f"{job.out} holds a complete dataset made from other input or with other settings: "
-            "choose another --out, or --overwrite to make it again"
+            f"{job.out} holds a complete dataset made from other input or with other settings{what}: {again}"
         )
-    return Summary(manifest, _warnings(manifest))
+    for number, part in enumerate(job.plan.parts):
+        if finished(job, number) is None:
+            raise OutputError(
+                f"{job.out} holds a complete dataset, but {_why_not_finished(job, number)} ({part.file}): {again}"
+            )
+    return Summary(manifest, _warnings(manifest), was_complete=True)
+
+
+def _comparable(manifest: Manifest) -> dict[str, Any]:
+    """What a manifest says of settings and input, as JSON."""
+    names = ("name", "source", "vocabulary", "tokenization", "patch_encoding", "libraries", "agents", "holdout")
+    found: dict[str, Any] = {name: msgspec.to_builtins(getattr(manifest, name)) for name in names}
+    found["tasks"] = {
+        name: msgspec.to_builtins(msgspec.structs.replace(task, counts=Counts()))
+        for name, task in manifest.tasks.items()
+    }
+    return found
+
+
+def _why_not_finished(job: Job, number: int) -> str:
+    """Why a shard is not what this job would write."""
+    for split in job.splits:
+        path = job.shard(number, split)
+        try:
+            part = read_index(path.with_name(path.name + SUFFIX)).header.part
+        except (OSError, FormatError):
+            return f"the index of {path.name} is missing or damaged"
+        if part != job.plan.parts[number]:
+            return f"{path.name} was made from other input"
+    return f"the shard of part {number} is missing or damaged"
 
 
 def commit(job: Job, source: Source, max_bad: int) -> Summary:
@@ -72,11 +106,17 @@ def commit(job: Job, source: Source, max_bad: int) -> Summary:
     bad = sum(letter.count for letter in letters)
     totals = sum_counts(index.header.totals for split in indexes.values() for index in split)
     _check_dead_letters(job, letters, bad, totals.episodes, max_bad)
-    splits = {split: _split(job, split, found) for split, found in indexes.items()}
+    manifest = _manifest(job, source, indexes, bad)
+    _write(job, manifest)
+    release(job.out)
+    return Summary(manifest, _warnings(manifest))
+
+
+def _manifest(job: Job, source: Source, indexes: Mapping[str, list[ShardIndex]], bad: int) -> Manifest:
     statistics = merge_statistics(
         row for found in indexes.values() for index in found for row in index.header.statistics
     )
-    manifest = Manifest(
+    return Manifest(
         name=job.name,
         family=source.family,
         source=_source_info(job, source),
@@ -87,14 +127,12 @@ def commit(job: Job, source: Source, max_bad: int) -> Summary:
         max_observation_tokens=job.tokenize.max_observation_tokens,
         tasks=_tasks(job, indexes),
         agents=job.plan.agents,
-        splits=splits,
+        holdout=job.holdout,
+        splits={split: _split(job, split, found) for split, found in indexes.items()},
         statistics=statistics,
         dead_letters=bad,
         fingerprint=job.fingerprint,
     )
-    _write(job, manifest)
-    release(job.out)
-    return Summary(manifest, _warnings(manifest))
 
 
 def _indexes(job: Job) -> dict[str, list[ShardIndex]]:
@@ -121,8 +159,8 @@ def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int
         raise OutputError(f"none of {bad} episodes could be used ({example}): no dataset was made")
     raise OutputError(
         f"{bad} of {bad + good} episodes could not be used, --max-bad allows {max_bad} (first: {example}); all are in "
-        f"{job.out / DEAD_LETTERS}: run the same command with --max-bad {bad} to go without them, "
-        "the finished shards are kept"
+        f"{job.out / DEAD_LETTERS}: run the same command with --max-bad {bad} to go without them (finished shards are "
+        "kept), or mend the input and use --overwrite"
     )
 
 
@@ -153,8 +191,8 @@ def _source_info(job: Job, source: Source) -> SourceInfo:
     return SourceInfo(
         name=job.source,
         settings={key: value for key, value in settings.items() if value not in ("", None, [], ())},
-        inputs=source.input_names(job.folder),
-        licence=source.input_licence(job.folder),
+        inputs=list(job.inputs),
+        licence="; ".join(dict.fromkeys(filter(None, map(source.input_licence, job.inputs.values())))),
     )
 
 
@@ -171,6 +209,12 @@ def _write(job: Job, manifest: Manifest) -> None:
 
 def _warnings(manifest: Manifest) -> tuple[str, ...]:
     found = []
+    for name, split in manifest.splits.items():
+        if not split.totals.episodes:
+            found.append(
+                f"the {name} split is empty: --holdout draws every episode on its own, "
+                f"and none of these fell to it; give more episodes or another share"
+            )
     for row in manifest.statistics:
         if row.role == "action" and row.modality == "continuous" and any(row.saturated):
             share = sum(row.saturated) / (row.count * len(row.saturated))
@@ -180,5 +224,6 @@ def _warnings(manifest: Manifest) -> tuple[str, ...]:
                 f"(they reach from {low:g} to {high:g}): --action-range LOW:HIGH maps a wider range"
             )
     if manifest.dead_letters:
-        found.append(f"{manifest.dead_letters} episodes were left out: see {DEAD_LETTERS}")
+        left_out = "1 episode was" if manifest.dead_letters == 1 else f"{manifest.dead_letters} episodes were"
+        found.append(f"{left_out} left out: see {DEAD_LETTERS}")
     return tuple(found)

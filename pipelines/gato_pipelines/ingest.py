@@ -11,6 +11,7 @@ a run that was interrupted continues with the parts that are not finished.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -25,14 +26,17 @@ from gato_data.tokenize import TokenizeSettings
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import DiscreteIds, Vocabulary
 from gato_pipelines.commit import Summary, already_complete, commit
-from gato_pipelines.output import claim, dataset_name, work_folder
-from gato_pipelines.planning import SMALL_WRITE, ScanJob, local_workers, make_plan
+from gato_pipelines.inputs import find_inputs
+from gato_pipelines.output import check_ours, claim, dataset_name, work_folder
+from gato_pipelines.planning import SMALL_WRITE, ScanJob, check_observation_tokens, local_workers, make_plan
 from gato_pipelines.runners import RunnerName, run_over
 from gato_pipelines.shards import WORK, Job, finished, write_part
 from gato_pipelines.source import PartScan, Plan, Source, make_source
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import FORMAT_VERSION
 from gato_schemas.index import INDEX_VERSION, Part
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,10 @@ class IngestSettings:
             raise SettingError(f"holdout is {self.holdout}: a share in [0, 1) is wanted")
         if self.max_episodes is not None and self.max_episodes < 1:
             raise SettingError(f"max-episodes is {self.max_episodes}: at least 1 is wanted")
+        if self.name and not _NAME.fullmatch(self.name):
+            raise SettingError(
+                f"name is {self.name!r}: lower-case letters, digits and underscores after a letter are wanted"
+            )
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,18 @@ class DryRun:
     vocabulary: Vocabulary
 
 
-def plan_only(source: str, settings: Mapping[str, Any], folder: Path, ingest: IngestSettings) -> DryRun:
-    """Scan the input and decide, without writing anything."""
+def plan_only(
+    source: str, settings: Mapping[str, Any], inputs: Path | Sequence[Path], out: Path, ingest: IngestSettings
+) -> DryRun:
+    """Scan the inputs and decide, without writing anything.
+
+    Raises:
+        InputError, OutputError: as `run`, as far as it can be told without writing.
+    """
     made = make_source(source, settings)
-    scans = [made.scan(folder, part) for part in _parts(made, folder)]
+    check_ours(out)
+    folders = find_inputs(made, inputs)
+    scans = [made.scan(folders[part.input], part) for part in _parts(made, folders)]
     plan = _plan(made, scans, ingest)
     vocabulary, _ = _vocabulary(plan, ingest)
     return DryRun(plan, _decides(source, made, plan, vocabulary, ingest)[0], vocabulary)
@@ -93,29 +109,30 @@ def plan_only(source: str, settings: Mapping[str, Any], folder: Path, ingest: In
 def run(
     source: str,
     settings: Mapping[str, Any],
-    folder: Path,
+    inputs: Path | Sequence[Path],
     out: Path,
     ingest: IngestSettings,
     report: Callable[[str], None] = lambda line: None,
 ) -> Summary:
-    """Turn the episodes of `folder` into a dataset in `out`, or continue doing so.
+    """Turn the episodes of one or several inputs into a dataset in `out`, or continue doing so.
 
     Args:
         source: name of the source.
         settings: the source's settings; those not given have their defaults.
-        folder: the input.
+        inputs: folders or files; a pattern such as `recordings/*` stands for all that match it.
         out: the dataset's folder, created if need be.
         ingest: everything else.
         report: called with a line of progress now and then.
 
     Raises:
-        InputError: the input is missing, empty, or not what the source reads.
+        InputError: an input is missing, empty, or not what the source reads.
         OutputError: `out` is not ours, holds another dataset, cannot be written, or too many episodes are bad.
     """
     made = make_source(source, settings)
-    parts = _parts(made, folder)
+    folders = find_inputs(made, inputs)
+    parts = _parts(made, folders)
     with work_folder(out, overwrite=ingest.overwrite):
-        scan = ScanJob(source, dict(settings), folder, parts, out / WORK)
+        scan = ScanJob(source, dict(settings), folders, parts, out / WORK)
         scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers)
         plan = _plan(made, scans, ingest)
         vocabulary, model = _vocabulary(plan, ingest)
@@ -123,7 +140,7 @@ def run(
         job = Job(
             source=source,
             settings=dict(settings),
-            folder=folder,
+            inputs=folders,
             out=out,
             name=ingest.name or dataset_name(out),
             plan=plan,
@@ -135,13 +152,12 @@ def run(
             libraries=decides["libraries"],
             fingerprint=fingerprint,
         )
-        if (complete := already_complete(job)) is not None:
+        if (complete := already_complete(job, made)) is not None:
             report("the dataset is complete already")
             return complete
         claim(job, decides)
         todo = [number for number in range(len(plan.parts)) if finished(job, number) is None]
-        done = len(plan.parts) - len(todo)
-        report(f"{len(plan.parts)} parts" + (f", {done} of them finished already" if done else ""))
+        report(_progress(plan, len(plan.parts) - len(todo)))
         if todo:
             log = out / WORK / "workers.log"
             processes = local_workers(plan.parts, SMALL_WRITE, ingest.workers)
@@ -149,15 +165,27 @@ def run(
         return commit(job, made, ingest.max_bad)
 
 
-def _parts(source: Source, folder: Path) -> list[Part]:
-    parts = source.parts(folder)
-    if not parts:
-        raise InputError(f"{folder} has no episodes: nothing was written")
+def _progress(plan: Plan, done: int) -> str:
+    episodes, parts = sum(part.count for part in plan.parts), len(plan.parts)
+    text = f"{episodes:,} episode{'s' * (episodes != 1)} in {parts:,} part{'s' * (parts != 1)}"
+    return f"{text}, {done:,} of them finished already" if done else text
+
+
+def _parts(source: Source, folders: Mapping[str, Path]) -> list[Part]:
+    """The parts of all inputs, in their order."""
+    parts = []
+    for name, folder in folders.items():
+        found = source.parts(folder)
+        if not found:
+            raise InputError(f"{folder} has no episodes: nothing was written")
+        parts += [msgspec.structs.replace(part, input=name) for part in found]
     return parts
 
 
 def _plan(source: Source, scans: Sequence[PartScan], ingest: IngestSettings) -> Plan:
-    return make_plan(scans, getattr(source, "final_step", "auto"), ingest.max_episodes)
+    plan = make_plan(scans, getattr(source, "final_step", "auto"), ingest.max_episodes)
+    check_observation_tokens(plan, ingest.tokenize.max_observation_tokens)
+    return plan
 
 
 def _vocabulary(plan: Plan, ingest: IngestSettings) -> tuple[Vocabulary, bytes | None]:

@@ -1,24 +1,27 @@
 """The output folder of an ingest: is it ours, is it free, what was it made with."""
 
 import fcntl
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from gato_data.errors import OutputError
 from gato_data.shard_writer import write_durably
-from gato_pipelines.shards import WORK, Job
+from gato_pipelines.shards import WORK, Job, cannot_write
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, TEXT_MODEL
 
 TFDS_INFO, TFDS_FEATURES = "dataset_info.json", "features.json"
 _FILES = {MANIFEST, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES}
 _SHARD = re.compile(r"^[a-z0-9_]+-(train|validation)\.tfrecord-\d{5,}-of-\d{5,}(\.index)?(\.tmp)?$")
-_JOB = "job.json"
+_JOB, _LOCK = "job.json", "lock"
+_MAX_SHOWN = 100
+_MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
 
 
 def dataset_name(out: Path) -> str:
@@ -35,75 +38,118 @@ def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
         OutputError: the folder holds something that is not ours, is in use, or cannot be written.
     """
     existed = out.exists()
-    _check_ours(out)
+    check_ours(out)
     work = out / WORK
     try:
-        if overwrite and existed:
-            _clear(out)
         work.mkdir(parents=True, exist_ok=True)
-        lock = (work / "lock").open("w")
+        with _lock(work / _LOCK, out):
+            _clear(out, everything=overwrite)
+            try:
+                yield
+            finally:
+                if not (work / _JOB).exists():
+                    release(out)
+                    if not existed:
+                        with suppress(OSError):
+                            out.rmdir()
     except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error.strerror}): choose another --out") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"another ingest is writing to {out}: wait for it, or choose another --out") from error
-        try:
-            yield
-        finally:
-            if not (work / _JOB).exists():
-                shutil.rmtree(work, ignore_errors=True)
-                if not existed:
-                    with suppress(OSError):
-                        out.rmdir()
+        raise cannot_write(error, out) from error
 
 
-def _check_ours(out: Path) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise OutputError(f"{out} is a file: --out wants a folder")
-    names = {path.name for path in out.iterdir()}
-    if names and not names & {MANIFEST, WORK}:
+def check_ours(out: Path) -> None:
+    """Check that an ingest may write to `out`, without writing.
+
+    Raises:
+        OutputError: it is a file, or holds something that is not ours.
+    """
+    try:
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise OutputError(f"{out} is a file: --out wants a folder")
+        names = sorted(path.name for path in out.iterdir())
+    except OSError as error:
+        raise cannot_write(error, out) from error
+    if MANIFEST in names and not _is_manifest(out / MANIFEST):
+        raise OutputError(f"{out} has a {MANIFEST} that gato-data did not write: choose another --out")
+    if names and MANIFEST not in names and WORK not in names:
         raise OutputError(
-            f"{out} is not empty and holds no dataset of gato-data (but {sorted(names)[0]!r}): choose another --out"
+            f"{out} is not empty and holds no dataset of gato-data (but {names[0]!r}): choose another --out"
         )
 
 
-def _clear(out: Path) -> None:
-    """Remove what an ingest writes and nothing else, the manifest first: a half-cleared folder is not a dataset."""
-    (out / MANIFEST).unlink(missing_ok=True)
-    for path in out.iterdir():
-        if path.name in _FILES or _SHARD.match(path.name):
+def _is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest of ours, of whatever version."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any]).keys() >= _MANIFEST_KEYS
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+
+
+@contextmanager
+def _lock(path: Path, out: Path) -> Iterator[IO[str]]:
+    """Hold the lock of `out`: released when this process ends, however it ends."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.fstat(lock.fileno()).st_ino == path.stat().st_ino  # else its holder just ended and removed it
+        except (BlockingIOError, FileNotFoundError):
+            held = False
+        if not held:
+            raise OutputError(f"another ingest is writing to {out}: wait until it ends, or choose another --out")
+        yield lock
+
+
+def _clear(out: Path, *, everything: bool) -> None:
+    """Remove what a killed ingest left half written; or everything an ingest writes, and nothing else.
+
+    The manifest goes first: a half-cleared folder is not a dataset.
+    """
+    if everything:
+        (out / MANIFEST).unlink(missing_ok=True)
+        for path in out.iterdir():
+            if path.name in _FILES or _SHARD.match(path.name):
+                path.unlink()
+    for path in (out / WORK).iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif everything and path.name != _LOCK:
             path.unlink()
-    shutil.rmtree(out / WORK, ignore_errors=True)
 
 
 def claim(job: Job, decides: Mapping[str, Any]) -> None:
-    """Note what the shards in the folder are made with, or check that it is the same.
+    """Note what the shards in the folder are made with, and their names, or check that it is the same.
 
     Raises:
         OutputError: the folder holds an unfinished dataset made with other settings; says which.
     """
     path = job.out / WORK / _JOB
+    wanted = {**decides, "name": job.name}
     if path.exists():
-        stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        if stored != decides:
+        try:
+            stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise OutputError(f"{path} is damaged ({error}): use --overwrite to start again") from error
+        if stored != wanted:
             raise OutputError(
-                f"{job.out} holds an unfinished dataset made with other settings ({_difference(stored, decides)}): "
+                f"{job.out} holds an unfinished dataset made with other settings ({difference(stored, wanted)}): "
                 "use the same settings to continue, or --overwrite to start again"
             )
-    write_durably(path, msgspec.json.encode(dict(decides)))
+    write_durably(path, msgspec.json.encode(wanted))
 
 
-def _difference(stored: Any, wanted: Any, where: str = "") -> str:
-    """The first difference of two JSON values."""
+def difference(stored: Any, wanted: Any, where: str = "") -> str:
+    """The first difference of two JSON values, as "settings.image_size was [64, 80], now [32, 32]"."""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for key in sorted(stored.keys() | wanted.keys()):
             if stored.get(key) != wanted.get(key):
-                return _difference(stored.get(key), wanted.get(key), f"{where}.{key}" if where else key)
-    return f"{where} was {stored!r}, now {wanted!r}"
+                return difference(stored.get(key), wanted.get(key), f"{where}.{key}" if where else key)
+    return f"{where} was {_shown(stored)}, now {_shown(wanted)}"
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
 def release(out: Path) -> None:

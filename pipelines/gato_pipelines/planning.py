@@ -8,18 +8,22 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from gato_data.errors import InputError
+from gato_data.errors import InputError, SettingError
 from gato_data.shard_writer import write_durably
 from gato_data.tokenize import ordered
 from gato_pipelines.runners import RunnerName, run_over
+from gato_pipelines.shards import cannot_read, cannot_write
 from gato_pipelines.source import PartScan, Plan, make_source
 from gato_schemas.dataset import FinalStep, TaskInfo
+from gato_schemas.episode import Field
 from gato_schemas.index import Part
+from gato_schemas.sequence import PATCH_SIZE
 
 FinalStepSetting: TypeAlias = Literal["auto", "keep", "drop"]
 ZERO_END_SHARE = 0.99
@@ -41,7 +45,7 @@ class ScanJob:
 
     source: str
     settings: dict[str, Any]
-    folder: Path
+    inputs: dict[str, Path]
     parts: list[Part]
     work: Path
 
@@ -54,9 +58,21 @@ class ScanJob:
         return [scan for number in range(len(self.parts)) if (scan := self._stored(number)) is not None]
 
     def scan(self, number: int) -> None:
-        """Scan one part."""
-        found = make_source(self.source, self.settings).scan(self.folder, self.parts[number])
-        write_durably(self._file(number), msgspec.json.encode((self.parts[number], found)))
+        """Scan one part.
+
+        Raises:
+            InputError: the part cannot be read.
+            OutputError: the result cannot be written.
+        """
+        part = self.parts[number]
+        try:
+            found = make_source(self.source, self.settings).scan(self.inputs[part.input], part)
+        except OSError as error:
+            raise cannot_read(error, part.file) from error
+        try:
+            write_durably(self._file(number), msgspec.json.encode((part, found)))
+        except OSError as error:
+            raise cannot_write(error, self.work.parent) from error
 
     def _file(self, number: int) -> Path:
         settings = [self.source, asdict(make_source(self.source, self.settings))]  # type: ignore[call-overload]
@@ -89,6 +105,29 @@ def make_plan(scans: Sequence[PartScan], final_step: FinalStepSetting, max_episo
     return Plan(tasks=tasks, agents=agents, parts=parts)
 
 
+def check_observation_tokens(plan: Plan, limit: int) -> None:
+    """Check before anything is read that no timestep has too many tokens, as far as the fields' shapes tell.
+
+    Raises:
+        SettingError: a task has more observation tokens than `limit`, apart from text.
+    """
+    for name, task in plan.tasks.items():
+        sizes = {field.name: _num_tokens(field) for field in task.observations if field.modality != "text"}
+        if sum(sizes.values()) > limit:
+            largest = max(sizes, key=lambda field: sizes[field])
+            raise SettingError(
+                f"a timestep of task {name!r} has {sum(sizes.values())} observation tokens ({sizes[largest]} of them "
+                f"of {largest}), at most {limit} were expected: raise --max-observation-tokens, make images smaller "
+                "with --image-size, or leave fields out with --drop-keys"
+            )
+
+
+def _num_tokens(field: Field) -> int:
+    if field.modality == "image":
+        return (field.shape[0] // PATCH_SIZE) * (field.shape[1] // PATCH_SIZE)
+    return prod(field.shape)
+
+
 def _limit(parts: Sequence[Part], max_episodes: int | None) -> list[Part]:
     """Keep the first `max_episodes` episodes, in the order of the parts."""
     if max_episodes is None:
@@ -98,7 +137,7 @@ def _limit(parts: Sequence[Part], max_episodes: int | None) -> list[Part]:
         count = min(part.count, left)
         left -= count
         if count:
-            kept.append(Part(part.file, part.task, part.size, part.first, count))
+            kept.append(msgspec.structs.replace(part, count=count))
     return kept
 
 

@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -138,7 +139,7 @@ class RldsSource:
         except TFRecordError:
             found += 1  # the damaged rest counts as one episode where the dataset does not say how many there are
         return PartScan(
-            part=Part(part.file, part.task, part.size, part.first, part.count or found),
+            part=msgspec.structs.replace(part, count=part.count or found),
             observations=[spec for _, spec in chosen.observations],
             actions=[spec for _, spec in chosen.actions],
             agents=[self.agent_name(directory)],

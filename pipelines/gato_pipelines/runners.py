@@ -5,17 +5,23 @@ Nothing but the elements crosses Beam, and results go to files: such a pipeline 
 
 import logging
 import os
-import shlex
-import sys
+import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from gato_data.errors import GatoError, SettingError
+from gato_data.errors import GatoError, MissingPackageError, SettingError
 
 RunnerName: TypeAlias = Literal["local", "dask", "flink", "spark", "dataflow"]
 RUNNERS: tuple[RunnerName, ...] = ("local", "dask", "flink", "spark", "dataflow")
+_AUGMENTED = " [while running '"
+"""What Beam appends to the message of an error."""
+_RAISED = re.compile(r"^gato_(?:data|schemas|pipelines)(?:\.\w+)*\.\w*Error: (.*)$", re.MULTILINE)
+_MAX_LINES, _MAX_REASON = 8, 300
 _BEAM_NAMES = {"dask": "DaskRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 
 
@@ -38,21 +44,19 @@ def run_over(
         log: where the local runner's processes write what Beam has to say.
 
     Raises:
-        GatoError: what the function raised; or a worker failed.
+        GatoError: what the function raised; or a worker died, or the runner failed.
+        SettingError: there is no such runner or option.
+        MissingPackageError: Beam, or what the runner needs, is not installed.
     """
-    import apache_beam as beam
+    beam = _import_beam()
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    flags = [f"--{option}" for option in options]
+    flags = _flags(runner, options)
     if runner == "local":
         count = min(workers or os.cpu_count() or 1, max(len(elements), 1))
         flags += [f"--direct_num_workers={count}", "--default_sdk_harness_log_level=ERROR"]
-        chosen = _local_runner(count, log)
-    elif runner in _BEAM_NAMES:
-        chosen = _BEAM_NAMES[runner]
-    else:
-        raise SettingError(f"no runner named {runner!r}: there are {', '.join(RUNNERS)}")
     try:
+        chosen = _local_runner(count, log) if runner == "local" else _BEAM_NAMES[runner]
         with _quiet_beam(), beam.Pipeline(runner=chosen, options=PipelineOptions(flags)) as pipeline:
             _ = (
                 pipeline
@@ -60,48 +64,87 @@ def run_over(
                 | "Reshuffle" >> beam.Reshuffle()
                 | "Call" >> beam.Map(function)
             )
-    except GatoError:
+    except GatoError as error:
+        error.args = (str(error).split(_AUGMENTED)[0], *error.args[1:])
         raise
-    except RuntimeError as error:
-        raise _first_cause(error) from error
+    except (RuntimeError, ValueError, OSError) as error:
+        if runner == "local" and not isinstance(error, RuntimeError):
+            raise  # a worker in this process shows its own error
+        raise _explain(error, runner) from error
+
+
+def _import_beam() -> Any:
+    try:
+        import apache_beam
+    except ImportError as error:
+        raise MissingPackageError("ingest needs Apache Beam: pip install 'gato-data[ingest]'") from error
+    return apache_beam
+
+
+def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
+    """Command-line flags for Beam.
+
+    Raises:
+        SettingError: there is no such runner, or an option is not written as NAME=VALUE, or unknown to Beam.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if runner not in RUNNERS:
+        raise SettingError(f"no runner named {runner!r}: there are {', '.join(RUNNERS)}")
+    if runner == "dask" and find_spec("distributed") is None:
+        raise MissingPackageError("runner dask needs Dask: pip install 'apache-beam[dask]'")
+    known = PipelineOptions([]).get_all_options() if runner in ("local", "dataflow") else None
+    for option in options:
+        name, equals, _ = option.partition("=")
+        if not equals or not name.isidentifier():
+            raise SettingError(f"--beam-option {option!r} is not of the form NAME=VALUE")
+        if known is not None and name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "its documentation lists the pipeline options"
+            raise SettingError(f"Beam has no pipeline option {name!r}: {hint}")
+    return [f"--{option}" for option in options]
 
 
 def _local_runner(count: int, log: Path | None) -> Any:
     """This machine: inside this process for one worker, otherwise in `count` processes of their own."""
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-    from apache_beam.transforms.environments import EmbeddedPythonEnvironment, SubprocessSDKEnvironment
+    from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 
     if count == 1:
         return FnApiRunner(EmbeddedPythonEnvironment.default())
-    target = shlex.quote(str(log) if log else os.devnull)
-    command = f"{shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>>{target}"
-    return FnApiRunner(SubprocessSDKEnvironment(command_string=command))
+    from gato_pipelines.worker_processes import WatchedEnvironment
+
+    return FnApiRunner(WatchedEnvironment(log or Path(os.devnull)))
 
 
 @contextmanager
 def _quiet_beam() -> Iterator[None]:
-    """Keep Beam's own log lines off the screen: an error that matters is raised as well."""
-    logger = logging.getLogger("apache_beam")
+    """Keep Beam's own log lines and its threads' last words off the screen: an error that matters is raised as well."""
+    import grpc
+
+    logger, hook = logging.getLogger("apache_beam"), threading.excepthook
     before = logger.level
     if not logging.root.isEnabledFor(logging.INFO):
         logger.setLevel(logging.CRITICAL)
+        threading.excepthook = lambda what: None if issubclass(what.exc_type, grpc.RpcError) else hook(what)
     try:
         yield
     finally:
         logger.setLevel(before)
+        threading.excepthook = hook
 
 
-def _first_cause(error: BaseException) -> GatoError:
-    """The GatoError that a worker raised, out of Beam's wrapping; its text is all that crosses a process."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, GatoError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    marker = "gato_data.errors."
-    for line in reversed(str(error).splitlines()):
-        if marker in line and ": " in line:
-            text = line.split(marker, 1)[1].split(": ", 1)[1]
-            return GatoError(text.split(" [while running")[0].strip())
-    last = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), repr(error))
-    return GatoError(f"a worker failed ({last}): run the same command again, finished shards are kept")
+def _explain(error: BaseException, runner: RunnerName) -> GatoError:
+    """What a failed pipeline means to its user; of a GatoError in another process only the text arrives."""
+    text = str(error)
+    found = _RAISED.findall(text)
+    if found:
+        return GatoError(found[-1].split(_AUGMENTED)[0].strip())
+    if "a worker process died" in text:
+        reason = text[text.index("a worker process died") :].splitlines()[0]
+        return GatoError(f"{reason}: run the same command again with fewer --workers; finished shards are kept")
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    if runner == "local":
+        return GatoError(f"a worker failed ({lines[-1]}): --debug shows where; finished shards are kept")
+    reason = "; ".join(lines if len(lines) <= _MAX_LINES else lines[-1:])[:_MAX_REASON]
+    return GatoError(f"runner {runner} failed ({reason}): its options are given with --beam-option NAME=VALUE")

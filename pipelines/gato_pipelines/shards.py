@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from gato_data.errors import EpisodeError, OutputError
+from gato_data.errors import EpisodeError, InputError, OutputError
 from gato_data.shard_writer import ShardWriter, write_durably
 from gato_data.statistics import StatisticsBuilder
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
@@ -36,7 +37,7 @@ class Job:
 
     Attributes:
         source, settings: name and settings of the source.
-        folder: the input.
+        inputs: where each input lies, by its name; the paths go into no file.
         out: the dataset's folder.
         name: the dataset's name.
         plan: what was decided for the whole dataset.
@@ -49,7 +50,7 @@ class Job:
 
     source: str
     settings: dict[str, Any]
-    folder: Path
+    inputs: dict[str, Path]
     out: Path
     name: str
     plan: Plan
@@ -106,25 +107,33 @@ def split_of(episode_id: str, holdout: float) -> str:
 def write_part(job: Job, number: int) -> None:
     """Write the shards of part `number`, one per split, unless they are there already.
 
+    Temporary names are this call's own: a runner may call again for a part while a lost worker still writes it.
+
     Raises:
+        InputError: the input cannot be read.
         OutputError: the output folder cannot be written.
     """
     if finished(job, number) is not None:
         return
     try:
-        _write_part(job, number)
+        (job.out / WORK).mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"part-{number:05d}-", dir=job.out / WORK) as folder:
+            _write_part(job, number, Path(folder))
     except OSError as error:
-        name = error.filename or job.out
-        raise OutputError(
-            f"{name} cannot be written ({error.strerror}): free space or mend its permissions, then run the same "
-            "command again; finished shards are kept"
-        ) from error
+        raise cannot_write(error, job.out) from error
 
 
-def _write_part(job: Job, number: int) -> None:
+def cannot_write(error: OSError, out: Path) -> OutputError:
+    """What to tell a user whose disk is full or whose folder is closed to them."""
+    reason = error.strerror or type(error).__name__
+    return OutputError(
+        f"{out} cannot be written ({reason}): free space or mend its permissions, then run the same command again; "
+        "finished shards are kept"
+    )
+
+
+def _write_part(job: Job, number: int, work: Path) -> None:
     part = job.plan.parts[number]
-    work = job.out / WORK
-    work.mkdir(parents=True, exist_ok=True)
     statistics = {split: StatisticsBuilder(job.vocabulary, job.tokenize) for split in job.splits}
     letters: list[DeadLetter] = []
     with ExitStack() as stack:
@@ -139,7 +148,7 @@ def _write_part(job: Job, number: int) -> None:
             try:
                 sequence = _tokenize(job, part, item, statistics[split])
             except EpisodeError as error:
-                _bury(letters, DeadLetter(part.file, item.key, error.stage, str(error), item.count))
+                _bury(letters, DeadLetter(f"{part.input}/{part.file}", item.key, error.stage, str(error), item.count))
                 continue
             writers[split].add(_record(episode_id, item, sequence))
         for file in files.values():
@@ -147,7 +156,6 @@ def _write_part(job: Job, number: int) -> None:
             os.fsync(file.fileno())
     for split, writer in writers.items():
         shard = job.shard(number, split)
-        (work / shard.name).replace(shard)
         header = IndexHeader(
             shard=shard.name,
             shard_size=writer.size,
@@ -162,11 +170,23 @@ def _write_part(job: Job, number: int) -> None:
             statistics=statistics[split].result(),
             dead_letters=letters if split == "train" else [],
         )
-        write_durably(shard.with_name(shard.name + SUFFIX), encode_index(header, writer.arrays()))
+        index = work / (shard.name + SUFFIX)
+        write_durably(index, encode_index(header, writer.arrays()))
+        (work / shard.name).replace(shard)
+        index.replace(job.out / index.name)
 
 
 def _items(job: Job, part: Part) -> Iterator[Item]:
-    return job.make_source().read(job.folder, part, job.plan.tasks[part.task])
+    try:
+        yield from job.make_source().read(job.inputs[part.input], part, job.plan.tasks[part.task])
+    except OSError as error:
+        raise cannot_read(error, part.file) from error
+
+
+def cannot_read(error: OSError, file: str) -> InputError:
+    """What to tell a user whose input cannot be read (no episode is lost by it: the part is read again)."""
+    reason = error.strerror or type(error).__name__
+    return InputError(f"{file} cannot be read ({reason}): mend that, then run the same command again")
 
 
 def _tokenize(job: Job, part: Part, item: Item, statistics: StatisticsBuilder) -> TokenSequence:

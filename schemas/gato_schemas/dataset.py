@@ -79,7 +79,8 @@ class SourceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`dataset.json`, written last: its existence means that the dataset is complete.
 
-    `tasks` is sorted by name; a task's number is its position, likewise an agent's.
+    `tasks` is sorted by name; a task's number is its position, likewise an agent's. `holdout` is the share of episodes
+    that was to go to the validation split.
     """
 
     version: int = FORMAT_VERSION
@@ -93,6 +94,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_observation_tokens: int
     tasks: dict[str, TaskInfo]
     agents: list[str]
+    holdout: float = 0.0
     splits: dict[str, SplitInfo]
     statistics: list[FieldStatistics]
     dead_letters: int

@@ -1,13 +1,15 @@
 """Episode (timesteps as a struct of arrays), Document (segments in order), and the specification of fields."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 FieldModality: TypeAlias = Literal["text", "image", "discrete", "continuous"]
+Bound: TypeAlias = float | tuple[float, ...]
+"""One end of a range: of all elements of a value, or of each of them, row-major."""
 Value: TypeAlias = Sequence[str] | NDArray[Any]
 """T values of one field: strings for text, (T, H, W, 3) uint8 for image, (T, ...) integers or floats."""
 
@@ -21,7 +23,8 @@ class Field:
         modality: how it becomes tokens.
         shape: of one timestep's value; () for a scalar and for text, (H, W, 3) after fitting for an image.
         dtype: of the raw values, for information.
-        low, high: the range that is mapped to [-1, 1] before binning; None leaves values as they are.
+        low, high: the range that is mapped to [-1, 1] before binning, of all elements or of each of them (row-major);
+            None leaves values as they are.
         compand: whether mu-law companding applies (continuous observations; never actions).
         content: (height, width) of an image's content when it was padded; None where it fills the image.
     """
@@ -30,10 +33,16 @@ class Field:
     modality: FieldModality
     shape: tuple[int, ...] = ()
     dtype: str = ""
-    low: float | None = None
-    high: float | None = None
+    low: Bound | None = None
+    high: Bound | None = None
     compand: bool = True
     content: tuple[int, int] | None = None
+
+    def of_element(self, number: int) -> "Field":
+        """The same field with the range of one element, counted row-major, as its only range."""
+        ends = (end[number] if isinstance(end, tuple) else end for end in (self.low, self.high))
+        low, high = ends
+        return self if (low, high) == (self.low, self.high) else replace(self, low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,13 +70,14 @@ class DeadLetter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The piece of raw input that a shard was made from; `file` is relative to the input folder."""
+    """The piece of raw input that a shard was made from; `file` is relative to `input`, a name in the manifest."""
 
     file: str
     task: str
     size: int
     first: int = 0
     count: int = 0
+    input: str = ""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

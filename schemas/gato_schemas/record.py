@@ -5,7 +5,7 @@ blocks of 256 (the last one zero-padded) or raw. `EncodedRecord` says where each
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class EncodedRecord:
 
     Attributes:
         data: the serialized tf.train.Example.
-        columns: offset of each array column's payload in `data`; 0 where the column is empty.
+        columns: offset of each array column's payload in `data`.
         blocks: (offset, length) of every zlib patch block, or of the one raw `patches` payload.
     """
 
@@ -77,7 +77,7 @@ def encode_record(record: Record, patch_encoding: PatchEncoding) -> EncodedRecor
     """Serialize one record.
 
     Raises:
-        FormatError: the columns do not agree with each other.
+        FormatError: the columns do not agree with each other, or are more than a record can hold.
     """
     sequence = record.sequence
     check(sequence)
@@ -108,10 +108,10 @@ def _raw(array: NDArray[np.generic], dtype: DTypeLike) -> bytes:
     return np.ascontiguousarray(array, dtype=dtype).tobytes()
 
 
-def _encode_patches(patches: NDArray[np.uint8], encoding: PatchEncoding) -> list[bytes]:
+def _encode_patches(patches: NDArray[np.uint8], encoding: PatchEncoding) -> list[bytes | memoryview]:
     if encoding.name == "raw":
-        return [patches.tobytes()]
-    blocks = []
+        return [memoryview(np.ascontiguousarray(patches).reshape(-1))]
+    blocks: list[bytes | memoryview] = []
     for start in range(0, len(patches), BLOCK_PATCHES):
         raw = patches[start : start + BLOCK_PATCHES].tobytes()
         blocks.append(deflate_block(raw.ljust(BLOCK_PATCHES * PATCH_BYTES, b"\0"), encoding.level))
@@ -132,16 +132,18 @@ def decode_record(data: bytes | memoryview, encoding: str, *, with_patches: bool
     features = wire.decode_example(data)
     arrays: dict[str, Any] = {name: _array(features, name, dtype) for name, dtype in ARRAY_COLUMNS.items()}
     num_tokens, num_patches = _int(features, "num_tokens"), _int(features, "num_patches")
+    if num_patches != len(arrays["patch_position"]):
+        raise FormatError(f"num_patches says {num_patches}, the columns hold {len(arrays['patch_position'])}")
     tokens = _tokens(features, num_tokens)
-    if with_patches:
-        patches = _decode_patches(wire.get_bytes(features, "patches"), num_patches, encoding)
-    else:
-        patches = np.broadcast_to(np.zeros((), np.uint8), (num_patches, *PATCH_SHAPE))
-    sequence = TokenSequence(tokens=tokens, patches=patches, **arrays)
-    check(sequence)
-    for name in ("num_tokens", "num_patches", "num_timesteps", "num_images"):
+    unread = np.broadcast_to(np.zeros((), np.uint8), (num_patches, *PATCH_SHAPE))
+    sequence = TokenSequence(tokens=tokens, patches=unread, **arrays)
+    check(sequence)  # before anything is inflated, so that a small record cannot claim much memory
+    for name in ("num_tokens", "num_timesteps", "num_images"):
         if _int(features, name) != getattr(sequence, name):
             raise FormatError(f"{name} says {_int(features, name)}, the columns hold {getattr(sequence, name)}")
+    if with_patches:
+        patches = _decode_patches(wire.get_bytes(features, "patches"), num_patches, encoding)
+        sequence = replace(sequence, patches=patches)
     return Record(
         episode_id=_text(features, "episode_id"),
         source_episode_id=_text(features, "source_episode_id"),
@@ -155,7 +157,7 @@ def decode_record(data: bytes | memoryview, encoding: str, *, with_patches: bool
     )
 
 
-def _tokens(features: Mapping[str, wire.Feature], num_tokens: int) -> NDArray[np.uint16] | NDArray[np.int32]:
+def _tokens(features: wire.Features, num_tokens: int) -> NDArray[np.uint16] | NDArray[np.int32]:
     payload = _single(features, "tokens")
     if num_tokens < 0 or len(payload) not in (2 * num_tokens, 4 * num_tokens):
         raise FormatError(f"column tokens has {len(payload)} bytes for {num_tokens} tokens")
@@ -164,25 +166,25 @@ def _tokens(features: Mapping[str, wire.Feature], num_tokens: int) -> NDArray[np
     return np.frombuffer(payload, "<i4")
 
 
-def _array(features: Mapping[str, wire.Feature], name: str, dtype: DTypeLike) -> NDArray[np.generic]:
+def _array(features: wire.Features, name: str, dtype: DTypeLike) -> NDArray[np.generic]:
     payload, row = _single(features, name), ROW_SHAPES.get(name, ())
     if len(payload) % (np.dtype(dtype).itemsize * int(np.prod(row, dtype=int))):
         raise FormatError(f"column {name} has {len(payload)} bytes, no whole number of rows")
     return np.frombuffer(payload, dtype).reshape(-1, *row)
 
 
-def _single(features: Mapping[str, wire.Feature], name: str) -> memoryview:
+def _single(features: wire.Features, name: str) -> memoryview:
     values = wire.get_bytes(features, name)
     if len(values) != 1:
         raise FormatError(f"column {name} has {len(values)} values, one was wanted")
     return values[0]
 
 
-def _int(features: Mapping[str, wire.Feature], name: str) -> int:
+def _int(features: wire.Features, name: str) -> int:
     return wire.get_integer(features, name)
 
 
-def _text(features: Mapping[str, wire.Feature], name: str) -> str:
+def _text(features: wire.Features, name: str) -> str:
     try:
         return bytes(_single(features, name)).decode()
     except UnicodeDecodeError as error:
@@ -196,5 +198,9 @@ def _decode_patches(payloads: Sequence[memoryview], count: int, encoding: str) -
         return np.frombuffer(payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE)
     if len(payloads) != -(-count // BLOCK_PATCHES):
         raise FormatError(f"column patches has {len(payloads)} blocks for {count} patches")
-    blocks = [inflate_block(payload, BLOCK_PATCHES * PATCH_BYTES) for payload in payloads]
-    return np.frombuffer(b"".join(blocks), np.uint8).reshape(-1, *PATCH_SHAPE)[:count]
+    out = np.empty((count, *PATCH_SHAPE), np.uint8)
+    for number, payload in enumerate(payloads):
+        block = np.frombuffer(inflate_block(payload, BLOCK_PATCHES * PATCH_BYTES), np.uint8).reshape(BLOCK_SHAPE)
+        rows = out[number * BLOCK_PATCHES : (number + 1) * BLOCK_PATCHES]
+        rows[...] = block[: len(rows)]
+    return out

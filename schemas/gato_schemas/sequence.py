@@ -1,10 +1,11 @@
 """TokenSequence: the tokens of one episode or document, in order, with everything that belongs to them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gato_schemas.errors import FormatError
 
@@ -97,13 +98,34 @@ class TokenSequence:
         )
 
 
+_DTYPES: Mapping[str, DTypeLike] = {
+    "loss_mask": np.uint8,
+    "modality": np.uint8,
+    "position": np.uint16,
+    "timestep_starts": np.int32,
+    "reward": np.float32,
+    "patches": np.uint8,
+    "patch_position": np.uint8,
+    "image_grid": np.int32,
+}
+_ROWS = {"patches": PATCH_SHAPE, "patch_position": (4,), "image_grid": (5,)}
+
+
 def check(sequence: TokenSequence) -> None:
-    """Check that the columns agree with each other.
+    """Check that the columns are what `TokenSequence` says and agree with each other.
 
     Raises:
-        FormatError: lengths differ, or the number of patches is not the number of PATCH tokens.
+        FormatError: a dtype or length is wrong, there is no such modality, the number of patches is not the number
+            of PATCH tokens, images do not cover the patches in order, or timesteps are out of order.
     """
     n, p, t = sequence.num_tokens, sequence.num_patches, sequence.num_timesteps
+    if sequence.tokens.dtype not in (np.uint16, np.int32) or sequence.tokens.ndim != 1:
+        raise FormatError(f"column tokens is {sequence.tokens.dtype}, uint16 or int32 is wanted")
+    for name, dtype in _DTYPES.items():
+        column, row = getattr(sequence, name), _ROWS.get(name, ())
+        if column.dtype != dtype or column.shape[1:] != row:
+            wanted = f"{np.dtype(dtype)} with rows {row}"
+            raise FormatError(f"column {name} is {column.dtype} with rows {column.shape[1:]}, {wanted} is wanted")
     for name in ("loss_mask", "modality", "position"):
         if len(getattr(sequence, name)) != n:
             raise FormatError(f"column {name} has {len(getattr(sequence, name))} values for {n} tokens")
@@ -113,3 +135,22 @@ def check(sequence: TokenSequence) -> None:
         raise FormatError(f"column patch_position has {len(sequence.patch_position)} rows for {p} patches")
     if (in_tokens := int(np.count_nonzero(sequence.modality == Modality.PATCH))) != p:
         raise FormatError(f"{p} patches are stored for {in_tokens} patch tokens")
+    if sequence.modality.max(initial=0) >= len(Modality):
+        raise FormatError(f"column modality has the value {sequence.modality.max()}, at most {max(Modality)} is wanted")
+    _check_timesteps(sequence.timestep_starts, n)
+    _check_images(sequence.image_grid.astype(np.int64), p)
+
+
+def _check_timesteps(starts: NDArray[np.int32], tokens: int) -> None:
+    if len(starts) and (starts[0] != 0 or starts[-1] >= tokens or bool((starts[1:] <= starts[:-1]).any())):
+        raise FormatError("column timestep_starts is out of order: offsets from 0 up to the last token are wanted")
+
+
+def _check_images(grid: NDArray[np.int64], patches: int) -> None:
+    first, sides, content = grid[:, 0], grid[:, 1:3], grid[:, 3:]
+    good = bool(((sides > 0) & (sides <= patches) & (content > 0) & (content <= sides * PATCH_SIZE)).all())
+    ends = np.cumsum(sides.prod(axis=1)) if good else np.zeros(0, np.int64)
+    # `first` has 31 bits, so a sum is found wrong before it could overflow
+    good = good and bool((first[1:] == ends[:-1]).all()) and (not len(grid) or first[0] == 0)
+    if not good or (int(ends[-1]) if len(grid) else 0) != patches:
+        raise FormatError(f"column image_grid does not say where the {patches} patches stand in their images")

@@ -1,38 +1,57 @@
 """The wire format of tf.train.Example, written and read without protocol buffers.
 
-Written by hand for two reasons: features in sorted key order give the same bytes everywhere, and the index needs
-to know where each payload lies.
+Written by hand for three reasons: features in sorted key order give the same bytes everywhere, the index needs to know
+where each payload lies, and protocol buffers make a Python object of every number of a list. Here packed floats and
+bytes are views of the record, packed integers are decoded vectorised, and a feature is parsed when it is asked for.
 
     Example  { Features features = 1 }
     Features { map<string, Feature> feature = 1 }         one entry: { key = 1, value = 2 }
     Feature  { BytesList = 1 | FloatList = 2 | Int64List = 3 }, each { repeated value = 1 }
 """
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gato_schemas.errors import FormatError
+from gato_schemas.varints import encode_varint, read_varint
+from gato_schemas.wire_lists import (
+    LENGTH,
+    VARINT,
+    bytes_list,
+    fields,
+    float_list,
+    int64_list,
+    number_pieces,
+    submessages,
+)
 
 Span: TypeAlias = tuple[int, int]
 """Offset and length of a payload, in bytes."""
+Value: TypeAlias = NDArray[np.float32] | NDArray[np.int64] | list[memoryview]
+"""A float_list, an int64_list or a bytes_list; floats and bytes are read-only views of the record where possible."""
+Features: TypeAlias = Mapping[str, memoryview]
+"""The serialized Feature of every key, as yet unread."""
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-_KIND_FIELDS = {"bytes": 1, "float": 2, "int64": 3}
-_KINDS = {number: kind for kind, number in _KIND_FIELDS.items()}
-_FLOAT = struct.Struct("<f")
+MAX_EXAMPLE_BYTES = 2**31 - 1
+"""Protocol buffers stop at 2 GiB."""
+
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
+_KINDS = {"bytes": _BYTES_LIST, "float": _FLOAT_LIST, "int64": _INT64_LIST}
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature: `bytes` holds its values, `int64` and `float` hold the packed values as one value."""
+    """One feature to write: `bytes` holds its values, `int64` and `float` hold the packed values as one value."""
 
     kind: Literal["bytes", "float", "int64"]
     values: Sequence[bytes | memoryview]
 
 
-def binary(values: Sequence[bytes]) -> Feature:
+def binary(values: Sequence[bytes | memoryview]) -> Feature:
     """A BytesList."""
     return Feature("bytes", values)
 
@@ -44,12 +63,13 @@ def text(value: str) -> Feature:
 
 def integer(value: int) -> Feature:
     """An Int64List of one value."""
-    return Feature("int64", [_varint(value & 0xFFFFFFFFFFFFFFFF)])
+    return Feature("int64", [encode_varint(value & 0xFFFFFFFFFFFFFFFF)])
 
 
 def real(value: float) -> Feature:
-    """A FloatList of one value, rounded to float32."""
-    return Feature("float", [_FLOAT.pack(value)])
+    """A FloatList of one value, rounded to float32; infinite where it is beyond float32."""
+    with np.errstate(over="ignore"):
+        return Feature("float", [np.array(value, np.float64).astype("<f4").tobytes()])
 
 
 def encode_example(features: Mapping[str, Feature]) -> tuple[bytes, dict[str, list[Span]]]:
@@ -57,166 +77,154 @@ def encode_example(features: Mapping[str, Feature]) -> tuple[bytes, dict[str, li
 
     Returns:
         The bytes, and for every key the (offset, length) of each of its values in them.
+
+    Raises:
+        FormatError: they are more than protocol buffers can read.
     """
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     spans: dict[str, list[Span]] = {}
     at = 0  # offset within the Features message
     for key in sorted(features):
         feature = features[key]
-        values = [(_tag(1, _LENGTH) + _varint(len(value)), value) for value in feature.values]
+        values = [(_tag(1, LENGTH) + encode_varint(len(value)), value) for value in feature.values]
         body = sum(len(head) + len(value) for head, value in values)
-        list_head = _tag(_KIND_FIELDS[feature.kind], _LENGTH) + _varint(body)
+        list_head = _tag(_KINDS[feature.kind], LENGTH) + encode_varint(body)
         name = key.encode()
-        head = _tag(1, _LENGTH) + _varint(len(name)) + name
-        head += _tag(2, _LENGTH) + _varint(len(list_head) + body) + list_head
-        head = _tag(1, _LENGTH) + _varint(len(head) + body) + head
+        head = _tag(1, LENGTH) + encode_varint(len(name)) + name
+        head += _tag(2, LENGTH) + encode_varint(len(list_head) + body) + list_head
+        head = _tag(1, LENGTH) + encode_varint(len(head) + body) + head
         pieces.append(head)
         at += len(head)
         spans[key] = []
         for value_head, value in values:
-            pieces += [value_head, bytes(value)]
+            pieces += [value_head, value]
             spans[key].append((at + len(value_head), len(value)))
             at += len(value_head) + len(value)
-    outer = _tag(1, _LENGTH) + _varint(at)
+    outer = _tag(1, LENGTH) + encode_varint(at)
+    if len(outer) + at > MAX_EXAMPLE_BYTES:
+        raise FormatError(f"a record takes {len(outer) + at} bytes, at most {MAX_EXAMPLE_BYTES} can be read back")
     shifted = {key: [(start + len(outer), length) for start, length in key_spans] for key, key_spans in spans.items()}
     return b"".join([outer, *pieces]), shifted
-
-
-def decode_example(data: bytes | memoryview) -> dict[str, Feature]:
-    """Parse an Example; values are views of `data`.
-
-    Raises:
-        FormatError: the bytes are not a tf.train.Example.
-    """
-    view = memoryview(data)
-    features: dict[str, Feature] = {}
-    for number, payload in _fields(view):
-        if number != 1:
-            continue
-        for entry_number, entry in _fields(payload):
-            if entry_number == 1:
-                key, feature = _entry(entry)
-                features[key] = feature
-    return features
-
-
-def leading_features(head: bytes | memoryview) -> dict[str, Feature]:
-    """The features that lie wholly within `head`, the first bytes of an Example; values are views of `head`.
-
-    Raises:
-        FormatError: `head` does not begin like an Example.
-    """
-    view = memoryview(head)
-    if not len(view) or view[0] != _tag(1, _LENGTH)[0]:
-        raise FormatError("not a tf.train.Example: it does not begin with its features")
-    features: dict[str, Feature] = {}
-    try:
-        for number, entry in _fields(view[_read_varint(view, 1)[1] :]):
-            if number == 1:
-                key, feature = _entry(entry)
-                features[key] = feature
-    except FormatError:  # the entry that `head` cuts off
-        pass
-    return features
-
-
-def _entry(entry: memoryview) -> tuple[str, Feature]:
-    key, feature = "", Feature("bytes", [])
-    for number, payload in _fields(entry):
-        if number == 1:
-            try:
-                key = bytes(payload).decode()
-            except UnicodeDecodeError as error:
-                raise FormatError("a feature's name is not UTF-8") from error
-        elif number == 2:
-            for kind, values in _fields(payload):
-                if kind in _KINDS:
-                    feature = Feature(_KINDS[kind], [value for n, value in _fields(values) if n == 1])  # type: ignore[arg-type]
-    return key, feature
-
-
-def _fields(view: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield (field number, payload) of a message; scalars of other wire types are yielded as their bytes."""
-    at, end = 0, len(view)
-    while at < end:
-        tag, at = _read_varint(view, at)
-        wire_type = tag & 7
-        if wire_type == _LENGTH:
-            length, at = _read_varint(view, at)
-            stop = at + length
-        elif wire_type == _VARINT:
-            stop = _read_varint(view, at)[1]
-        elif wire_type in (_FIXED64, _FIXED32):
-            stop = at + (8 if wire_type == _FIXED64 else 4)
-        else:
-            raise FormatError(f"not a tf.train.Example: wire type {wire_type}")
-        if stop > end:
-            raise FormatError("not a tf.train.Example: a field runs past its end")
-        yield tag >> 3, view[at:stop]
-        at = stop
-
-
-def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    for at in range(at, min(at + 10, len(view))):  # noqa: B020 - the new position is the result
-        byte = view[at]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at + 1
-        shift += 7
-    raise FormatError("not a tf.train.Example: a number runs past its end")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def _tag(number: int, wire_type: int) -> bytes:
     return bytes([number << 3 | wire_type])
 
 
-def get_bytes(features: Mapping[str, Feature], key: str) -> list[memoryview]:
+def decode_example(data: bytes | memoryview) -> dict[str, memoryview]:
+    """Split an Example into its features, which are read by `read_feature` or the `get_` functions.
+
+    Like protocol buffers, the last of several features of one name counts.
+
+    Raises:
+        FormatError: the bytes are not a tf.train.Example.
+    """
+    features: dict[str, memoryview] = {}
+    for message in submessages(memoryview(data).toreadonly()):
+        for entry in submessages(message):
+            key, feature = _entry(entry)
+            features[key] = feature
+    return features
+
+
+def leading_features(head: bytes | memoryview) -> dict[str, memoryview]:
+    """The features that lie wholly within `head`, the first bytes of an Example.
+
+    Raises:
+        FormatError: `head` does not begin like an Example.
+    """
+    view = memoryview(head).toreadonly()
+    if not len(view) or view[0] != _tag(1, LENGTH)[0]:
+        raise FormatError("not a tf.train.Example: it does not begin with its features")
+    features: dict[str, memoryview] = {}
+    try:
+        for entry in submessages(view[read_varint(view, 1)[1] :]):
+            key, feature = _entry(entry)
+            features[key] = feature
+    except FormatError:  # the entry that `head` cuts off
+        pass
+    return features
+
+
+def _entry(entry: memoryview) -> tuple[str, memoryview]:
+    """Key and serialized Feature of one map entry."""
+    name, feature = b"", memoryview(b"")
+    for number, wire_type, payload in fields(entry):
+        if wire_type != LENGTH:
+            continue
+        if number == 1:
+            name = bytes(payload)
+        elif number == 2:
+            feature = payload
+    try:
+        return name.decode(), feature
+    except UnicodeDecodeError as error:
+        raise FormatError("a feature's name is not UTF-8") from error
+
+
+def read_feature(feature: memoryview) -> Value | None:
+    """All values of a feature, None if it has no list.
+
+    Raises:
+        FormatError: it is malformed, or a bytes_list with more than 4 million values.
+    """
+    kind, payload = _list(feature)
+    if kind == _BYTES_LIST:
+        return bytes_list(payload)
+    if kind == _FLOAT_LIST:
+        return float_list(payload)
+    return int64_list(payload) if kind == _INT64_LIST else None
+
+
+def get_bytes(features: Features, key: str) -> list[memoryview]:
     """The values of a BytesList.
 
     Raises:
         FormatError: the feature is missing or of another kind.
     """
-    return [memoryview(value) for value in _get(features, key, "bytes").values]
+    return bytes_list(_get(features, key, "bytes"))
 
 
-def get_integer(features: Mapping[str, Feature], key: str) -> int:
+def get_integer(features: Features, key: str) -> int:
     """The one value of an Int64List, packed or not.
 
     Raises:
         FormatError: the feature is missing, of another kind, or has another number of values.
     """
-    payload = memoryview(b"".join(_get(features, key, "int64").values))
-    value, at = _read_varint(payload, 0)
+    payload = memoryview(b"".join(number_pieces(_get(features, key, "int64"), VARINT)))
+    value, at = read_varint(payload, 0) if len(payload) else (0, -1)
     if at != len(payload):
-        raise FormatError(f"feature {key} has several values, one was wanted")
+        raise FormatError(f"feature {key} has no single value, one was wanted")
     return value - 2**64 if value >= 2**63 else value
 
 
-def get_real(features: Mapping[str, Feature], key: str) -> float:
+def get_real(features: Features, key: str) -> float:
     """The one value of a FloatList.
 
     Raises:
         FormatError: the feature is missing, of another kind, or has another number of values.
     """
-    payload = b"".join(_get(features, key, "float").values)
-    if len(payload) != _FLOAT.size:
-        raise FormatError(f"feature {key} has {len(payload) // 4} values, one was wanted")
-    return float(_FLOAT.unpack(payload)[0])
+    values = float_list(_get(features, key, "float"))
+    if len(values) != 1:
+        raise FormatError(f"feature {key} has {len(values)} values, one was wanted")
+    return float(values[0])
 
 
-def _get(features: Mapping[str, Feature], key: str, kind: str) -> Feature:
-    feature = features.get(key)
-    if feature is None or feature.kind != kind:
-        found = "missing" if feature is None else f"a {feature.kind} list"
-        raise FormatError(f"feature {key} is {found}, a {kind} list was wanted")
-    return feature
+def _get(features: Features, key: str, kind: str) -> memoryview:
+    """The serialized list of a feature."""
+    if (feature := features.get(key)) is None:
+        raise FormatError(f"feature {key} is missing, a {kind} list was wanted")
+    number, payload = _list(feature)
+    if number != _KINDS[kind]:
+        found = {number: kind for kind, number in _KINDS.items()}.get(number, "empty")
+        raise FormatError(f"feature {key} is a {found} list, a {kind} list was wanted")
+    return payload
+
+
+def _list(feature: memoryview) -> tuple[int, memoryview]:
+    """Field number and payload of a feature's last list; 0 where there is none."""
+    kind, value = 0, feature[:0]
+    for number, wire_type, payload in fields(feature):
+        if wire_type == LENGTH and number in (_BYTES_LIST, _FLOAT_LIST, _INT64_LIST):
+            kind, value = number, payload
+    return kind, value

@@ -211,12 +211,17 @@ tokens  field                modality    shape    range    loss
      2  action/arm           continuous  2        -2 to 2  yes
      1  action/button        discrete                      yes
 raw values, before any scaling or clipping:
-field                low  high  mean     std  saturated  NaN     bins
+field                low  high  mean     std  saturated  NaN     bins  error
 observation/camera     -     -     -       -          -    -        -
 observation/gripper    0     1   0.4  0.4899          -    -   2/1024
-observation/pose      -1   3.1  0.15    1.37       0.0%    0  11/1024
-action/arm            -1     2  0.25    0.75       0.0%    0   5/1024
-action/button          3     4   3.4  0.4899          -    -   2/1024"""
+observation/pose      -1   3.1  0.15    1.37       0.0%    0  11/1024  0.031
+action/arm            -1     2  0.25    0.75       0.0%    0   5/1024  0.002
+action/button          3     4   3.4  0.4899          -    -   2/1024
+
+Quality
+problem  left_out  arm: 1 episode left out, dead_letters.jsonl says why (0.2, threshold 0.01)
+notice   constant  robot action/arm: 1 of 2 elements never change, at 0 (0.5, threshold 0.5)
+notice   constant  robot observation/pose: 1 of 2 elements never change, at 1 (0.5, threshold 0.5)"""
     )
 
 
@@ -274,8 +279,10 @@ def test_a_dataset_with_a_missing_shard(arm: Path, tmp_path: Path) -> None:
     (tmp_path / TRAIN).write_bytes(b"short")
     (tmp_path / "arm-train.tfrecord-00001-of-00002").unlink()
     (tmp_path / "arm-validation.tfrecord-00000-of-00001.index").unlink()
-    missing = inspect("dataset", tmp_path).stdout.split("Missing files\n")[1]
+    shown = inspect("dataset", tmp_path).stdout
+    missing, _, quality = shown.partition("Missing files\n")[2].partition("\n\nQuality\n")
     size = (arm / TRAIN).stat().st_size
+    assert quality.startswith("problem  missing   arm: ")
     assert missing.splitlines() == [
         f"  {TRAIN} has 5 bytes, {size} were written",
         "  arm-train.tfrecord-00001-of-00002 is missing",

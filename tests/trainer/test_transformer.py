@@ -7,8 +7,8 @@ import torch
 
 from gato_data.errors import SettingError
 from gato_schemas.sequence import Modality
-from gato_trainer.batches import Inputs, Randomness, prepare
 from gato_trainer.config import ModelConfig
+from gato_trainer.inputs import Inputs, Randomness, prepare
 from gato_trainer.presets import PRESETS
 from gato_trainer.synthetic import SyntheticSource
 from gato_trainer.transformer import Gato, count_parameters, distance_features

@@ -4,13 +4,11 @@
 `checkpoint.json` last, then the folder is renamed. Reading parses safetensors headers and JSON, never pickles.
 """
 
-import contextlib
 import json
 import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,8 @@ from gato_data.errors import TrainError
 from gato_trainer.distributed import World
 
 FORMAT = 1
+# Said by the background thread of every run of one process, which is the common case.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled")
 _NAME = re.compile(r"step-(\d{8})")
 _FAILURES = (CheckpointException, OSError, SafetensorError, RuntimeError, ValueError, KeyError)
 
@@ -96,8 +96,7 @@ def load(path: Path, state: dict[str, Tensor], world: World) -> None:
         TrainError: a tensor is missing, of another shape, or a file is damaged.
     """
     try:
-        with _quiet():
-            load_distributed(state, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=world.size == 1)
+        load_distributed(state, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=world.size == 1)
     except _FAILURES as error:
         raise TrainError(
             f"checkpoint {path} cannot be loaded: {_first_line(error)}; delete it to use the one before"
@@ -150,10 +149,7 @@ class Checkpoints:
         self.world.barrier()
         writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
         try:
-            with _quiet():
-                written = async_save(
-                    state, storage_writer=writer, process_group=self._group, no_dist=self.world.size == 1
-                )
+            written = async_save(state, storage_writer=writer, process_group=self._group, no_dist=self.world.size == 1)
         except _FAILURES as error:
             raise self._failure(step, partial, error) from error
         assert isinstance(written, Future)
@@ -174,8 +170,7 @@ class Checkpoints:
         if pending is None:
             return
         try:
-            with _quiet():
-                pending.written.result()
+            pending.written.result()
             if self.world.is_first:
                 self._commit(pending)
         except _FAILURES as error:
@@ -228,11 +223,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torch's warning that one process is one process."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield

@@ -87,7 +87,8 @@ class TrainSettings:
         weight_decay: AdamW's, on matrices and tables (not on gains, biases or single vectors).
         clip: largest global gradient norm; 0 does not clip, as in the paper.
         ema: decay of the averaged parameters; 0 keeps none.
-        precision: of the computation; parameters, gradients and optimizer state are always float32.
+        precision: of the computation; None means bf16 on a GPU and fp32 on a CPU. Parameters, gradients and
+            optimizer state are always float32.
         sharding: over several processes: "zero2" shards gradients and optimizer state and keeps the gathered
             parameters between forward and backward, "full" gathers twice, "none" (one process only).
         seed: of the parameters, stochastic depth, patch positions and dropout.
@@ -117,7 +118,7 @@ class TrainSettings:
     weight_decay: float = 0.1
     clip: float = 0.0
     ema: float = 0.0
-    precision: Precision = "fp32"
+    precision: Precision | None = None
     sharding: Sharding = "zero2"
     seed: int = 0
     device: str = "auto"
@@ -144,14 +145,16 @@ class TrainSettings:
         if self.micro_batch_size is not None and self.micro_batch_size < 1:
             raise SettingError(f"micro_batch_size must be at least 1; got {self.micro_batch_size}")
         for name, allowed in (
-            ("precision", ("fp32", "bf16")),
+            ("precision", (None, "fp32", "bf16")),
             ("sharding", ("none", "zero2", "full")),
             ("schedule", ("cosine", "constant")),
             ("device", ("auto", "cpu", "cuda")),
             ("kernels", ("reference", "fused", "auto")),
         ):
             if getattr(self, name) not in allowed:
-                raise SettingError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+                raise SettingError(
+                    f"{name} must be one of {', '.join(filter(None, allowed))}; got {getattr(self, name)!r}"
+                )
 
     @property
     def last_step(self) -> int:

@@ -114,6 +114,13 @@ def shard(model: Gato, world: World, sharding: str) -> None:
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=again)
 
 
+def release_gathered(model: nn.Module) -> None:
+    """Free parameters gathered by a forward without a backward: they would be taken for current later."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def synchronize_gradients(model: nn.Module, last: bool) -> None:
     """Reduce gradients over processes in the coming backward only if it is the step's last."""
     if isinstance(model, FSDPModule):

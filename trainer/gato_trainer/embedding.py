@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gato_schemas.sequence import PATCH_POSITIONS
-from gato_trainer.batches import Inputs
 from gato_trainer.config import ModelConfig
+from gato_trainer.inputs import Inputs
 from gato_trainer.kernels import Operations
 
 GROUPS = 32

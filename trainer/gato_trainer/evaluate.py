@@ -8,7 +8,7 @@ from torch import Tensor
 from gato_trainer.averaging import averaged
 from gato_trainer.batches import BatchSource
 from gato_trainer.config import TrainSettings
-from gato_trainer.distributed import World
+from gato_trainer.distributed import World, release_gathered
 from gato_trainer.loss import LossTotals
 from gato_trainer.reading import micro_ranges, read
 from gato_trainer.transformer import Gato
@@ -32,4 +32,5 @@ def evaluate(
             for inputs in read(source, ranges, model.config):
                 inputs = inputs.to(world.device)
                 totals.add(inputs, *model(inputs))
+        release_gathered(model)
     return totals.report(world.sum_tensor(totals.stacked()))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gato_trainer.batches import TARGET_MODALITIES, Inputs
+from gato_trainer.inputs import TARGET_MODALITIES, Inputs
 
 
 @dataclass(slots=True)

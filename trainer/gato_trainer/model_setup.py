@@ -20,6 +20,13 @@ from gato_trainer.transformer import Gato, count_parameters
 _FREE = ("dropout", "stochastic_depth")
 
 
+def with_precision(settings: TrainSettings, device: torch.device) -> TrainSettings:
+    """The settings with a definite precision for the device."""
+    if settings.precision is not None:
+        return settings
+    return dataclasses.replace(settings, precision="bf16" if device.type == "cuda" else "fp32")
+
+
 def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> tuple[Gato, int]:
     """The model with its first values, or those of `init_from`, on the device; and its parameter count.
 

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from gato_data.errors import TrainError
-from gato_trainer.batches import BatchSource, Inputs, prepare
+from gato_trainer.batches import BatchSource, passes
 from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.inputs import Inputs, prepare
 from gato_trainer.kernels.reference import LOGIT_ROWS
+from gato_trainer.model_setup import with_precision
 from gato_trainer.transformer import Gato, count_parameters
 
 MFU_FORMULA = (
@@ -17,6 +19,7 @@ MFU_FORMULA = (
     "(blocks, causal half of attention, patch block, head on supervised rows only; last block's output "
     "projection and feed-forward on supervised rows only), without recomputation"
 )
+_PLANNED_WINDOWS = 64
 PEAK_FLOPS: dict[str, float] = {
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -123,7 +126,7 @@ class Plan:
             f"model               {self.model}, {self.parameters / 1e6:.1f}M parameters",
             f"steps               {self.steps}",
             f"tokens a step       {self.tokens_per_step:,}, of them {self.supervised_tokens_per_step:,} supervised "
-            f"and {self.patches_per_step:,} patches (first step)",
+            f"and {self.patches_per_step:,} patches (by its first windows)",
             f"FLOPs a step        {self.flops_per_step:.3g}",
             f"memory (estimate)   {self.memory_bytes / 2**30:.2f} GiB on each device: "
             + ", ".join(f"{name} {value / 2**30:.2f}" for name, value in self.memory.items()),
@@ -131,12 +134,27 @@ class Plan:
         return rows + [f"passes over {name}: {passes:.3g}" for name, passes in self.passes.items()]
 
 
+def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig) -> Work:
+    """The work of the first step, from its first windows: a whole batch of a large model would be slow to read."""
+    windows = min(settings.batch_size, _PLANNED_WINDOWS)
+    seen = Work.of(prepare(source.batch(range(windows)), config, None))
+    return Work(
+        windows=settings.batch_size,
+        length=seen.length,
+        rows=seen.rows * settings.batch_size // windows,
+        patches=seen.patches * settings.batch_size // windows,
+    )
+
+
 def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
     """Count what a run costs, from its settings and the batch of its first step; writes nothing."""
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(automatic if settings.device == "auto" else settings.device)
+    settings = with_precision(settings, device)
     config = model_config(settings, source)
     with torch.device("meta"):
         parameters = count_parameters(Gato(config))
-    work = Work.of(prepare(source.batch(range(settings.batch_size)), config, None))
+    work = _first_step(settings, source, config)
     share = -(-settings.batch_size // world)
     micro = min(settings.micro_batch_size or share, share)
     part = Work(
@@ -146,7 +164,6 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
         patches=work.patches * micro // work.windows,
     )
     parts = memory(config, parameters, part, settings, world)
-    passes = getattr(source, "passes", None)
     return Plan(
         model=settings.model_name,
         parameters=parameters,
@@ -157,5 +174,5 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
         flops_per_step=flops(config, work),
         memory_bytes=sum(parts.values()),
         memory=parts,
-        passes=dict(passes(settings.steps * settings.batch_size)) if callable(passes) else {},
+        passes=passes(source, settings.steps * settings.batch_size),
     )

@@ -8,9 +8,10 @@ from itertools import pairwise
 from types import TracebackType
 
 from gato_data.batch import Batch
-from gato_trainer.batches import BatchSource, Inputs, Randomness, prepare
+from gato_trainer.batches import BatchSource, stream
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.distributed import World
+from gato_trainer.inputs import Inputs, Randomness, prepare
 
 
 def micro_ranges(samples: range, settings: TrainSettings, world: World) -> list[range]:
@@ -38,15 +39,6 @@ def _prepared(batch: Batch, samples: range, config: ModelConfig, randomness_of: 
     return inputs if len(samples) else inputs.unsupervised()
 
 
-def _stream(source: BatchSource, ranges: Iterable[range]) -> Iterator[Batch]:
-    """The reader's own stream, which reads with threads, or one batch after the other."""
-    stream = getattr(source, "stream", None)
-    if stream is None:
-        return (source.batch(samples) for samples in ranges)
-    batches: Iterator[Batch] = iter(stream(ranges))
-    return batches
-
-
 class ReadAhead:
     """The micro-batches of steps `start` to `stop`, read `settings.read_ahead` steps before they are needed.
 
@@ -66,7 +58,7 @@ class ReadAhead:
         self._settings, self._config, self._world = settings, config, world
         self._steps = iter(range(start, stop))
         ranges = (samples for step in range(start, stop) for samples in self._ranges(step))
-        self._batches = _stream(source, (_readable(samples) for samples in ranges))
+        self._batches = stream(source, (_readable(samples) for samples in ranges))
         # One thread: the stream is read in order; a reader with more threads brings its own.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
         self._queue: deque[Future[list[Inputs]]] = deque()

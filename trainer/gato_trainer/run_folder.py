@@ -24,7 +24,6 @@ def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource
     return {
         "settings": {**settings.to_json(), "model": dataclasses.asdict(config)},
         "datasets": list(source.dataset_names),
-        "mixture": getattr(source, "fingerprint", None),
         "parameters": parameters,
         "torch": torch.__version__,
     }
@@ -63,7 +62,7 @@ def check_same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None
 
     Raises:
         TrainError: names everything that differs: the model's shape, vocabulary, context length, batch size,
-            seed, optimizer constants or the mixture.
+            seed or optimizer constants. (The mixture is checked by its reader.)
     """
     fixed = ("context_length", "batch_size", "seed", "precision", "ema", "weight_decay")
     differences = [
@@ -75,9 +74,6 @@ def check_same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None
     differences += [
         (name, shape.get(name), value) for name, value in new["settings"]["model"].items() if shape.get(name) != value
     ]
-    for name in ("datasets", "mixture"):
-        if old.get(name) != new[name]:
-            differences.append((name, old.get(name), new[name]))
     if differences:
         listed = "; ".join(f"{name} was {before}, now {after}" for name, before, after in differences)
         raise TrainError(f"{path} is of another run and cannot be continued: {listed}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gato_data.errors import MissingPackageError, OutputError
 from gato_trainer.batches import BatchSource, close_sources, open_sources
 from gato_trainer.config import TrainSettings
 from gato_trainer.distributed import join_world
@@ -111,7 +112,7 @@ def run(
 
 @contextlib.contextmanager
 def _explained(settings: TrainSettings) -> Iterator[None]:
-    """Turn running out of memory into a sentence."""
+    """Turn running out of memory or disk into a sentence."""
     try:
         yield
     except RuntimeError as error:
@@ -119,6 +120,10 @@ def _explained(settings: TrainSettings) -> Iterator[None]:
         if explained is None:
             raise
         raise explained from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {settings.out}: {error.strerror or error}; see to the disk and continue with --resume"
+        ) from error
 
 
 def _run(training: Training, stop: StopSignal) -> RunResult:
@@ -134,7 +139,10 @@ def _run(training: Training, stop: StopSignal) -> RunResult:
     finally:
         training.log.close()
     if world.is_first:
-        plot_losses(settings.out)
+        try:
+            plot_losses(settings.out)
+        except MissingPackageError as error:
+            training.log.say(f"no loss.png: {error}")
     losses = progress.losses
     return RunResult(
         out=settings.out,

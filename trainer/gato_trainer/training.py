@@ -8,13 +8,14 @@ import torch
 
 from gato_data.errors import GatoError, TrainError
 from gato_trainer.averaging import start_average, update_average
-from gato_trainer.batches import BatchSource, Inputs
+from gato_trainer.batches import BatchSource, check_identity, identity
 from gato_trainer.checkpoint import Checkpoints, load, prepare_optimizer, read_header, state_tensors
 from gato_trainer.config import TrainSettings
 from gato_trainer.distributed import World, synchronize_gradients
 from gato_trainer.evaluate import evaluate
+from gato_trainer.inputs import Inputs
 from gato_trainer.loss import LossTotals
-from gato_trainer.model_setup import build_model
+from gato_trainer.model_setup import build_model, with_precision
 from gato_trainer.optimizer import learning_rate, make_optimizer, set_learning_rate
 from gato_trainer.plan import Work, flops, model_config, peak_flops
 from gato_trainer.progress import Log, Meter, progress_line
@@ -45,7 +46,8 @@ class Training:
         world: World,
         quiet: bool,
     ) -> None:
-        self.settings, self.source, self.validation, self.world = settings, source, validation, world
+        self.settings = settings = with_precision(settings, world.device)
+        self.source, self.validation, self.world = source, validation, world
         config = model_config(settings, source)
         if settings.batch_size < world.size:
             raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
@@ -73,7 +75,10 @@ class Training:
                 self.log.trim(0)
             return 0
         step, path = newest
-        check_same_run(read_header(path), self.header, path)
+        header = read_header(path)
+        check_same_run(header, self.header, path)
+        if header["stream"]:
+            check_identity(header["stream"], self.source, header["next_sample"])
         prepare_optimizer(self.model, self.optimizer, step)
         load(path, state_tensors(self.model, self.optimizer, self.average), self.world)
         self.log.trim(step)
@@ -181,7 +186,8 @@ class Training:
     def save(self) -> None:
         """Begin to save the state after the last step; a state that is not finite is never saved."""
         self._check_finite()
-        header = {**self.header, "next_sample": self.progress.step * self.settings.batch_size}
+        sample = self.progress.step * self.settings.batch_size
+        header = {**self.header, "next_sample": sample, "stream": identity(self.source, sample)}
         self.checkpoints.save(self.progress.step, state_tensors(self.model, self.optimizer, self.average), header)
 
     def _check_finite(self) -> None:

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gato_trainer.batches import Inputs
 from gato_trainer.config import ModelConfig
 from gato_trainer.embedding import Embedding
+from gato_trainer.inputs import Inputs
 from gato_trainer.kernels import REFERENCE, Operations
 from gato_trainer.randomness import dropout, row_keys
 

@@ -109,7 +109,7 @@ def _run(
     if folder is None:
         raise InputError("there is no input")
     if dry_run:
-        print_dry_run(plan_only(source, settings, folder, ingest), out, as_json=as_json)
+        print_dry_run(plan_only(source, settings, folder, out, ingest), out, as_json=as_json)
         return
     start = time.monotonic()
     summary = run(source, settings, folder, out, ingest, report=_progress)

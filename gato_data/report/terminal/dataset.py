@@ -7,11 +7,12 @@ from rich.console import Console
 from rich.text import Text
 
 from gato_data.report.dataset import DatasetSummary, FieldSummary, has_text, tokens_per_timestep
+from gato_data.report.facts import dataset_facts, totals
 from gato_data.report.printable import count, counted, printable, real, share, size
-from gato_data.report.terminal.shard import totals
 from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
 from gato_data.statistics import sum_counts
 from gato_schemas.dataset import Manifest, TaskInfo
+from gato_schemas.episode import Bound
 
 TASKS = 10
 """Tasks described one by one; `--json` has them all."""
@@ -26,6 +27,7 @@ _LAYOUT = (
 _STATISTICS = (
     Column("field"),
     *(Column(name, number=True) for name in ("low", "high", "mean", "std", "saturated", "NaN", "bins")),
+    Column("error", number=True, optional=True),
 )
 
 
@@ -33,7 +35,7 @@ def print_dataset(console: Console, summary: DatasetSummary) -> None:
     """Print a dataset."""
     manifest = summary.manifest
     console.print(Text(printable(manifest.name), "bold"), soft_wrap=True)
-    print_facts(console, _facts(manifest))
+    print_facts(console, dataset_facts(manifest))
     heading(console, "Splits")
     print_table(console, _SPLITS, _splits(manifest))
     heading(console, "Totals")
@@ -53,45 +55,6 @@ def heading(console: Console, text: str) -> None:
     """An empty line and a heading."""
     console.print()
     console.print(Text(text, "bold"), soft_wrap=True)
-
-
-def _facts(manifest: Manifest) -> list[tuple[str, Cell]]:
-    source = manifest.source
-    inputs = ", ".join(printable(name, 60) for name in source.inputs[:3])
-    more = f" and {len(source.inputs) - 3} more" if len(source.inputs) > 3 else ""
-    facts: list[tuple[str, Cell]] = [
-        ("family", printable(manifest.family)),
-        ("source", f"{printable(source.name)}, from {inputs}{more}" if inputs else printable(source.name)),
-        ("settings", settings_line(source.settings)),
-        ("tokenized with", settings_line(manifest.tokenization)),
-        ("licence", printable(source.licence) or "not stated"),
-        ("vocabulary", _vocabulary(manifest)),
-        ("patches", f"{manifest.patch_encoding.name}, level {manifest.patch_encoding.level}"),
-        ("left out", counted(manifest.dead_letters, "episode")),
-        ("fingerprint", printable(manifest.fingerprint)),
-    ]
-    return facts
-
-
-def settings_line(settings: dict[str, Any]) -> str:
-    """Settings in one line, in the order of their names."""
-    return ", ".join(f"{printable(name)} {printable(_plain(settings[name]))}" for name in sorted(settings)) or "none"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "-"}[value]
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_plain(entry) for entry in value) + "]"
-    return str(value)
-
-
-def _vocabulary(manifest: Manifest) -> str:
-    table = manifest.vocabulary
-    return (
-        f"{count(table.size)} ids: text from 0, discrete from {table.discrete_offset}, "
-        f"continuous from {table.continuous_offset}, separator {table.separator}"
-    )
 
 
 def _splits(manifest: Manifest) -> list[list[Cell]]:
@@ -139,17 +102,24 @@ def _layout(task: TaskInfo, fields: Sequence[FieldSummary], tokenization: dict[s
     return [*observations, separator, *(row for role, row in rows if role == "action")]
 
 
-def _layout_row(field: FieldSummary, scaled: tuple[float | None, float | None], settings: dict[str, Any]) -> list[Cell]:
+def _layout_row(field: FieldSummary, scaled: tuple[Bound | None, Bound | None], settings: dict[str, Any]) -> list[Cell]:
     text = field.modality == "text" and settings.get("loss_on_text_observations", True)
-    low, high = scaled
     return [
         "some" if field.tokens is None else count(field.tokens),
         f"{field.role}/{printable(field.name)}",
         field.modality,
         "x".join(map(str, field.shape)),
-        "" if low is None or high is None else f"{real(low)} to {real(high)}",
+        _range(*scaled),
         _yes(field.role == "action" or bool(text)),
     ]
+
+
+def _range(low: Bound | None, high: Bound | None) -> str:
+    if low is None or high is None:
+        return ""
+    if isinstance(low, tuple) or isinstance(high, tuple):
+        return "its own for each element"
+    return f"{real(low)} to {real(high)}"
 
 
 def _yes(value: bool) -> str:
@@ -163,4 +133,5 @@ def _statistics(field: FieldSummary) -> list[Cell]:
         "-" if field.saturated is None else share(field.saturated, 1),
         count(field.nan) if field.modality == "continuous" else "-",
         "-" if not field.bins_used else f"{field.bins_used}/{field.bins}",
+        "" if field.error is None else real(field.error, 2),
     ]

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from gato_data.report.facts import totals
 from gato_data.report.printable import count, counted, printable, real, share, size
 from gato_data.report.shard import RecordSummary, ShardSummary
 from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
 from gato_schemas.sequence import Modality
-from gato_schemas.statistics import Counts
 
 
 def print_shard(console: Console, summary: ShardSummary) -> None:
@@ -45,23 +45,6 @@ def _facts(summary: ShardSummary) -> list[tuple[str, Cell]]:
 def same(records: Sequence[RecordSummary], name: str) -> bool:
     """Whether all records shown agree, so that the heading can say it once."""
     return len({getattr(record, name) for record in records}) <= 1
-
-
-def totals(counts: Counts) -> list[tuple[str, Cell]]:
-    """Counts as facts: how much there is, which tokens, and how many of them are trained on."""
-    by_modality = [
-        f"{modality.name.lower()} {count(counts.tokens_by_modality[modality])}"
-        for modality in Modality
-        if counts.tokens_by_modality[modality]
-    ]
-    facts: list[tuple[str, Cell]] = [("records", count(counts.records)), ("episodes", count(counts.episodes))]
-    if counts.timesteps:
-        facts.append(("timesteps", count(counts.timesteps)))
-    if counts.images:
-        facts.append(("images", count(counts.images)))
-    facts.append(("tokens", f"{count(counts.tokens)} ({', '.join(by_modality)})" if by_modality else "0"))
-    facts.append(("in the loss", f"{count(counts.loss_tokens)} ({share(counts.loss_tokens, counts.tokens)})"))
-    return facts
 
 
 def _columns(records: Sequence[RecordSummary], present: Sequence[Modality]) -> list[Column]:

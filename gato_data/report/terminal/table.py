@@ -1,6 +1,6 @@
 """A table that is never cut: where it does not fit the width, every row becomes a block of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -55,8 +55,9 @@ def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
     return sum(widths[i] for i in columns) + len(_GAP) * (len(columns) - 1)
 
 
-def print_facts(console: Console, facts: Sequence[tuple[str, Cell]], indent: str = "") -> None:
+def print_facts(console: Console, facts: Iterable[tuple[str, Cell]], indent: str = "") -> None:
     """Print `name  value` lines, the values under each other; long values go on under themselves."""
+    facts = list(facts)
     width = max((cell_len(name) for name, _ in facts), default=0)
     for name, value in facts:
         head = Text(f"{indent}{name}".ljust(width + len(indent)) + _GAP, "dim")

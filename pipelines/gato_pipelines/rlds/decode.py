@@ -10,8 +10,8 @@ from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.rlds.episode import EpisodeValue, RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.rlds.values import FLAT_VALUES, ROW_LENGTHS, read_array, read_bytes, read_rows, read_texts
-from gato_pipelines.rlds.wire import Value, parse_example
 from gato_schemas.errors import FormatError
+from gato_schemas.wire import Value, decode_example, read_feature
 
 NUMERIC_DTYPES = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
@@ -72,7 +72,11 @@ class EpisodeDecoder:
             EpisodeError: the record is not what the features say.
         """
         try:
-            found = parse_example(record, self._keys)
+            found = {
+                key: value
+                for key, feature in decode_example(record).items()
+                if key in self._keys and (value := read_feature(feature)) is not None
+            }
         except FormatError as error:
             raise EpisodeError(f"the record is not a tf.train.Example: {error}", stage="read") from error
         steps = [leaf for leaf in self.leaves if leaf.in_steps]

@@ -11,6 +11,7 @@ from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.rlds.decode import STRING_DTYPES, check_readable
 from gato_pipelines.rlds.episode import EpisodeValue, RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
+from gato_schemas.varints import encode_varints
 from gato_schemas.wire import Feature, binary, encode_example
 
 _ZLIB_LEVEL = 6
@@ -79,18 +80,3 @@ def _checked(leaf: Leaf, values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
             stage="read",
         )
     return array
-
-
-def encode_varints(values: NDArray[np.int64]) -> bytes:
-    """Encode int64 (N,) as back-to-back varints, as in a packed int64_list."""
-    numbers = values.view(np.uint64)
-    sizes = np.ones(len(numbers), dtype=np.int64)
-    for k in range(1, 10):
-        sizes += numbers >= np.uint64(1 << 7 * k)
-    starts = np.cumsum(sizes) - sizes
-    out = np.empty(int(sizes.sum()), dtype=np.uint8)
-    for k in range(int(sizes.max(initial=0))):
-        rows = np.flatnonzero(sizes > k)
-        octets = (numbers[rows] >> np.uint64(7 * k)).astype(np.uint8) & 0x7F
-        out[starts[rows] + k] = octets | np.where(sizes[rows] > k + 1, np.uint8(0x80), np.uint8(0))
-    return out.tobytes()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.rlds.features import Leaf
-from gato_pipelines.rlds.wire import Value
+from gato_schemas.wire import Value
 
 FLAT_VALUES = "/ragged_flat_values"
 ROW_LENGTHS = "/ragged_row_lengths_0"

@@ -182,7 +182,10 @@ def robot_folder(instruction: str = "", encoding: Literal["zlib", "raw"] = "zlib
         family="robots",
         specs={"robot": ROBOT if instruction else SILENT},
         splits={
-            "train": [[robot_episode(0, 3, instruction), robot_episode(1, 4)], [robot_episode(2, 1, instruction)]],
+            "train": [
+                [robot_episode(0, 3, instruction), robot_episode(1, 4, instruction)],
+                [robot_episode(2, 1, instruction)],
+            ],
             "validation": [[robot_episode(3, 2, instruction)]],
         },
         encoding=encoding,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from gato_data.errors import TrainError
 from gato_schemas.sequence import POSITION_ACTION, POSITION_NONE, POSITION_SEPARATOR
-from gato_trainer.batches import Randomness, local_rows, patch_positions, prepare
 from gato_trainer.config import ModelConfig
+from gato_trainer.inputs import Randomness, local_rows, patch_positions, prepare
 from gato_trainer.randomness import dropout, row_keys, sample_keys, uniform
 from gato_trainer.synthetic import SyntheticSource
 

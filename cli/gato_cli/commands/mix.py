@@ -1,0 +1,162 @@
+"""`gato-data mix`: plan a mixture of datasets; `mix explain` names the windows of a batch."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gato_cli.options import json_option, settings_options
+from gato_data.settings import ReadSettings
+
+if TYPE_CHECKING:
+    from gato_schemas.mixture import Mixture
+
+_PATH = click.Path(path_type=Path)
+
+
+def read_options(*names: str) -> Callable[[click.Command], click.Command]:
+    """Options for some of the fields of `ReadSettings`."""
+
+    def add(command: click.Command) -> click.Command:
+        command.params += [option for option in settings_options(ReadSettings) if option.name in names]
+        return command
+
+    return add
+
+
+class MixGroup(click.Group):
+    """`mix` itself is a command with options and arguments; only its subcommands' names are special."""
+
+    allow_interspersed_args = True
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of a subcommand if the first word names one."""
+        if args and args[0] in self.commands:
+            return self.commands[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse options and datasets, no subcommand."""
+        return click.Command.parse_args(self, ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command itself."""
+        return click.Command.invoke(self, ctx)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """The usage line, without a subcommand."""
+        return click.Command.collect_usage_pieces(self, ctx)
+
+
+@read_options("context_length", "window", "pack")
+@click.group(cls=MixGroup, context_settings={"show_default": True})
+@click.argument("datasets", metavar="DATASET...", nargs=-1, type=_PATH)
+@click.option("--weights", required=True, metavar="NAME=W,...|FILE.toml|PRESET", help="Weights, see above.")
+@click.option("--out", required=True, metavar="FILE", type=_PATH, help="The mixture file.")
+@click.option(
+    "--by",
+    "measure",
+    type=click.Choice(["windows", "tokens", "loss-tokens", "episodes"]),
+    help="What the weights are shares of.  [default: windows]",
+)
+@click.option("--temperature", type=float, help="Raise weights to 1/T: above 1 they become more alike.  [default: 1]")
+@click.option("--max-epochs", type=float, help="Draw no dataset more often than this in the run.")
+@click.option("--steps", type=click.IntRange(1), default=1000, help="Steps of the run to plan for.")
+@click.option("--batch-size", type=click.IntRange(1), default=512, help="Windows of a step, over all ranks.")
+@click.option(
+    "--at-step", type=click.IntRange(1), metavar="N", help="Give the mixture FILE these weights from step N on."
+)
+@click.option("--plot", metavar="FILE", type=_PATH, help="Draw the plan, for instance into plan.png.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
+@json_option
+def command(
+    datasets: Sequence[Path],
+    weights: str,
+    out: Path,
+    measure: Any,
+    temperature: float | None,
+    max_epochs: float | None,
+    steps: int,
+    batch_size: int,
+    at_step: int | None,
+    plot: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Mix the folders DATASET... by relative weights, and print what a run will read of each.
+
+    Weights are NAME=W for every dataset, a TOML file with a table [weights], or a preset: gato (the paper's Table 1, by
+    the family of each dataset), uniform, tokens, loss-tokens or episodes (in proportion to how much there is).
+    With --at-step, the mixture file gets a further stage, and DATASET... names datasets to add. No shard is opened.
+
+    \b
+    Example:
+      gato-data mix --weights breakout=2,pong=1 --out mixture.json --steps 200 --batch-size 8 breakout pong
+      gato-data mix --weights gato --out mixture.json --dry-run breakout pong
+      gato-data mix explain mixture.json --step 10 --rank 1 --world-size 8
+    """
+    from gato_data.mixing import Run, WeightOptions, add_stage, describe, plan_mixture
+    from gato_schemas.mixture import encode_mixture, read_mixture
+
+    run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(**reading))
+    options = WeightOptions(measure=measure, temperature=temperature, max_epochs=max_epochs)
+    if at_step is None:
+        _check_out(out)
+        mixture = plan_mixture(datasets, weights, folder=out.parent, options=options, run=run)
+    else:
+        first_sample = at_step * batch_size
+        mixture = add_stage(read_mixture(out), out, first_sample, datasets, weights, options=options, run=run)
+    plan = describe(mixture, out, run)
+    if plot is not None:
+        from gato_data.report.mixture_plot import draw_plan
+
+        draw_plan(plan, plot)
+    if not dry_run:
+        _write(mixture, out, encode_mixture(mixture))
+    _print(plan, None if dry_run else out, as_json)
+
+
+def _check_out(out: Path) -> None:
+    """A file that is no mixture is never replaced."""
+    from gato_data.errors import FormatError, OutputError
+    from gato_schemas.mixture import read_mixture
+
+    if not out.parent.is_dir():
+        raise OutputError(f"{out.parent} is not a folder: make it first, or give another --out")
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder: give the name of a file, such as {out / 'mixture.json'}")
+    if out.exists():
+        try:
+            read_mixture(out)
+        except FormatError as error:
+            raise OutputError(
+                f"{out} is there and is no mixture that this program wrote: give another --out"
+            ) from error
+
+
+def _write(mixture: "Mixture", out: Path, data: bytes) -> None:
+    from gato_data.errors import OutputError
+    from gato_data.shard_writer import write_durably
+
+    try:
+        write_durably(out, data)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror})") from error
+
+
+def _print(plan: Any, out: Path | None, as_json: bool) -> None:
+    from gato_data.report.terminal import console
+    from gato_data.report.terminal.mixture import plan_json, print_plan
+
+    if as_json:
+        click.echo(plan_json(plan, out))
+    else:
+        print_plan(console.stdout(), plan)
+    for name in plan.never_drawn:
+        click.echo(f"Warning: {name} is never drawn in {plan.steps} steps of {plan.batch_size}.", err=True)
+    if out is not None and not as_json:
+        click.echo(f"Wrote {out}.", err=True)

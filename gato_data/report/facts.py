@@ -1,0 +1,64 @@
+"""Name and value of what there is to say about a dataset, in words, for the terminal and for the page."""
+
+from typing import Any
+
+from gato_data.report.printable import count, counted, printable, share
+from gato_schemas.dataset import Manifest
+from gato_schemas.sequence import Modality
+from gato_schemas.statistics import Counts
+
+
+def dataset_facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """Where a dataset came from and how it was made."""
+    source = manifest.source
+    inputs = ", ".join(printable(name, 60) for name in source.inputs[:3])
+    more = f" and {len(source.inputs) - 3} more" if len(source.inputs) > 3 else ""
+    return [
+        ("family", printable(manifest.family)),
+        ("source", f"{printable(source.name)}, from {inputs}{more}" if inputs else printable(source.name)),
+        ("settings", settings_line(source.settings)),
+        ("tokenized with", settings_line(manifest.tokenization)),
+        ("licence", printable(source.licence, 300) or "not stated"),
+        ("vocabulary", _vocabulary(manifest)),
+        ("patches", f"{manifest.patch_encoding.name}, level {manifest.patch_encoding.level}"),
+        ("left out", counted(manifest.dead_letters, "episode")),
+        ("fingerprint", printable(manifest.fingerprint)),
+    ]
+
+
+def settings_line(settings: dict[str, Any]) -> str:
+    """Settings in one line, in the order of their names."""
+    return ", ".join(f"{printable(name)} {printable(_plain(settings[name]))}" for name in sorted(settings)) or "none"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_plain(entry) for entry in value) + "]"
+    return str(value)
+
+
+def _vocabulary(manifest: Manifest) -> str:
+    table = manifest.vocabulary
+    return (
+        f"{count(table.size)} ids: text from 0, discrete from {table.discrete_offset}, "
+        f"continuous from {table.continuous_offset}, separator {table.separator}"
+    )
+
+
+def totals(counts: Counts) -> list[tuple[str, str]]:
+    """Counts as facts: how much there is, which tokens, and how many of them are trained on."""
+    by_modality = [
+        f"{modality.name.lower()} {count(counts.tokens_by_modality[modality])}"
+        for modality in Modality
+        if counts.tokens_by_modality[modality]
+    ]
+    facts: list[tuple[str, str]] = [("records", count(counts.records)), ("episodes", count(counts.episodes))]
+    if counts.timesteps:
+        facts.append(("timesteps", count(counts.timesteps)))
+    if counts.images:
+        facts.append(("images", count(counts.images)))
+    facts.append(("tokens", f"{count(counts.tokens)} ({', '.join(by_modality)})" if by_modality else "0"))
+    facts.append(("in the loss", f"{count(counts.loss_tokens)} ({share(counts.loss_tokens, counts.tokens)})"))
+    return facts

@@ -1,0 +1,263 @@
+"""Everything that the page of one dataset shows, as plain values."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.report.actions import ActionSample
+from gato_data.report.dataset import DatasetSummary, FieldSummary, bitmap
+from gato_data.report.decoder import Decoder, load_decoder
+from gato_data.report.episodes import EpisodeList, list_episodes_of
+from gato_data.report.facts import dataset_facts, totals
+from gato_data.report.fields import elements
+from gato_data.report.files import index_of
+from gato_data.report.html.curves import EpisodeFiles
+from gato_data.report.html.episode import Budget, episode_content
+from gato_data.report.html.pick import Pick, pick
+from gato_data.report.printable import count, printable, real, share, size
+from gato_data.report.quality import Quality
+from gato_data.statistics import sum_counts
+from gato_data.tokenizers import continuous
+from gato_schemas.dataset import Manifest
+from gato_schemas.index import ShardIndex
+
+FRAME_BYTES = 9_000_000
+"""Of all frames of a page together; base64 makes four bytes of three."""
+TOKENS = 120_000
+"""Shown one by one on a page."""
+TIMESTEPS = 24
+"""Shown of one episode at most."""
+TIMESTEP_TOKENS = 2048
+SMALLEST_FRAME = 1500
+LEAST_BYTES_PER_PIXEL = 0.06
+TASKS = 20
+BARS = 32
+COVERAGE = 128
+
+
+def dataset_content(
+    summary: DatasetSummary, quality: Quality, limit: int, share_of_page: float = 1.0
+) -> dict[str, Any]:
+    """What the page shows of a dataset; `limit` episodes of it in detail, within a share of the page's budget.
+
+    Raises:
+        FormatError: a shard or an index is damaged.
+    """
+    manifest, folder = summary.manifest, summary.folder
+    decoder, notes = load_decoder(folder, None)
+    names = sorted(manifest.tasks)[:TASKS]
+    rows = {(row.task, row.role, row.field): row for row in manifest.statistics}
+    return {
+        "name": printable(manifest.name),
+        "facts": dataset_facts(manifest),
+        "totals": totals(sum_counts(split.totals for split in manifest.splits.values())),
+        "splits": _splits(manifest),
+        "tasks": [
+            {
+                "name": printable(name),
+                "final_step": _final_step(manifest, name),
+                "fields": [
+                    _field(field, rows.get((name, field.role, field.name)))
+                    for field in summary.fields
+                    if field.task == name
+                ],
+            }
+            for name in names
+        ],
+        "hidden_tasks": len(manifest.tasks) - len(names),
+        "quality": [_finding(finding) for finding in quality.findings],
+        "distributions": distributions(quality.episodes),
+        "actions": [_actions(manifest, name, quality.actions[name]) for name in names if name in quality.actions],
+        "notes": notes + [printable(line, 200) for line in summary.missing],
+        **episodes_content(folder, quality.episodes, decoder, limit, share_of_page),
+    }
+
+
+def shard_content(path: Path, found: ShardIndex, decoder: Decoder, notes: list[str], limit: int) -> dict[str, Any]:
+    """What the page shows of a single shard.
+
+    Raises:
+        FormatError: the shard is damaged.
+    """
+    episodes = list_episodes_of(path.name, found)
+    return {
+        "name": printable(path.name, 200),
+        "facts": [
+            ("split", printable(found.header.split)),
+            ("size", size(found.header.shard_size)),
+            ("patches", found.header.patch_encoding),
+            ("fingerprint", printable(found.header.fingerprint)),
+        ],
+        "totals": totals(found.header.totals),
+        "distributions": distributions(episodes),
+        "notes": notes,
+        **episodes_content(path.parent, episodes, decoder, limit, 1.0),
+    }
+
+
+def episodes_content(
+    folder: Path, episodes: EpisodeList, decoder: Decoder, limit: int, share_of_page: float
+) -> dict[str, Any]:
+    """The episodes that are shown in detail, and how many there are.
+
+    Raises:
+        FormatError: a shard is damaged.
+    """
+    picks = [
+        chosen
+        for chosen in pick(episodes, limit)
+        if (folder / episodes.shards[episodes.shard[chosen.episode]]).is_file()
+    ]
+    budget = _budget(folder, episodes, picks, share_of_page)
+    contents: list[dict[str, Any]] = []
+    opened: tuple[str, ShardIndex | None] = ("", None)
+    for chosen in picks:
+        name = episodes.shards[episodes.shard[chosen.episode]]
+        if opened[0] != name:
+            opened = (name, index_of(folder / name))
+        if opened[1] is None:
+            continue
+        files = EpisodeFiles.of(folder / name, opened[1], int(episodes.record[chosen.episode]))
+        content = episode_content(files, decoder, budget)
+        split = episodes.splits[episodes.split[chosen.episode]]
+        contents.append({**content, "why": chosen.why, "split": printable(split)})
+    return {"episodes": contents, "num_episodes": len(episodes)}
+
+
+def _budget(folder: Path, episodes: EpisodeList, picks: list[Pick], share_of_page: float) -> Budget:
+    """How much of each episode fits on the page."""
+    chosen = [pick.episode for pick in picks]
+    steps = episodes.timesteps[chosen]
+    images, patches = episodes.images[chosen].sum(), episodes.patches[chosen].sum()
+    each = max(len(picks), 1)
+    per_step = float(episodes.tokens[chosen].sum() / max(steps.sum(), 1))
+    frames_per_step = float(images / max(steps.sum(), len(picks), 1))
+    pixels = float(patches / max(images, 1)) * 256
+    frame = max(SMALLEST_FRAME, LEAST_BYTES_PER_PIXEL * pixels)
+    by_frames = share_of_page * FRAME_BYTES / (each * max(frames_per_step, 0.01) * frame)
+    by_tokens = share_of_page * TOKENS / (each * max(min(per_step, TIMESTEP_TOKENS), 1))
+    timesteps = int(np.clip(min(by_frames, by_tokens), 2, TIMESTEPS))
+    frames = max(each * frames_per_step * timesteps, 1)
+    return Budget(
+        timesteps=timesteps,
+        tokens=TIMESTEP_TOKENS,
+        frame_bytes=int(max(share_of_page * FRAME_BYTES / frames, SMALLEST_FRAME)),
+    )
+
+
+def _splits(manifest: Manifest) -> list[list[str]]:
+    return [
+        [
+            printable(name),
+            count(len(split.shards)),
+            size(sum(shard.size for shard in split.shards)),
+            count(split.totals.episodes),
+            count(split.totals.timesteps),
+            count(split.totals.tokens),
+            share(split.totals.loss_tokens, split.totals.tokens),
+        ]
+        for name, split in sorted(manifest.splits.items())
+    ]
+
+
+def _final_step(manifest: Manifest, task: str) -> str:
+    step = manifest.tasks[task].final_step
+    return f"{step.policy}: {printable(step.reason, 200)}" if step else ""
+
+
+def _field(field: FieldSummary, row: Any) -> dict[str, Any]:
+    return {
+        "name": f"{field.role}/{printable(field.name)}",
+        "modality": "patch" if field.modality == "image" else field.modality,
+        "shape": "x".join(map(str, field.shape)),
+        "tokens": "some" if field.tokens is None else count(field.tokens),
+        "numbers": [real(value) for value in (field.low, field.high, field.mean, field.std)],
+        "saturated": "" if field.saturated is None else share(field.saturated, 1),
+        "nan": count(field.nan) if field.modality == "continuous" else "",
+        "bins": f"{field.bins_used} of {count(field.bins or 0)}" if field.bins_used else "",
+        "error": "" if field.error is None else real(field.error, 2),
+        "coverage": _coverage(bitmap(row), field.bins) if row is not None and field.bins_used and field.bins else "",
+    }
+
+
+def _coverage(bits: int, bins: int) -> str:
+    """How many of the ids are used, as `COVERAGE` digits from 0 to 8, lowest ids first."""
+    width = bins // COVERAGE
+    groups = [(bits >> (start * width) & ((1 << width) - 1)).bit_count() for start in range(COVERAGE)]
+    return "".join(str(-(-group * 8 // width)) for group in groups)
+
+
+def _finding(finding: Any) -> dict[str, Any]:
+    return {
+        "check": finding.check,
+        "level": finding.level,
+        "where": "" if finding.where == "all" else printable(finding.where),
+        "message": printable(finding.message, 400),
+        "measure": real(finding.measure, 3),
+        "threshold": real(finding.threshold, 3),
+    }
+
+
+def distributions(episodes: EpisodeList) -> list[dict[str, Any]]:
+    """Histograms of lengths and returns by task."""
+    found = []
+    for number, task in enumerate(episodes.tasks[:TASKS]):
+        mine = episodes.task == number
+        if not mine.any():
+            continue
+        unit = "timesteps" if episodes.timesteps[mine].any() else "tokens"
+        lengths = histogram(getattr(episodes, unit)[mine].astype(np.float64))
+        returns = episodes.episode_return[mine].astype(np.float64)
+        returns = returns[np.isfinite(returns)]
+        found.append(
+            {
+                "task": printable(task),
+                "unit": unit,
+                "lengths": lengths,
+                "returns": histogram(returns) if len(returns) else None,
+            }
+        )
+    return found
+
+
+def histogram(values: NDArray[np.float64]) -> dict[str, Any]:
+    """Counts of at most `BARS` equal intervals; whole numbers get intervals of whole width."""
+    low, high = float(values.min()), float(values.max())
+    bars = BARS
+    if (values == np.round(values)).all() and high - low < 2**40:
+        width = max(int(np.ceil((high - low + 1) / BARS)), 1)
+        bars = int((high - low) // width) + 1
+        edges = low + width * np.arange(bars + 1)
+    else:
+        edges = np.linspace(low, high if high > low else low + 1, bars + 1)
+    counts, _ = np.histogram(values, edges)
+    quartiles = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+    return {
+        "edges": [real(float(edge)) for edge in edges],
+        "counts": counts.tolist(),
+        "marks": [real(q) for q in quartiles],
+    }
+
+
+def _actions(manifest: Manifest, task: str, sample: ActionSample) -> dict[str, Any]:
+    """How often each action value occurs, for the first elements."""
+    found: list[dict[str, Any]] = []
+    for slot, counts in zip(
+        elements("action", manifest.tasks[task].actions, is_action=True), sample.counts, strict=False
+    ):
+        if len(found) == 12 or slot.field is None:
+            break
+        if slot.field.modality == "discrete":
+            last = int(np.flatnonzero(counts)[-1]) if counts.any() else 0
+            shown = counts[: min(last + 1, 2 * BARS)]
+            labels = [str(value) for value in range(len(shown))]
+        else:
+            shown = counts.reshape(2 * BARS, -1).sum(axis=1)
+            edges = continuous.decode(np.arange(0, 1024, 1024 // (2 * BARS)), compand=False)
+            if slot.field.low is not None and slot.field.high is not None:
+                edges = continuous.unscale(edges, slot.field.low, slot.field.high)
+            labels = [real(float(edge), 3) for edge in edges]
+        found.append({"name": printable(slot.name), "labels": labels, "counts": shown.tolist()})
+    return {"task": printable(task), "timesteps": sample.timesteps, "elements": found}

@@ -1,0 +1,40 @@
+"""What the page of a mixture shows: the plan, then every dataset with a few of its episodes."""
+
+from typing import Any
+
+from gato_data.report.dataset import summarize_dataset
+from gato_data.report.html.content import dataset_content
+from gato_data.report.mixture import PLAN_COLUMNS, MixtureSummary, mixture_facts, plan_rows, run_line, stage_rows
+from gato_data.report.printable import printable
+from gato_data.report.quality import Thresholds, judge
+
+DATASETS = 30
+"""Datasets shown one by one."""
+
+
+def mixture_content(summary: MixtureSummary) -> dict[str, Any]:
+    """The plan as plain values."""
+    return {
+        "name": printable(summary.path.name),
+        "facts": [*mixture_facts(summary), ("a run", run_line(summary.plan))],
+        "columns": [[name, number > 1] for number, name in enumerate(PLAN_COLUMNS)],
+        "rows": plan_rows(summary.plan),
+        "shares": [[printable(row.name), row.window_share] for row in summary.plan.datasets],
+        "stages": stage_rows(summary),
+        "hidden": max(len(summary.mixture.datasets) - DATASETS, 0),
+    }
+
+
+def mixed_datasets(summary: MixtureSummary, limit: int) -> list[dict[str, Any]]:
+    """The content of every dataset, `limit` episodes over all of them; they share the page's budget.
+
+    Raises:
+        FormatError: a dataset is damaged.
+    """
+    shown = min(len(summary.mixture.datasets), DATASETS)
+    contents = []
+    for number in range(shown):
+        dataset = summarize_dataset(summary.folder(number))
+        quality = judge(dataset, Thresholds())
+        contents.append(dataset_content(dataset, quality, max(limit // shown, 1), 1 / shown))
+    return contents
