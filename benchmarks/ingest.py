@@ -1,12 +1,13 @@
 """Timesteps per CPU second of `gato-data ingest atari`, beside the two things it must be measured against.
 
-    ours    the whole ingest: Beam pipeline, planning pass, statistics, indexes, manifest; one process
-    tfds    a plain TFDS + tf.data loop that does the same work, a map over steps: decode, resize, tokenize, compress,
-            write, without statistics, index or planning
-    batched the same, with an episode's frames resized by one call
-    bare    only what cannot be avoided: decode (OpenCV), resize, compress, write
+    ours      the whole ingest: Beam pipeline, planning pass, statistics, indexes, manifest; one process
+    steps     a plain TFDS + tf.data loop over the steps of each episode that does the same work: decode, resize,
+              tokenize, compress, write; without planning, statistics, index
+    graph     the same, with the steps of an episode gathered inside the graph
+    batched   the same, with an episode's frames resized by one call as well
+    bare      only what cannot be avoided: decode (OpenCV), resize, compress, write
 
-All four read the same recording, in a process of their own, in turn; the fastest of `--rounds` counts. CPU time is
+All read the same recording, in a process of their own, in turn; the fastest of `--rounds` counts. CPU time is
 of the whole process tree, so idle cores and other processes do not matter.
 
     python benchmarks/ingest.py                      records three games first (about a minute)
@@ -128,11 +129,23 @@ def bare(path: Path, out: Path) -> tuple[int, float]:
     return timesteps, cpu() - start
 
 
-def tfds(path: Path, out: Path, *, batched: bool = False) -> tuple[int, float]:
+def tfds_steps(path: Path, out: Path) -> tuple[int, float]:
+    return tfds(path, out, "steps")
+
+
+def tfds_graph(path: Path, out: Path) -> tuple[int, float]:
+    return tfds(path, out, "graph")
+
+
+def tfds_batched(path: Path, out: Path) -> tuple[int, float]:
+    return tfds(path, out, "batched")
+
+
+def tfds(path: Path, out: Path, how: str) -> tuple[int, float]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import numpy as np
     import tensorflow as tf
-    import tensorflow_datasets as tensorflow_datasets
+    import tensorflow_datasets
 
     def fit(steps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         small = tf.image.resize(steps["observation"], (HEIGHT, WIDTH), method="area")
@@ -141,24 +154,27 @@ def tfds(path: Path, out: Path, *, batched: bool = False) -> tuple[int, float]:
 
     def arrays(episode: dict[str, tf.data.Dataset]) -> dict[str, tf.Tensor]:
         steps = episode["steps"]
-        length = steps.cardinality()
-        if batched:
-            return fit(steps.batch(length).get_single_element())
-        return steps.map(fit).batch(length).get_single_element()
+        if how == "steps":
+            return {"steps": steps.map(fit)}
+        if how == "graph":
+            return steps.map(fit).batch(steps.cardinality()).get_single_element()
+        return fit(steps.batch(steps.cardinality()).get_single_element())
+
+    def whole(episode: dict[str, object]) -> dict[str, np.ndarray]:
+        if how != "steps":
+            return tensorflow_datasets.as_numpy(episode)
+        steps = list(episode["steps"].as_numpy_iterator())
+        return {key: np.stack([step[key] for step in steps]) for key in steps[0]}
 
     dataset = tensorflow_datasets.builder_from_directory(path).as_dataset(split="train").map(arrays)
-    next(iter(dataset))  # tracing is not what is compared
+    whole(next(iter(dataset)))  # tracing is not what is compared
     start, timesteps = cpu(), 0
     with tf.io.TFRecordWriter(str(out / "records")) as writer:
-        for episode in dataset.as_numpy_iterator():
+        for episode in map(whole, dataset):
             actions = episode["action"][:-1]
             writer.write(example(tf, np, episode["frame"][:-1], actions, episode["reward"][:-1]))
             timesteps += len(actions)
     return timesteps, cpu() - start
-
-
-def tfds_batched(path: Path, out: Path) -> tuple[int, float]:
-    return tfds(path, out, batched=True)
 
 
 def example(tf: object, np: object, frames: object, actions: object, reward: object) -> bytes:
@@ -196,7 +212,7 @@ def patchify(frames: object) -> object:
     return frames.reshape(-1, 4, 16, 5, 16, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 16, 16, 3)
 
 
-WAYS = {"ours": ours, "tfds": tfds, "batched": tfds_batched, "bare": bare}
+WAYS = {"ours": ours, "steps": tfds_steps, "graph": tfds_graph, "batched": tfds_batched, "bare": bare}
 
 
 def compression_levels(inputs: list[Path]) -> list[dict[str, float]]:
@@ -243,7 +259,7 @@ def show(results: dict[str, dict[str, float]], levels: list[dict[str, float]]) -
     print(f"{'way':<8}{'timesteps':>11}{'CPU s':>8}{'timesteps / CPU s':>19}{'peak MB':>9}")
     for way, found in results.items():
         print(f"{way:<8}{found['timesteps']:>11,}{found['seconds']:>8.2f}{rates[way]:>19,.0f}{found['peak_mb']:>9,.0f}")
-    for other in ("tfds", "batched"):
+    for other in ("steps", "graph", "batched"):
         print(f"ours / {other}: {rates['ours'] / rates[other]:.2f}")
     print(f"bare / ours: {rates['bare'] / rates['ours']:.2f}")
     if levels:

@@ -1,0 +1,275 @@
+"""CPU time to fill batches of 64 windows of 1024 tokens, ready in torch tensors: ours beside the usual loaders.
+
+The same content is written for every reader; each measurement is a process of its own, the readers take turns, and
+the median over the rounds counts. CPU time is of the whole process, all threads, so other work on the machine and
+idle cores matter little. `ratio` is to the flat memory map of the same round, the limit for anything that reads from
+files. `cold` drops the files from the page cache first and measures wall time of a few random batches.
+
+    python benchmarks/reading.py                                     all contents, all readers that are installed
+    python benchmarks/reading.py --content text --readers "ours, raw,LitData" --rounds 5
+
+Peers: pip install litdata mosaicml-streaming webdataset grain array_record tensorflow (best in another environment).
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from reading_peers import BATCH, READERS, Content
+
+SIZES = {"atari": (24, 920), "state": (800, 1000), "text": (800, 31_000)}
+"""Episodes, and timesteps (tokens for text) of each."""
+BATCHES = {"atari": (8, 24), "state": (100, 400), "text": (100, 400)}
+"""Batches before the clock starts, and on the clock."""
+COLD_BATCHES = {"atari": 2, "state": 8, "text": 8}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--content", help="comma-separated, of: " + ", ".join(SIZES), default=",".join(SIZES))
+    parser.add_argument("--readers", help="semicolon-separated names; all by default")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the data")
+    parser.add_argument("--data", type=Path, help="keep the files here and use them again")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--measure", nargs=3, metavar=("READER", "CONTENT", "KIND"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        measure(args.measure[0], args.measure[1], args.data, args.measure[2] == "cold")
+        return
+    names = args.readers.split(";") if args.readers else list(READERS)
+    for name in names:
+        if READERS[name].missing:
+            print(f"left out: {name} ({', '.join(READERS[name].missing)} not installed)", file=sys.stderr)
+    names = [name for name in names if not READERS[name].missing]
+    results = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for content in args.content.split(","):
+            folder = (args.data or Path(temporary)) / content
+            prepare(folder, content, names, args.scale)
+            results[content] = compare(folder, content, names, args.rounds)
+            show(content, results[content])
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def prepare(folder: Path, content: str, names: list[str], scale: float) -> None:
+    """Write the files of every reader that are not there yet."""
+    made: Content | None = None
+    for name in ["flat memory map", *names]:
+        done = folder / f"{READERS[name].batches.__module__}-{name}.done"
+        if done.exists():
+            continue
+        made = made or make_content(content, scale)
+        folder.mkdir(parents=True, exist_ok=True)
+        READERS[name].write(folder, made)
+        done.touch()
+    os.sync()
+
+
+def make_content(kind: str, scale: float) -> Content:
+    """Episodes as token sequences: screens with moving things, random states, or letters of a language."""
+    from gato_data.tokenize import TokenizeSettings, tokenize_episode
+    from gato_data.vocabulary import Vocabulary
+    from gato_schemas.episode import Episode, EpisodeSpec, Field
+    from gato_schemas.sequence import POSITION_NONE, TokenSequence
+
+    count, length = SIZES[kind]
+    generator = np.random.default_rng(0)
+    sequences = []
+    for number in range(max(4, round(count * scale))):
+        if kind == "text":
+            sequences.append(
+                TokenSequence(
+                    tokens=generator.zipf(1.3, length).clip(0, 31_999).astype(np.uint16),
+                    loss_mask=np.ones(length, np.uint8),
+                    modality=np.zeros(length, np.uint8),
+                    position=np.full(length, POSITION_NONE, np.uint16),
+                    timestep_starts=np.zeros(0, np.int32),
+                    reward=np.zeros(0, np.float32),
+                    patches=np.zeros((0, 16, 16, 3), np.uint8),
+                    patch_position=np.zeros((0, 4), np.uint8),
+                    image_grid=np.zeros((0, 5), np.int32),
+                )
+            )
+            continue
+        if kind == "atari":
+            spec = EpisodeSpec((Field("image", "image", (64, 80, 3)),), (Field("action", "discrete"),))
+            observations: dict[str, Any] = {"image": screens(generator, length, number)}
+            actions: dict[str, Any] = {"action": generator.integers(0, 18, length)}
+        else:
+            spec = EpisodeSpec((Field("state", "continuous", (24,)),), (Field("action", "continuous", (6,)),))
+            observations = {"state": generator.normal(size=(length, 24))}
+            actions = {"action": generator.uniform(-1, 1, (length, 6))}
+        episode = Episode(task=kind, observations=observations, actions=actions)
+        sequences.append(tokenize_episode(episode, spec, Vocabulary(), TokenizeSettings()))
+    period, patches = {"atari": (22, 20), "state": (31, 0), "text": (1, 0)}[kind]
+    return Content(sequences, period, patches)
+
+
+def screens(generator: np.random.Generator, length: int, number: int) -> np.ndarray:
+    """A coloured background, bricks, and eight things that move about: compresses as games do."""
+    back = generator.integers(0, 255, (8, 10, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    back[8:24] = generator.integers(0, 255, (4, 20, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    frames = np.broadcast_to(back, (length, 64, 80, 3)).copy()
+    time_ = np.arange(length)
+    for thing in range(8):
+        rows = np.cumsum(generator.integers(-2, 3, length)) % 58
+        columns = np.cumsum(generator.integers(-2, 3, length)) % 73
+        colour = generator.integers(0, 255, 3)
+        for down in range(6):
+            for right in range(2 + thing % 6):
+                frames[time_, rows + down, columns + right] = colour
+    return frames
+
+
+def write_dataset(folder: Path, content: Content, encoding: str) -> None:
+    """A dataset folder of ours, eight shards."""
+    import google_crc32c
+
+    from gato_data.shard_writer import ShardWriter
+    from gato_data.statistics import sum_counts
+    from gato_data.vocabulary import Vocabulary
+    from gato_schemas import dataset
+    from gato_schemas.compression import PatchEncoding
+    from gato_schemas.index import IndexHeader, Part, encode_index
+    from gato_schemas.record import Record
+
+    folder.mkdir()
+    shards, kind = [], folder.parent.name
+    patches = PatchEncoding(encoding)  # type: ignore[arg-type]
+    for number in range(8):
+        path = folder / dataset.shard_name(kind, "train", number, 8)
+        with path.open("wb") as file:
+            writer = ShardWriter(file, patches, [kind], [""])
+            for ordinal, sequence in enumerate(content.sequences[number::8]):
+                writer.add(Record(episode_id=f"{kind}/{number}/{ordinal}", task=kind, agent="", sequence=sequence))
+        header = IndexHeader(
+            shard=path.name, shard_size=writer.size, split="train", part=Part("", kind, 0), fingerprint="benchmark",
+            token_dtype="uint16", patch_encoding=encoding, tasks=[kind], agents=[""], totals=writer.totals(),
+            statistics=[], dead_letters=[],
+        )  # fmt: skip
+        data = encode_index(header, writer.arrays())
+        path.with_name(path.name + ".index").write_bytes(data)
+        crc = google_crc32c.value(data)
+        info = dataset.ShardInfo(name=path.name, size=writer.size, index_crc=crc, totals=writer.totals())
+        shards.append(info)
+    split = dataset.SplitInfo(shards=shards, totals=sum_counts(shard.totals for shard in shards))
+    manifest = dataset.Manifest(
+        name=kind, family=kind, source=dataset.SourceInfo(name="benchmark", settings={}, inputs=[]), libraries={},
+        vocabulary=Vocabulary().info, tokenization={}, patch_encoding=patches, max_observation_tokens=512,
+        tasks={kind: dataset.TaskInfo(observations=[], actions=[])}, agents=[""], splits={"train": split},
+        statistics=[], dead_letters=0, fingerprint="benchmark",
+    )  # fmt: skip
+    (folder / dataset.MANIFEST).write_bytes(dataset.encode_manifest(manifest))
+
+
+def write_mixture(folder: Path, out: Path) -> None:
+    """A mixture of one dataset."""
+    from gato_data.mixing import plan_mixture
+    from gato_schemas.mixture import encode_mixture
+
+    out.write_bytes(encode_mixture(plan_mixture([folder], "uniform", folder=out.parent)))
+
+
+def measure(name: str, content: str, folder: Path, cold: bool) -> None:
+    """Read with one reader and print what it took."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    if cold:
+        drop_from_cache(files)
+        read_before = bytes_read()
+        start = time.perf_counter()
+        tokens = sum(islice(READERS[name].batches(folder, None), COLD_BATCHES[content]))
+        result = {"wall": time.perf_counter() - start, "tokens": tokens, "read": bytes_read() - read_before}
+        print(json.dumps(result))
+        os._exit(0)
+    batches = READERS[name].batches(folder, None)
+    before, timed = BATCHES[content]
+    for _ in islice(batches, before):
+        pass
+    cpu, wall = time.process_time(), time.perf_counter()
+    tokens = sum(islice(batches, timed))
+    result = {
+        "cpu": time.process_time() - cpu,
+        "wall": time.perf_counter() - wall,
+        "tokens": tokens,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    print(json.dumps(result), flush=True)
+    os._exit(0)  # some loaders leave threads behind that never end
+
+
+def drop_from_cache(files: list[Path]) -> None:
+    """Ask the kernel to forget the files' pages; they are clean, so it can."""
+    for path in files:
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def bytes_read() -> int:
+    """Bytes that this process has had fetched from the disk."""
+    for line in Path("/proc/self/io").read_text().splitlines():
+        if line.startswith("read_bytes"):
+            return int(line.split()[1])
+    return 0
+
+
+def compare(folder: Path, content: str, names: list[str], rounds: int) -> dict[str, Any]:
+    """Measure every reader in every round."""
+    runs: dict[str, dict[str, list[dict[str, float]]]] = {name: {"hot": [], "cold": []} for name in names}
+    for _ in range(rounds):
+        for kind in ("hot", "cold"):
+            for name in names:
+                command = [sys.executable, __file__, "--measure", name, content, kind, "--data", str(folder)]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+                if done.returncode:
+                    sys.exit(f"{name} on {content} failed:\n{done.stderr[-2000:]}")
+                runs[name][kind].append(json.loads(done.stdout.splitlines()[-1]))
+    return {name: summary(runs, name) for name in names}
+
+
+def summary(runs: dict[str, dict[str, list[dict[str, float]]]], name: str) -> dict[str, float]:
+    """Medians over the rounds; ratios are taken within a round."""
+    hot, cold = runs[name]["hot"], runs[name]["cold"]
+    limit = runs.get("flat memory map", runs[name])
+
+    def cost(run: dict[str, float], clock: str) -> float:
+        return run[clock] / run["tokens"]
+
+    return {
+        "cpu_us_per_1024_tokens": median(cost(run, "cpu") for run in hot) * 1024e6,
+        "ratio": median(cost(a, "cpu") / cost(b, "cpu") for a, b in zip(hot, limit["hot"], strict=True)),
+        "tokens_per_cpu_second": median(1 / cost(run, "cpu") for run in hot),
+        "cold_ms_per_1024_tokens": median(cost(run, "wall") for run in cold) * 1024e3,
+        "cold_ratio": median(cost(a, "wall") / cost(b, "wall") for a, b in zip(cold, limit["cold"], strict=True)),
+        "cold_kb_per_1024_tokens": median(run["read"] / run["tokens"] for run in cold) * 1.024,
+        "memory_mb": median(run["memory"] for run in hot) / 2**20,
+    }
+
+
+def show(content: str, rows: dict[str, dict[str, float]]) -> None:
+    """One line a reader."""
+    print(f"\n{content}: batches of {BATCH} x 1024")
+    print(
+        f"{'reader':22}{'CPU us/window':>14}{'ratio':>8}{'Mtokens/s':>11}{'cold ms':>9}{'ratio':>8}{'cold kB':>9}{'MB':>7}"
+    )
+    for name, row in rows.items():
+        print(
+            f"{name:22}{row['cpu_us_per_1024_tokens']:14.1f}{row['ratio']:8.2f}"
+            f"{row['tokens_per_cpu_second'] / 1e6:11.2f}{row['cold_ms_per_1024_tokens']:9.3f}{row['cold_ratio']:8.2f}"
+            f"{row['cold_kb_per_1024_tokens']:9.0f}{row['memory_mb']:7.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
