@@ -12,6 +12,7 @@ Peers: pip install litdata mosaicml-streaming webdataset grain array_record tens
 """
 
 import argparse
+import importlib
 import json
 import os
 import resource
@@ -183,7 +184,9 @@ def write_mixture(folder: Path, out: Path) -> None:
 
 
 def measure(name: str, content: str, folder: Path, cold: bool) -> None:
-    """Read with one reader and print what it took."""
+    """Read with one reader and print what it took; the time of importing it does not count."""
+    for module in READERS[name].needs:
+        importlib.import_module(module)
     files = [path for path in folder.rglob("*") if path.is_file()]
     if cold:
         drop_from_cache(files)

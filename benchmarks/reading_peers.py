@@ -283,7 +283,7 @@ def ours(encoding: str) -> Reader:
                 tensors = {name: torch.from_numpy(getattr(batch, name)) for name in names}
                 yield int(tensors["tokens"].shape[0]) * LENGTH - int(BATCH * LENGTH - (batch.length - 1).sum())
 
-    return Reader((), write, batches)
+    return Reader(("gato_data.reader",), write, batches)
 
 
 READERS = {

@@ -11,7 +11,7 @@ from gato_data.tokenize import TokenizeSettings, ordered
 from gato_data.tokenizers import continuous, image
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.episode import EpisodeSpec, Field
-from gato_schemas.sequence import POSITION_ACTION, POSITION_SEPARATOR, TokenSequence
+from gato_schemas.sequence import POSITION_ACTION, POSITION_SEPARATOR, Modality, TokenSequence
 
 
 def _width(fields: Sequence[Field]) -> int:
@@ -26,20 +26,14 @@ def decode_ids(
     Raises:
         EpisodeError: an id is outside the field's range.
     """
-    offset, count = (
-        (vocabulary.discrete_offset, 1024)
-        if field.modality == "discrete"
-        else (
-            vocabulary.continuous_offset,
-            1024,
-        )
-    )
-    values = np.asarray(ids, np.int64) - offset
-    if ((values < 0) | (values >= count)).any():
-        bad = int(np.asarray(ids).reshape(-1)[((values < 0) | (values >= count)).reshape(-1)][0])
-        raise EpisodeError(f"{field.name} has id {bad}: ids in [{offset}, {offset + count}) are wanted")
-    values = values.reshape(-1, *field.shape)
-    if field.modality == "discrete":
+    modality = Modality.DISCRETE if field.modality == "discrete" else Modality.CONTINUOUS
+    first, end = vocabulary.id_range(modality)
+    ids = np.asarray(ids, np.int64)
+    outside = (ids < first) | (ids >= end)
+    if outside.any():
+        raise EpisodeError(f"{field.name} has id {int(ids[outside][0])}: ids in [{first}, {end}) are wanted")
+    values = (ids - first).reshape(-1 if ids.size else len(ids), *field.shape)
+    if modality is Modality.DISCRETE:
         return values
     centres = continuous.decode(values, compand=compand)
     if field.low is not None and field.high is not None:
@@ -57,7 +51,7 @@ def actions(sequence: TokenSequence, spec: EpisodeSpec, vocabulary: Vocabulary) 
     width = _width(spec.actions)
     if len(ids) != sequence.num_timesteps * width:
         raise EpisodeError(f"{len(ids)} action tokens for {sequence.num_timesteps} timesteps of {width} were found")
-    return dict(_split(ids.reshape(-1, width), spec.actions, vocabulary, compand_all=False))
+    return dict(_split(ids.reshape(sequence.num_timesteps, width), spec.actions, vocabulary, compand_all=False))
 
 
 def tensors(
@@ -66,12 +60,17 @@ def tensors(
     """The discrete and continuous observations of every timestep by field, (T, *shape).
 
     They are the last observation tokens, so they are found by counting back from the separator.
+
+    Raises:
+        EpisodeError: the observation tokens do not fit the specification.
     """
     fields = [field for field in ordered(spec.observations) if field.modality in ("discrete", "continuous")]
     width = _width(fields)
     if not width:
         return {}
     ends = np.flatnonzero(sequence.position == POSITION_SEPARATOR)
+    if len(ends) != sequence.num_timesteps or (ends - sequence.timestep_starts < width).any():
+        raise EpisodeError(f"{len(ends)} separators for {sequence.num_timesteps} timesteps were found, or too near")
     ids = sequence.tokens[ends[:, None] + np.arange(-width, 0)]
     return dict(_split(ids, fields, vocabulary, compand_all=settings.compand_observations))
 

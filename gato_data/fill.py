@@ -1,6 +1,6 @@
 """Pieces -> a batch: positioned reads straight into the batch's rows; nothing is parsed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,7 @@ class Filler:
         np.copyto(tokens, buffers.raw_tokens[:rows])
         self._leave_untrained(pieces, mask)
         length = np.zeros(rows, np.int32)
-        np.maximum.at(length, pieces.row, (pieces.slot + pieces.length).astype(np.int32))
+        length[pieces.row] = pieces.slot + pieces.length  # of several pieces in a row the last one counts
         patches, patch_position = buffers.patches(sum(run.count for run in runs))
         slots = np.zeros(0, np.int64)
         if runs:
@@ -127,6 +127,24 @@ class Filler:
             segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
         )
 
+    def spans(self, reads: Reads) -> Iterator[tuple[int, int, int]]:
+        """Shard, offset and size of what the reads need, as far as that can be told without reading."""
+        layout = self._record_layout[reads.record]
+        byte = self._table.tokens_at[reads.record] + reads.offset * self._token_bytes
+        size = reads.length * self._token_bytes
+        yield from zip(reads.shard.tolist(), byte.tolist(), size.tolist(), strict=True)
+        runs = layout_runs(self._layouts, layout, reads.shard, reads.record, reads.offset, reads.length)
+        for run in runs.values():
+            yield self._patches.span(run)
+        for number in np.flatnonzero(layout == READ_COLUMNS).tolist():
+            shard = int(reads.shard[number])
+            index = self._files.index(shard)
+            local = int(reads.record[number] - self._table.shard_record[shard])
+            _, _, length, offset = reads.place(number)
+            for column, width in ((_MODALITY, 1), (_MASK, 1), (_POSITION, 2)):
+                start = int(index.offset[local]) + int(index.columns[local, column])
+                yield shard, start + offset * width, length * width
+
     def _columns(self, reads: Reads, buffers: Buffers) -> list[PatchRun]:
         """Tokens and all that goes with them, but for the pixels, which are left to be read."""
         width, item = self._width, self._token_bytes
@@ -135,9 +153,9 @@ class Filler:
         place = (reads.row * width + reads.slot) * item
         self._files.read_many(reads.shard, byte, place, place + reads.length * item, byte_view(buffers.raw_tokens))
         known, begins = layout != READ_COLUMNS, reads.slot == 0
-        buffers.clear(reads.row[~known & begins])
         first = np.flatnonzero(known & begins)
         self._finished.put_whole(buffers, layout[first], reads.row[first], reads.length[first], reads.offset[first])
+        buffers.clear(reads.row[~known & begins])
         for number in np.flatnonzero(known & ~begins).tolist():
             self._finished.put(buffers, int(layout[number]), *reads.place(number))
         runs = layout_runs(self._layouts, layout, reads.shard, reads.record, reads.offset, reads.length)

@@ -101,14 +101,15 @@ class FinishedRows:
             return
         phase = offset % self._periods[number]
         kind = (number * (self._width + 1) + length) * self._periods.max() + phase
-        _, first, inverse, counts = np.unique(kind, return_index=True, return_inverse=True, return_counts=True)
-        rows = np.split(row[np.argsort(inverse, kind="stable")], np.cumsum(counts)[:-1])
-        for at, here in zip(first.tolist(), rows, strict=True):
-            modality, loss_mask, position = self._finished(int(number[at]), int(phase[at]), int(length[at]))
-            together = len(here) == here[-1] - here[0] + 1
-            where = slice(int(here[0]), int(here[-1]) + 1) if together else here
-            buffers.modality[where], buffers.loss_mask[where] = modality, loss_mask
-            buffers.position[where] = position
+        common = np.sort(kind)[len(kind) // 2]
+        all_rows = slice(int(row[0]), int(row[-1]) + 1)  # rows between that are not ours are filled by others, later
+        at = int(np.argmax(kind == common))
+        self._write(buffers, all_rows, int(number[at]), int(phase[at]), int(length[at]))
+        for at in np.flatnonzero(kind != common).tolist():
+            self._write(buffers, int(row[at]), int(number[at]), int(phase[at]), int(length[at]))
+
+    def _write(self, buffers: Buffers, rows: slice | int, number: int, phase: int, length: int) -> None:
+        buffers.modality[rows], buffers.loss_mask[rows], buffers.position[rows] = self._finished(number, phase, length)
 
     def put(self, buffers: Buffers, number: int, row: int, slot: int, length: int, offset: int) -> None:
         """Fill `length` slots of a row from `slot` on, and leave the others as they are."""

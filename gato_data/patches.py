@@ -89,6 +89,19 @@ class PatchReader:
             self._place(run, index, local, positions[at : at + run.count])
             at += run.count
 
+    def span(self, run: PatchRun) -> tuple[int, int, int]:
+        """Shard, offset and size of the bytes that hold a run of patches."""
+        index = self._files.index(run.shard)
+        local = run.record - int(self._table.shard_record[run.shard])
+        base, begin = int(index.offset[local]), int(index.block_starts[local])
+        if index.header.patch_encoding == "raw":
+            start = base + int(index.blocks[begin, 0]) + run.first * PATCH_BYTES
+            return run.shard, start, run.count * PATCH_BYTES
+        last = begin + (run.first + run.count - 1) // BLOCK_PATCHES
+        first = begin + run.first // BLOCK_PATCHES
+        start = int(index.blocks[first, 0])
+        return run.shard, base + start, int(index.blocks[last].sum()) - start
+
     def _inflate(self, run: PatchRun, index: ShardIndex, local: int, out: memoryview) -> None:
         first, last = run.first // BLOCK_PATCHES, (run.first + run.count - 1) // BLOCK_PATCHES
         begin = int(index.block_starts[local])

@@ -37,6 +37,9 @@ def scramble(values: Keys) -> Keys:
     return values ^ (values >> np.uint64(31))
 
 
+_ROUND_KEYS = scramble(np.arange(1, ROUNDS + 1, dtype=np.uint64) * _GOLDEN)
+
+
 def combine(keys: Keys | np.uint64, numbers: Any) -> Keys:
     """A new key from each key and number, elementwise and broadcasting; always at least one-dimensional."""
     mixed = np.atleast_1d(np.asarray(keys, np.uint64)) ^ scramble(
@@ -87,11 +90,11 @@ def _feistel(numbers: Numbers, sizes: Numbers, keys: Keys) -> Numbers:
     a = np.ceil(np.sqrt(sizes.astype(np.float64))).astype(np.int64)
     b = -(-sizes // a)
     left, right = np.divmod(numbers, b)
-    for number in range(ROUNDS):
-        round_key = combine(keys, number)
+    for number, constant in enumerate(_ROUND_KEYS):
+        round_keys = keys ^ constant
         if number % 2:
-            right = (right + below(scramble(round_key + left.astype(np.uint64) * _GOLDEN), b)) % b
+            right = (right + below(scramble(round_keys + left.astype(np.uint64) * _GOLDEN), b)) % b
         else:
-            left = (left + below(scramble(round_key + right.astype(np.uint64) * _GOLDEN), a)) % a
+            left = (left + below(scramble(round_keys + right.astype(np.uint64) * _GOLDEN), a)) % a
     result: Numbers = left * b + right
     return result

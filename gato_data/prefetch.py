@@ -9,8 +9,10 @@ from gato_data.batch import Batch
 from gato_data.buffers import Buffers
 from gato_data.plan import Plan
 
-PLANNED_SAMPLES = 1024
+PLANNED_SAMPLES = 4096
 """Samples planned at a time: enough for the cost of planning to be that of arrays."""
+ANNOUNCED_BYTES = 2**28
+"""How far ahead of the threads the kernel is told what will be read."""
 
 
 def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[Plan]]) -> Iterator[Plan]:
@@ -20,6 +22,22 @@ def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[Plan]
         while sum(map(len, lump)) < PLANNED_SAMPLES and (more := list(islice(remaining, 1))):
             lump += more
         yield from plan(lump)
+
+
+def announce_ahead(
+    plans: Iterator[Plan], announce: Callable[[Plan], None], batch_bytes: Callable[[int], int]
+) -> Iterator[Plan]:
+    """The same plans; each is announced before several others are handed on."""
+    waiting: deque[Plan] = deque()
+    held = 0
+    for plan in plans:
+        announce(plan)
+        waiting.append(plan)
+        held += batch_bytes(len(plan.sample))
+        while held > ANNOUNCED_BYTES and len(waiting) > 1:
+            held -= batch_bytes(len(waiting[0].sample))
+            yield waiting.popleft()
+    yield from waiting
 
 
 def stream_batches(

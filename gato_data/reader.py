@@ -19,7 +19,8 @@ from gato_data.errors import SettingError
 from gato_data.fill import Filler
 from gato_data.layout_search import find_layouts
 from gato_data.plan import Plan, StreamPlanner
-from gato_data.prefetch import plan_ahead, stream_batches
+from gato_data.prefetch import announce_ahead, plan_ahead, stream_batches
+from gato_data.read_ahead import ReadAhead
 from gato_data.settings import ReadSettings
 from gato_data.shards import ShardFiles
 from gato_data.timesteps import TimestepStarts
@@ -71,7 +72,13 @@ class MixtureReader:
         self.dataset_names = tuple(dataset.name for dataset in mixture.datasets)
         shards = [shard for dataset in datasets for shard in dataset.shards(split)]
         half = settings.memory // 2
-        self._files = ShardFiles(shards, max_open=settings.max_open_files, index_bytes=half, verify=settings.verify)
+        self._files = ShardFiles(
+            shards,
+            max_open=settings.max_open_files,
+            index_bytes=half,
+            verify=settings.verify,
+            map_small=settings.map_files,
+        )
         table, counts = read_table(datasets, split, self._files)
         self._files.limit_indexes(half - _check_memory(table, settings))
         self.planner = StreamPlanner(mixture, table, TimestepStarts(table, self._files), settings, split)
@@ -90,6 +97,8 @@ class MixtureReader:
             token_bytes=self._token_dtype.itemsize,
             with_segments=settings.pack,
         )
+
+        self._read_ahead = ReadAhead(table, self._files, self._filler)
 
     def batch(self, samples: range) -> Batch:
         """Read the windows with these global sample numbers into new arrays.
@@ -113,7 +122,11 @@ class MixtureReader:
             SettingError: a batch does not fit into half the memory.
         """
         return stream_batches(
-            plan_ahead(ranges, self.planner.plan),
+            announce_ahead(
+                plan_ahead(ranges, self.planner.plan),
+                lambda plan: self._read_ahead.announce(plan.pieces),
+                self._batch_bytes,
+            ),
             self._fill,
             lambda rows: self._buffers(rows, allocate),
             self._slots,
@@ -138,8 +151,11 @@ class MixtureReader:
     def _buffers(self, rows: int, allocate: Allocate) -> Buffers:
         return Buffers(rows, self.context_length + 1, self._token_dtype, allocate)
 
+    def _batch_bytes(self, rows: int) -> int:
+        return batch_bytes(max(rows, 1), self.context_length + 1, self._with_patches)
+
     def _slots(self, rows: int) -> int:
-        needed = batch_bytes(max(rows, 1), self.context_length + 1, self._with_patches)
+        needed = self._batch_bytes(rows)
         if needed > self.settings.memory // 2:
             raise SettingError(
                 f"a batch of {rows} windows of {self.context_length} can take {needed / 2**20:,.0f} MiB, half the "

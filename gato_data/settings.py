@@ -9,7 +9,7 @@ WindowMode: TypeAlias = Literal["timestep", "token"]
 Verify: TypeAlias = Literal["frames", "full", "off"]
 """What is checked when a shard is first opened: some frames, every checksum, or the size alone."""
 
-_NOT_IN_STREAM = frozenset(("memory", "threads", "verify", "max_open_files"))
+_NOT_IN_STREAM = frozenset(("memory", "threads", "verify", "max_open_files", "map_files"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class ReadSettings:
         threads: that read ahead in `MixtureReader.stream`.
         verify: what is checked when a shard is first opened: "frames", "full" or "off".
         max_open_files: shards kept open at a time.
+        map_files: map shards without patches into memory; their size is checked before every batch.
 
     Raises:
         SettingError: a number is out of range.
@@ -55,6 +56,10 @@ class ReadSettings:
         metadata={"help": "What is checked when a shard is opened: some frames, all checksums, its size."},
     )
     max_open_files: int = field(default=512, metadata={"help": "Shards kept open at a time."})
+
+    map_files: bool = field(
+        default=True, metadata={"help": "Map shards without patches into memory, which is faster for small reads."}
+    )
 
     def __post_init__(self) -> None:
         for name, least in (("context_length", 1), ("threads", 1), ("max_open_files", 1), ("memory", 2**20)):

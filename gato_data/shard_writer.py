@@ -19,6 +19,7 @@ from gato_schemas.statistics import Counts
 from gato_schemas.tfrecord import HEADER_BYTES, frame
 
 _HASHED_BYTES = 1 << 16
+_PACKED_RECORDS = 4096  # as Python objects a record's row takes ten times the memory
 _COUNTS = ("num_tokens", "num_patches", "num_timesteps", "num_images")
 
 
@@ -51,6 +52,7 @@ class ShardWriter:
         self._rows: list[dict[str, Any]] = []
         self._blocks: list[NDArray[np.uint32]] = []
         self._ranks: list[NDArray[np.uint32]] = []
+        self._packed: list[dict[str, NDArray[Any]]] = []
         self.size = 0
         self.episodes = 0
 
@@ -100,10 +102,13 @@ class ShardWriter:
         self._blocks.append(np.array(encoded.blocks, np.uint32).reshape(-1, 2))
         self._ranks.append(patch_ranks(sequence.modality))
         self.size += len(header) + len(encoded.data) + len(footer)
+        if len(self._rows) >= _PACKED_RECORDS:
+            self._packed.append(index.sections(self._rows, self._blocks, self._ranks))
+            self._rows, self._blocks, self._ranks = [], [], []
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The sections of the index so far."""
-        return index.sections(self._rows, self._blocks, self._ranks)
+        return index.join_sections([*self._packed, index.sections(self._rows, self._blocks, self._ranks)])
 
     def totals(self) -> Counts:
         """What has been written so far."""

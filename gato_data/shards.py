@@ -3,9 +3,11 @@
 Every failure names the file, the byte and, where it can be told, the record.
 """
 
+import mmap
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -89,12 +91,25 @@ def check_spans(index: ShardIndex, path: Path) -> None:
 
 
 class _OpenFile:
-    """A file descriptor that closes when the last reader lets go of it."""
+    """A file that closes when the last reader lets go of it; `mapped` is its bytes, or None if it is not mapped."""
 
-    __slots__ = ("fd",)
+    __slots__ = ("fd", "mapped", "size")
 
     def __init__(self, path: Path) -> None:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self.fd).st_size
+        self.mapped: memoryview | None = None
+
+    def map(self) -> None:
+        """Map the file, to be read at random places."""
+        if self.size:
+            whole = mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ)
+            whole.madvise(mmap.MADV_RANDOM)
+            self.mapped = memoryview(whole)
+
+    def is_whole(self) -> bool:
+        """Whether the file still has the size it was opened with: touching a map beyond the end kills the process."""
+        return self.mapped is not None and os.fstat(self.fd).st_size == self.size
 
     def __del__(self) -> None:
         if hasattr(self, "fd"):
@@ -109,10 +124,14 @@ class ShardFiles:
         max_open: files kept open at a time.
         index_bytes: indexes kept in memory; at least one is.
         verify: what is checked when a shard is first opened.
+        map_small: map shards without patches, whose reads are so small that a system call is most of their cost.
     """
 
-    def __init__(self, shards: Sequence[Shard], *, max_open: int, index_bytes: int, verify: Verify) -> None:
+    def __init__(
+        self, shards: Sequence[Shard], *, max_open: int, index_bytes: int, verify: Verify, map_small: bool
+    ) -> None:
         self.shards = shards
+        self._map = map_small
         self._max_open, self._index_bytes, self._verify = max_open, index_bytes, verify
         self._open: OrderedDict[int, _OpenFile] = OrderedDict()
         self._indexes: OrderedDict[int, tuple[ShardIndex, int]] = OrderedDict()
@@ -143,19 +162,37 @@ class ShardFiles:
         Raises:
             FormatError: as `read`.
         """
-        files = {number: self.descriptor(number) for number in np.unique(shard).tolist()}
-        preadv = os.preadv
-        for number, at, first, stop in zip(shard.tolist(), offset.tolist(), begin.tolist(), end.tolist(), strict=True):
+        order = np.argsort(shard, kind="stable")
+        columns = (shard[order], offset[order], (offset + end - begin)[order], begin[order], end[order])
+        current, mapped, descriptor, file = -1, None, -1, None
+        for number, at, last, first, stop in zip(*(column.tolist() for column in columns), strict=True):
+            if number != current:
+                file = self._open.get(number) or self._open_file(number)
+                current, descriptor = number, file.fd
+                mapped = file.mapped if file.is_whole() else None
+            if mapped is not None and last <= len(mapped):
+                view[first:stop] = mapped[at:last]
+                continue
             try:
-                short = preadv(files[number].fd, (view[first:stop],), at) != stop - first
+                short = os.preadv(descriptor, (view[first:stop],), at) != stop - first
             except OSError:
                 short = True
             if short:
                 self.read(number, at, view[first:stop])
 
-    def descriptor(self, shard: int) -> _OpenFile:
-        """The open file of a shard; hold on to the object while its descriptor is used."""
-        return self._open.get(shard) or self._open_file(shard)
+    def is_cached(self, shard: int, offset: int) -> bool:
+        """Whether a byte of a shard can be read without waiting for a disk."""
+        file = self._open.get(shard) or self._open_file(shard)
+        try:
+            return os.preadv(file.fd, (bytearray(1),), offset, os.RWF_NOWAIT) == 1
+        except OSError:  # it would have to wait, or the file system cannot tell
+            return False
+
+    def will_need(self, shard: int, offset: int, size: int) -> None:
+        """Let the kernel begin to read some bytes; failures show when they are read."""
+        file = self._open.get(shard) or self._open_file(shard)
+        with suppress(OSError):
+            os.posix_fadvise(file.fd, offset, size, os.POSIX_FADV_WILLNEED)
 
     def index(self, shard: int) -> ShardIndex:
         """The index of a shard, from memory if it is still there."""
@@ -198,18 +235,19 @@ class ShardFiles:
         path, info = self.shards[shard].path, self.shards[shard].info
         try:
             file = _OpenFile(path)
-            size = os.fstat(file.fd).st_size
         except OSError as error:
             raise FormatError(
                 f"shard {path} cannot be opened ({error.strerror}): its dataset's manifest names it"
             ) from error
         refuse_foreign(os.pread(file.fd, 64, 0), path)
-        if size != info.size:
-            raise FormatError(f"shard {path} has {size} bytes, its manifest says {info.size}: was it truncated?")
+        if file.size != info.size:
+            raise FormatError(f"shard {path} has {file.size} bytes, its manifest says {info.size}: was it truncated?")
         os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_RANDOM)
         if self._verify != "off" and shard not in self._checked:
             self._check_records(shard, file)
             self._checked.add(shard)
+        if self._map and not info.totals.patches:
+            file.map()
         with self._lock:
             self._open[shard] = file
             while len(self._open) > self._max_open:

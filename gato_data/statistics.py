@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.errors import FormatError
 from gato_data.tokenize import TokenizeSettings, ordered
 from gato_data.tokenizers import continuous
 from gato_data.vocabulary import Vocabulary
@@ -17,6 +18,8 @@ from gato_schemas.statistics import Counts, FieldStatistics
 
 MAX_ELEMENTS = 1024
 """A field with more elements than this is counted as one element."""
+
+_HUGE = 1e140  # squares of values, and sums of them, stay finite
 
 
 @dataclass(slots=True)
@@ -53,20 +56,33 @@ class _Moments:
 
     def add(self, values: NDArray[np.float64]) -> None:
         """Add values (n, elements)."""
-        if len(values):
-            mean = values.mean(axis=0)
-            deviation = values - mean
-            self.merge(len(values), values.min(axis=0), values.max(axis=0), mean, (deviation**2).sum(axis=0))
+        if not len(values):
+            return
+        low, high = values.min(axis=0), values.max(axis=0)
+        if max(-low.min(), high.max()) > _HUGE:
+            values = values.clip(-_HUGE, _HUGE)
+        mean = _sum(values) / len(values)
+        deviation = values - mean
+        self.merge(len(values), low, high, mean, _sum(np.multiply(deviation, deviation, out=deviation)))
 
     def add_histogram(self, histogram: NDArray[np.int64]) -> None:
-        """Add pixels by how often each value occurs."""
+        """Add pixels by how often each value occurs; exact, in whole numbers."""
         used = np.flatnonzero(histogram)
         if len(used):
-            count = int(histogram.sum())
-            mean = np.array([float(histogram @ np.arange(256)) / count])
-            m2 = np.array([float(histogram @ (np.arange(256) - mean) ** 2)])
-            self.merge(count, used[:1], used[-1:], mean, m2)
+            pixels = np.arange(256)
+            count, total, squares = (int(histogram @ pixels**power) for power in range(3))
+            m2 = (count * squares - total * total) / count
+            self.merge(count, used[:1], used[-1:], np.array([total / count]), np.array([m2]))
             self.bins[used] = True
+
+
+def _sum(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of each column of (n, elements), n > 0, by halves: no library decides in which order it adds."""
+    while (half := len(values) // 2) > 0:
+        odd = values[2 * half :]
+        values = values[:half] + values[half : 2 * half]
+        values[: len(odd)] += odd
+    return values[0]
 
 
 class StatisticsBuilder:
@@ -85,7 +101,7 @@ class StatisticsBuilder:
         ids = sequence.tokens[ends[:, None] + np.arange(-width, 0)]
         self._add_tensors(episode.task, "observation", fields, episode.observations, ids, companded=True)
         action_width = sum(_width(f) for f in spec.actions)
-        ids = sequence.tokens[sequence.position == POSITION_ACTION].reshape(-1, action_width)
+        ids = sequence.tokens[sequence.position == POSITION_ACTION].reshape(len(ends), action_width)
         self._add_tensors(episode.task, "action", spec.actions, episode.actions, ids, companded=False)
         for image in (f for f in spec.observations if f.modality == "image"):
             if image.name in episode.histograms:
@@ -101,7 +117,9 @@ class StatisticsBuilder:
             ("action", spec.actions, episode.actions),
         ):
             for f in (f for f in fields if f.modality == "continuous" and f.name in values):
-                self._of(episode.task, role, f).nan += int(np.isnan(np.asarray(values[f.name])).sum())
+                raw = np.asarray(values[f.name])
+                if raw.dtype.kind == "f":
+                    self._of(episode.task, role, f).nan += int(np.count_nonzero(np.isnan(raw)))
 
     def result(self) -> list[FieldStatistics]:
         """Statistics sorted by task, role and field."""
@@ -122,12 +140,16 @@ class StatisticsBuilder:
         at = 0
         for spec in fields:
             moments, width = self._of(task, role, spec), _width(spec)
-            raw = np.asarray(values[spec.name], np.float64).reshape(-1, moments.elements)
-            moments.add(raw)
+            if not width:
+                continue
+            raw = np.asarray(values[spec.name], np.float64).reshape(len(ids), width)
             if spec.modality == "continuous":
                 compand = companded and spec.compand and self._settings.compand_observations
                 low, high = _range(spec, companded=compand)
-                moments.saturated += ((raw < low) | (raw > high)).sum(axis=0)
+                if (raw.min(axis=0) < low).any() or (raw.max(axis=0) > high).any():
+                    outside = (raw < low) | (raw > high)
+                    moments.saturated += outside.reshape(-1, moments.elements).sum(axis=0)
+            moments.add(raw.reshape(-1, moments.elements))
             moments.bins[ids[:, at : at + width].astype(np.int64) - self._offset(spec)] = True
             at += width
 
@@ -167,16 +189,23 @@ def _row(task: str, role: str, spec: Field, moments: _Moments) -> FieldStatistic
 
 
 def merge_statistics(rows: Iterable[FieldStatistics]) -> list[FieldStatistics]:
-    """Sum statistics of many shards, in the order given; sorted by task, role and field."""
+    """Sum statistics of many shards, in the order given; sorted by task, role and field.
+
+    Raises:
+        FormatError: rows of one field have different numbers of elements.
+    """
     merged: dict[tuple[str, str, str], tuple[FieldStatistics, _Moments]] = {}
     for row in rows:
         key = (row.task, row.role, row.field)
         if key not in merged:
             merged[key] = (row, _Moments(len(row.saturated), np.zeros(0, bool)))
         first, total = merged[key]
+        lists = (row.low, row.high, row.mean, row.m2)
+        if {len(row.saturated), *(map(len, lists) if row.count else ())} != {total.elements}:
+            raise FormatError(f"statistics of {row.task} {row.role} {row.field} differ in their number of elements")
         total.nan += row.nan
         total.saturated += np.array(row.saturated, np.int64)
-        total.merge(row.count, *(np.array(v, np.float64) for v in (row.low, row.high, row.mean, row.m2)))
+        total.merge(row.count, *(np.array(values, np.float64) for values in lists))
         merged[key] = (_with_bins(first, row), total)
     return [_merged_row(row, total) for _, (row, total) in sorted(merged.items())]
 

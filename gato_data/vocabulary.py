@@ -14,6 +14,8 @@ CONTINUOUS_BINS = 1024
 """Uniform bins on [-1, 1] (paper section 2.1 and appendix B)."""
 MAX_UINT16_ROWS = 65535
 """Largest table whose ids and filler fit uint16."""
+MAX_TEXT_SIZE = 2**24
+"""Pieces of a text model: far above any, and all ids fit int32."""
 
 DiscreteIds = Literal["paper", "separate"]
 
@@ -44,6 +46,8 @@ class Vocabulary:
                 f"a text model of {self.text_size} pieces cannot share its ids with {DISCRETE_VALUES} discrete values: "
                 f"take a text model of at least {DISCRETE_VALUES} pieces, or discrete ids 'separate'"
             )
+        if not 0 <= self.text_size <= MAX_TEXT_SIZE:
+            raise SettingError(f"a text model of {self.text_size} pieces cannot be: 0 to {MAX_TEXT_SIZE} are wanted")
 
     @property
     def continuous_offset(self) -> int:
@@ -98,10 +102,10 @@ class Vocabulary:
         Raises:
             SettingError: its numbers are not a layout that this program knows.
         """
-        for discrete_ids in ("paper", "separate"):
-            vocabulary = cls(info.text_size, discrete_ids, info.text_model)
-            if vocabulary.info == info:
-                return vocabulary
+        discrete_ids: DiscreteIds = "separate" if info.discrete_offset else "paper"
+        vocabulary = cls(info.text_size, discrete_ids, info.text_model)
+        if vocabulary.info == info:
+            return vocabulary
         raise SettingError(f"the manifest's id ranges are not a layout this program knows: {info}")
 
     def id_range(self, modality: Modality) -> tuple[int, int]:

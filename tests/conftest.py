@@ -1,7 +1,9 @@
-"""What all tests share: quiet TensorFlow, and hypothesis without time limits."""
+"""What all tests share: quiet TensorFlow, hypothesis without time limits, and one recorded and ingested game."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
@@ -9,3 +11,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports Te
 settings.register_profile("default", deadline=None)  # a busy machine is no failure
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six short games of Breakout as RLDS, in three shards: 31 timesteps each, the last one a placeholder."""
+    pytest.importorskip("ale_py", reason="needs ale-py, of the extra [simulators]")
+    from gato_pipelines.recorders.atari import record
+
+    return record("breakout", 6, tmp_path_factory.mktemp("recording") / "rlds", max_frames=120, shards=3).directory.path
+
+
+@pytest.fixture(scope="session")
+def breakout(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recording as a dataset of tokens, some of its episodes in the validation split; not to be changed."""
+    from gato_pipelines.ingest import IngestSettings, run
+
+    out = tmp_path_factory.mktemp("dataset") / "breakout"
+    run("atari", {}, recording, out, IngestSettings(holdout=0.55, workers=1))
+    return out

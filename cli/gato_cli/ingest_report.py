@@ -7,6 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from gato_data.report.answers import counts_json
 from gato_data.statistics import sum_counts
 from gato_pipelines.commit import Summary
 from gato_pipelines.ingest import DryRun
@@ -56,6 +57,14 @@ def print_dry_run(dry: DryRun, out: Path, *, as_json: bool) -> None:
     console.print(f"{len(dry.plan.parts)} parts would be written to {out}; nothing was written", markup=False)
 
 
+def _done(summary: Summary, tokens: int, seconds: float) -> str:
+    if summary.was_complete:
+        return "was complete already"
+    if summary.finished_before:
+        return f"is complete: {tokens:,} tokens"
+    return f"is complete: {tokens:,} tokens in {seconds:.1f} s ({tokens / max(seconds, 1e-9):,.0f} a second)"
+
+
 def print_summary(summary: Summary, out: Path, *, seconds: float, as_json: bool) -> None:
     """What was written."""
     manifest = summary.manifest
@@ -66,9 +75,12 @@ def print_summary(summary: Summary, out: Path, *, seconds: float, as_json: bool)
             "name": manifest.name,
             "family": manifest.family,
             "fingerprint": manifest.fingerprint,
-            "tasks": manifest.tasks,
-            "splits": {name: split.totals for name, split in manifest.splits.items()},
-            "totals": totals,
+            "tasks": {
+                name: {**msgspec.to_builtins(task), "counts": counts_json(task.counts)}
+                for name, task in manifest.tasks.items()
+            },
+            "splits": {name: counts_json(split.totals) for name, split in manifest.splits.items()},
+            "totals": counts_json(totals),
             "bytes": sum(shard.size for split in manifest.splits.values() for shard in split.shards),
             "dead_letters": manifest.dead_letters,
             "warnings": summary.warnings,
@@ -96,7 +108,6 @@ def print_summary(summary: Summary, out: Path, *, seconds: float, as_json: bool)
                     markup=False,
                     soft_wrap=True,
                 )
-        rate = totals.tokens / seconds if seconds else 0.0
-        print(f"{out} is complete: {totals.tokens:,} tokens in {seconds:.1f} s ({rate:,.0f} a second)", file=sys.stderr)
+        print(f"{out} {_done(summary, totals.tokens, seconds)}", file=sys.stderr)
     for warning in summary.warnings:
         print(f"Warning: {warning}", file=sys.stderr)

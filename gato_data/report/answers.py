@@ -133,6 +133,8 @@ def dataset_json(summary: DatasetSummary, quality: Quality) -> dict[str, Any]:
         name: {
             "counts": counts_json(task.counts),
             "final_step": None if task.final_step is None else msgspec.to_builtins(task.final_step),
+            "filter": None if task.filter is None else msgspec.to_builtins(task.filter),
+            "left_out": task.left_out,
             "fields": fields[name],
         }
         for name, task in sorted(manifest.tasks.items())

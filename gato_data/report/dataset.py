@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gato_data.errors import FormatError
 from gato_data.report.files import open_manifest
 from gato_data.report.round_trip import round_trip
 from gato_data.tokenize import ordered
@@ -121,15 +120,8 @@ def _field(manifest: Manifest, task: str, role: str, field: Field, row: FieldSta
 
 
 def bitmap(row: FieldStatistics) -> int:
-    """The ids used as bits, bit 0 the first id.
-
-    Raises:
-        FormatError: the statistics hold something else.
-    """
-    try:
-        return int(row.bins or "0", 16)
-    except ValueError as error:
-        raise FormatError(f"the statistics of {row.field!r} hold {row.bins[:20]!r} for a bitmap") from error
+    """The ids used as bits, bit 0 the first id."""
+    return int(row.bins or "0", 16)
 
 
 def _pooled_std(row: FieldStatistics) -> float:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gato_data.report.printable import count, counted, printable, share
-from gato_schemas.dataset import Manifest
+from gato_data.report.printable import count, counted, printable, real, share
+from gato_schemas.dataset import EpisodeFilter, Manifest, TaskInfo
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 
@@ -62,3 +62,27 @@ def totals(counts: Counts) -> list[tuple[str, str]]:
     facts.append(("tokens", f"{count(counts.tokens)} ({', '.join(by_modality)})" if by_modality else "0"))
     facts.append(("in the loss", f"{count(counts.loss_tokens)} ({share(counts.loss_tokens, counts.tokens)})"))
     return facts
+
+
+def task_facts(task: TaskInfo) -> list[tuple[str, str]]:
+    """How much there is of a task, which episodes and fields were left out, and what was done at the end."""
+    facts = [("episodes", count(task.counts.episodes)), ("tokens", count(task.counts.tokens))]
+    if task.filter is not None:
+        facts.append(("kept", _kept(task.filter)))
+    if task.final_step is not None:
+        facts.append(("final step", f"{task.final_step.policy}: {printable(task.final_step.reason, 200)}"))
+    if task.left_out:
+        reasons = [f"{printable(name, 60)} ({printable(why, 100)})" for name, why in sorted(task.left_out.items())[:20]]
+        more = len(task.left_out) - len(reasons)
+        facts.append(("no tokens of", ", ".join(reasons) + (f" and {more} more" if more else "")))
+    return facts
+
+
+def _kept(chosen: EpisodeFilter) -> str:
+    wanted = []
+    if chosen.min_return is not None:
+        wanted.append(f"a return of at least {real(chosen.min_return, 6)}")
+    if chosen.require_success:
+        wanted.append(f"{printable(chosen.require_success)}")
+    reason = f", those with {' and '.join(wanted)}" if wanted else ""
+    return f"{count(chosen.kept)} of {counted(chosen.kept + chosen.dropped, 'episode')}{reason}"

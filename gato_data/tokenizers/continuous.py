@@ -35,7 +35,7 @@ def observation_edges() -> NDArray[np.float64]:
 @cache
 def action_edges() -> NDArray[np.float64]:
     """The 1023 inner edges of values that are not companded, float64: 2 k / 1024 - 1, exact."""
-    return _constant(np.arange(1, CONTINUOUS_BINS) * (2 / CONTINUOUS_BINS) - 1)
+    return _constant(np.arange(1, CONTINUOUS_BINS, dtype=np.float64) * (2 / CONTINUOUS_BINS) - 1)
 
 
 @cache
@@ -75,7 +75,7 @@ def _cells() -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     least = np.searchsorted(edges, ends.min(axis=0), side="right")
     if (np.searchsorted(edges, ends.max(axis=0), side="right") - least).max() > 1:
         raise AssertionError("two edges run through one cell")
-    return least.astype(np.int32), np.append(edges, np.inf)[least]
+    return least.astype(np.int32), np.append(edges, np.nan)[least]  # nothing is above NaN
 
 
 def value_range(compand: bool) -> tuple[float, float]:
@@ -130,14 +130,14 @@ def encode(
     values = np.asarray(values)
     if values.dtype.kind not in "fiub":
         raise EpisodeError(f"{field} is of type {values.dtype}: numbers are wanted")
-    values = values.astype(np.float64, order="C", copy=False)
-    finite = np.isfinite(values)
+    numbers: NDArray[np.float64] = values.astype(np.float64, order="C", copy=False)
+    finite = np.isfinite(numbers)
     if not finite.all():
         place = first_place(~finite)
         raise EpisodeError(f"{field} is {values[place]}{describe_place(place)}: a finite number is wanted")
     if low is not None and high is not None:
-        values = rescale(values, low, high)
-    return _companded_bins(values) if compand else _uniform_bins(values)
+        numbers = rescale(numbers, low, high)
+    return _companded_bins(numbers) if compand else _uniform_bins(numbers)
 
 
 def _companded_bins(values: NDArray[np.float64]) -> NDArray[np.int32]:

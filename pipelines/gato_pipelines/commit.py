@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import google_crc32c
@@ -35,10 +36,18 @@ from gato_schemas.statistics import Counts
 
 @dataclass(frozen=True)
 class Summary:
-    """What an ingest made, and what its user should know; `was_complete` if there was nothing left to do."""
+    """What an ingest made, and what its user should know.
+
+    Attributes:
+        manifest: of the dataset.
+        warnings: one sentence each.
+        finished_before: parts that an earlier run had finished.
+        was_complete: there was nothing left to do.
+    """
 
     manifest: Manifest
     warnings: tuple[str, ...]
+    finished_before: int = 0
     was_complete: bool = False
 
 
@@ -56,7 +65,8 @@ def already_complete(job: Job, source: Source) -> Summary | None:
     except FormatError as error:
         raise OutputError(f"{error}: {again}") from error
     if manifest.fingerprint != job.fingerprint or manifest.name != job.name:
-        stored, wanted = _comparable(manifest), _comparable(_manifest(job, source, {}, 0))
+        stored = _comparable(manifest, max((len(split.shards) for split in manifest.splits.values()), default=0))
+        wanted = _comparable(_manifest(job, source, {}, 0), len(job.plan.parts))
         what = f" ({difference(stored, wanted)})" if stored != wanted else ""
         raise OutputError(
             f"{job.out} holds a complete dataset made from other input or with other settings{what}: {again}"
@@ -69,15 +79,13 @@ def already_complete(job: Job, source: Source) -> Summary | None:
     return Summary(manifest, _warnings(manifest), was_complete=True)
 
 
-def _comparable(manifest: Manifest) -> dict[str, Any]:
+def _comparable(manifest: Manifest, shards: int) -> dict[str, Any]:
     """What a manifest says of settings and input, as JSON."""
     names = ("name", "source", "vocabulary", "tokenization", "patch_encoding", "libraries", "agents", "holdout")
-    found: dict[str, Any] = {name: msgspec.to_builtins(getattr(manifest, name)) for name in names}
-    found["tasks"] = {
-        name: msgspec.to_builtins(msgspec.structs.replace(task, counts=Counts()))
-        for name, task in manifest.tasks.items()
-    }
-    return found
+    found: dict[str, Any] = {name: getattr(manifest, name) for name in names} | {"shards": shards}
+    found["tasks"] = {name: msgspec.structs.replace(task, counts=Counts()) for name, task in manifest.tasks.items()}
+    comparable: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))
+    return comparable
 
 
 def _why_not_finished(job: Job, number: int) -> str:
@@ -154,9 +162,10 @@ def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int
     if good and bad <= max_bad:
         return
     first = letters[0]
-    example = f"{first.source}, {first.key}: {first.reason}"
+    named = PurePosixPath(first.source).name in first.reason
+    example = first.reason if named else f"{first.source}, {first.key}: {first.reason}"
     if not good:
-        raise OutputError(f"none of {bad} episodes could be used ({example}): no dataset was made")
+        raise OutputError(f"no episode could be used (the first of {bad}: {example}): no dataset was made")
     raise OutputError(
         f"{bad} of {bad + good} episodes could not be used, --max-bad allows {max_bad} (first: {example}); all are in "
         f"{job.out / DEAD_LETTERS}: run the same command with --max-bad {bad} to go without them (finished shards are "

@@ -23,7 +23,7 @@ from gato_pipelines.image_header import (
 __all__ = ["EncodedImage", "Frames", "ImageFit", "ImageHeader", "decode_and_fit", "decode_frames", "read_header"]
 
 Shape: TypeAlias = tuple[int | None, ...]
-Alpha: TypeAlias = Literal["reject", "white"]
+Alpha: TypeAlias = Literal["reject", "white", "newest"]
 
 MAX_PIXELS = 1 << 26
 """Pixels of one image: a larger one is taken for damage, or for an attack on the memory."""
@@ -40,7 +40,8 @@ def decode_frames(encoded: Sequence[EncodedImage], shape: Shape, *, alpha: Alpha
         encoded: PNG or JPEG; pixels are taken as stored, whatever the orientation in an EXIF block.
         shape: declared (height, width, channels), a None side is free; 1 channel is gray, 3 are RGB (a gray image
             is repeated), 4 are as stored.
-        alpha: what becomes of a transparent image where 3 channels are declared: an error, or shown on white.
+        alpha: what becomes of a transparent image where 3 channels are declared: an error, or shown on white; "newest":
+            the four channels are gray frames, oldest first, and the last one is taken.
 
     Returns:
         uint8 (T, height, width, channels).
@@ -103,7 +104,7 @@ class _FrameDecoder:
         self._cv2 = import_cv2()
         self._encoded = encoded
         self._alpha = alpha
-        self._channels: int = shape[2]
+        self._channels: int = GRAY if alpha == "newest" else shape[2]
         self._sides: Shape = shape[:2]
         self._seen = b""
         self._flags = 0
@@ -150,6 +151,8 @@ class _FrameDecoder:
         return header
 
     def _accepts(self, channels: int) -> bool:
+        if self._alpha == "newest":
+            return channels == RGBA
         if RGBA in (channels, self._channels):
             return channels == self._channels or (self._channels == RGB and self._alpha == "white")
         return channels <= self._channels
@@ -161,9 +164,11 @@ class _FrameDecoder:
         return int(colour | self._cv2.IMREAD_IGNORE_ORIENTATION)
 
     def _flatten(self, frame: Frames) -> Frames:
-        """An image with alpha as declared: its four channels, or shown on white."""
+        """An image with alpha as declared: its four channels, the last of them, or shown on white."""
         if frame.dtype != np.uint8:
             frame = (frame >> 8).astype(np.uint8)  # a PNG of 16 bits: OpenCV keeps those beside an alpha channel
+        if self._alpha == "newest":
+            return np.ascontiguousarray(frame[..., RGBA - 1])
         rgba: Frames = self._cv2.cvtColor(frame, self._cv2.COLOR_BGRA2RGBA)
         if self._channels == RGBA:
             return rgba

@@ -13,7 +13,7 @@ a run that was interrupted continues with the parts that are not finished.
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -153,16 +153,16 @@ def run(
             fingerprint=fingerprint,
         )
         if (complete := already_complete(job, made)) is not None:
-            report("the dataset is complete already")
             return complete
         claim(job, decides)
         todo = [number for number in range(len(plan.parts)) if finished(job, number) is None]
-        report(_progress(plan, len(plan.parts) - len(todo)))
+        done = len(plan.parts) - len(todo)
+        report(_progress(plan, done))
         if todo:
             log = out / WORK / "workers.log"
             processes = local_workers(plan.parts, SMALL_WRITE, ingest.workers)
             run_over(todo, partial(write_part, job), ingest.runner, ingest.beam_options, processes, log)
-        return commit(job, made, ingest.max_bad)
+        return replace(commit(job, made, ingest.max_bad), finished_before=done)
 
 
 def _progress(plan: Plan, done: int) -> str:

@@ -116,9 +116,9 @@ def check_observation_tokens(plan: Plan, limit: int) -> None:
         if sum(sizes.values()) > limit:
             largest = max(sizes, key=lambda field: sizes[field])
             raise SettingError(
-                f"a timestep of task {name!r} has {sum(sizes.values())} observation tokens ({sizes[largest]} of them "
-                f"of {largest}), at most {limit} were expected: raise --max-observation-tokens, make images smaller "
-                "with --image-size, or leave fields out with --drop-keys"
+                f"a timestep of task {name!r} has {sum(sizes.values())} observation tokens (field {largest!r}: "
+                f"{sizes[largest]}), at most {limit} were expected: raise --max-observation-tokens, make images "
+                "smaller with --image-size, or leave fields out with --drop-keys"
             )
 
 
@@ -161,6 +161,6 @@ def _task(name: str, scans: Sequence[PartScan], final_step: FinalStepSetting) ->
 def _final_step(scans: Sequence[PartScan], setting: FinalStepSetting) -> FinalStep:
     if setting != "auto":
         return FinalStep(setting, "asked for")
-    zero, ends = sum(scan.zero_ends for scan in scans), sum(scan.ends for scan in scans)
+    zero, ends = sum(scan.ends.zero for scan in scans), sum(scan.ends.episodes for scan in scans)
     found = f"{zero} of {ends} episodes end with an all-zero action and reward"
     return FinalStep("drop" if ends and zero >= ZERO_END_SHARE * ends else "keep", found)

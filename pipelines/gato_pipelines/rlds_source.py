@@ -19,7 +19,7 @@ from gato_pipelines.rlds.decode import NUMERIC_DTYPES, STRING_DTYPES, EpisodeDec
 from gato_pipelines.rlds.directory import Directory, open_directory
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.source import Ends, Item, PartScan
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Episode, Field, FieldModality, Value
 from gato_schemas.index import Part
@@ -97,7 +97,12 @@ class RldsSource:
         shards = directory.open_split(self.split).shards
         task = self.task_name(directory)
         return [
-            Part(shard.path.name, task, shard.path.stat().st_size, 0, shard.num_episodes or 0)
+            Part(
+                shard.path.relative_to(directory.path).as_posix(),
+                task,
+                shard.path.stat().st_size,
+                count=shard.num_episodes or 0,
+            )
             for shard in shards
             if shard.num_episodes != 0
         ]
@@ -143,8 +148,7 @@ class RldsSource:
             observations=[spec for _, spec in chosen.observations],
             actions=[spec for _, spec in chosen.actions],
             agents=[self.agent_name(directory)],
-            zero_ends=zero,
-            ends=ends,
+            ends=Ends(episodes=ends, zero=zero),
         )
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
@@ -266,13 +270,16 @@ class RldsSource:
         for leaf, spec in chosen.observations:
             if spec.modality == "image":
                 histograms[spec.name] = np.zeros(256, np.int64)
-                observations[spec.name] = decode_and_fit(
-                    raw.images[leaf.path][:keep],
-                    leaf.shape,
-                    self._fit(leaf),
-                    alpha="white",
-                    histogram=histograms[spec.name],
-                )
+                try:
+                    observations[spec.name] = decode_and_fit(
+                        raw.images[leaf.path][:keep],
+                        leaf.shape,
+                        self._fit(leaf),
+                        alpha="white",
+                        histogram=histograms[spec.name],
+                    )
+                except EpisodeError as error:
+                    raise EpisodeError(f"{spec.name}: {error}", stage=error.stage) from error
             elif spec.modality == "text":
                 observations[spec.name] = raw.texts[leaf.path][:keep]
             else:

@@ -3,16 +3,16 @@
 Nothing but the elements crosses Beam, and results go to files: such a pipeline is executed correctly by every runner.
 """
 
+import argparse
 import logging
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from gato_data.errors import GatoError, MissingPackageError, SettingError
 
@@ -85,7 +85,8 @@ def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
     """Command-line flags for Beam.
 
     Raises:
-        SettingError: there is no such runner, or an option is not written as NAME=VALUE, or unknown to Beam.
+        SettingError: there is no such runner, or an option is not written as NAME=VALUE, or Beam does not take it.
+        MissingPackageError: what the runner needs is not installed.
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -93,16 +94,24 @@ def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
         raise SettingError(f"no runner named {runner!r}: there are {', '.join(RUNNERS)}")
     if runner == "dask" and find_spec("distributed") is None:
         raise MissingPackageError("runner dask needs Dask: pip install 'apache-beam[dask]'")
-    known = PipelineOptions([]).get_all_options() if runner in ("local", "dataflow") else None
     for option in options:
-        name, equals, _ = option.partition("=")
-        if not equals or not name.isidentifier():
+        if not re.match(r"\w+=", option):
             raise SettingError(f"--beam-option {option!r} is not of the form NAME=VALUE")
-        if known is not None and name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "its documentation lists the pipeline options"
-            raise SettingError(f"Beam has no pipeline option {name!r}: {hint}")
-    return [f"--{option}" for option in options]
+    flags = [f"--{option}" for option in options]
+    parser = _FlagParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(flags)
+    if unknown and runner in ("local", "dask"):  # the others pass them on
+        raise SettingError(
+            f"Beam has no pipeline option {unknown[0][2:].partition('=')[0]!r}: its documentation lists them"
+        )
+    return flags
+
+
+class _FlagParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"--beam-option is not as Beam wants it: {message.removeprefix('argument --')}")
 
 
 def _local_runner(count: int, log: Path | None) -> Any:
@@ -120,13 +129,11 @@ def _local_runner(count: int, log: Path | None) -> Any:
 @contextmanager
 def _quiet_beam() -> Iterator[None]:
     """Keep Beam's own log lines and its threads' last words off the screen: an error that matters is raised as well."""
-    import grpc
-
     logger, hook = logging.getLogger("apache_beam"), threading.excepthook
     before = logger.level
     if not logging.root.isEnabledFor(logging.INFO):
         logger.setLevel(logging.CRITICAL)
-        threading.excepthook = lambda what: None if issubclass(what.exc_type, grpc.RpcError) else hook(what)
+        threading.excepthook = lambda what: None if what.exc_type.__module__ == "grpc" else hook(what)
     try:
         yield
     finally:

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_schemas.dataset import TaskInfo
+from gato_data.ranges import ElementRange
+from gato_schemas.dataset import FinalStep, TaskInfo
 from gato_schemas.episode import Document, Episode, Field
 from gato_schemas.index import Part
 
@@ -29,11 +30,38 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         tasks: every task's fields in token order and its final-step policy, sorted by name.
         agents: every agent's name, sorted.
         parts: the pieces of input, one shard per split each, in order.
+        notes: what a user should know of how the input is read.
     """
 
     tasks: dict[str, TaskInfo]
     agents: list[str]
     parts: list[Part]
+    notes: list[str] = []
+
+
+class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the final timesteps of episodes look like.
+
+    Attributes:
+        episodes: those seen.
+        zero: those with an all-zero final action and reward.
+        terminal, zero_terminal: the same numbers of episodes that end in a terminal state.
+        rotated: those whose final action and reward are those of the first timestep, and not of the second.
+    """
+
+    episodes: int = 0
+    zero: int = 0
+    terminal: int = 0
+    zero_terminal: int = 0
+    rotated: int = 0
+
+
+class ActionRanges(msgspec.Struct, frozen=True, array_like=True):
+    """The ranges of the elements of one action field, by where in an episode the values are."""
+
+    body: list[ElementRange]
+    terminal: list[ElementRange]
+    truncated: list[ElementRange]
 
 
 class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,17 +69,31 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     Attributes:
         part: with its number of episodes filled in.
-        observations, actions: the task's fields; None for documents.
+        observations, actions: the task's fields, without the ranges that need all parts; None for documents.
         agents: names.
-        zero_ends, ends: episodes whose final timestep has an all-zero action and reward, and all episodes seen.
+        left_out: the other fields of a timestep, and why they are no tokens.
+        ends: what final timesteps look like.
+        final_step: what the file format says of them, if it does.
+        returns: of every episode, if a filter needs them; None where it cannot be told.
+        successes: whether every episode succeeded, if a filter needs that.
+        order: the data set's own numbers of every episode, in the order of collection; empty where it has none.
+        ranges: of continuous actions if wanted: all timesteps but the last, and the last ones of episodes that end in
+            a terminal state and of the others.
+        notes: what a user should know of how the part is read.
     """
 
     part: Part
     observations: list[Field] | None = None
     actions: list[Field] | None = None
     agents: list[str] = []
-    zero_ends: int = 0
-    ends: int = 0
+    left_out: dict[str, str] = {}
+    ends: Ends = Ends()
+    final_step: FinalStep | None = None
+    returns: list[float | None] = []
+    successes: list[bool] = []
+    order: list[list[int]] = []
+    ranges: dict[str, ActionRanges] = {}
+    notes: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)

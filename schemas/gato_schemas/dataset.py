@@ -9,6 +9,7 @@ from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
 from gato_schemas.statistics import Counts, FieldStatistics
+from gato_schemas.versioned import decode_versioned
 
 FORMAT_VERSION = 1
 MANIFEST = "dataset.json"
@@ -36,18 +37,45 @@ class VocabularyInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class FinalStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was done with the final timestep of every episode of a task, and how that was decided."""
+    """What was done with the final timestep of every episode of a task, and how that was decided.
 
-    policy: Literal["keep", "drop"]
+    "drop-terminal" drops it from episodes that end in a terminal state only.
+    """
+
+    policy: Literal["keep", "drop", "drop-terminal"]
     reason: str
 
 
+class EpisodeFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which episodes of a task were kept.
+
+    Attributes:
+        min_return_fraction, window, expert_return, min_return: the filter by return: `min_return` is the lowest return
+            kept, `expert_return` the highest mean over `window` episodes; None where returns did not matter.
+        require_success: name of the field that had to be true; empty where none had to.
+        kept, dropped: episodes, of those that could be read.
+    """
+
+    min_return_fraction: float | None = None
+    window: int | None = None
+    expert_return: float | None = None
+    min_return: float | None = None
+    require_success: str = ""
+    kept: int = 0
+    dropped: int = 0
+
+
 class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One task: its fields in token order and how much of it there is, over all splits."""
+    """One task: its fields in token order and how much of it there is, over all splits.
+
+    `left_out` says why each of the other fields of a timestep is no token.
+    """
 
     observations: list[Field]
     actions: list[Field]
     final_step: FinalStep | None = None
+    filter: EpisodeFilter | None = None
+    left_out: dict[str, str] = {}
     counts: Counts = Counts()
 
 
@@ -119,16 +147,14 @@ def read_manifest(folder: Path) -> Manifest:
         raise FormatError(
             f"{folder} has no {MANIFEST}: it is not a dataset of gato-data, or its ingest did not finish"
         ) from error
-    try:
-        version = msgspec.json.decode(data, type=dict[str, Any]).get("version")
-        if version != FORMAT_VERSION:
-            raise FormatError(f"{path} has format version {version}, this program reads version {FORMAT_VERSION}")
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise FormatError(f"{path} is not a manifest of gato-data ({error})") from error
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read ({error.strerror})") from error
+    manifest = decode_versioned(
+        data, Manifest, FORMAT_VERSION, name=str(path), noun="format", problem="is not a manifest of gato-data"
+    )
     for split in manifest.splits.values():
         for shard in split.shards:
-            if Path(shard.name).name != shard.name or shard.name in ("", ".", ".."):
+            if Path(shard.name).name != shard.name or shard.name in ("", ".", "..") or "\0" in shard.name:
                 raise FormatError(f"{path} names a shard outside its folder: {shard.name!r}")
     return manifest
 

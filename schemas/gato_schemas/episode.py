@@ -89,10 +89,19 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text in a document; `supervised` is False for a text that is not trained on."""
+    """A text in a document.
+
+    Attributes:
+        text: the text.
+        supervised: False for a text that is not trained on.
+        unsupervised: leading characters that are not trained on although the rest is, such as a question.
+        ends: False for a text that goes on behind an image, so that no end-of-sentence piece follows it.
+    """
 
     text: str
     supervised: bool = True
+    unsupervised: int = 0
+    ends: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from gato_schemas.errors import FormatError
 from gato_schemas.record import ARRAY_COLUMNS
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts, FieldStatistics
+from gato_schemas.versioned import decode_versioned
 
 INDEX_VERSION = 1
 MAGIC = b"GATOIDX\n"
@@ -57,6 +58,7 @@ _FREE: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
     "rank_starts": ("<u8", ()),
     "ranks": ("<u4", ()),
 }
+_RAGGED = (("block_starts", "blocks"), ("rank_starts", "ranks"))
 
 
 class DeadLetter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,6 +156,16 @@ def sections(
     return arrays
 
 
+def join_sections(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The arrays of an index whose records are those of the parts, one part after the other; at least one."""
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in (*_PER_RECORD, *_FREE)}
+    for starts, values in _RAGGED:
+        before = np.cumsum([0, *(len(part[values]) for part in parts)], dtype="<u8")
+        shifted = [part[starts][:-1] + shift for part, shift in zip(parts, before[:-1], strict=True)]
+        arrays[starts] = np.concatenate([*shifted, before[-1:]])
+    return arrays
+
+
 def encode_index(header: IndexHeader, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The bytes of an index file."""
     layout = {**_PER_RECORD, **_FREE}
@@ -197,21 +209,23 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
         raise FormatError(f"{name} is truncated or damaged: delete it and run the same ingest again to rebuild it")
     start = len(MAGIC) + _LENGTH.size
     length = _LENGTH.unpack_from(data, len(MAGIC))[0]
-    try:
-        version = msgspec.json.decode(data[start : start + length], type=dict[str, Any]).get("version")
-        if version != INDEX_VERSION:
-            raise FormatError(f"{name} has index version {version}, this program reads version {INDEX_VERSION}")
-        header = msgspec.json.decode(data[start : start + length], type=IndexHeader)
-    except msgspec.MsgspecError as error:
-        raise FormatError(f"{name} has a malformed header ({error})") from error
+    header = decode_versioned(
+        data[start : start + length],
+        IndexHeader,
+        INDEX_VERSION,
+        name=name,
+        noun="index",
+        problem="has a malformed header",
+    )
     base = _padded(start + length)
     arrays = {key: _section(data, base, header, key, name) for key in (*_PER_RECORD, *_FREE)}
     records = len(arrays["offset"])
     for key in _PER_RECORD:
         if len(arrays[key]) != records:
             raise FormatError(f"{name}: section {key} has {len(arrays[key])} rows for {records} records")
-    for starts, values in (("block_starts", "blocks"), ("rank_starts", "ranks")):
-        if len(arrays[starts]) != records + 1 or arrays[starts][-1] != len(arrays[values]):
+    for starts, values in _RAGGED:
+        bounds, count = arrays[starts], len(arrays[values])
+        if len(bounds) != records + 1 or bounds[0] != 0 or bounds[-1] != count or (bounds[1:] < bounds[:-1]).any():
             raise FormatError(f"{name}: sections {starts} and {values} do not agree")
     return ShardIndex(header, arrays)
 

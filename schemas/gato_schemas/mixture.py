@@ -1,12 +1,13 @@
 """The mixture file: datasets, their weights over the run, and what the datasets were when they were mixed."""
 
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from gato_schemas.dataset import VocabularyInfo
 from gato_schemas.errors import FormatError
+from gato_schemas.versioned import decode_versioned
 
 MIXTURE_VERSION = 1
 
@@ -83,13 +84,9 @@ def read_mixture(path: Path) -> Mixture:
         raise FormatError(f"there is no mixture file {path}: make one with `gato-data mix`") from error
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error.strerror})") from error
-    try:
-        version = msgspec.json.decode(data, type=dict[str, Any]).get("version")
-        if version != MIXTURE_VERSION:
-            raise FormatError(f"{path} has mixture version {version}, this program reads version {MIXTURE_VERSION}")
-        mixture = msgspec.json.decode(data, type=Mixture)
-    except msgspec.MsgspecError as error:
-        raise FormatError(f"{path} is not a mixture file ({error})") from error
+    mixture = decode_versioned(
+        data, Mixture, MIXTURE_VERSION, name=str(path), noun="mixture", problem="is not a mixture file"
+    )
     _check(mixture, path)
     return mixture
 

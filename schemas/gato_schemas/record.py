@@ -110,7 +110,7 @@ def _raw(array: NDArray[np.generic], dtype: DTypeLike) -> bytes:
 
 def _encode_patches(patches: NDArray[np.uint8], encoding: PatchEncoding) -> list[bytes | memoryview]:
     if encoding.name == "raw":
-        return [memoryview(np.ascontiguousarray(patches).reshape(-1))]
+        return [np.ascontiguousarray(patches).reshape(-1).data]
     blocks: list[bytes | memoryview] = []
     for start in range(0, len(patches), BLOCK_PATCHES):
         raw = patches[start : start + BLOCK_PATCHES].tobytes()

@@ -80,10 +80,9 @@ class TokenSequence:
 
     def slice(self, start: int, stop: int, *, timesteps: slice, images: slice) -> "TokenSequence":
         """Cut tokens [start, stop) with the given timesteps and images; offsets become relative to the cut."""
-        is_patch = self.modality == Modality.PATCH
-        first_patch = int(np.count_nonzero(is_patch[:start]))
-        last_patch = first_patch + int(np.count_nonzero(is_patch[start:stop]))
         grid = self.image_grid[images].copy()
+        first_patch = int(grid[0, 0]) if len(grid) else 0
+        last_patch = first_patch + int((grid[:, 1].astype(np.int64) * grid[:, 2]).sum())
         grid[:, 0] -= first_patch
         return TokenSequence(
             tokens=self.tokens[start:stop],
@@ -136,14 +135,14 @@ def check(sequence: TokenSequence) -> None:
     if (in_tokens := int(np.count_nonzero(sequence.modality == Modality.PATCH))) != p:
         raise FormatError(f"{p} patches are stored for {in_tokens} patch tokens")
     if sequence.modality.max(initial=0) >= len(Modality):
-        raise FormatError(f"column modality has the value {sequence.modality.max()}, at most {max(Modality)} is wanted")
+        raise FormatError(f"modality {int(sequence.modality.max())} is unknown")
     _check_timesteps(sequence.timestep_starts, n)
     _check_images(sequence.image_grid.astype(np.int64), p)
 
 
 def _check_timesteps(starts: NDArray[np.int32], tokens: int) -> None:
     if len(starts) and (starts[0] != 0 or starts[-1] >= tokens or bool((starts[1:] <= starts[:-1]).any())):
-        raise FormatError("column timestep_starts is out of order: offsets from 0 up to the last token are wanted")
+        raise FormatError(f"column timestep_starts does not ascend from 0 to {tokens}")
 
 
 def _check_images(grid: NDArray[np.int64], patches: int) -> None:
@@ -153,4 +152,4 @@ def _check_images(grid: NDArray[np.int64], patches: int) -> None:
     # `first` has 31 bits, so a sum is found wrong before it could overflow
     good = good and bool((first[1:] == ends[:-1]).all()) and (not len(grid) or first[0] == 0)
     if not good or (int(ends[-1]) if len(grid) else 0) != patches:
-        raise FormatError(f"column image_grid does not say where the {patches} patches stand in their images")
+        raise FormatError(f"column image_grid has an image outside the patches, or leaves some of all {patches} out")

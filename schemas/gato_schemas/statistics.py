@@ -1,5 +1,7 @@
 """Counts and per-field statistics as they stand in sidecars and manifests; `gato_data.statistics` gathers them."""
 
+from typing import Annotated
+
 import msgspec
 
 
@@ -13,7 +15,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     patches: int = 0
     tokens: int = 0
     loss_tokens: int = 0
-    tokens_by_modality: tuple[int, ...] = (0, 0, 0, 0, 0)
+    tokens_by_modality: Annotated[tuple[int, ...], msgspec.Meta(min_length=5, max_length=5)] = (0, 0, 0, 0, 0)
 
 
 class FieldStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -43,4 +45,4 @@ class FieldStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     mean: list[float]
     m2: list[float]
     saturated: list[int]
-    bins: str
+    bins: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,256}$")]

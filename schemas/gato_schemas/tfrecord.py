@@ -88,9 +88,11 @@ def read_records(path: Path, first: int = 0, count: int | None = None) -> Iterat
                 file.seek(length + FOOTER_BYTES, os.SEEK_CUR)
                 continue
             data = file.read(length)
-            stored = _CRC.unpack(file.read(FOOTER_BYTES))[0]
+            footer = file.read(FOOTER_BYTES)
+            if len(data) < length or len(footer) < FOOTER_BYTES:
+                raise TFRecordError(f"{path.name} became shorter while record {ordinal} was read", ordinal)
             error = None
-            if stored != masked_crc32c(data):
+            if _CRC.unpack(footer)[0] != masked_crc32c(data):
                 error = f"record {ordinal} of {path.name} (byte {offset}) does not match its checksum"
             yield RawRecord(ordinal, offset, data, error)
 
@@ -124,9 +126,15 @@ def _read_header(file: BinaryIO, path: Path, ordinal: int, size: int) -> int | N
 def refuse_foreign(head: bytes, path: Path) -> None:
     """Name the well-known files that are found where a TFRecord was wanted.
 
+    Args:
+        head: the first bytes of the file; what begins with a record's own header is let through.
+        path: in the error.
+
     Raises:
         TFRecordError: the file begins like a Git-LFS pointer or a gzip file.
     """
+    if len(head) >= HEADER_BYTES and _CRC.unpack_from(head, 8)[0] == masked_crc32c(head[:8]):
+        return  # a first record of 35615 bytes begins like gzip
     if head.startswith(_LFS_MAGIC[: len(head)]) and len(head) >= HEADER_BYTES:
         raise TFRecordError(
             f"{path.name} is a Git-LFS pointer, not the shard itself: run `git lfs pull` in its repository"

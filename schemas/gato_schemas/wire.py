@@ -194,7 +194,7 @@ def get_integer(features: Features, key: str) -> int:
     payload = memoryview(b"".join(number_pieces(_get(features, key, "int64"), VARINT)))
     value, at = read_varint(payload, 0) if len(payload) else (0, -1)
     if at != len(payload):
-        raise FormatError(f"feature {key} has no single value, one was wanted")
+        raise FormatError(f"feature {key} has no value or several, one was wanted")
     return value - 2**64 if value >= 2**63 else value
 
 
@@ -213,11 +213,11 @@ def get_real(features: Features, key: str) -> float:
 def _get(features: Features, key: str, kind: str) -> memoryview:
     """The serialized list of a feature."""
     if (feature := features.get(key)) is None:
-        raise FormatError(f"feature {key} is missing, a {kind} list was wanted")
+        raise FormatError(f"feature {key} is missing, {kind} values were wanted")
     number, payload = _list(feature)
     if number != _KINDS[kind]:
-        found = {number: kind for kind, number in _KINDS.items()}.get(number, "empty")
-        raise FormatError(f"feature {key} is a {found} list, a {kind} list was wanted")
+        found = {number: kind for kind, number in _KINDS.items()}.get(number, "no")
+        raise FormatError(f"feature {key} holds {found} values, {kind} values were wanted")
     return payload
 
 

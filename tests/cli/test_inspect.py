@@ -42,18 +42,18 @@ in the loss  12 (27.3%)
 return       6, the end is not terminal
 
 timestep 2, tokens 22 to 32, reward 2
-token   position     id  modality    field                value                          loss
-   22          0      -  patch       observation/camera   row 0, column 0, mean #ff0000  0
-   23          1      -  patch       observation/camera   row 0, column 1, mean #008000  0
-   24          2      -  patch       observation/camera   row 1, column 0, mean #000040  0
-   25          3      -  patch       observation/camera   row 1, column 1, mean #1e1e1e  0
-   26          4      0  discrete    observation/gripper  0                              0
-   27          5  32753  continuous  observation/pose[0]  1.19                           0
-   28          6  32279  continuous  observation/pose[1]  -0.9941                        0
-   29  separator  33024  separator   separator                                           0
-   30     action  32640  continuous  action/arm[0]        0.502                          1
-   31     action  32768  continuous  action/arm[1]        1.002                          1
-   32     action      3  discrete    action/button        3                              1
+token   position     id  modality    field                value                     loss
+   22          0      -  patch       observation/camera   row 0, column 0, #ff0000  0
+   23          1      -  patch       observation/camera   row 0, column 1, #008000  0
+   24          2      -  patch       observation/camera   row 1, column 0, #000040  0
+   25          3      -  patch       observation/camera   row 1, column 1, #1e1e1e  0
+   26          4      0  discrete    observation/gripper  0                         0
+   27          5  32753  continuous  observation/pose[0]  1.19                      0
+   28          6  32279  continuous  observation/pose[1]  -0.9941                   0
+   29  separator  33024  separator   separator                                      0
+   30     action  32640  continuous  action/arm[0]        0.502                     1
+   31     action  32768  continuous  action/arm[1]        1.002                     1
+   32     action      3  discrete    action/button        3                         1
 
 tokens 22 to 32 of 44 are shown: see more with --timestep T (0 to 3) or --tokens A:B
 """
@@ -330,7 +330,7 @@ def test_a_manifest_that_lies(arm: Path, tmp_path: Path) -> None:
     answer = json.loads(text)
     answer["statistics"][0]["bins"] = "zz"
     (tmp_path / "dataset.json").write_text(json.dumps(answer))
-    assert "hold 'zz' for a bitmap" in inspect("dataset", tmp_path).stderr
+    assert "is not a manifest of gato-data" in inspect("dataset", tmp_path).stderr
 
 
 def test_wrong_usage() -> None:
@@ -346,7 +346,7 @@ def test_wrong_usage() -> None:
         fails(2, message, "shard", "file", *args)
 
 
-@pytest.mark.parametrize("name", ["shard", "dataset"])
+@pytest.mark.parametrize("name", ["shard", "dataset", "mixture"])
 def test_help_ends_with_an_example(name: str) -> None:
     result = inspect(name, "-h")
     assert result.exit_code == 0
@@ -360,3 +360,89 @@ def test_captions(tmp_path: Path) -> None:
     shown = inspect("shard", folder / "captions-train.tfrecord-00000-of-00001", "--record", 0).stdout
     assert "document, tokens 0 to " in shown
     assert "row 1, column 0" in shown
+
+
+def test_strict(arm: Path) -> None:
+    result = inspect("dataset", arm, "--strict")
+    assert result.exit_code == 1
+    assert "problem  left_out" in result.stdout
+    advice = "mend the data, or move it with --threshold"
+    assert result.stderr == f"Error: 1 finding is above the threshold in {arm}: {advice}\n"
+    assert inspect("dataset", arm, "--strict", "--threshold", "left_out=0.5").exit_code == 0
+    fails(1, "threshold idle is -1.0: a number from 0 up is wanted", "dataset", arm, "--threshold", "idle=-1")
+    fails(
+        2,
+        "Invalid value for '--threshold': 'idle' is not a threshold: NAME=VALUE is wanted, for example saturated=0.05",
+        "dataset",
+        arm,
+        "--threshold",
+        "idle",
+    )
+
+
+def test_quality_in_json(arm: Path) -> None:
+    answer = json.loads(inspect("dataset", arm, "--json").stdout)["quality"]
+    assert answer["problems"] == 1
+    assert answer["findings"][0] == {
+        "check": "left_out",
+        "level": "problem",
+        "where": "arm",
+        "measure": 0.2,
+        "threshold": 0.01,
+        "message": "1 episode left out, dead_letters.jsonl says why",
+    }
+
+
+@pytest.mark.parametrize("what", ["dataset", "shard"])
+def test_a_page(arm: Path, tmp_path: Path, what: str) -> None:
+    page = tmp_path / "page.html"
+    result = inspect(what, arm / TRAIN if what == "shard" else arm, "--html", page, "--episodes", 2)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith(f"Wrote {page}: 2 of {2 if what == 'shard' else 4} episodes, ")
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_page_of_a_shard_without_its_index(arm: Path, tmp_path: Path) -> None:
+    (tmp_path / TRAIN).write_bytes((arm / TRAIN).read_bytes())
+    message = f"no index beside {TRAIN}: a page wants one, the terminal shows a shard without"
+    fails(1, message, "shard", tmp_path / TRAIN, "--html", tmp_path / "page.html")
+    fails(1, f"cannot write the page {tmp_path / 'x' / 'y'}: No such file or directory", "dataset", arm, "--html",
+          tmp_path / "x" / "y")  # fmt: skip
+
+
+@pytest.fixture
+def mixture(arm: Path, captions: Path, told: Path, tmp_path: Path) -> Path:
+    from gato_data.mixing import plan_mixture
+    from gato_schemas.mixture import encode_mixture
+
+    mixed = plan_mixture([told, captions], {"arm": 3, "captions": 1}, folder=tmp_path)
+    (tmp_path / "mixture.json").write_bytes(encode_mixture(mixed))
+    return tmp_path / "mixture.json"
+
+
+def test_mixture(mixture: Path) -> None:
+    result = inspect("mixture", mixture, "--steps", 10, "--batch-size", 4)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "          0  windows    arm 0.75, captions 0.25\n" in result.stdout
+    assert "10 steps of 4 windows of 1,024 tokens (40 windows, " in result.stdout
+    answer = json.loads(inspect("mixture", mixture, "--json").stdout)
+    assert [dataset["name"] for dataset in answer["datasets"]] == ["arm", "captions"]
+    assert answer["plan"]["steps"] == 1000
+
+
+def test_the_page_of_a_mixture(mixture: Path, tmp_path: Path) -> None:
+    result = inspect("mixture", mixture, "--html", tmp_path / "page.html")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.startswith(f"Wrote {tmp_path / 'page.html'}: 6 of 6 episodes, ")
+
+
+def test_what_is_no_mixture(arm: Path, tmp_path: Path) -> None:
+    fails(1, f"{arm} is a folder, a mixture file was wanted: try `gato-data inspect dataset {arm}`", "mixture", arm)
+    message = f"there is no mixture file {tmp_path / 'x'}: make one with `gato-data mix`"
+    fails(1, message, "mixture", tmp_path / "x")
+    fails(
+        1,
+        f"{arm / 'dataset.json'} is not a mixture file (Object contains unknown field `agents`)",
+        "mixture",
+        arm / "dataset.json",
+    )

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -117,8 +119,8 @@ def test_a_step_never_waits_for_the_device(
 def test_tensorboard_is_optional(
     small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
-    monkeypatch.delitem(__import__("sys").modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with pytest.raises(MissingPackageError, match="pip install tensorboard"):
         run(small_settings(tensorboard=True), source, quiet=True)
 
@@ -173,3 +175,8 @@ def test_a_source_that_cannot_tell(source: SyntheticSource) -> None:
     with pytest.raises(MixtureError, match="weights"):
         check_identity({"weights": "[1]"}, source, 5)
     assert batches.stream(source, [range(2)]).__next__().tokens.shape == (2, 25)
+
+
+def test_presets_are_known_without_torch() -> None:
+    code = "import sys, gato_trainer.presets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

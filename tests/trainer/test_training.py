@@ -173,6 +173,16 @@ def test_fine_tuning_starts_from_a_run_or_an_export(small_settings: Make, source
             run(small_settings("wide", model=wide, init_from=start), source, quiet=True)
 
 
+def test_a_finished_run_has_nothing_left_to_do(small_settings: Make, source: SyntheticSource) -> None:
+    settings = small_settings()
+    first = run(settings, source, quiet=True)
+    before = (settings.out / "log.jsonl").read_bytes()
+    again = run(dataclasses.replace(settings, resume=True), source, quiet=True)
+    assert again.record == first.record
+    assert (again.step, again.last_loss) == (6, first.last_loss)
+    assert (settings.out / "log.jsonl").read_bytes() == before
+
+
 def test_folders_that_are_not_ours(small_settings: Make, source: SyntheticSource) -> None:
     settings = small_settings(steps=1)
     with pytest.raises(TrainError, match="nothing to resume"):
@@ -222,6 +232,17 @@ def test_the_reader_must_make_windows_of_the_context_length(small_settings: Make
 def test_cuda_without_a_gpu() -> None:
     with pytest.raises(TrainError, match="torch sees no GPU"):
         choose_device("cuda")
+
+
+def test_a_disk_that_fills_up_under_the_log(
+    small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("gato_trainer.progress.Log.write", full)
+    with pytest.raises(OutputError, match=r"No space left on device.*--resume"):
+        run(small_settings(), source, quiet=True)
 
 
 def test_running_out_of_memory_says_what_to_lower(small_settings: Make) -> None:

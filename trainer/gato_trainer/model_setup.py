@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from gato_data.errors import TrainError
-from gato_trainer.checkpoint import load, read_header
+from gato_trainer.checkpoint import committed, load, read_header
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.distributed import World, shard
 from gato_trainer.initialize import materialize
@@ -44,7 +44,8 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
             block.compile(dynamic=False)
     shard(model, world, settings.sharding)
     materialize(model, world.device, settings.seed)
-    if settings.init_from is not None:
+    continued = settings.resume and committed(settings.out / "checkpoints")
+    if settings.init_from is not None and not continued:
         _load_parameters(model, settings.init_from, world)
     return model, parameters
 

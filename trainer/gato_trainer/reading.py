@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from types import TracebackType
 
+import torch
+
 from gato_data.batch import Batch
 from gato_trainer.batches import BatchSource, stream
 from gato_trainer.config import ModelConfig, TrainSettings
@@ -39,6 +41,12 @@ def _prepared(batch: Batch, samples: range, config: ModelConfig, randomness_of: 
     return inputs if len(samples) else inputs.unsupervised()
 
 
+def _use(device: torch.device) -> None:
+    """Pinning memory in a thread would otherwise wake the first GPU of the machine."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
 class ReadAhead:
     """The micro-batches of steps `start` to `stop`, read `settings.read_ahead` steps before they are needed.
 
@@ -60,7 +68,9 @@ class ReadAhead:
         ranges = (samples for step in range(start, stop) for samples in self._ranges(step))
         self._batches = stream(source, (_readable(samples) for samples in ranges))
         # One thread: the stream is read in order; a reader with more threads brings its own.
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
+        self._pool = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="read-ahead", initializer=_use, initargs=(world.device,)
+        )
         self._queue: deque[Future[list[Inputs]]] = deque()
         self.waited = 0.0
 

@@ -29,8 +29,8 @@ def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource
     }
 
 
-def open_folder(settings: TrainSettings, header: dict[str, Any]) -> Path:
-    """Make the run folder, or check that an existing one is to be continued or overwritten.
+def check_folder(settings: TrainSettings) -> bool:
+    """Check that the run folder can be made, continued or overwritten; whether it holds a run now.
 
     Raises:
         OutputError: the folder holds something that is not a run.
@@ -44,17 +44,27 @@ def open_folder(settings: TrainSettings, header: dict[str, Any]) -> Path:
         raise OutputError(f"{out} is not empty and holds no run; choose another folder")
     if settings.resume and not is_run:
         raise TrainError(f"nothing to resume: {out} holds no run; leave out --resume to start one")
-    if is_run and not settings.resume:
-        if not settings.overwrite:
-            raise TrainError(f"{out} holds a run already; continue it with --resume, or start again with --overwrite")
-        _clear(out)
+    if is_run and not settings.resume and not settings.overwrite:
+        raise TrainError(f"{out} holds a run already; continue it with --resume, or start again with --overwrite")
+    return is_run
+
+
+def open_folder(settings: TrainSettings, header: dict[str, Any]) -> None:
+    """Make the run folder, or clear it if it is to be overwritten.
+
+    Raises:
+        OutputError, TrainError: those of `check_folder`; or it cannot be written.
+    """
+    out = settings.out
+    is_run = check_folder(settings)
     try:
+        if is_run and not settings.resume:
+            _clear(out)
         out.mkdir(parents=True, exist_ok=True)
         if not settings.resume:
             _write(out / RUN_FILE, json.dumps(header, indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}") from error
-    return out
 
 
 def check_same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
@@ -86,6 +96,14 @@ def trim_log(out: Path, step: int) -> None:
         return
     kept = [line for line in log.read_text().splitlines() if _step_of(line) <= step]
     _write(log, "".join(line + "\n" for line in kept))
+
+
+def last_record(out: Path) -> dict[str, Any]:
+    """The last training line of the log; empty if there is none."""
+    lines = (out / LOG_FILE).read_text().splitlines()
+    records = (json.loads(line) for line in reversed(lines))
+    found: dict[str, Any] = next((record for record in records if record["kind"] == "train"), {})
+    return {name: value for name, value in found.items() if name != "kind"}
 
 
 def _step_of(line: str) -> float:

@@ -14,6 +14,7 @@ from gato_trainer.distributed import join_world
 from gato_trainer.plan import MFU_FORMULA, Plan, plan
 from gato_trainer.plot import plot_losses
 from gato_trainer.profiling import Profile
+from gato_trainer.run_folder import last_record
 from gato_trainer.stopping import StopSignal, out_of_memory
 from gato_trainer.training import Training
 
@@ -144,6 +145,9 @@ def _run(training: Training, stop: StopSignal) -> RunResult:
         except MissingPackageError as error:
             training.log.say(f"no loss.png: {error}")
     losses = progress.losses
+    if world.is_first and not losses:  # nothing was left to do
+        progress.record = last_record(settings.out)
+        losses = [(progress.step, progress.record["loss"])] if progress.record else []
     return RunResult(
         out=settings.out,
         step=progress.step,

@@ -20,7 +20,7 @@ from gato_trainer.optimizer import learning_rate, make_optimizer, set_learning_r
 from gato_trainer.plan import Work, flops, model_config, peak_flops
 from gato_trainer.progress import Log, Meter, progress_line
 from gato_trainer.reading import ReadAhead
-from gato_trainer.run_folder import check_same_run, open_folder, run_header
+from gato_trainer.run_folder import check_folder, check_same_run, open_folder, run_header
 from gato_trainer.stopping import StopSignal, dump_batch
 
 
@@ -51,6 +51,8 @@ class Training:
         config = model_config(settings, source)
         if settings.batch_size < world.size:
             raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
+        if world.is_first:
+            check_folder(settings)
         self.model, self.parameters = build_model(settings, config, world)
         self.header = run_header(settings, config, source, self.parameters)
         if world.is_first:

@@ -48,7 +48,12 @@ html_option = click.option(
     help="Write one self-contained web page instead.",
 )
 episodes_option = click.option(
-    "--episodes", type=click.IntRange(1, 200), default=24, show_default=True, help="Episodes shown in the page."
+    "--episodes",
+    type=click.IntRange(1, 200),
+    metavar="N",
+    default=24,
+    show_default=True,
+    help="Episodes shown in the page, at most 200.",
 )
 
 
@@ -57,7 +62,7 @@ def command() -> None:
     """Look at what is in a shard, a dataset or a mixture."""
 
 
-@command.command("shard")
+@command.command("shard", short_help="The records of a shard, or the tokens of one record.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--record", type=click.IntRange(0), metavar="N", help="Show the tokens of record N.")
 @click.option("--timestep", type=click.IntRange(0), metavar="T", help="With --record: only timestep T of it.")
@@ -170,7 +175,7 @@ def _show_record(file: Path, number: int, timestep: int | None, tokens: tuple[in
         screen.print("\n" + more)
 
 
-@command.command("dataset")
+@command.command("dataset", short_help="Source, splits, tasks, fields and quality of a dataset.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--strict", is_flag=True, help="Exit with 1 where a finding is above its threshold.")
 @click.option(
@@ -229,11 +234,23 @@ def dataset(
         raise InputError(f"{above} above the threshold in {folder}: mend the data, or move it with --threshold")
 
 
-@command.command("mixture")
+@command.command("mixture", short_help="Weights of a mixture, and what a run reads.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--steps", type=click.IntRange(1), default=1000, show_default=True, help="Steps of the run to plan for.")
 @click.option(
-    "--batch-size", type=click.IntRange(1), default=512, show_default=True, help="Windows of a step, over all ranks."
+    "--steps",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1000,
+    show_default=True,
+    help="Steps of the run to plan for.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    metavar="N",
+    default=512,
+    show_default=True,
+    help="Windows of a step, over all ranks.",
 )
 @html_option
 @episodes_option

@@ -4,22 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gato_data.report.actions import ActionSample
 from gato_data.report.dataset import DatasetSummary, FieldSummary, bitmap
 from gato_data.report.decoder import Decoder, load_decoder
 from gato_data.report.episodes import EpisodeList, list_episodes_of
-from gato_data.report.facts import dataset_facts, totals
-from gato_data.report.fields import elements
+from gato_data.report.facts import dataset_facts, task_facts, totals
 from gato_data.report.files import index_of
 from gato_data.report.html.curves import EpisodeFiles
+from gato_data.report.html.distributions import TASKS, action_balance, distributions
 from gato_data.report.html.episode import Budget, episode_content
 from gato_data.report.html.pick import Pick, pick
 from gato_data.report.printable import count, printable, real, share, size
 from gato_data.report.quality import Quality
 from gato_data.statistics import sum_counts
-from gato_data.tokenizers import continuous
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
 
@@ -32,8 +29,6 @@ TIMESTEPS = 24
 TIMESTEP_TOKENS = 2048
 SMALLEST_FRAME = 1500
 LEAST_BYTES_PER_PIXEL = 0.06
-TASKS = 20
-BARS = 32
 COVERAGE = 128
 
 
@@ -57,7 +52,7 @@ def dataset_content(
         "tasks": [
             {
                 "name": printable(name),
-                "final_step": _final_step(manifest, name),
+                "facts": task_facts(manifest.tasks[name]),
                 "fields": [
                     _field(field, rows.get((name, field.role, field.name)))
                     for field in summary.fields
@@ -69,7 +64,7 @@ def dataset_content(
         "hidden_tasks": len(manifest.tasks) - len(names),
         "quality": [_finding(finding) for finding in quality.findings],
         "distributions": distributions(quality.episodes),
-        "actions": [_actions(manifest, name, quality.actions[name]) for name in names if name in quality.actions],
+        "actions": [action_balance(manifest, name, quality.actions[name]) for name in names if name in quality.actions],
         "notes": notes + [printable(line, 200) for line in summary.missing],
         **episodes_content(folder, quality.episodes, decoder, limit, share_of_page),
     }
@@ -162,11 +157,6 @@ def _splits(manifest: Manifest) -> list[list[str]]:
     ]
 
 
-def _final_step(manifest: Manifest, task: str) -> str:
-    step = manifest.tasks[task].final_step
-    return f"{step.policy}: {printable(step.reason, 200)}" if step else ""
-
-
 def _field(field: FieldSummary, row: Any) -> dict[str, Any]:
     return {
         "name": f"{field.role}/{printable(field.name)}",
@@ -198,66 +188,3 @@ def _finding(finding: Any) -> dict[str, Any]:
         "measure": real(finding.measure, 3),
         "threshold": real(finding.threshold, 3),
     }
-
-
-def distributions(episodes: EpisodeList) -> list[dict[str, Any]]:
-    """Histograms of lengths and returns by task."""
-    found = []
-    for number, task in enumerate(episodes.tasks[:TASKS]):
-        mine = episodes.task == number
-        if not mine.any():
-            continue
-        unit = "timesteps" if episodes.timesteps[mine].any() else "tokens"
-        lengths = histogram(getattr(episodes, unit)[mine].astype(np.float64))
-        returns = episodes.episode_return[mine].astype(np.float64)
-        returns = returns[np.isfinite(returns)]
-        found.append(
-            {
-                "task": printable(task),
-                "unit": unit,
-                "lengths": lengths,
-                "returns": histogram(returns) if len(returns) else None,
-            }
-        )
-    return found
-
-
-def histogram(values: NDArray[np.float64]) -> dict[str, Any]:
-    """Counts of at most `BARS` equal intervals; whole numbers get intervals of whole width."""
-    low, high = float(values.min()), float(values.max())
-    bars = BARS
-    if (values == np.round(values)).all() and high - low < 2**40:
-        width = max(int(np.ceil((high - low + 1) / BARS)), 1)
-        bars = int((high - low) // width) + 1
-        edges = low + width * np.arange(bars + 1)
-    else:
-        edges = np.linspace(low, high if high > low else low + 1, bars + 1)
-    counts, _ = np.histogram(values, edges)
-    quartiles = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
-    return {
-        "edges": [real(float(edge)) for edge in edges],
-        "counts": counts.tolist(),
-        "marks": [real(q) for q in quartiles],
-    }
-
-
-def _actions(manifest: Manifest, task: str, sample: ActionSample) -> dict[str, Any]:
-    """How often each action value occurs, for the first elements."""
-    found: list[dict[str, Any]] = []
-    for slot, counts in zip(
-        elements("action", manifest.tasks[task].actions, is_action=True), sample.counts, strict=False
-    ):
-        if len(found) == 12 or slot.field is None:
-            break
-        if slot.field.modality == "discrete":
-            last = int(np.flatnonzero(counts)[-1]) if counts.any() else 0
-            shown = counts[: min(last + 1, 2 * BARS)]
-            labels = [str(value) for value in range(len(shown))]
-        else:
-            shown = counts.reshape(2 * BARS, -1).sum(axis=1)
-            edges = continuous.decode(np.arange(0, 1024, 1024 // (2 * BARS)), compand=False)
-            if slot.field.low is not None and slot.field.high is not None:
-                edges = continuous.unscale(edges, slot.field.low, slot.field.high)
-            labels = [real(float(edge), 3) for edge in edges]
-        found.append({"name": printable(slot.name), "labels": labels, "counts": shown.tolist()})
-    return {"task": printable(task), "timesteps": sample.timesteps, "elements": found}

@@ -47,7 +47,7 @@ function chart(title, caption, width, height, ...content) {
     draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${title}, ${caption}` }, ...content));
 }
 
-function bars(title, caption, counts, labels) {
+function bars(title, caption, counts, labels, unit = "") {
   const width = 340, height = 130, left = 8, bottom = 18, top = 16;
   const most = Math.max(...counts, 1);
   const step = (width - 2 * left) / counts.length;
@@ -58,11 +58,11 @@ function bars(title, caption, counts, labels) {
       class: "bar", x: left + number * step + step * 0.05, width: Math.max(step * 0.9, 0.5),
       y: height - bottom - shown, height: shown,
     });
-    bar.append(draw("title", {}, `${labels[number]}: ${count}`));
+    bar.append(draw("title", {}, `${labels[number]}: ${count}${unit}`));
     return bar;
   });
   content.push(
-    draw("text", { x: left, y: 11 }, `${most} at most`),
+    draw("text", { x: left, y: 11 }, `${most}${unit} at most`),
     draw("text", { x: left, y: height - 4 }, String(labels[0])),
     draw("text", { x: width - left, y: height - 4, "text-anchor": "end" }, String(labels[labels.length - 1])));
   return chart(title, caption, width, height, ...content);
@@ -146,7 +146,7 @@ function tokenCell(group, number, show) {
   return cell;
 }
 
-const mosaicWidth = () => Math.min(330, document.documentElement.clientWidth - 80);
+const mosaicWidth = () => Math.min(260, document.documentElement.clientWidth - 80);
 
 function mosaic(group, show) {
   const side = Math.max(6, Math.min(52, Math.floor(mosaicWidth() / group.columns)));
@@ -296,7 +296,7 @@ function curves(episode, now) {
   return drawn;
 }
 
-function browser(set) {
+function browser(set, number) {
   const shown = set.episodes.length, all = set.num_episodes;
   const sample = shown < all
     ? `${shown} of ${plural(all, "episode")} are shown: the longest, shortest, best and worst of each task, then others spread evenly.`
@@ -320,7 +320,7 @@ function browser(set) {
   list.append(...buttons);
   if (shown) choose(set.episodes[0], buttons[0]);
   const intro = "A transformer reads an episode as one sequence of tokens. A timestep is its observation (texts, images cut into patches, numbers), then a separator, then its action; a document is its images and texts. The model learns to predict the tokens that are trained on, and only sees the others.";
-  return [make("p", {}, intro), legend(), make("p", {}, sample), make("div", { className: "browser" }, list, place)];
+  return [...(number ? [] : [make("p", {}, intro)]), legend(), make("p", {}, sample), make("div", { className: "browser" }, list, place)];
 }
 
 // ---- the rest of the page -----------------------------------------------------------------------------------------
@@ -360,12 +360,12 @@ function section(id, title, ...content) {
 
 function dataset(set, number) {
   const id = (name) => `${name}-${number}`;
-  const sections = [["episodes", "Episodes", () => browser(set)]];
+  const sections = [["episodes", "Episodes", () => browser(set, number)]];
   if (set.quality) sections.push(["quality", "Quality", () => quality(set)]);
   if (set.tasks) sections.push(["fields", "Fields", () => [
     make("p", { className: "dim" }, "Low, high, mean and std are of the raw values. Saturated is the share outside the range of the ids; error is the most that a value can lose on its way into an id and back."),
     ...set.tasks.flatMap((task) => [make("h3", {}, "task ", data_text(task.name)),
-      task.final_step ? make("p", {}, `final step: ${task.final_step}`) : null, task.fields.length ? fields(task) : make("p", {}, "Documents have no fields.")]),
+      facts(task.facts), task.fields.length ? fields(task) : make("p", {}, "Documents have no fields.")]),
     set.hidden_tasks ? make("p", {}, `${plural(set.hidden_tasks, "more task")} not shown.`) : null,
   ]]);
   sections.push(["distributions", "Distributions", () => distributions(set)]);
@@ -380,8 +380,9 @@ function dataset(set, number) {
 }
 
 function plan(mixture) {
-  const shares = bars("share of the windows", "by dataset", mixture.shares.map(([, value]) => Math.round(value * 1000) / 10), mixture.shares.map(([name]) => name));
-  return section("plan", "The mixture's plan", facts(mixture.facts),
+  const shares = bars("share of the windows", "by dataset", mixture.shares.map(([, value]) => Math.round(value * 1000) / 10), mixture.shares.map(([name]) => name), "%");
+  const names = data.datasets.map((set, number) => make("a", { href: `#dataset-${number}` }, set.name));
+  return section("plan", "The mixture's plan", make("nav", { "aria-label": "datasets" }, ...names), facts(mixture.facts),
     table(mixture.columns.map(([name, number]) => ({ name, number })), mixture.rows), shares,
     mixture.stages.length > 1 ? table(columns("#from sample", "shares of", "weights"), mixture.stages) : null,
     mixture.hidden ? make("p", {}, `${plural(mixture.hidden, "more dataset")} not shown below.`) : null);

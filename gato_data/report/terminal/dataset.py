@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gato_data.report.dataset import DatasetSummary, FieldSummary, has_text, tokens_per_timestep
-from gato_data.report.facts import dataset_facts, totals
+from gato_data.report.facts import dataset_facts, task_facts, totals
 from gato_data.report.printable import count, counted, printable, real, share, size
 from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
 from gato_data.statistics import sum_counts
@@ -79,12 +79,10 @@ def _print_task(
     console: Console, name: str, task: TaskInfo, fields: Sequence[FieldSummary], tokenization: dict[str, Any]
 ) -> None:
     heading(console, f"Task {printable(name)}")
-    facts: list[tuple[str, Cell]] = [("episodes", count(task.counts.episodes)), ("tokens", count(task.counts.tokens))]
+    facts = task_facts(task)
     if fields:
         text = " and those of its text" if has_text(task) else ""
         facts.append(("a timestep", f"{tokens_per_timestep(task)} tokens{text}, in this order:"))
-    if task.final_step is not None:
-        facts.insert(2, ("final step", f"{task.final_step.policy}: {printable(task.final_step.reason, 200)}"))
     print_facts(console, facts)
     print_table(console, _LAYOUT, _layout(task, fields, tokenization) if fields else [])
     if fields:

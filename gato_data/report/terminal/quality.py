@@ -7,6 +7,9 @@ from gato_data.report.printable import counted, printable, real
 from gato_data.report.quality import Quality
 from gato_data.report.terminal.table import print_hanging
 
+NARROW = 50
+"""On a narrower console a finding has its message below it instead of beside it."""
+
 _STYLES = {"problem": "bold red", "notice": "yellow"}
 
 
@@ -23,4 +26,8 @@ def print_quality(console: Console, quality: Quality) -> None:
         head.append(f"{finding.check:{width}}  ", "default")
         where = "" if finding.where == "all" else f"{printable(finding.where)}: "
         against = f"({real(finding.measure, 3)}, threshold {real(finding.threshold, 3)})"
+        if console.width < NARROW:
+            head.rstrip()
+            console.print(head, overflow="fold")
+            head = Text("  ")
         print_hanging(console, head, f"{where}{printable(finding.message, 400)} {against}")

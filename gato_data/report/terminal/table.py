@@ -19,7 +19,7 @@ class Column:
     Attributes:
         heading: above it.
         number: flush right.
-        optional: left out, and named below the table, where the console is too narrow for all columns.
+        optional: left out, the last one first, and named below the table, where the console is too narrow for all.
     """
 
     heading: str
@@ -33,14 +33,15 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
     A column without a value is left out.
     """
     kept = [i for i in range(len(columns)) if any(str(row[i]) for row in rows)]
-    required = [i for i in kept if not columns[i].optional]
     if not rows:
         return
     widths = [
         max(cell_len(column.heading), *(cell_len(str(row[i])) for row in rows)) for i, column in enumerate(columns)
     ]
-    shown = next((some for some in (kept, required) if _total(widths, some) <= console.width), None)
-    if shown is None:
+    shown = list(kept)
+    while _total(widths, shown) > console.width and (droppable := [i for i in shown if columns[i].optional]):
+        shown.remove(droppable[-1])
+    if _total(widths, shown) > console.width:
         _print_blocks(console, [columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
         return
     chosen, chosen_widths = [columns[i] for i in shown], [widths[i] for i in shown]

@@ -18,17 +18,18 @@ from gato_schemas.sequence import Modality
 MAX_PICTURES = 4
 """Images drawn for one timestep, or for one document."""
 STYLES = {
-    Modality.TEXT: "green",
-    Modality.PATCH: "blue",
-    Modality.DISCRETE: "magenta",
-    Modality.CONTINUOUS: "cyan",
+    Modality.TEXT: "#228733",
+    Modality.PATCH: "#2472e0",
+    Modality.DISCRETE: "#c431c4",
+    Modality.CONTINUOUS: "#07828d",
     Modality.SEPARATOR: "dim",
 }
+"""Colours with the same contrast, 4.6, to a white and to a black background."""
 _COLUMNS = (
     Column("token", number=True),
     Column("position", number=True),
-    Column("id", number=True),
-    Column("modality"),
+    Column("id", number=True, optional=True),
+    Column("modality", optional=True),
     Column("field"),
     Column("value"),
     Column("loss"),
@@ -96,7 +97,7 @@ def _cells(view: TokenView, *, colour: bool) -> list[Cell]:
         "-" if view.position is None else str(view.position),
         "-" if view.modality is Modality.PATCH else str(view.id),
         Text(view.modality.name.lower(), style),
-        printable(view.name),
+        Text(printable(view.name), style),
         value_cell(view, colour=colour),
         Text("1", "bold") if view.loss else Text("0", "dim"),
     ]
@@ -105,9 +106,10 @@ def _cells(view: TokenView, *, colour: bool) -> list[Cell]:
 def value_cell(view: TokenView, *, colour: bool = False) -> Cell:
     """The decoded value of a token: a number, a piece of text, or a patch with its place and mean colour."""
     if view.patch is not None:
-        red, green, blue = view.patch.mean
-        text = Text(f"row {view.patch.row}, column {view.patch.column}, mean #{red:02x}{green:02x}{blue:02x}")
-        return text.append(" ").append_text(swatch(view.patch.mean)) if colour else text
+        text = Text(f"row {view.patch.row}, column {view.patch.column}")
+        if colour:
+            return text.append(" ").append_text(swatch(view.patch.mean))
+        return text.append(", #" + bytes(view.patch.mean).hex())
     if isinstance(view.value, float):
         return real(view.value)
     if isinstance(view.value, int):

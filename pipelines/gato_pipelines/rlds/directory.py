@@ -1,7 +1,7 @@
 """An RLDS dataset on disk: the folder of one version, as TFDS writes it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -59,6 +59,7 @@ class Directory:
         licence: redistribution terms; empty if undeclared.
         features: all leaves.
         splits: by name, in the dataset's order; their shards may be missing (see `open_split`).
+        file_format: of the shards, as TFDS names it.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Directory:
     licence: str
     features: Features
     splits: dict[str, Split]
+    file_format: str = FILE_FORMAT
 
     def open_split(self, name: str) -> Split:
         """One split, all of whose shards are there.
@@ -117,17 +119,25 @@ class _Info(msgspec.Struct, frozen=True, rename="camel"):
     splits: list[_Split] = []
 
 
-def open_directory(path: Path) -> Directory:
+def open_directory(path: Path, formats: Collection[str] = (FILE_FORMAT,)) -> Directory:
     """Open an RLDS dataset by its version's folder, or by a folder above it that holds only one version.
+
+    Args:
+        path: the folder.
+        formats: file formats that will do, the first of them preferred.
 
     Raises:
         InputError: the folder is missing, empty, holds several versions or no RLDS dataset, or its file format is
-            another than TFRecord.
+            not among `formats`.
         FormatError: its JSON files are damaged.
     """
     folder = find_version(path)
     info = _read_info(folder)
-    features = parse_features(_read(folder / FEATURES))
+    file_format = _file_format(folder, info, formats)
+    try:
+        features = parse_features(_read(folder / FEATURES))
+    except InputError as error:
+        raise InputError(f"{folder / FEATURES}: {error}") from error
     if not info.splits:
         raise InputError(f"{folder} has no splits in {DATASET_INFO}: it holds no data (was its build interrupted?)")
     name = info.name or _name_from(folder, info.config_name)
@@ -139,8 +149,20 @@ def open_directory(path: Path) -> Directory:
         description=(info.config_description or info.description).strip(),
         licence=info.redistribution_info.license.strip(),
         features=features,
-        splits={split.name: _split(folder, name, split) for split in info.splits},
+        splits={split.name: _split(folder, name, split, file_format) for split in info.splits},
+        file_format=file_format,
     )
+
+
+def _file_format(folder: Path, info: _Info, formats: Collection[str]) -> str:
+    stored = [name.lower() for name in (info.file_format or FILE_FORMAT, *info.alternative_file_formats)]
+    found = next((name for name in formats if name in stored), None)
+    if found is None:
+        raise InputError(
+            f"{folder} is stored as {info.file_format}, which cannot be read here: convert it with "
+            f"`tfds convert_format --dataset_version_dir={folder} --out_file_format={FILE_FORMAT}`"
+        )
+    return found
 
 
 def _read_info(folder: Path) -> _Info:
@@ -148,12 +170,6 @@ def _read_info(folder: Path) -> _Info:
         info = msgspec.json.decode(_read(folder / DATASET_INFO), type=_Info, strict=False)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise FormatError(f"{folder / DATASET_INFO} is not the description of a TFDS dataset: {error}") from error
-    formats = [info.file_format or FILE_FORMAT, *info.alternative_file_formats]
-    if FILE_FORMAT not in [name.lower() for name in formats]:
-        raise InputError(
-            f"{folder} is stored as {info.file_format}, which cannot be read here: convert it with "
-            f"`tfds convert_format --dataset_version_dir={folder} --out_file_format={FILE_FORMAT}`"
-        )
     return info
 
 
@@ -189,7 +205,9 @@ def find_version(path: Path) -> Path:
     if versions:
         listed = ", ".join(str(version.relative_to(path)) for version in versions[:_MAX_LISTED])
         more = f" and {len(versions) - _MAX_LISTED} more" if len(versions) > _MAX_LISTED else ""
-        raise InputError(f"{path} holds several datasets ({listed}{more}): give the folder of one of them")
+        raise InputError(
+            f"{path} holds several datasets ({listed}{more}): give the folder of one of them, or several folders"
+        )
     what = (
         f"holds no RLDS dataset (no folder with {DATASET_INFO} and {FEATURES})" if any(path.glob("*")) else "is empty"
     )
@@ -214,7 +232,7 @@ def _name_from(folder: Path, config: str) -> str:
     return parents[1 if config else 0].name if len(parents) > 1 else folder.name
 
 
-def _split(folder: Path, dataset: str, split: _Split) -> Split:
+def _split(folder: Path, dataset: str, split: _Split, file_format: str) -> Split:
     count = len(split.shard_lengths) or split.num_shards
     if not 0 <= count <= MAX_SHARDS or any(length < 0 for length in split.shard_lengths):
         raise FormatError(
@@ -222,11 +240,11 @@ def _split(folder: Path, dataset: str, split: _Split) -> Split:
         )
     lengths: list[int | None] = [*split.shard_lengths] or [None] * count
     template = split.filepath_template or DEFAULT_TEMPLATE
-    names = [_shard_name(template, dataset, split.name, index, count) for index in range(count)]
+    names = [_shard_name(template, (dataset, split.name, file_format), index, count) for index in range(count)]
     return Split(split.name, tuple(Shard(folder / name, length) for name, length in zip(names, lengths, strict=True)))
 
 
-def _shard_name(template: str, dataset: str, split: str, index: int, count: int) -> str:
+def _shard_name(template: str, names: tuple[str, str, str], index: int, count: int) -> str:
     """Path of a shard relative to its dataset's folder.
 
     Raises:
@@ -234,9 +252,9 @@ def _shard_name(template: str, dataset: str, split: str, index: int, count: int)
     """
     digits = max(5, len(str(count)))
     values = {
-        "DATASET": dataset,
-        "SPLIT": split,
-        "FILEFORMAT": FILE_FORMAT,
+        "DATASET": names[0],
+        "SPLIT": names[1],
+        "FILEFORMAT": names[2],
         "SHARD_INDEX": f"{index:0{digits}}",
         "NUM_SHARDS": f"{count:0{digits}}",
         "SHARD_X_OF_Y": f"{index:0{digits}}-of-{count:0{digits}}",

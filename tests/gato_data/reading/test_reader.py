@@ -222,9 +222,7 @@ def test_prompts_come_from_another_episode_of_the_same_task_and_agent(library: P
             check_piece(batch, row, 0, other, begin, begin + length)
             assert pieces.slot[last] == length
             assert batch.loss_mask[row, length] == 0
-            assert np.array_equal(
-                batch.loss_mask[row, 1:length], other.sequence.loss_mask[begin + 1 : begin + length]
-            )
+            assert np.array_equal(batch.loss_mask[row, 1:length], other.sequence.loss_mask[begin + 1 : begin + length])
 
 
 def test_prompts_can_be_left_untrained_or_out(library: Path, mix: Mix) -> None:

@@ -34,6 +34,7 @@ class Folder:
     encoding: Literal["zlib", "raw"] = "zlib"
     final_steps: Mapping[str, FinalStep] = field(default_factory=dict)
     dead_letters: int = 0
+    agents: Sequence[str] = ("agent",)
 
 
 def write_folder(path: Path, content: Folder) -> Path:
@@ -75,7 +76,7 @@ def write_folder(path: Path, content: Folder) -> Path:
             )
             for task in tasks
         },
-        agents=["agent"],
+        agents=list(content.agents),
         splits=splits,
         statistics=merge_statistics(statistics),
         dead_letters=content.dead_letters,
@@ -96,7 +97,7 @@ def _write_shard(
     encoding, tasks = PatchEncoding(content.encoding), sorted(content.specs)
     builder = StatisticsBuilder(vocabulary, content.settings)
     with path.open("wb") as file:
-        writer = ShardWriter(file, encoding, tasks, ["agent"])
+        writer = ShardWriter(file, encoding, tasks, content.agents)
         for ordinal, episode in enumerate(episodes):
             spec = content.specs[episode.task]
             if isinstance(episode, Document):
@@ -111,7 +112,7 @@ def _write_shard(
                     episode_id=f"{episode.task}/{path.name[-14:-9]}/{ordinal:06d}",
                     source_episode_id=episode.source_episode_id,
                     task=episode.task,
-                    agent="agent",
+                    agent=content.agents[0],
                     sequence=sequence,
                     **ending,
                 )
@@ -125,7 +126,7 @@ def _write_shard(
         token_dtype=vocabulary.token_dtype,
         patch_encoding=encoding.name,
         tasks=tasks,
-        agents=["agent"],
+        agents=list(content.agents),
         totals=writer.totals(),
         statistics=builder.result(),
         dead_letters=[DeadLetter("made", "1", "decode", "a bad PNG", content.dead_letters)]

@@ -47,6 +47,13 @@ def test_without_room_the_optional_columns_go_and_are_named() -> None:
     ]
 
 
+def test_no_more_columns_go_than_must() -> None:
+    console, out = at(14)
+    columns = [Column("a"), Column("b", optional=True), Column("c", optional=True), Column("d", optional=True)]
+    print_table(console, columns, [["1111", "2222", "3333", "4444"]])
+    assert out.getvalue().splitlines()[:2] == ["a     b", "1111  2222"]
+
+
 def test_a_narrow_table_becomes_blocks() -> None:
     assert table_at(20) == [
         "number 1",

@@ -5,6 +5,7 @@ Parameters are float32 masters; `.to(x.dtype)` casts them to the dtype that is c
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,14 @@ def geglu(x: Tensor, bias: Tensor) -> Tensor:
     return value * F.gelu(gate)
 
 
+def _masked_backends(q: Tensor) -> AbstractContextManager[object]:
+    """Backends that are right with a mask tensor: cuDNN's backward is not, on some lengths."""
+    if not q.is_cuda:
+        return nullcontext()
+    manager: AbstractContextManager[object] = sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+    return manager
+
+
 def relative_shift(by_distance: Tensor) -> Tensor:
     """From scores by distance to scores by key.
 
@@ -107,7 +116,8 @@ def relative_attention(
     bias = relative_shift(by_distance) * scale
     bias = bias.masked_fill(hidden_keys(length, segment, q.device), float("-inf"))
     query = q + content_bias.to(q.dtype)[:, None, :]
-    return F.scaled_dot_product_attention(query, k, v, attn_mask=bias, scale=scale)
+    with _masked_backends(q):
+        return F.scaled_dot_product_attention(query, k, v, attn_mask=bias, scale=scale)
 
 
 def rotate(x: Tensor, angle: Tensor) -> Tensor:
@@ -125,7 +135,7 @@ def rotary_attention(q: Tensor, k: Tensor, v: Tensor, angle: Tensor, segment: Te
     q, k = rotate(q, angle), rotate(k, angle)
     if segment is not None:
         visible = ~hidden_keys(q.shape[2], segment, q.device)
-        with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        with _masked_backends(q):
             return F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
     if not q.is_cuda:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)

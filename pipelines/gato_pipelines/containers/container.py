@@ -1,0 +1,99 @@
+"""What a container is: one input of episodes, whatever its file format, presented in the terms of RLDS."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from gato_data.errors import EpisodeError
+from gato_pipelines.rlds.episode import RldsEpisode
+from gato_pipelines.rlds.features import Features, Leaf
+from gato_schemas.dataset import FinalStep
+
+OBSERVATION, ACTION = "steps/observation", "steps/action"
+REWARD, TERMINAL = "steps/reward", "steps/is_terminal"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a split: its name relative to the input, its size, and its episodes (None if not known)."""
+
+    name: str
+    size: int
+    num_episodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RawItem:
+    """One episode of a file, or why it could not be read.
+
+    Attributes:
+        ordinal: its number in the file.
+        episode: None where it could not be read.
+        error: why not.
+        count: how many episodes the error stands for.
+    """
+
+    ordinal: int
+    episode: RldsEpisode | None = None
+    error: EpisodeError | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container(ABC):
+    """One input.
+
+    Attributes:
+        path: the folder that the names of files are relative to.
+        name: what the data set calls itself, never a path.
+        config: its variant: a game, a level, a body; empty where there is none.
+        version: of the data set; empty where it has none.
+        licence: redistribution terms; empty where undeclared.
+        features: all leaves, named as in RLDS.
+        final_step: what the file format says of final timesteps; None where that has to be found out.
+        note: what a user should know of how it is read; empty where nothing.
+    """
+
+    format: ClassVar[str]
+    stacks_frames: ClassVar[bool] = False
+    """Whether the four channels of an image are four gray frames, the last one the newest."""
+
+    path: Path
+    name: str
+    config: str = ""
+    version: str = ""
+    licence: str = ""
+    features: Features
+    final_step: FinalStep | None = None
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name, config and version in one."""
+        return "/".join(filter(None, (self.name, self.config, self.version)))
+
+    def variant(self, file: str) -> str:
+        """What the episodes of a file are of: the default name of their task."""
+        return self.config or self.name
+
+    @abstractmethod
+    def files(self, split: str) -> list[File]:
+        """The files of a split, in order.
+
+        Raises:
+            InputError: there is no such split, or a file is missing.
+        """
+
+    @abstractmethod
+    def episodes(
+        self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
+    ) -> Iterator[RawItem]:
+        """Episodes [first, first + count) of a file, with these leaves only; images stay encoded.
+
+        What cannot be read is an item with an error, never an exception.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """

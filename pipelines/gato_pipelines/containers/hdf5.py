@@ -1,0 +1,189 @@
+"""Reading HDF5 files that may be hostile: nothing outside the file is opened, and no more memory taken than declared."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import EpisodeError, InputError, MissingPackageError
+from gato_pipelines.image_header import JPEG_MAGIC, read_header
+from gato_pipelines.rlds.features import Kind, Leaf
+
+SUFFIXES = (".hdf5", ".h5")
+MAX_VALUE_BYTES = 1 << 32
+"""Bytes of one field of one episode."""
+MAX_CHUNK_BYTES = 1 << 30
+"""Bytes of a chunk, which is always decompressed whole."""
+_MAX_DEPTH = 16
+_MAX_LEAVES = 1000
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+"""What h5py raises for a damaged file."""
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[Any]:
+    """The root group of a file.
+
+    Raises:
+        MissingPackageError: h5py is not installed.
+        InputError: it is no HDF5 file.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingPackageError('HDF5 files need h5py: pip install "gato-data[ingest]"') from error
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: give an HDF5 file") from error
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path} is no HDF5 file, or damaged ({error}): download it again") from error
+    with file:
+        yield file
+
+
+def child(group: Any, name: str) -> Any:
+    """A group or data set inside `group`; None where there is none.
+
+    Raises:
+        EpisodeError: it is a link to somewhere else, or damaged.
+    """
+    import h5py
+
+    try:
+        link = group.get(name, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise EpisodeError(f"{name} is a link to somewhere else: data inside the file is wanted", stage="read")
+        return group.get(name)
+    except _DAMAGE as error:
+        raise EpisodeError(f"{name} cannot be read ({error})", stage="read") from error
+
+
+def find(root: Any, path: str, sets: Mapping[str, str]) -> Any:
+    """The data set of a leaf, given what the sets in the file are called in RLDS.
+
+    Raises:
+        EpisodeError: there is none, it is a link to somewhere else, or damaged.
+    """
+    target = next(target for target in sets if path == target or path.startswith(target + "/"))
+    found = child(root, sets[target])
+    for name in filter(None, path.removeprefix(target).split("/")):
+        found = None if found is None else child(found, name)
+    if found is None or not hasattr(found, "ndim"):
+        raise EpisodeError(f"{path} is missing", stage="read")
+    return found
+
+
+def walk(group: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield the path and data set of everything at or below `group`, in the order of names.
+
+    Raises:
+        EpisodeError: it is nested too deeply, or damaged.
+    """
+    if not hasattr(group, "keys"):
+        yield path, group
+        return
+    if depth == _MAX_DEPTH or len(group) > _MAX_LEAVES:
+        raise EpisodeError(f"{path} is nested too deeply or has too many members", stage="read")
+    for name in sorted(group.keys()):
+        found = child(group, name)
+        if found is not None:
+            yield from walk(found, f"{path}/{name}", depth + 1)
+
+
+def is_text(data: Any) -> bool:
+    """Whether a data set holds strings."""
+    import h5py
+
+    return h5py.check_string_dtype(data.dtype) is not None
+
+
+def leaf_of(path: str, data: Any) -> Leaf | None:
+    """The leaf that a data set of timesteps stands for; None where it is of a type that cannot be read.
+
+    Raises:
+        EpisodeError: it is damaged.
+    """
+    import h5py
+
+    if is_text(data):
+        return Leaf(path=path, kind=Kind.TEXT, dtype="string")
+    first = read_bytes(path, data, 0, 1) if data.ndim and len(data) else []
+    if h5py.check_vlen_dtype(data.dtype) == np.uint8 or (first and _is_encoded(data, first[0])):
+        if not first:
+            return None
+        height, width, channels = read_header(first[0])
+        return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=(height, width, channels), image_format="jpeg")
+    if data.dtype.kind not in "biuf" or not data.ndim:
+        return None
+    return Leaf(path=path, kind=Kind.TENSOR, dtype=data.dtype.name, shape=tuple(data.shape[1:]))
+
+
+def _is_encoded(data: Any, first: bytes) -> bool:
+    """Whether rows of bytes are JPEG images, as Minari stores images that take the same number of bytes."""
+    return data.dtype == np.uint8 and data.ndim == 2 and first.startswith(JPEG_MAGIC + b"\xff")
+
+
+def read_numbers(path: str, data: Any, start: int, stop: int) -> NDArray[Any]:
+    """Rows [start, stop) of numbers, (stop - start, ...).
+
+    Raises:
+        EpisodeError: they cannot be read, or take more than `MAX_VALUE_BYTES`.
+    """
+    _check(path, data, stop - start)
+    try:
+        values: NDArray[Any] = data[start:stop]
+    except _DAMAGE as error:
+        raise EpisodeError(f"{path} cannot be read ({error})", stage="read") from error
+    if len(values) != stop - start:
+        raise EpisodeError(f"{path} has {len(values)} rows from {start} on, {stop - start} were wanted", stage="read")
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def read_bytes(path: str, data: Any, start: int, stop: int) -> list[bytes]:
+    """Rows [start, stop) of bytes, such as encoded images; empty where the data set holds something else.
+
+    Raises:
+        EpisodeError: as `read_numbers`.
+    """
+    import h5py
+
+    if h5py.check_vlen_dtype(data.dtype) != np.uint8 and not (data.dtype == np.uint8 and data.ndim == 2):
+        return []
+    return [np.asarray(row, np.uint8).tobytes() for row in read_numbers(path, data, start, stop)]
+
+
+def read_texts(path: str, data: Any, start: int, stop: int) -> list[str]:
+    """Rows [start, stop) of text.
+
+    Raises:
+        EpisodeError: as `read_numbers`, or it is not UTF-8.
+    """
+    try:
+        return [_text(value) for value in read_numbers(path, data, start, stop)]
+    except UnicodeDecodeError as error:
+        raise EpisodeError(f"{path} holds text that is not UTF-8 ({error.reason})", stage="decode") from error
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else bytes(value).decode()
+
+
+def _check(path: str, data: Any, rows: int) -> None:
+    """Check where a data set's values lie and how much memory they take."""
+    if data.is_virtual or data.external:
+        raise EpisodeError(f"{path} lies in other files: data inside the file is wanted", stage="read")
+    size = data.dtype.itemsize
+    row = size * int(np.prod(data.shape[1:], dtype=object))
+    chunk = size * int(np.prod(data.chunks, dtype=object)) if data.chunks else 0
+    if rows * row > MAX_VALUE_BYTES or chunk > MAX_CHUNK_BYTES:
+        raise EpisodeError(
+            f"{path} takes {max(rows * row, chunk)} bytes, at most {MAX_VALUE_BYTES} a field and {MAX_CHUNK_BYTES} "
+            "a chunk are read",
+            stage="read",
+        )

@@ -1,0 +1,248 @@
+"""Parquet files of the JAT dataset: one row per episode, one list per column.
+
+    <config>/<split>-00000-of-00004.parquet
+        image_observations        list<struct<bytes, path>>      PNG; Atari's four channels are four gray frames
+        text_observations         list<string>
+        discrete_observations     list<list<int64>>
+        continuous_observations   list<list<float>>
+        discrete_actions          list<int64>      or     continuous_actions    list<list<float>>
+        rewards                   list<float>
+
+A row has T observations and T actions; the final observation is not stored. A file has the columns its domain needs.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import EpisodeError, InputError, MissingPackageError
+from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, Container, File, RawItem
+from gato_pipelines.image_header import read_header
+from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
+from gato_pipelines.rlds.features import Features, Kind, Leaf
+from gato_schemas.dataset import FinalStep
+
+SUFFIX = ".parquet"
+MAX_ROW_GROUP_BYTES = 1 << 34
+"""Uncompressed bytes that a row group may claim."""
+_SPLIT_NAME = re.compile(r"^(?P<split>[a-z]+)-\d{5}-of-\d{5}\.parquet$")
+_OBSERVATIONS = ("image_observations", "text_observations", "discrete_observations", "continuous_observations")
+_ACTIONS = ("discrete_actions", "continuous_actions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JatContainer(Container):
+    """A folder of parquet files, or one of them.
+
+    Attributes:
+        names: the files of each split.
+        columns: the column of each leaf.
+    """
+
+    format: ClassVar[str] = "JAT (parquet)"
+    stacks_frames: ClassVar[bool] = True
+
+    names: dict[str, tuple[str, ...]]
+    columns: dict[str, str]
+
+    def files(self, split: str) -> list[File]:
+        """The files of a split."""
+        if split not in self.names:
+            raise InputError(f"{self.path} has no split {split!r}: it has {', '.join(self.names)}")
+        return [
+            File(name, (self.path / name).stat().st_size, _num_rows(self.path / name)) for name in self.names[split]
+        ]
+
+    def episodes(
+        self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
+    ) -> Iterator[RawItem]:
+        """The rows of a file, one at a time."""
+        parquet, broken = _import_parquet()
+        columns = [self.columns[leaf.path] for leaf in leaves]
+        found = 0
+        try:
+            with parquet.ParquetFile(self.path / file) as opened:
+                _check(opened, columns)
+                for batch in opened.iter_batches(batch_size=1, columns=columns):
+                    if count is not None and found >= first + count:
+                        return
+                    if found >= first:
+                        yield _item(found, batch, leaves, columns)
+                    found += 1
+            if count is not None and found < first + count:
+                raise EpisodeError(f"it ends after {found} rows, {first + count} were wanted", stage="read")
+        except (EpisodeError, *broken) as error:
+            lost = 1 if count is None else first + count - found
+            yield RawItem(found, error=EpisodeError(f"{file} cannot be read: {error}", stage="read"), count=lost)
+
+
+def jat_container(path: Path) -> JatContainer:
+    """The container of a folder of parquet files, or of one file.
+
+    Raises:
+        InputError: the columns are not those of JAT, or there is no row.
+        MissingPackageError: pyarrow is not installed.
+    """
+    folder, names = (path.parent, {"train": (path.name,)}) if path.is_file() else (path, _split_names(path))
+    if path.is_file() and (match := _SPLIT_NAME.match(path.name)):
+        names = {match["split"]: (path.name,)}
+    example = _first_row(folder, names)
+    observed = [name for name in _OBSERVATIONS if name in example]
+    acted = [name for name in _ACTIONS if name in example]
+    if not observed or len(acted) != 1:
+        raise InputError(
+            f"{path} has the columns {', '.join(example)}: those of JAT are wanted (one of {', '.join(_ACTIONS)}, and "
+            f"some of {', '.join(_OBSERVATIONS)})"
+        )
+    paths = {name: OBSERVATION if len(observed) == 1 else f"{OBSERVATION}/{name}" for name in observed}
+    paths |= {acted[0]: ACTION} | ({"rewards": REWARD} if "rewards" in example else {})
+    leaves = [_leaf(paths[name], name, example[name]) for name in paths]
+    return JatContainer(
+        path=folder,
+        name="jat",
+        config=folder.resolve().name,
+        licence="Apache-2.0 (JAT)",
+        features=Features(tuple(sorted(leaves, key=lambda leaf: leaf.path))),
+        final_step=FinalStep("keep", "JAT stores an action with every observation, and no final observation"),
+        names=names,
+        columns={path: name for name, path in paths.items()},
+    )
+
+
+def _import_parquet() -> tuple[Any, tuple[type[Exception], ...]]:
+    """pyarrow.parquet, and what it raises for a damaged file."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingPackageError('parquet files need pyarrow: pip install "gato-data[ingest]"') from error
+    return pyarrow.parquet, (pyarrow.ArrowException, OSError)
+
+
+def _split_names(folder: Path) -> dict[str, tuple[str, ...]]:
+    """The files of each split; all are "train" where their names do not say."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        match = _SPLIT_NAME.match(path.name)
+        found.setdefault(match["split"] if match else "train", []).append(path.name)
+    return {split: tuple(names) for split, names in found.items()}
+
+
+def _num_rows(path: Path) -> int | None:
+    parquet, broken = _import_parquet()
+    try:
+        return int(parquet.read_metadata(path).num_rows)
+    except broken:
+        return None
+
+
+def _first_row(folder: Path, names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The first row that can be read, by column."""
+    parquet, broken = _import_parquet()
+    problem = "it has no rows"
+    for name in (name for split in names.values() for name in split):
+        try:
+            with parquet.ParquetFile(folder / name) as opened:
+                columns = [column for column in opened.schema_arrow.names if column in _known()]
+                _check(opened, columns)
+                for batch in opened.iter_batches(batch_size=1, columns=columns or None):
+                    return {column: batch.column(column)[0] for column in batch.schema.names}
+        except (EpisodeError, *broken) as error:
+            problem = str(error)
+    raise InputError(f"no parquet file in {folder} can be read ({problem}): download the data set again")
+
+
+def _known() -> tuple[str, ...]:
+    return (*_OBSERVATIONS, *_ACTIONS, "rewards")
+
+
+def _check(opened: Any, columns: Sequence[str]) -> None:
+    """Check before reading that the columns are there, and how much memory they claim."""
+    if missing := [name for name in columns if name not in opened.schema_arrow.names]:
+        raise EpisodeError(f"it has no column {missing[0]}", stage="read")
+    for number in range(opened.num_row_groups):
+        group = opened.metadata.row_group(number)
+        if group.total_byte_size > MAX_ROW_GROUP_BYTES:
+            raise EpisodeError(
+                f"a row group takes {group.total_byte_size} bytes, at most {MAX_ROW_GROUP_BYTES} are read", stage="read"
+            )
+
+
+def _leaf(path: str, column: str, value: Any) -> Leaf:
+    """The leaf of a column, its shape taken from the first row."""
+    if column == "text_observations":
+        return Leaf(path=path, kind=Kind.TEXT, dtype="string")
+    try:
+        if column == "image_observations":
+            header = read_header(_images(path, value)[0])
+            return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=tuple(header), image_format="png")
+        array = _array(path, value)
+    except (EpisodeError, IndexError) as error:
+        raise InputError(f"the first row has no usable {column} ({error}): remove it") from error
+    return Leaf(path=path, kind=Kind.TENSOR, dtype=array.dtype.name, shape=array.shape[1:])
+
+
+def _item(ordinal: int, batch: Any, leaves: Sequence[Leaf], columns: Sequence[str]) -> RawItem:
+    try:
+        return RawItem(ordinal, _decode(batch, leaves, columns))
+    except EpisodeError as error:
+        return RawItem(ordinal, error=error)
+
+
+def _decode(batch: Any, leaves: Sequence[Leaf], columns: Sequence[str]) -> RldsEpisode:
+    tensors: dict[str, NDArray[Any]] = {}
+    images: dict[str, list[EncodedImage]] = {}
+    texts: dict[str, list[str]] = {}
+    for leaf, column in zip(leaves, columns, strict=True):
+        value = batch.column(column)[0]
+        if leaf.kind == Kind.IMAGE:
+            images[leaf.path] = _images(leaf.path, value)
+        elif leaf.kind == Kind.TEXT:
+            texts[leaf.path] = _texts(leaf.path, value)
+        else:
+            tensors[leaf.path] = _array(leaf.path, value)
+    lengths = {path: len(values) for group in (tensors, images, texts) for path, values in group.items()}
+    if len(set(lengths.values())) > 1:
+        raise EpisodeError(f"features have different numbers of timesteps: {lengths}", stage="read")
+    return RldsEpisode(num_timesteps=next(iter(lengths.values()), 0), tensors=tensors, images=images, texts=texts)
+
+
+def _array(path: str, scalar: Any) -> NDArray[Any]:
+    """A list, or a list of lists of one length, as an array (T, ...)."""
+    values, shape = scalar.values, []
+    if values is None:
+        raise EpisodeError(f"{path} is missing", stage="read")
+    while hasattr(values, "value_lengths"):
+        lengths = np.asarray(values.value_lengths().fill_null(-1))
+        distinct = np.unique(lengths)
+        if len(distinct) > 1 or (len(distinct) and distinct[0] < 0):
+            raise EpisodeError(f"{path} has {distinct[0]} to {distinct[-1]} values a timestep", stage="read")
+        shape.append(int(distinct[0]) if len(distinct) else 0)
+        values = values.flatten()
+    if values.null_count:
+        raise EpisodeError(f"{path} has {values.null_count} empty values", stage="read")
+    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    if numbers.dtype.kind not in "biuf":
+        raise EpisodeError(f"{path} holds {numbers.dtype.name}, numbers were expected", stage="read")
+    return numbers.reshape(-1, *shape) if 0 not in shape else numbers.reshape(len(scalar.values), *shape)
+
+
+def _images(path: str, scalar: Any) -> list[EncodedImage]:
+    values = scalar.values
+    if values is None or values.null_count or values.field("bytes").null_count:
+        raise EpisodeError(f"{path} lacks images (are they links?): images inside the file are wanted", stage="read")
+    return [value.as_py() for value in values.field("bytes")]
+
+
+def _texts(path: str, scalar: Any) -> list[str]:
+    if scalar.values is None or scalar.values.null_count:
+        raise EpisodeError(f"{path} has empty texts", stage="read")
+    try:
+        return [str(text) for text in scalar.values.to_pylist()]
+    except UnicodeDecodeError as error:
+        raise EpisodeError(f"{path} holds text that is not UTF-8 ({error.reason})", stage="decode") from error

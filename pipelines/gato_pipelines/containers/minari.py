@@ -1,0 +1,151 @@
+"""Minari data sets in HDF5: one group per episode, T actions and T + 1 observations.
+
+    <namespace>/<name>-v0/data/main_data.hdf5       episode_0/observations, actions, rewards, terminations, ...
+    <namespace>/<name>-v0/data/metadata.json
+
+The last observation has no action, so an episode comes out with T timesteps. Dictionary and tuple spaces are groups.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from gato_data.errors import EpisodeError, InputError
+from gato_pipelines.containers.container import (
+    ACTION,
+    OBSERVATION,
+    REWARD,
+    TERMINAL,
+    Container,
+    File,
+    RawItem,
+)
+from gato_pipelines.containers.hdf5 import child, find, leaf_of, open_hdf5, read_bytes, read_numbers, read_texts, walk
+from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
+from gato_pipelines.rlds.features import Features, Kind, Leaf
+from gato_schemas.dataset import FinalStep
+
+MAIN_FILE, METADATA = "main_data.hdf5", "metadata.json"
+MAX_METADATA_BYTES = 1 << 26
+_SETS = {OBSERVATION: "observations", ACTION: "actions", REWARD: "rewards", TERMINAL: "terminations"}
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    dataset_id: str = ""
+    env_spec: str = ""
+    data_format: str = "hdf5"
+
+
+class _Environment(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinariContainer(Container):
+    """The `data` folder of one data set."""
+
+    format: ClassVar[str] = "Minari (HDF5)"
+
+    num_episodes: int
+
+    def files(self, split: str) -> list[File]:
+        """The one file."""
+        if split != "train":
+            raise InputError(f"{self.path} has no split {split!r}: Minari data sets have only 'train'")
+        return [File(MAIN_FILE, (self.path / MAIN_FILE).stat().st_size, self.num_episodes)]
+
+    def episodes(
+        self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
+    ) -> Iterator[RawItem]:
+        """The episodes of the file, by number."""
+        stop = self.num_episodes if count is None else first + count
+        with open_hdf5(self.path / file) as root:
+            for ordinal in range(first, stop):
+                try:
+                    yield RawItem(ordinal, _decode(root, ordinal, leaves))
+                except EpisodeError as error:
+                    yield RawItem(ordinal, error=error)
+
+
+def minari_container(data: Path) -> MinariContainer:
+    """The container of a data set's `data` folder.
+
+    Raises:
+        InputError: the file holds no episodes, or its observations and actions cannot be read.
+    """
+    metadata = _metadata(data / METADATA)
+    name = metadata.dataset_id or data.resolve().parent.name
+    with open_hdf5(data / MAIN_FILE) as root:
+        count = sum(key.startswith("episode_") for key in root)
+        if not count:
+            raise InputError(f"{data / MAIN_FILE} has no episodes: a Minari data set is wanted")
+        leaves = _leaves(root, data / MAIN_FILE)
+    return MinariContainer(
+        path=data,
+        name=name,
+        config=_environment(metadata) or name.replace("/", "-"),
+        features=Features(leaves),
+        final_step=FinalStep("keep", "Minari's last observation has no action, and was left out"),
+        num_episodes=count,
+    )
+
+
+def _metadata(path: Path) -> _Metadata:
+    if not path.is_file():
+        return _Metadata()
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(MAX_METADATA_BYTES), type=_Metadata)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InputError(f"{path} is not the description of a Minari data set ({error})") from error
+
+
+def _environment(metadata: _Metadata) -> str:
+    try:
+        return msgspec.json.decode(metadata.env_spec or "{}", type=_Environment).id.replace("/", "-")
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+
+
+def _leaves(root: Any, path: Path) -> tuple[Leaf, ...]:
+    """The leaves of the first episode."""
+    found = []
+    try:
+        episode = child(root, "episode_0")
+        for target, name in _SETS.items():
+            group = None if episode is None else child(episode, name)
+            if group is None and target in (OBSERVATION, ACTION):
+                raise InputError(f"{path} has no {name} in episode_0: a Minari data set is wanted")
+            pairs = [] if group is None else walk(group, target)
+            found += [leaf_of(place, data) or _unreadable(place) for place, data in pairs]
+    except EpisodeError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    return tuple(sorted(found, key=lambda leaf: leaf.path))
+
+
+def _unreadable(path: str) -> Leaf:
+    return Leaf(path=path, kind=Kind.OTHER, dtype="")
+
+
+def _decode(root: Any, ordinal: int, leaves: tuple[Leaf, ...]) -> RldsEpisode:
+    episode = child(root, f"episode_{ordinal}")
+    actions = None if episode is None else child(episode, "actions")
+    if actions is None:
+        raise EpisodeError(f"episode_{ordinal} is missing, or has no actions", stage="read")
+    steps = min(len(data) for _, data in walk(actions, ACTION))
+    tensors, images, texts = {}, {}, {}
+    for leaf in leaves:
+        data = find(episode, leaf.path, _SETS)
+        if leaf.path != OBSERVATION and not leaf.path.startswith(OBSERVATION + "/") and len(data) != steps:
+            raise EpisodeError(f"{leaf.path} has {len(data)} timesteps, {steps} were expected", stage="read")
+        if leaf.kind == Kind.TEXT:
+            texts[leaf.path] = read_texts(leaf.path, data, 0, steps)
+        elif leaf.kind == Kind.IMAGE:
+            encoded: list[EncodedImage] = [*read_bytes(leaf.path, data, 0, steps)]
+            images[leaf.path] = encoded
+        else:
+            tensors[leaf.path] = read_numbers(leaf.path, data, 0, steps)
+    return RldsEpisode(num_timesteps=steps, tensors=tensors, images=images, texts=texts)

@@ -1,0 +1,1 @@
+"""Reading texts, captions, questions and pages: what the vision-language sources share."""

@@ -1,0 +1,174 @@
+"""Encoded photographs to RGB arrays of one size.
+
+Unlike the frames of a simulator, photographs come in any size and mode, turned by EXIF, and from anywhere: the header
+is read first, and nothing is decoded that is too large, too small to show anything, or of a format not expected.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import features
+
+from gato_data.errors import EpisodeError, SettingError
+from gato_pipelines.image_fit import import_cv2
+from gato_schemas.episode import Image
+from gato_schemas.sequence import PATCH_SIZE
+
+PhotoFitMode: TypeAlias = Literal["resize", "pad", "crop"]
+Pixels: TypeAlias = NDArray[np.uint8]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+MAX_ENCODED_BYTES = 1 << 26
+"""Bytes of one encoded photograph."""
+MAX_PHOTO_PIXELS = 1 << 26
+"""Pixels of one photograph: a larger one is taken for an attack on the memory."""
+MIN_SIDE = PATCH_SIZE
+"""Pixels of the shorter side: less than a patch shows nothing (tracking pixels, rules, spacers)."""
+MAX_ASPECT = 10
+"""Longer side divided by the shorter one: beyond it are banners and rules, which no square can show."""
+
+_ORIENTATION = 0x0112
+_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+"""EXIF orientation: quarter turns anticlockwise, then whether left and right are swapped."""
+warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # refused by a lower limit of our own
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError)
+"""What Pillow raises for damaged files of one format or another."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFit:
+    """How photographs of any size become images of one size.
+
+    "resize" scales each side by itself, so everything is seen and every patch shows something; "pad" keeps the
+    proportions and adds black at the right or bottom; "crop" keeps them and cuts off the ends of the longer side.
+
+    Raises:
+        SettingError: a side is not a positive multiple of 16.
+    """
+
+    height: int
+    width: int
+    mode: PhotoFitMode = "resize"
+
+    def __post_init__(self) -> None:
+        for side in (self.height, self.width):
+            if side <= 0 or side % PATCH_SIZE:
+                raise SettingError(f"an image side of {side} pixels is not a positive multiple of {PATCH_SIZE}")
+
+    def scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width to scale a photograph to, before it is padded or cropped."""
+        if self.mode == "resize":
+            return self.height, self.width
+        choose = min if self.mode == "pad" else max
+        factor = choose(self.height / height, self.width / width)
+        return max(1, round(height * factor)), max(1, round(width * factor))
+
+    def place(self, scaled: Pixels) -> Image:
+        """Pad or crop an RGB photograph of the scaled size."""
+        height, width = scaled.shape[:2]
+        if (height, width) == (self.height, self.width):
+            return Image(scaled)
+        if self.mode == "pad":
+            padded = np.zeros((self.height, self.width, 3), np.uint8)
+            padded[:height, :width] = scaled
+            return Image(padded, (height, width))
+        top, left = (height - self.height) // 2, (width - self.width) // 2
+        return Image(np.ascontiguousarray(scaled[top : top + self.height, left : left + self.width]))
+
+
+def decode_photo(data: bytes, fit: PhotoFit) -> Image:
+    """Decode and fit one photograph: EXIF orientation applied, alpha shown on white, gray repeated, CMYK as RGB.
+
+    A JPEG much larger than wanted is decoded at a half, quarter or eighth of its size, never below the size wanted.
+
+    Raises:
+        EpisodeError: the bytes are no photograph, damaged, or of a size that is refused.
+    """
+    if len(data) > MAX_ENCODED_BYTES:
+        raise EpisodeError(f"the image file is larger than {MAX_ENCODED_BYTES >> 20} MiB", stage="decode")
+    try:
+        with Pillow.open(io.BytesIO(data), formats=FORMATS) as photo:
+            return _fitted(photo, fit)
+    except Pillow.DecompressionBombError as error:
+        raise _too_large() from error
+    except PIL.UnidentifiedImageError as error:
+        raise EpisodeError(f"the file is no image ({', '.join(FORMATS)} can be read)", stage="decode") from error
+    except _DAMAGE as error:
+        what = "cut off" if "truncated" in str(error) else "damaged"
+        raise EpisodeError(f"the image is {what}", stage="decode") from error
+
+
+def _too_large() -> EpisodeError:
+    return EpisodeError(f"the image has more than {MAX_PHOTO_PIXELS:,} pixels", stage="decode")
+
+
+def _fitted(photo: Pillow.Image, fit: PhotoFit) -> Image:
+    width, height = photo.size
+    if width * height > MAX_PHOTO_PIXELS:
+        raise _too_large()
+    if min(width, height) < MIN_SIDE:
+        raise EpisodeError(f"the image's shorter side has less than {MIN_SIDE} pixels", stage="decode")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise EpisodeError(f"the image is more than {MAX_ASPECT} times as long as it is wide", stage="decode")
+    turns, mirrored = _TURNS.get(_orientation(photo), (0, False))
+    seen = (width, height) if turns % 2 else (height, width)
+    scaled = fit.scaled(*seen)
+    stored = scaled[::-1] if turns % 2 else scaled
+    if photo.format == "JPEG":
+        photo.draft(None, (stored[1], stored[0]))
+    pixels = np.rot90(_resize(_rgb_or_gray(photo), stored), turns)
+    pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
+    return fit.place(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
+
+
+def _orientation(photo: Pillow.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
+    if not photo.info.get("exif"):
+        return 1
+    try:
+        value = photo.getexif().get(_ORIENTATION, 1)
+    except _DAMAGE:
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _rgb_or_gray(photo: Pillow.Image) -> Pixels:
+    """Pixels as stored, uint8 (H, W, 3) or gray (H, W)."""
+    if photo.mode.startswith("I;16") or photo.mode == "I":  # a PNG of 16 bits
+        wide = np.asarray(photo)
+        return (np.clip(wide, 0, 65535) >> 8).astype(np.uint8)
+    if photo.mode in ("RGB", "L"):
+        return np.asarray(photo)
+    if photo.has_transparency_data:
+        photo = photo.convert("RGBA")
+        photo = Pillow.alpha_composite(Pillow.new("RGBA", photo.size, "white"), photo)
+    return np.asarray(photo.convert("RGB"))
+
+
+def _resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """By pixel areas where a side shrinks, then linearly where a side grows."""
+    cv2 = import_cv2()
+    height, width = min(size[0], pixels.shape[0]), min(size[1], pixels.shape[1])
+    if (height, width) != pixels.shape[:2]:
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    if (height, width) != size:
+        pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return pixels
+
+
+def photo_libraries() -> dict[str, str]:
+    """Versions of what decodes and scales photographs."""
+    found = {"opencv": str(import_cv2().__version__), "pillow": PIL.__version__}
+    for name, feature in (("libjpeg-turbo", "libjpeg_turbo"), ("libwebp", "webp")):
+        version = features.version(feature)
+        if version:
+            found[name] = version
+    return found

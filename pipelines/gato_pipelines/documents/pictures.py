@@ -1,0 +1,166 @@
+"""Encoded images by name: out of a folder, a tar or a zip archive."""
+
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from gato_data.errors import EpisodeError, InputError
+from gato_pipelines.documents.files import is_inside
+from gato_pipelines.documents.photos import MAX_ENCODED_BYTES
+from gato_pipelines.documents.tars import Member, tar_members
+
+MISSING = "the image is missing"
+
+
+class Pictures(Protocol):
+    """Where images are looked up."""
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of an image; None where there is none of that name.
+
+        Raises:
+            EpisodeError: it cannot be read, or must not be.
+        """
+
+
+def open_pictures(path: Path) -> Pictures:
+    """A folder, a .tar or a .zip of images.
+
+    Raises:
+        InputError: it is missing, or none of these.
+    """
+    if path.is_dir():
+        return FolderPictures(path)
+    suffix = path.suffix.lower()
+    if path.is_file() and suffix in (".tar", ".zip"):
+        state = path.stat()
+        return (_open_tar if suffix == ".tar" else _open_zip)(path, state.st_mtime_ns, state.st_size)
+    what = "is not a folder, .tar or .zip" if path.exists() else "does not exist"
+    raise InputError(f"the images {path}: it {what}; give such a place with --images")
+
+
+def read_first(pictures: Pictures, names: Iterable[str]) -> bytes:
+    """The image of the first name that there is.
+
+    Raises:
+        EpisodeError: there is none, or it cannot be read.
+    """
+    for name in names:
+        if not is_inside(name):
+            raise EpisodeError("the image's name leads out of the images", stage="read")
+        if (data := pictures.read(name)) is not None:
+            return data
+    raise EpisodeError(MISSING, stage="read")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPictures:
+    """Images as files below a folder."""
+
+    folder: Path
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file."""
+        try:  # without waiting, in case it is a pipe
+            handle = os.open(self.folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise _unreadable(error) from error
+        with os.fdopen(handle, "rb", buffering=0) as file:
+            state = os.fstat(handle)
+            if not stat.S_ISREG(state.st_mode):
+                raise EpisodeError("the image is not a file", stage="read")
+            _check_size(state.st_size)
+            try:
+                return file.read()
+            except OSError as error:
+                raise _unreadable(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class TarPictures:
+    """Images in an uncompressed tar archive."""
+
+    handle: int
+    members: dict[str, Member]
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a member."""
+        member = self.members.get(name)
+        if member is None:
+            return None
+        if member.reason:
+            raise EpisodeError(member.reason, stage="read")
+        return read_member(self.handle, member.offset, member.size)
+
+
+def read_member(handle: int, offset: int, size: int) -> bytes:
+    """Bytes of an open archive.
+
+    Raises:
+        EpisodeError: they are too many, or the archive ends before.
+    """
+    _check_size(size)
+    try:
+        data = os.pread(handle, size, offset)
+    except OSError as error:
+        raise _unreadable(error) from error
+    if len(data) != size:
+        raise EpisodeError("the archive is cut off", stage="read")
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class ZipPictures:
+    """Images in a zip archive."""
+
+    archive: zipfile.ZipFile
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a member."""
+        try:
+            member = self.archive.getinfo(name)
+            _check_size(member.file_size)
+            with self.archive.open(member) as file:
+                data = file.read(MAX_ENCODED_BYTES + 1)
+        except KeyError:
+            return None
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise _unreadable(error) from error
+        _check_size(len(data))
+        return data
+
+
+@lru_cache(maxsize=4)
+def _open_tar(path: Path, _changed: int, _size: int) -> TarPictures:
+    """A worker lists an archive once, not once per part."""
+    try:
+        return TarPictures(os.open(path, os.O_RDONLY | os.O_CLOEXEC), {m.name: m for m in tar_members(path)})
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(f"{path} is not a whole, uncompressed tar archive ({error})") from error
+
+
+@lru_cache(maxsize=4)
+def _open_zip(path: Path, _changed: int, _size: int) -> ZipPictures:
+    try:
+        return ZipPictures(zipfile.ZipFile(path))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a whole zip archive ({error})") from error
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_ENCODED_BYTES:
+        raise EpisodeError(f"the image file is larger than {MAX_ENCODED_BYTES >> 20} MiB", stage="read")
+
+
+def _unreadable(error: BaseException) -> EpisodeError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return EpisodeError(f"the image cannot be read ({reason})", stage="read")

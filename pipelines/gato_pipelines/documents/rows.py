@@ -1,0 +1,141 @@
+"""Rows of parquet files, in parts of whole row groups."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gato_data.errors import EpisodeError, InputError
+from gato_pipelines.documents.lines import MAX_PIECE_BYTES
+from gato_pipelines.documents.streams import damaged, import_pyarrow
+from gato_pipelines.documents.texts import TextRecord
+from gato_schemas.index import Part
+
+_BATCH_ROWS = 64
+
+
+def row_parts(path: Path, name: str, task: str, columns: Sequence[str], limit: int) -> list[Part]:
+    """Parts of runs of row groups: `first` and `count` are rows, `size` is in uncompressed bytes of the columns.
+
+    A file that cannot be read is one part, which becomes a dead letter.
+
+    Args:
+        path: the file.
+        name: how the parts name it.
+        task: the task of the parts.
+        columns: dotted names of those that will be read.
+        limit: bytes of a part; a single row group may be larger.
+
+    Raises:
+        InputError: the file has no such column.
+    """
+    try:
+        file = _open(path)
+    except EpisodeError:
+        return [Part(name, task, path.stat().st_size, 0, 1)]
+    with file:
+        _check_columns(file, path, columns)
+        metadata = file.metadata
+        parts, first, count, size = [], 0, 0, 0
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            chunks = [group.column(at) for at in range(group.num_columns)]
+            bytes_ = sum(chunk.total_uncompressed_size for chunk in chunks if _is_below(chunk.path_in_schema, columns))
+            if count and size + bytes_ > limit:
+                parts.append(Part(name, task, size, first, count))
+                first, count, size = first + count, 0, 0
+            count, size = count + group.num_rows, size + bytes_
+        return [*parts, Part(name, task, size, first, count)] if count else parts
+
+
+def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and values of the rows of a part; strings stay bytes, so that one bad text does not hide the others.
+
+    Raises:
+        EpisodeError: the file cannot be read to the end of the part.
+    """
+    pyarrow = import_pyarrow()
+    with _open(path) as file:
+        groups, first = [], 0
+        skipped = 0
+        for number in range(file.metadata.num_row_groups):
+            last = first + file.metadata.row_group(number).num_rows
+            if last > part.first and first < part.first + part.count:
+                skipped = skipped if groups else part.first - first
+                groups.append(number)
+            first = last
+        row = part.first - skipped
+        try:
+            for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(columns), use_threads=False):
+                for values in _as_bytes(pyarrow, batch).to_pylist():
+                    if part.first <= row < part.first + part.count:
+                        yield row, values
+                    row += 1
+        except (OSError, pyarrow.ArrowException, ValueError) as error:
+            raise damaged(error) from error
+
+
+def read_texts(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
+    """The documents in a text column; `key` is dotted.
+
+    Raises:
+        EpisodeError: the file cannot be read to the end of the part.
+    """
+    names = key.split(".")
+    for row, values in read_rows(path, part, [key]):
+        value: Any = values
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        yield _record(f"row {row}", value, key)
+
+
+def _record(place: str, value: Any, key: str) -> TextRecord:
+    if not isinstance(value, bytes):
+        return TextRecord(place, None, f"there is no text under {key!r}")
+    if len(value) > MAX_PIECE_BYTES:
+        return TextRecord(place, None, f"the document is longer than {MAX_PIECE_BYTES >> 20} MiB")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return TextRecord(place, None, "the text is not valid UTF-8")
+    return TextRecord(place, text) if text.strip() else TextRecord(place, None, "the text is empty")
+
+
+def _open(path: Path) -> Any:
+    pyarrow = import_pyarrow()
+    try:
+        return pyarrow.parquet.ParquetFile(path, pre_buffer=False, memory_map=False)
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
+        raise damaged(error) from error
+
+
+def _check_columns(file: Any, path: Path, columns: Sequence[str]) -> None:
+    leaves = [file.schema.column(number).path for number in range(len(file.schema))]
+    for column in columns:
+        if not any(_is_below(leaf, [column]) for leaf in leaves):
+            raise InputError(f"{path} has no column {column!r}: it has {', '.join(leaves[:20]) or 'none'}")
+
+
+def _is_below(leaf: str, columns: Sequence[str]) -> bool:
+    return any(leaf == column or leaf.startswith(column + ".") for column in columns)
+
+
+def _as_bytes(pyarrow: Any, batch: Any) -> Any:
+    """The same batch with every string type, however deep, replaced by its binary counterpart."""
+    return batch.cast(pyarrow.schema([field.with_type(_binary(pyarrow, field.type)) for field in batch.schema]))
+
+
+def _binary(pyarrow: Any, kind: Any) -> Any:
+    types = pyarrow.types
+    if types.is_dictionary(kind):
+        return _binary(pyarrow, kind.value_type)
+    if types.is_string(kind):
+        return pyarrow.binary()
+    if types.is_large_string(kind):
+        return pyarrow.large_binary()
+    if types.is_struct(kind):
+        return pyarrow.struct([field.with_type(_binary(pyarrow, field.type)) for field in kind])
+    if types.is_large_list(kind):
+        return pyarrow.large_list(_binary(pyarrow, kind.value_type))
+    if types.is_list(kind):
+        return pyarrow.list_(_binary(pyarrow, kind.value_type))
+    return kind

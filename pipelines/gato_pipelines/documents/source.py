@@ -1,0 +1,55 @@
+"""What all vision-language sources share: settings, names of inputs, and a scan that only counts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gato_data.errors import EpisodeError
+from gato_pipelines.source import Item, PartScan
+from gato_schemas.index import Part
+
+AGENT = ""
+"""Nobody acts in a document."""
+
+
+def setting(default: Any, text: str, metavar: str | None = None) -> Any:
+    """A field of a source that becomes a command-line option."""
+    metadata = {"help": text} if metavar is None else {"help": text, "metavar": metavar}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class DocumentSource:
+    """Reads documents; the fields are settings."""
+
+    licence: ClassVar[str] = "as the input says"
+
+    family: str = setting("", "Row of the paper's Table 1 that the dataset stands for.")
+    task: str = setting("", "Name of the task; by default the family's.")
+    end_of_text: bool = setting(True, "End every text with the text model's end-of-sentence piece.")
+
+    @property
+    def task_name(self) -> str:
+        """The one task of the dataset."""
+        return self.task or self.family
+
+    def scan(self, folder: Path, part: Part) -> PartScan:
+        """Nothing is left to be found out: the part knows its number of episodes."""
+        return PartScan(part=part, agents=[AGENT])
+
+    def input_names(self, folder: Path) -> list[str]:
+        """Name of the input file or folder."""
+        return [folder.resolve().name]
+
+    def input_licence(self, folder: Path) -> str:
+        """Nothing: these formats do not say."""
+        return ""
+
+    def libraries(self) -> dict[str, str]:
+        """None decides the bytes of a text."""
+        return {}
+
+
+def bad(key: str, reason: str, *, stage: str = "read", count: int = 1) -> Item:
+    """An item that becomes a dead letter; reasons of one kind are worded alike, so that they can be counted."""
+    return Item(key, 0, error=EpisodeError(reason, stage=stage), count=count)

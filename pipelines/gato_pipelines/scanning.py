@@ -1,0 +1,204 @@
+"""What the planning pass learns from one part: ends of episodes, returns, successes, ranges; no image is decoded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import EpisodeError, InputError
+from gato_data.ranges import RangeBuilder
+from gato_data.returns import episode_return
+from gato_pipelines.containers.container import REWARD, TERMINAL, Container
+from gato_pipelines.rlds.decode import NUMERIC_DTYPES
+from gato_pipelines.rlds.episode import RldsEpisode
+from gato_pipelines.rlds.features import Leaf
+from gato_pipelines.selection import Selection
+from gato_pipelines.source import ActionRanges, Ends, PartScan
+from gato_schemas.index import Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What has to be found out of every episode, apart from how it ends.
+
+    Attributes:
+        returns: whether returns are.
+        success: the leaf that says whether it succeeded; None if that does not matter.
+        order: the leaves that number the episodes in the order of collection.
+        ranges: whether ranges of continuous actions are.
+        quantiles: whether these are quantiles.
+    """
+
+    returns: bool = False
+    success: Leaf | None = None
+    order: tuple[Leaf, ...] = ()
+    ranges: bool = False
+    quantiles: bool = False
+
+
+def scalar_leaf(container: Container, path: str) -> Leaf | None:
+    """A leaf of one number per timestep, if the container has it."""
+    return next((leaf for leaf in container.features.steps if leaf.path == path), None)
+
+
+def per_timestep(episode: RldsEpisode, path: str) -> NDArray[Any] | None:
+    """One number per timestep, (T,), None where there is none; some data sets store it as (T, 1).
+
+    Raises:
+        EpisodeError: there are several numbers per timestep.
+    """
+    values = episode.tensors.get(path)
+    if values is None:
+        return None
+    if prod(values.shape[1:]) != 1:
+        raise EpisodeError(f"feature {path} has shape {values.shape[1:]}: one number per timestep is wanted")
+    squeezed: NDArray[Any] = values.reshape(len(values))
+    return squeezed
+
+
+def is_terminal(episode: RldsEpisode) -> bool:
+    """Whether an episode ended in a terminal state."""
+    flags = per_timestep(episode, TERMINAL)
+    return flags is not None and bool(flags.any())
+
+
+def success_leaf(container: Container, key: str) -> Leaf:
+    """The leaf that `--require-success` names: of an episode or of a timestep, by its path or the end of it.
+
+    Raises:
+        InputError: there is none, there are several, or it is no number.
+    """
+    leaves = [leaf for leaf in container.features.leaves if leaf.dtype in NUMERIC_DTYPES and prod_of(leaf) == 1]
+    exact = [leaf for leaf in leaves if leaf.path in (key, f"steps/{key}")]
+    found = exact or [leaf for leaf in leaves if leaf.path.endswith("/" + key)]
+    if len(found) != 1:
+        names = ", ".join(leaf.path for leaf in (found or leaves))
+        what = "which could be any of" if found else "which it lacks: it has"
+        raise InputError(f"--require-success names {key!r} of {container.label}, {what} {names}")
+    return found[0]
+
+
+def prod_of(leaf: Leaf) -> int:
+    """Numbers in one value of a leaf; 0 where that varies."""
+    sides = (*leaf.sequences, *leaf.shape)
+    return 0 if None in sides else prod(side or 0 for side in sides)
+
+
+def succeeded(episode: RldsEpisode, leaf: Leaf) -> bool:
+    """Whether the flag is positive: of the episode, or at any of its timesteps."""
+    values = episode.tensors[leaf.path] if leaf.in_steps else episode.episode[leaf.path]
+    return bool((np.asarray(values) > 0).any())
+
+
+def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts, agent: str) -> PartScan:
+    """Scan one part.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    tally = _Tally(container, chosen, facts)
+    found = 0
+    for item in container.episodes(part.file, tally.leaves, part.first, part.count or None):
+        found += item.count
+        tally.add(item.episode, item.count)
+    return PartScan(
+        part=msgspec.structs.replace(part, count=part.count or found),
+        observations=[spec for _, spec in chosen.observations],
+        actions=[spec for _, spec in chosen.actions],
+        agents=[agent],
+        left_out=chosen.left_out,
+        ends=Ends(**tally.ends),
+        final_step=container.final_step,
+        returns=tally.returns,
+        successes=tally.successes,
+        order=tally.order,
+        ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in tally.ranges.items()},
+        notes=[container.note] if container.note else [],
+    )
+
+
+class _Tally:
+    """Adds up what the episodes of one part say."""
+
+    def __init__(self, container: Container, chosen: Selection, facts: Facts) -> None:
+        self._facts = facts
+        self._actions = chosen.actions
+        reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
+        extra = [leaf for leaf in (reward, terminal, facts.success, *facts.order) if leaf is not None]
+        leaves = [leaf for leaf, _ in chosen.actions] + extra
+        self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
+        self._ending = [leaf.path for leaf in leaves if leaf.path == REWARD or leaf not in extra]
+        self.ends = {"episodes": 0, "zero": 0, "terminal": 0, "zero_terminal": 0, "rotated": 0}
+        self.returns: list[float | None] = []
+        self.successes: list[bool] = []
+        self.order: list[list[int]] = []
+        self.ranges: dict[str, tuple[RangeBuilder, RangeBuilder, RangeBuilder]] = {}
+        if facts.ranges:
+            for spec in (spec for _, spec in chosen.actions if spec.modality == "continuous"):
+                first, second, third = (RangeBuilder(prod(spec.shape), quantiles=facts.quantiles) for _ in range(3))
+                self.ranges[spec.name] = (first, second, third)
+
+    def add(self, episode: RldsEpisode | None, count: int) -> None:
+        """Add an episode, or `count` that cannot be read."""
+        if episode is None:
+            self._add_facts(None, count)
+            return
+        self._add_facts(episode, 1)
+        if episode.num_timesteps:
+            self._add_end(episode)
+            self._add_ranges(episode)
+
+    def _add_facts(self, episode: RldsEpisode | None, count: int) -> None:
+        if self._facts.returns:
+            self.returns += [_return(episode)] * count
+        if self._facts.success is not None:
+            self.successes += [episode is not None and succeeded(episode, self._facts.success)] * count
+        if self._facts.order:
+            self.order += [_numbers(episode, self._facts.order)] * count
+
+    def _add_end(self, episode: RldsEpisode) -> None:
+        last = [episode.tensors[path] for path in self._ending]
+        zero = all(not np.any(values[-1]) for values in last)
+        terminal = is_terminal(episode)
+        self.ends["episodes"] += 1
+        self.ends["zero"] += zero
+        self.ends["terminal"] += terminal
+        self.ends["zero_terminal"] += zero and terminal
+        self.ends["rotated"] += not zero and _is_rotated(last)
+
+    def _add_ranges(self, episode: RldsEpisode) -> None:
+        for leaf, spec in self._actions:
+            if spec.name in self.ranges:
+                values = episode.tensors[leaf.path]
+                body, terminal, truncated = self.ranges[spec.name]
+                body.add(values[:-1])
+                (terminal if is_terminal(episode) else truncated).add(values[-1:])
+
+
+def _return(episode: RldsEpisode | None) -> float | None:
+    """The return of an episode; None where it cannot be told or is not finite."""
+    try:
+        reward = None if episode is None else per_timestep(episode, REWARD)
+    except EpisodeError:
+        return None
+    total = float("nan") if reward is None else episode_return(reward)
+    return total if np.isfinite(total) else None
+
+
+def _numbers(episode: RldsEpisode | None, leaves: Sequence[Leaf]) -> list[int]:
+    """The numbers of an episode; empty where it has none."""
+    if episode is None:
+        return []
+    return [int(np.asarray(episode.episode[leaf.path]).reshape(-1)[0]) for leaf in leaves]
+
+
+def _is_rotated(columns: Sequence[NDArray[Any]]) -> bool:
+    """Whether the last timestep repeats the first, and the second does not."""
+    if len(columns[0]) < 3:
+        return False
+    same = all(np.array_equal(values[-1], values[0]) for values in columns)
+    return same and not all(np.array_equal(values[1], values[0]) for values in columns)

@@ -1,0 +1,266 @@
+"""Which features of a timestep become tokens, and why the others do not."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from math import prod
+from typing import Literal
+
+from gato_data.errors import InputError, SettingError
+from gato_pipelines.containers.container import ACTION, OBSERVATION, Container
+from gato_pipelines.image_fit import ImageFit
+from gato_pipelines.rlds.decode import NUMERIC_DTYPES, STRING_DTYPES, check_readable
+from gato_pipelines.rlds.features import Kind, Leaf
+from gato_schemas.episode import Field, FieldModality
+from gato_schemas.sequence import PATCH_SIZE
+
+MAX_UNNAMED_ELEMENTS = 256
+"""A tensor with more elements (an embedding, a depth map) becomes tokens only where it is named, or all there is."""
+INSTRUCTIONS = ("language_instruction", "natural_language_instruction", "instruction")
+"""Texts beside the observation that are observed where the observation itself has no text."""
+AUTO, NONE = "auto", "none"
+_STEPS = "steps/"
+_STANDARD = {f"steps/{name}" for name in ("reward", "discount", "is_first", "is_last", "is_terminal")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for, by a user or by a source's defaults.
+
+    Attributes:
+        observation_keys, drop_keys, action_keys: names, groups of names, or patterns with * and ?.
+        instruction_key: name of a text beside the observation, "auto" or "none".
+        image_size, image_fit: of all images.
+        modalities: those of an unnamed observation that are kept.
+        unwanted: patterns of unnamed observations that are left out, and why.
+        optional: patterns of `drop_keys` that need not match anything.
+    """
+
+    observation_keys: tuple[str, ...] = ()
+    drop_keys: tuple[str, ...] = ()
+    action_keys: tuple[str, ...] = ()
+    instruction_key: str = AUTO
+    image_size: tuple[int, int] | None = None
+    image_fit: Literal["resize", "pad"] = "resize"
+    modalities: frozenset[FieldModality] = frozenset(("text", "image", "discrete", "continuous"))
+    unwanted: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Leaf and field of observations and actions, and why every other leaf of a timestep is left out, by its name."""
+
+    observations: tuple[tuple[Leaf, Field], ...]
+    actions: tuple[tuple[Leaf, Field], ...]
+    left_out: dict[str, str]
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """All leaves that become tokens."""
+        return tuple(leaf for leaf, _ in (*self.observations, *self.actions))
+
+
+def select(container: Container, wanted: Wanted) -> Selection:
+    """Choose the leaves that become tokens.
+
+    Raises:
+        InputError: a name matches no leaf, or one that cannot become tokens; or nothing is left to observe or to do.
+        SettingError: an image has no fixed size, and none is given.
+    """
+    observed = {_name(leaf, "observation"): leaf for leaf in below(container, OBSERVATION)}
+    acted = {_name(leaf, "action"): leaf for leaf in below(container, ACTION)}
+    _check_names(container, wanted, observed, acted)
+    reasons = {name: _why_not(name, leaf, wanted, alone=len(observed) == 1) for name, leaf in observed.items()}
+    kept = [leaf for name, leaf in observed.items() if not reasons[name]]
+    kept += _instruction(container, wanted, has_text=any(modality_of(leaf) == "text" for leaf in kept))
+    actions = list(_actions(acted, wanted))
+    left_out = {name: why for name, why in reasons.items() if why} | _beside(container, kept, actions)
+    if not kept or not actions:
+        what = "observation" if not kept else "action"
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        found = why or ", ".join(leaf.path for leaf in container.features.steps)
+        raise InputError(f"{container.label} has no {what} to tokenize ({found}): name one with --{what}-keys")
+    names = [_name(leaf, "observation") for leaf in kept]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
+    return Selection(
+        tuple((leaf, field_of(leaf, _name(leaf, "observation"), wanted)) for leaf in kept),
+        tuple((leaf, _action_field(leaf)) for leaf in actions),
+        left_out,
+    )
+
+
+def below(container: Container, path: str) -> list[Leaf]:
+    """The leaves at or under a path."""
+    return [leaf for leaf in container.features.steps if leaf.path == path or leaf.path.startswith(path + "/")]
+
+
+def _name(leaf: Leaf, group: str) -> str:
+    return leaf.path.removeprefix(_STEPS).removeprefix(group + "/")
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name, or a group that it is in, matches one of the patterns."""
+    return any(fnmatchcase(name, pattern) or fnmatchcase(name, pattern + "/*") for pattern in patterns)
+
+
+def modality_of(leaf: Leaf) -> FieldModality:
+    """How a leaf becomes tokens; bytes of a picture's size are a picture, even where they are called a tensor."""
+    if leaf.kind == Kind.IMAGE or _is_picture(leaf):
+        return "image"
+    if leaf.dtype in STRING_DTYPES:
+        return "text"
+    return "continuous" if leaf.dtype.startswith("float") else "discrete"
+
+
+def _is_picture(leaf: Leaf) -> bool:
+    sides = leaf.shape[:2]
+    if leaf.dtype != "uint8" or leaf.sequences or len(leaf.shape) not in (2, 3) or None in leaf.shape:
+        return False
+    channels = leaf.shape[2] if len(leaf.shape) == 3 else 1
+    return channels in (1, 3) and all((side or 0) >= PATCH_SIZE for side in sides)
+
+
+def unreadable(leaf: Leaf) -> str:
+    """Why a leaf cannot become tokens at all; empty where it can."""
+    try:
+        check_readable(leaf)
+    except InputError:
+        return "of a type that cannot be read"
+    if leaf.kind == Kind.IMAGE and leaf.dtype != "uint8":
+        return f"an image of {leaf.dtype} (a depth map?)"
+    if leaf.kind != Kind.IMAGE and leaf.dtype not in NUMERIC_DTYPES | STRING_DTYPES:
+        return f"of dtype {leaf.dtype or 'unknown'}"
+    return ""
+
+
+def _why_not(name: str, leaf: Leaf, wanted: Wanted, *, alone: bool) -> str:
+    """Why an observation is left out; empty where it is kept."""
+    if matches(name, wanted.drop_keys):
+        return "asked to be dropped" if not matches(name, wanted.optional) else "not wanted by default: see --drop-keys"
+    if wanted.observation_keys:
+        named = matches(name, wanted.observation_keys)
+        if named and (why := unreadable(leaf)):
+            raise InputError(f"--observation-keys names {name}, which is {why}: leave it out")
+        return "" if named else "not asked for"
+    if why := unreadable(leaf):
+        return why
+    if (modality := modality_of(leaf)) not in wanted.modalities:
+        return f"{modality}, which this source does not observe by default: name it in --observation-keys to keep it"
+    for pattern, reason in wanted.unwanted.items():
+        if matches(name, (pattern,)):
+            return f"{reason}: name it in --observation-keys to keep it"
+    size = prod(side or 1 for side in (*leaf.sequences, *leaf.shape))
+    if modality in ("continuous", "discrete") and size > MAX_UNNAMED_ELEMENTS and not alone:
+        return f"{size} numbers in each timestep: name it in --observation-keys to keep it"
+    return ""
+
+
+def _instruction(container: Container, wanted: Wanted, *, has_text: bool) -> list[Leaf]:
+    """The text beside the observation that is observed as well."""
+    texts = {
+        leaf.path.removeprefix(_STEPS): leaf
+        for leaf in container.features.steps
+        if modality_of(leaf) == "text" and not leaf.path.startswith(OBSERVATION + "/") and leaf.path != OBSERVATION
+    }
+    if wanted.instruction_key == NONE:
+        return []
+    if wanted.instruction_key == AUTO:
+        if has_text or wanted.observation_keys or "text" not in wanted.modalities:
+            return []
+        return [texts[name] for name in INSTRUCTIONS if name in texts][:1]
+    if wanted.instruction_key not in texts:
+        raise InputError(
+            f"--instruction-key names {wanted.instruction_key!r}, which is no text of {container.label}: "
+            f"it has {', '.join(texts) or 'none'}"
+        )
+    return [texts[wanted.instruction_key]]
+
+
+def _actions(acted: Mapping[str, Leaf], wanted: Wanted) -> Iterator[Leaf]:
+    if wanted.action_keys:
+        for name in wanted.action_keys:
+            if why := unreadable(acted[name]) or _no_action(acted[name]):
+                raise InputError(f"--action-keys names {name}, which is {why}: leave it out")
+            yield acted[name]
+        return
+    for name in sorted(acted, key=lambda name: name.split("/")):
+        if not unreadable(acted[name]) and not _no_action(acted[name]):
+            yield acted[name]
+
+
+def _no_action(leaf: Leaf) -> str:
+    modality = modality_of(leaf)
+    return f"{modality}: actions are numbers" if modality in ("text", "image") else ""
+
+
+def _beside(container: Container, kept: list[Leaf], actions: list[Leaf]) -> dict[str, str]:
+    """The other leaves of a timestep: actions that are not wanted, and what lies beside observation and action."""
+    found = {}
+    for leaf in container.features.steps:
+        name = leaf.path.removeprefix(_STEPS)
+        if leaf in kept or leaf in actions or leaf.path in _STANDARD:
+            continue
+        if leaf in below(container, ACTION):
+            found[name] = unreadable(leaf) or _no_action(leaf) or "an action that was not asked for"
+        elif leaf not in below(container, OBSERVATION):
+            found[name] = "not part of the observation"
+    return found
+
+
+def _check_names(container: Container, wanted: Wanted, observed: Mapping[str, Leaf], acted: Mapping[str, Leaf]) -> None:
+    """Every name that a user gives has to match something."""
+    optional = set(wanted.optional)
+    for option, patterns, names in (
+        ("--observation-keys", wanted.observation_keys, observed),
+        ("--drop-keys", wanted.drop_keys, observed),
+    ):
+        for pattern in patterns:
+            if pattern not in optional and not any(matches(name, (pattern,)) for name in names):
+                raise InputError(_no_such_name(option, pattern, container, names))
+    for name in wanted.action_keys:
+        if name not in acted:
+            raise InputError(_no_such_name("--action-keys", name, container, acted))
+
+
+def _no_such_name(option: str, name: str, container: Container, names: Mapping[str, Leaf]) -> str:
+    close = get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names)}"
+    return f"{option} names {name!r}, which {container.label} lacks: {hint}"
+
+
+def field_of(leaf: Leaf, name: str, wanted: Wanted) -> Field:
+    """The field that an observation becomes."""
+    modality = modality_of(leaf)
+    if modality == "image":
+        fit = fit_of(leaf, wanted)
+        height, width = (side or 0 for side in leaf.shape[:2])
+        size = fit.size(height, width)
+        content = fit.content(height, width) if height and width else size
+        if content[0] > size[0] or content[1] > size[1]:
+            raise SettingError(
+                f"images of {leaf.path} are {height}x{width} pixels, which cannot be padded to {size[0]}x{size[1]}: "
+                "give a larger --image-size, or use --image-fit resize"
+            )
+        return Field(name, "image", (*size, 3), leaf.dtype, content=None if content == size else content)
+    shape = () if modality == "text" else tuple(side or 0 for side in (*leaf.sequences, *leaf.shape))
+    return Field(name, modality, shape, leaf.dtype)
+
+
+def _action_field(leaf: Leaf) -> Field:
+    found = field_of(leaf, _name(leaf, "action"), Wanted())
+    return Field(found.name, found.modality, found.shape, found.dtype, compand=found.modality != "continuous")
+
+
+def fit_of(leaf: Leaf, wanted: Wanted) -> ImageFit:
+    """How the images of a leaf get sides that are multiples of 16 pixels: by default the nearest ones."""
+    if wanted.image_size is not None:
+        return ImageFit(height=wanted.image_size[0], width=wanted.image_size[1], mode=wanted.image_fit)
+    if None in leaf.shape[:2]:
+        raise SettingError(f"images of {leaf.path} have no fixed size: give one with --image-size")
+    if wanted.image_fit == "pad":
+        return ImageFit(mode="pad")
+    height, width = (max(PATCH_SIZE, round((side or 0) / PATCH_SIZE) * PATCH_SIZE) for side in leaf.shape[:2])
+    return ImageFit(height=height, width=width)

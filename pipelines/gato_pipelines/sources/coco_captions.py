@@ -1,0 +1,139 @@
+"""MS-COCO Captions: official and Karpathy's annotations, five captions a picture."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+
+from gato_data.errors import InputError
+from gato_data.permutation import Numbers
+from gato_pipelines.documents.annotations import Id, find_one, read_annotations
+from gato_pipelines.documents.pairs import Pair, PairSource
+from gato_pipelines.documents.pictures import Pictures, read_first
+from gato_pipelines.documents.shuffle import deal
+from gato_pipelines.documents.source import bad, setting
+from gato_pipelines.documents.tables import PairTable, TableSource, beside
+from gato_pipelines.source import Item
+from gato_schemas.episode import Text
+
+
+class _Picture(msgspec.Struct, frozen=True, gc=False):
+    """A picture of the official file, or of Karpathy's, which holds its captions too."""
+
+    id: Id = ""
+    file_name: str = ""
+    filename: str = ""
+    filepath: str = ""
+    split: str = ""
+    sentences: list["_Sentence"] = []
+
+
+class _Sentence(msgspec.Struct, frozen=True, gc=False):
+    raw: str | None = None
+    sentid: Id = ""
+
+
+class _Caption(msgspec.Struct, frozen=True, gc=False):
+    image_id: Id = ""
+    id: Id = ""
+    caption: str | None = None
+
+
+class _File(msgspec.Struct, frozen=True):
+    images: list[_Picture]
+    annotations: list[_Caption] = []
+
+
+@dataclass(frozen=True)
+class CaptionTable:
+    """Captions and the files of their pictures.
+
+    Attributes:
+        name: of the annotation file.
+        captions: (id, text, number of the picture) of every caption.
+        files: names to look each picture up by, the likeliest first.
+        bad: captions without a picture.
+        shuffled: int64 (N,), the order of captions.
+    """
+
+    name: str
+    captions: list[tuple[str, str, int]]
+    files: list[tuple[str, ...]]
+    bad: list[Item]
+    shuffled: Numbers
+
+    @property
+    def size(self) -> int:
+        """Number of captions."""
+        return len(self.captions)
+
+    def order(self, first: int, count: int) -> Numbers:
+        """Captions at these places of the shuffle."""
+        return self.shuffled[first : first + count]
+
+    def pair(self, number: int, pictures: Pictures) -> Pair:
+        """One caption and its picture."""
+        name, text, picture = self.captions[number]
+        files = self.files[picture]
+        return Pair(f"caption {name} of {files[0]}", name, Text(text), partial(read_first, pictures, files))
+
+
+@dataclass(frozen=True)
+class Source(TableSource):
+    """MS-COCO Captions: captions_*.json, or Karpathy's dataset_coco.json, and folders of images."""
+
+    licence: ClassVar[str] = "annotations CC-BY-4.0; images as on Flickr"
+
+    family: str = setting("coco-captions", PairSource.__dataclass_fields__["family"].metadata["help"])
+    annotations: str = setting("", "Annotation file; by default the only one of that split in INPUT.", "FILE")
+    split: str = setting("train", "Split: train, val, test, restval; several joined by commas.")
+
+    def annotation_files(self, folder: Path) -> tuple[Path, ...]:
+        """The annotation file."""
+        if self.annotations:
+            return (beside(folder, self.annotations),)
+        if folder.is_file():
+            return (folder,)
+        patterns = tuple(
+            pattern.format(place=place, split=self.split)
+            for pattern in ("{place}captions_{split}*.json", "{place}dataset_coco.json", "{place}dataset*.json")
+            for place in ("annotations/", "")
+        )
+        return (find_one(folder, patterns, "annotations of COCO captions", "--annotations"),)
+
+    def read_table(self, folder: Path, files: tuple[Path, ...]) -> PairTable:
+        """All captions of the split."""
+        found = read_annotations(files[0], _File, "annotations of COCO captions")
+        chosen = [picture for picture in found.images if not picture.split or picture.split in self.split.split(",")]
+        if not chosen:
+            splits = ", ".join(sorted({picture.split for picture in found.images})) or "no picture at all"
+            raise InputError(f"{files[0]} has no picture of split {self.split!r}: it has {splits}")
+        captions: list[tuple[str, str, int]] = []
+        wrong: list[Item] = []
+        numbers = {picture.id: number for number, picture in enumerate(chosen) if picture.id != ""}
+        for caption in found.annotations:
+            number = numbers.get(caption.image_id)
+            if number is None:
+                wrong.append(bad(f"caption {caption.id}", "the caption's picture is not in the list of images"))
+            else:
+                captions.append((str(caption.id), caption.caption or "", number))
+        for number, picture in enumerate(chosen):
+            captions += [(str(sentence.sentid), sentence.raw or "", number) for sentence in picture.sentences]
+        shown = np.array([number for _, _, number in captions], np.int64)
+        places = [tuple(_places(picture)) for picture in chosen]
+        return CaptionTable(files[0].name, captions, places, wrong, deal(shown, self.seed, self.pairs_per_episode))
+
+
+def _places(picture: _Picture) -> Iterator[str]:
+    """Where a picture may be: in the folder of images, or in that of its year's split."""
+    name = picture.file_name or picture.filename
+    if picture.filepath:
+        yield f"{picture.filepath}/{name}"
+    yield name
+    pieces = PurePosixPath(name).name.split("_")
+    if len(pieces) == 3:  # COCO_train2014_000000000009.jpg
+        yield f"{pieces[1]}/{name}"
