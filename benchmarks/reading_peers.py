@@ -1,6 +1,7 @@
 """Readers that fill the same batch: ours, a flat memory map, and the loaders that people use otherwise.
 
-A reader writes the content once (`write`) and then gives batches for ever (`batches`). Records of loaders that cannot
+A reader writes the content once (`write`) and then gives batches for ever (`batches`: 0 once it is open, then the
+tokens of each batch). Records of loaders that cannot
 cut windows are windows cut beforehand, in the order in which a random one comes next: their best case. They all carry
 the same four columns and the patches, as raw bytes, and copy them into the same reused torch tensors.
 """
@@ -133,6 +134,7 @@ def read_flat(folder: Path, _: Content | None) -> Iterator[int]:
     arrays = {name: np.asarray(column) for name, column in maps.items()}
     pixels = np.asarray(patches)
     none = pixels[:0]
+    yield 0
     while True:
         for step in generator.integers(0, steps, BATCH).tolist():
             start = step * period
@@ -177,6 +179,7 @@ def read_tf(folder: Path, _: Content | None) -> Iterator[int]:
     files = tf.data.Dataset.list_files(str(folder / "tf" / "*-of-?????"), shuffle=True, seed=0).repeat()
     dataset = files.interleave(tf.data.TFRecordDataset, cycle_length=4).flat_map(parse)
     dataset = dataset.shuffle(256 if patches else 4096).batch(BATCH, drop_remainder=True).map(widen).prefetch(2)
+    yield 0
     for batch in dataset.as_numpy_iterator():
         tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
         yield int(tensors["tokens"].numel())
@@ -196,6 +199,7 @@ def read_grain(folder: Path, _: Content | None) -> Iterator[int]:
 
     source = grain.sources.ArrayRecordDataSource(str(folder / "windows.array_record"))
     dataset = grain.MapDataset.source(source).shuffle(seed=0).repeat().map(unpacked)
+    yield 0
     yield from Rows().fill(iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=8))))
 
 
@@ -220,6 +224,7 @@ def read_mosaic(folder: Path, _: Content | None) -> Iterator[int]:
                 columns = {name: np.frombuffer(sample[name], kind) for name, kind in COLUMNS.items()}
                 yield columns, np.frombuffer(sample["patches"], np.uint8)
 
+    yield 0
     yield from Rows().fill(records())
 
 
@@ -244,6 +249,7 @@ def read_litdata(folder: Path, _: Content | None) -> Iterator[int]:
             for item in dataset:
                 yield unpacked(item)
 
+    yield 0
     yield from Rows().fill(records())
 
 
@@ -260,6 +266,7 @@ def read_webdataset(folder: Path, _: Content | None) -> Iterator[int]:
     import webdataset
 
     dataset = webdataset.WebDataset(str(folder / "windows.tar"), shardshuffle=False).shuffle(100).repeat()
+    yield 0
     yield from Rows().fill(unpacked(sample["bin"]) for sample in dataset)
 
 
@@ -277,6 +284,7 @@ def ours(encoding: str) -> Reader:
 
         settings = ReadSettings(context_length=LENGTH, prompt_share=0.0, threads=1)
         with open_mixture(folder / f"{encoding}.json", settings=settings) as reader:
+            yield 0
             ranges = (range(n * BATCH, n * BATCH + BATCH) for n in range(10**9))
             for batch in reader.stream(ranges):
                 names = (*COLUMNS, "patches", "patch_position", "patch_slot", "supervised_slot")

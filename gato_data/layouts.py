@@ -95,12 +95,14 @@ class FinishedRows:
         self._periods = np.array([layout.period for layout in layouts], np.int64)
         self._rows: dict[tuple[int, int, int], _Row] = {}
 
-    def put_whole(self, buffers: Buffers, number: Numbers, row: Numbers, length: Numbers, offset: Numbers) -> None:
+    def put_whole(
+        self, buffers: Buffers, number: NDArray[np.int32], row: Numbers, length: Numbers, offset: Numbers
+    ) -> None:
         """Fill whole rows: `length` slots with the layout from token `offset` of its record on, then padding."""
         if not len(number):
             return
         phase = offset % self._periods[number]
-        kind = (number * (self._width + 1) + length) * self._periods.max() + phase
+        kind = (number.astype(np.int64) * (self._width + 1) + length) * self._periods.max() + phase
         common = np.sort(kind)[len(kind) // 2]
         all_rows = slice(int(row[0]), int(row[-1]) + 1)  # rows between that are not ours are filled by others, later
         at = int(np.argmax(kind == common))

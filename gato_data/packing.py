@@ -57,6 +57,8 @@ def pack(lengths: Numbers, capacity: int) -> tuple[Numbers, int]:
     result, bins = np.zeros(len(lengths), np.int64), 0
     room: list[Numbers] = [np.zeros(0, np.int64)] * (capacity + 1)  # bins by the room that is left in them
     free = np.zeros(capacity + 1, np.int64)
+    if not len(lengths):
+        return result, 0
     order = np.argsort(-lengths, kind="stable")
     distinct, first = np.unique(-lengths[order], return_index=True)
     for negative, members in zip(distinct.tolist(), np.split(order, first[1:]), strict=True):

@@ -48,8 +48,8 @@ def layout_runs(
         first = layouts[one].patches_until(offset[where])
         count = layouts[one].patches_until(offset[where] + length[where]) - first
         columns = (where, shard[where], record[where], first, count)
-        for number, *values in zip(*(column.tolist() for column in columns), strict=True):
-            runs[number] = PatchRun(*values, one)
+        for number, in_shard, in_record, start, size in zip(*(column.tolist() for column in columns), strict=True):
+            runs[number] = PatchRun(in_shard, in_record, start, size, one)
     return runs
 
 

@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from queue import SimpleQueue
+from threading import Lock, Thread
 
 from gato_data.batch import Batch
 from gato_data.buffers import Buffers
@@ -11,8 +12,8 @@ from gato_data.plan import Plan
 
 PLANNED_SAMPLES = 4096
 """Samples planned at a time: enough for the cost of planning to be that of arrays."""
-ANNOUNCED_BYTES = 2**28
-"""How far ahead of the threads the kernel is told what will be read."""
+ANNOUNCED_BYTES, ANNOUNCED_SAMPLES = 2**28, 1024
+"""How far ahead of the threads the kernel is told what will be read, whichever is less."""
 
 
 def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[Plan]]) -> Iterator[Plan]:
@@ -24,20 +25,57 @@ def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[Plan]
         yield from plan(lump)
 
 
-def announce_ahead(
-    plans: Iterator[Plan], announce: Callable[[Plan], None], batch_bytes: Callable[[int], int]
-) -> Iterator[Plan]:
-    """The same plans; each is announced before several others are handed on."""
+def announce_ahead(plans: Iterator[Plan], announce: Callable[[Plan], None], row_bytes: int) -> Iterator[Plan]:
+    """The same plans; each is announced some time before it is handed on."""
     waiting: deque[Plan] = deque()
+    most = max(1, min(ANNOUNCED_BYTES // row_bytes, ANNOUNCED_SAMPLES))
     held = 0
     for plan in plans:
         announce(plan)
         waiting.append(plan)
-        held += batch_bytes(len(plan.sample))
-        while held > ANNOUNCED_BYTES and len(waiting) > 1:
-            held -= batch_bytes(len(waiting[0].sample))
+        held += len(plan.sample)
+        while held > most and len(waiting) > 1:
+            held -= len(waiting[0].sample)
             yield waiting.popleft()
     yield from waiting
+
+
+class _Job:
+    """One batch to be filled, by whichever thread claims it first."""
+
+    __slots__ = ("_claimed", "_done", "_fill", "batch", "buffers", "error", "plan")
+
+    def __init__(self, fill: Callable[[Plan, Buffers], Batch], plan: Plan, buffers: Buffers) -> None:
+        self._fill, self.plan, self.buffers = fill, plan, buffers
+        self.batch: Batch | None = None
+        self.error: BaseException | None = None
+        self._claimed, self._done = Lock(), Lock()
+        self._done.acquire()
+
+    def run(self) -> bool:
+        """Fill it, unless another thread does; an error is kept for the one who asks for the batch."""
+        if not self._claimed.acquire(blocking=False):
+            return False
+        try:
+            self.batch = self._fill(self.plan, self.buffers)
+        except BaseException as error:
+            self.error = error
+        self._done.release()
+        return True
+
+    def result(self) -> Batch:
+        """The batch; filled here and now if no thread has begun with it."""
+        if not self.run():
+            self._done.acquire()
+        if self.error is not None:
+            raise self.error
+        assert self.batch is not None
+        return self.batch
+
+
+def _work(jobs: "SimpleQueue[_Job | None]") -> None:
+    while (job := jobs.get()) is not None:
+        job.run()
 
 
 def stream_batches(
@@ -54,23 +92,31 @@ def stream_batches(
         fill: reads a plan into buffers.
         make_buffers: for so many rows.
         slots: how many buffers of so many rows may exist.
-        threads: that fill.
+        threads: that fill ahead, may be 0; who asks for a batch that none of them has begun fills it himself.
     """
     free: list[Buffers] = []
-    pending: deque[tuple[Future[Batch], Buffers]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="gato-read")
+    pending: deque[_Job] = deque()
+    jobs: SimpleQueue[_Job | None] = SimpleQueue()
+    workers = [Thread(target=_work, args=(jobs,), daemon=True, name=f"gato-read-{n}") for n in range(threads)]
+    for worker in workers:
+        worker.start()
     try:
         following = next(plans, None)
         while following is not None or pending:
             while following is not None and len(pending) < min(slots(len(following.sample)), threads + 1):
-                buffers = _take(free, len(following.sample), make_buffers)
-                pending.append((pool.submit(fill, following, buffers), buffers))
+                pending.append(_Job(fill, following, _take(free, len(following.sample), make_buffers)))
+                jobs.put(pending[-1])
                 following = next(plans, None)
-            future, buffers = pending.popleft()
-            yield future.result()
-            free.append(buffers)
+            job = pending.popleft()
+            yield job.result()
+            free.append(job.buffers)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        while not jobs.empty():
+            jobs.get_nowait()
+        for _ in workers:
+            jobs.put(None)
+        for worker in workers:
+            worker.join()
 
 
 def _take(free: list[Buffers], rows: int, make_buffers: Callable[[int], Buffers]) -> Buffers:

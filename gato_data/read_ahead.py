@@ -7,8 +7,6 @@ from gato_data.fill import Filler, Reads
 from gato_data.pieces import Pieces
 from gato_data.shards import ShardFiles
 
-_PROBES = 4
-
 
 class ReadAhead:
     """Tells the kernel which bytes of the shards are needed soon, where they are not in memory already.
@@ -17,20 +15,24 @@ class ReadAhead:
         table: the episodes of the mixture.
         files: its shards.
         filler: knows which bytes a piece needs.
+        token_bytes: 2 or 4.
     """
 
-    def __init__(self, table: EpisodeTable, files: ShardFiles, filler: Filler) -> None:
-        self._table, self._files, self._filler = table, files, filler
+    def __init__(self, table: EpisodeTable, files: ShardFiles, filler: Filler, token_bytes: int) -> None:
+        self._table, self._files, self._filler, self._token_bytes = table, files, filler, token_bytes
+        self._turn = 0
 
     def announce(self, pieces: Pieces) -> None:
-        """Start reading what these pieces need, unless a few of them are already in memory."""
-        if not len(pieces.row):
+        """Start reading what these pieces need, unless one of them, another each time, is in memory already."""
+        count = len(pieces.row)
+        if not count:
             return
-        reads = Reads.of(pieces, self._table)
-        at = np.linspace(0, len(reads.row) - 1, _PROBES).astype(int)
-        byte = self._table.tokens_at[reads.record[at]]
-        probes = zip(reads.shard[at].tolist(), byte.tolist(), strict=True)
-        if all(self._files.is_cached(shard, offset) for shard, offset in probes):
+        self._turn = (self._turn + 1) % count
+        token = int(pieces.token[self._turn])
+        record = int(np.searchsorted(self._table.record_token, token, side="right")) - 1
+        shard = int(np.searchsorted(self._table.shard_record, record, side="right")) - 1
+        within = (token - int(self._table.record_token[record])) * self._token_bytes
+        if self._files.is_cached(shard, int(self._table.tokens_at[record]) + within):
             return
-        for shard, offset, size in self._filler.spans(reads):
-            self._files.will_need(shard, offset, size)
+        for place in self._filler.spans(Reads.of(pieces, self._table)):
+            self._files.will_need(*place)

@@ -16,6 +16,7 @@ from gato_data.buffers import Allocate, Buffers, batch_bytes, default_allocate
 from gato_data.datasets import open_mixture_datasets
 from gato_data.episodes import EpisodeTable, OpenDataset, read_table
 from gato_data.errors import SettingError
+from gato_data.explain import ExplainedWindow, Explainer
 from gato_data.fill import Filler
 from gato_data.layout_search import find_layouts
 from gato_data.plan import Plan, StreamPlanner
@@ -79,12 +80,15 @@ class MixtureReader:
             verify=settings.verify,
             map_small=settings.map_files,
         )
+        self._files.check_sizes()
         table, counts = read_table(datasets, split, self._files)
         self._files.limit_indexes(half - _check_memory(table, settings))
         self.planner = StreamPlanner(mixture, table, TimestepStarts(table, self._files), settings, split)
         self.fingerprint = self.planner.fingerprint
         self.dataset_windows = tuple(self.planner.numbers.of_datasets.tolist())
         self.num_windows = sum(self.dataset_windows)
+        # copies from maps hold the interpreter's lock, so threads would only get into each other's way
+        self._all_mapped = settings.map_files and not any(shard.info.totals.patches for shard in shards)
         self._with_patches = bool(counts.by_modality[:, Modality.PATCH].any())
         self._token_dtype = np.dtype("<u2" if mixture.vocabulary.token_dtype == "uint16" else "<i4")
         layouts, record_layout = find_layouts(datasets, table, counts, self._files)
@@ -98,7 +102,8 @@ class MixtureReader:
             with_segments=settings.pack,
         )
 
-        self._read_ahead = ReadAhead(table, self._files, self._filler)
+        self._explainer = Explainer(table, self._files, self.dataset_names)
+        self._read_ahead = ReadAhead(table, self._files, self._filler, self._token_dtype.itemsize)
 
     def batch(self, samples: range) -> Batch:
         """Read the windows with these global sample numbers into new arrays.
@@ -125,13 +130,23 @@ class MixtureReader:
             announce_ahead(
                 plan_ahead(ranges, self.planner.plan),
                 lambda plan: self._read_ahead.announce(plan.pieces),
-                self._batch_bytes,
+                self._batch_bytes(1),
             ),
             self._fill,
             lambda rows: self._buffers(rows, allocate),
             self._slots,
-            self.settings.threads,
+            0 if self._all_mapped else self.settings.threads,
         )
+
+    def explain(self, samples: range) -> list[ExplainedWindow]:
+        """What the windows of these samples are made of, by name.
+
+        Raises:
+            FormatError: as `batch`.
+        """
+        windows = self.planner.windows(np.arange(samples.start, samples.stop, samples.step))
+        prompts = self.planner.prompter.choose(windows)
+        return self._explainer.explain(windows, self.planner.plan([samples])[0].pieces, prompts)
 
     def close(self) -> None:
         """Close all files."""

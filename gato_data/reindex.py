@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.shard_writer import count_records, episode_hash, patch_ranks
+from gato_data.episode_hash import EpisodeHasher
+from gato_data.shard_writer import count_records, patch_ranks
 from gato_schemas import index, wire
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
@@ -18,8 +19,6 @@ from gato_schemas.tfrecord import masked_crc32c, read_records
 def rebuild_index(path: Path, manifest: Manifest, split: str) -> index.ShardIndex:
     """Read a whole shard and find every offset anew; its statistics and dead letters cannot be found again.
 
-    The hash of an episode of several chunks is that of its first chunk.
-
     Raises:
         FormatError: the shard is damaged, or holds a task or agent that the manifest does not know.
     """
@@ -28,17 +27,24 @@ def rebuild_index(path: Path, manifest: Manifest, split: str) -> index.ShardInde
     rows: list[dict[str, Any]] = []
     blocks: list[NDArray[np.uint32]] = []
     ranks: list[NDArray[np.uint32]] = []
+    hasher, first = EpisodeHasher(), 0
     try:
         for raw in read_records(path):
             if raw.error:
                 raise FormatError(raw.error)
             record = decode_record(raw.data, encoding)
-            columns, spans = _offsets(raw.data)
-            rows.append(_row(record, raw.offset, raw.data, columns, tasks, agents))
-            blocks.append(np.array(spans, np.uint32).reshape(-1, 2))
+            if record.chunk == 0:
+                _note_hash(rows, first, hasher)
+                hasher, first = EpisodeHasher(), len(rows)
+            hasher.add_tokens(record.sequence.tokens)
+            hasher.add_pixels(record.sequence.patches)
+            columns, spans = payload_spans(raw.data)
+            rows.append(index_row(record, raw.offset, raw.data, columns, tasks, agents))
+            blocks.append(spans)
             ranks.append(patch_ranks(record.sequence.modality))
     except OSError as error:
         raise FormatError(f"shard {path} cannot be read ({error.strerror})") from error
+    _note_hash(rows, first, hasher)
     arrays = index.sections(rows, blocks, ranks)
     header = index.IndexHeader(
         shard=path.name,
@@ -57,7 +63,18 @@ def rebuild_index(path: Path, manifest: Manifest, split: str) -> index.ShardInde
     return index.ShardIndex(header, arrays)
 
 
-def _offsets(data: bytes) -> tuple[dict[str, int], list[tuple[int, int]]]:
+def _note_hash(rows: list[dict[str, Any]], first: int, hasher: EpisodeHasher) -> None:
+    digest = hasher.result()
+    for row in rows[first:]:
+        row["episode_hash"] = digest
+
+
+def payload_spans(data: bytes) -> tuple[dict[str, int], NDArray[np.uint32]]:
+    """Where a record's payloads lie in it: offset of each array column; offset and length (B, 2) of each patch block.
+
+    Raises:
+        FormatError: it is not a record.
+    """
     features = wire.decode_example(data)
     base = np.asarray(memoryview(data)).ctypes.data
 
@@ -65,12 +82,18 @@ def _offsets(data: bytes) -> tuple[dict[str, int], list[tuple[int, int]]]:
         values = wire.get_bytes(features, name)
         return [(np.asarray(value).ctypes.data - base, len(value)) for value in values]
 
-    return {name: spans(name)[0][0] for name in index.COLUMNS}, spans("patches")
+    blocks = np.array(spans("patches"), np.uint32).reshape(-1, 2)
+    return {name: spans(name)[0][0] for name in index.COLUMNS}, blocks
 
 
-def _row(
+def index_row(
     record: Record, offset: int, data: bytes, columns: dict[str, int], tasks: list[str], agents: list[str]
 ) -> dict[str, Any]:
+    """A record's row in the index, without the hash of its episode.
+
+    Raises:
+        FormatError: its task or agent is not in the tables.
+    """
     if record.task not in tasks or record.agent not in agents:
         raise FormatError(f"{record.episode_id}: task {record.task!r} or agent {record.agent!r} is not in the manifest")
     sequence = record.sequence
@@ -91,5 +114,4 @@ def _row(
         "num_chunks": record.num_chunks,
         "episode_return": record.episode_return,
         "is_terminal": record.is_terminal,
-        "episode_hash": episode_hash(sequence),
     }

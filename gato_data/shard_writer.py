@@ -1,38 +1,24 @@
 """Writing one shard and its index: records in the order given, every offset remembered on the way."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.chunks import chunk
+from gato_data.episode_hash import episode_hash
 from gato_schemas import index
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.record import EncodedRecord, Record, encode_record
-from gato_schemas.sequence import Modality, TokenSequence
+from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 from gato_schemas.tfrecord import HEADER_BYTES, frame
 
-_HASHED_BYTES = 1 << 16
 _PACKED_RECORDS = 4096  # as Python objects a record's row takes ten times the memory
 _COUNTS = ("num_tokens", "num_patches", "num_timesteps", "num_images")
-
-
-def episode_hash(sequence: TokenSequence) -> int:
-    """64 bits over an episode's tokens and pixels: equal for exact duplicates, whatever their names.
-
-    Pixels go in as one CRC32C per 64 KiB, which is ten times faster than hashing them.
-    """
-    digest = hashlib.blake2b(np.ascontiguousarray(sequence.tokens).data, digest_size=8)
-    pixels = np.ascontiguousarray(sequence.patches).reshape(-1)
-    for start in range(0, len(pixels), _HASHED_BYTES):
-        digest.update(google_crc32c.value(pixels[start : start + _HASHED_BYTES]).to_bytes(4, "little"))
-    return int.from_bytes(digest.digest(), "little")
 
 
 class ShardWriter:

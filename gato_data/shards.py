@@ -139,6 +139,19 @@ class ShardFiles:
         self._checked: set[int] = set()
         self._lock = Lock()
 
+    def check_sizes(self) -> None:
+        """Check that every shard is there and of the right size, without opening any.
+
+        Raises:
+            FormatError: one is missing, or of another size.
+        """
+        for shard in self.shards:
+            try:
+                size = shard.path.stat().st_size
+            except OSError as error:
+                raise _not_opened(shard.path, error) from error
+            _check_size(shard.path, size, shard.info.size)
+
     def read(self, shard: int, offset: int, view: memoryview) -> None:
         """Fill `view` with the bytes of a shard from `offset` on.
 
@@ -236,12 +249,9 @@ class ShardFiles:
         try:
             file = _OpenFile(path)
         except OSError as error:
-            raise FormatError(
-                f"shard {path} cannot be opened ({error.strerror}): its dataset's manifest names it"
-            ) from error
+            raise _not_opened(path, error) from error
         refuse_foreign(os.pread(file.fd, 64, 0), path)
-        if file.size != info.size:
-            raise FormatError(f"shard {path} has {file.size} bytes, its manifest says {info.size}: was it truncated?")
+        _check_size(path, file.size, info.size)
         os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_RANDOM)
         if self._verify != "off" and shard not in self._checked:
             self._check_records(shard, file)
@@ -275,3 +285,12 @@ class ShardFiles:
             data = os.pread(file.fd, length, offset)
             if masked_crc32c(data).to_bytes(4, "little") != wanted:
                 raise self.error(shard, offset, "does not match its checksum: run gato-data verify")
+
+
+def _not_opened(path: Path, error: OSError) -> FormatError:
+    return FormatError(f"shard {path} cannot be opened ({error.strerror}): its dataset's manifest names it")
+
+
+def _check_size(path: Path, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise FormatError(f"shard {path} has {found} bytes, its manifest says {wanted}: was it truncated?")

@@ -82,7 +82,8 @@ def _sum(values: NDArray[np.float64]) -> NDArray[np.float64]:
         odd = values[2 * half :]
         values = values[:half] + values[half : 2 * half]
         values[: len(odd)] += odd
-    return values[0]
+    total: NDArray[np.float64] = values[0]
+    return total
 
 
 class StatisticsBuilder:

@@ -132,8 +132,8 @@ def tokenize_document(
     columns, images, pixels = [], [], []
     for segment in document.segments:
         if isinstance(segment, Text):
-            end = settings.end_of_text_documents and segment.ends
-            ids = _text_ids([next(texts)], text_model, vocabulary, end=end)[0]
+            tail = _end_of_text(text_model, wanted=settings.end_of_text_documents and segment.ends)
+            ids = _joined([next(texts)], tail, vocabulary)
             skip = _unsupervised(ids, segment, text_model)
             columns.append(Column(ids[:skip], skip, Modality.TEXT, False, POSITION_NONE))
             columns.append(Column(ids[skip:], len(ids) - skip, Modality.TEXT, segment.supervised, POSITION_NONE))
@@ -240,24 +240,26 @@ def _text(
 ) -> Column:
     if text_model is None:
         raise EpisodeError(f"{field.name} is text: a text model is wanted")
-    pieces = _text_ids(text_model.encode(raw), text_model, vocabulary, end=settings.end_of_text_observations)
-    widths = np.array([len(ids) for ids in pieces], np.int64)
+    pieces = text_model.encode(raw)
+    tail = _end_of_text(text_model, wanted=settings.end_of_text_observations)
+    widths = np.array([len(ids) for ids in pieces], np.int64) + len(tail)
     width = int(widths[0]) if (widths == widths[0]).all() else widths
-    return Column(np.concatenate(pieces), width, Modality.TEXT, settings.loss_on_text_observations)
+    return Column(_joined(pieces, tail, vocabulary), width, Modality.TEXT, settings.loss_on_text_observations)
 
 
-def _text_ids(
-    pieces: Sequence[NDArray[np.int32]], text_model: TextModel, vocabulary: Vocabulary, *, end: bool
-) -> list[NDArray[np.int32]]:
-    """The ids of texts, each with its end-of-sentence piece if asked for."""
-    tail = np.array([text_model.eos_id] if end and text_model.eos_id is not None else [], np.int32)
-    whole = [np.concatenate([ids, tail]) for ids in pieces] if len(tail) else list(pieces)
-    if (largest := max((int(ids.max(initial=-1)) for ids in whole), default=-1)) >= vocabulary.text_size:
+def _end_of_text(text_model: TextModel, *, wanted: bool) -> NDArray[np.int32]:
+    return np.array([text_model.eos_id] if wanted and text_model.eos_id is not None else [], np.int32)
+
+
+def _joined(pieces: Sequence[NDArray[np.int32]], tail: NDArray[np.int32], vocabulary: Vocabulary) -> NDArray[np.int32]:
+    """The ids of texts one after the other, each with its end."""
+    ids = np.concatenate([part for piece in pieces for part in (piece, tail)] if len(tail) else pieces)
+    if (largest := int(ids.max(initial=-1))) >= vocabulary.text_size:
         raise SettingError(
             f"the text model gives id {largest}, the vocabulary has text ids below {vocabulary.text_size}: "
             "take the vocabulary of this text model"
         )
-    return whole
+    return ids
 
 
 def _check_observation_tokens(columns: Sequence[Column], limit: int, steps: int) -> None:

@@ -68,7 +68,7 @@ def cut(tokens: Numbers, timesteps: Numbers, context_length: int, mode: WindowMo
     stepped = (timesteps > 0) & (mode == "timestep")
     divisor = np.where(stepped, timesteps, 1)
     step = tokens // divisor
-    regular = stepped & (step * divisor == tokens) & (step <= context_length)
+    regular = stepped & (step * divisor == tokens) & (step > 1) & (step <= context_length)
     unit = np.where(regular, step, 1)
     mean = -(-tokens // divisor)
     slack = np.where(stepped & ~regular, np.minimum(mean + mean // 4, context_length // 2), 0)

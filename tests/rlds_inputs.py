@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from gato_data.tokenize import TokenizeSettings
 from gato_pipelines.commit import Summary
-from gato_pipelines.ingest import IngestSettings, run
+from gato_pipelines.ingest import IngestSettings, plan_only, run
+from gato_pipelines.inputs import find_inputs
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.writer import write_directory
+from gato_pipelines.shards import Job
+from gato_pipelines.source import make_source
+from gato_schemas.compression import PatchEncoding
 
 CONTINUOUS = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="float32", shape=(2,))
 DISCRETE = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="int64")
@@ -93,3 +98,23 @@ def digests(folder: Path) -> dict[str, str]:
 def ingest(folder: Path, out: Path, *, source: str = "atari", settings: Any = None, **asked: Any) -> Summary:
     """Ingest in this process."""
     return run(source, settings or {}, folder, out, IngestSettings(**{"workers": 1, **asked}))
+
+
+def job(folder: Path, out: Path, *, holdout: float = 0.0, **settings: Any) -> Job:
+    """The job that an ingest of this folder gives its workers."""
+    dry = plan_only("atari", settings, folder, out, IngestSettings(holdout=holdout))
+    return Job(
+        source="atari",
+        settings=settings,
+        inputs=find_inputs(make_source("atari", settings), folder),
+        out=out,
+        name="arm",
+        plan=dry.plan,
+        tokenize=TokenizeSettings(),
+        vocabulary=dry.vocabulary,
+        encoding=PatchEncoding(),
+        text_model=None,
+        holdout=holdout,
+        libraries={"deflate": "1"},
+        fingerprint=dry.fingerprint,
+    )

@@ -8,11 +8,21 @@ from rich.console import Console
 from rich.table import Table
 
 from gato_data.report.answers import counts_json
+from gato_data.report.printable import printable
+from gato_data.report.terminal.console import stdout
 from gato_data.statistics import sum_counts
 from gato_pipelines.commit import Summary
 from gato_pipelines.ingest import DryRun
-from gato_schemas.dataset import TaskInfo
+from gato_schemas.dataset import EpisodeFilter, TaskInfo
+from gato_schemas.episode import Field
 from gato_schemas.sequence import PATCH_SIZE
+
+MAX_LINE = 2000
+"""Characters of a line that are shown: names and reasons in it come from the input."""
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(printable(line, MAX_LINE), soft_wrap=True)
 
 
 def tokens_per_timestep(task: TaskInfo) -> str:
@@ -29,32 +39,64 @@ def tokens_per_timestep(task: TaskInfo) -> str:
     return f"{total} + text" if text else str(total)
 
 
-def print_dry_run(dry: DryRun, out: Path, *, as_json: bool) -> None:
+def dry_run_json(dry: DryRun, out: Path) -> str:
+    """What would be written, as one JSON object."""
+    result = {
+        "dry_run": True,
+        "out": str(out),
+        "fingerprint": dry.fingerprint,
+        "vocabulary": dry.vocabulary.info,
+        "tasks": dry.plan.tasks,
+        "parts": dry.plan.parts,
+        "notes": dry.plan.notes,
+    }
+    return msgspec.json.encode(result, order="sorted").decode()
+
+
+def print_dry_run(dry: DryRun, out: Path) -> None:
     """What would be written."""
-    if as_json:
-        result = {
-            "dry_run": True,
-            "out": str(out),
-            "fingerprint": dry.fingerprint,
-            "vocabulary": dry.vocabulary.info,
-            "tasks": dry.plan.tasks,
-            "parts": dry.plan.parts,
-        }
-        print(msgspec.json.encode(result, order="sorted").decode())
-        return
-    console = Console(highlight=False)
+    console = stdout()
     for name, task in dry.plan.tasks.items():
         episodes = sum(part.count for part in dry.plan.parts if part.task == name)
-        console.print(f"task {name}: {episodes} episodes, {tokens_per_timestep(task)} tokens a timestep", markup=False)
-        table = Table("role", "field", "modality", "shape", "dtype", box=None, pad_edge=False)
+        _say(console, f"task {name}: {episodes} episodes, {tokens_per_timestep(task)} tokens a timestep")
+        table = Table("role", "field", "modality", "shape", "dtype", "range", box=None, pad_edge=False)
+        table.columns[1].overflow = "fold"
         for role, fields in (("observation", task.observations), ("action", task.actions)):
             for field in fields:
                 shape = "x".join(map(str, field.shape)) or "-"
-                table.add_row(role, field.name, field.modality, shape, field.dtype)
+                table.add_row(role, printable(field.name), field.modality, shape, field.dtype, range_text(field))
         console.print(table)
+        for name, why in task.left_out.items():
+            _say(console, f"left out: {name} ({why})")
         if task.final_step is not None:
-            console.print(f"final timestep: {task.final_step.policy} ({task.final_step.reason})", markup=False)
-    console.print(f"{len(dry.plan.parts)} parts would be written to {out}; nothing was written", markup=False)
+            _say(console, f"final timestep: {task.final_step.policy} ({task.final_step.reason})")
+        if task.filter is not None:
+            _say(console, filter_line(task.filter))
+    for note in dry.plan.notes:
+        _say(console, f"note: {note}")
+    _say(console, f"{len(dry.plan.parts)} parts would be written to {out}; nothing was written")
+
+
+def range_text(field: Field) -> str:
+    """The range that is mapped to [-1, 1], such as "-1:1", or of each element."""
+    if field.low is None or field.high is None:
+        return ""
+    lows = field.low if isinstance(field.low, tuple) else (field.low,)
+    highs = field.high if isinstance(field.high, tuple) else (field.high,)
+    return " ".join(f"{low:.3g}:{high:.3g}" for low, high in zip(lows, highs, strict=True))
+
+
+def filter_line(chosen: EpisodeFilter) -> str:
+    """How many episodes were kept, and why."""
+    reasons = []
+    if chosen.min_return_fraction is not None:
+        reasons.append(
+            f"return from {chosen.min_return:.6g} on, {chosen.min_return_fraction:g} of the expert's "
+            f"{chosen.expert_return:.6g} over {chosen.window} episodes"
+        )
+    if chosen.require_success:
+        reasons.append(f"{chosen.require_success} set")
+    return f"episodes: {chosen.kept} kept, {chosen.dropped} dropped ({'; '.join(reasons)})"
 
 
 def _done(summary: Summary, tokens: int, seconds: float) -> str:
@@ -65,49 +107,55 @@ def _done(summary: Summary, tokens: int, seconds: float) -> str:
     return f"is complete: {tokens:,} tokens in {seconds:.1f} s ({tokens / max(seconds, 1e-9):,.0f} a second)"
 
 
-def print_summary(summary: Summary, out: Path, *, seconds: float, as_json: bool) -> None:
+def summary_json(summary: Summary, out: Path) -> str:
+    """What was written, as one JSON object."""
+    manifest = summary.manifest
+    result = {
+        "out": str(out),
+        "name": manifest.name,
+        "family": manifest.family,
+        "fingerprint": manifest.fingerprint,
+        "tasks": {
+            name: {**msgspec.to_builtins(task), "counts": counts_json(task.counts)}
+            for name, task in manifest.tasks.items()
+        },
+        "splits": {name: counts_json(split.totals) for name, split in manifest.splits.items()},
+        "totals": counts_json(sum_counts(split.totals for split in manifest.splits.values())),
+        "bytes": sum(shard.size for split in manifest.splits.values() for shard in split.shards),
+        "dead_letters": manifest.dead_letters,
+        "warnings": summary.warnings,
+    }
+    return msgspec.json.encode(result, order="sorted").decode()
+
+
+def print_summary(summary: Summary, out: Path, *, seconds: float) -> None:
     """What was written."""
     manifest = summary.manifest
-    totals = sum_counts(split.totals for split in manifest.splits.values())
-    if as_json:
-        result = {
-            "out": str(out),
-            "name": manifest.name,
-            "family": manifest.family,
-            "fingerprint": manifest.fingerprint,
-            "tasks": {
-                name: {**msgspec.to_builtins(task), "counts": counts_json(task.counts)}
-                for name, task in manifest.tasks.items()
-            },
-            "splits": {name: counts_json(split.totals) for name, split in manifest.splits.items()},
-            "totals": counts_json(totals),
-            "bytes": sum(shard.size for split in manifest.splits.values() for shard in split.shards),
-            "dead_letters": manifest.dead_letters,
-            "warnings": summary.warnings,
-        }
-        print(msgspec.json.encode(result, order="sorted").decode())
-    else:
-        table = Table(
-            "split", "shards", "episodes", "timesteps", "tokens", "trained on", "MB", box=None, pad_edge=False
-        )
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for name, split in manifest.splits.items():
-            counts = split.totals
-            share = counts.loss_tokens / counts.tokens if counts.tokens else 0.0
-            size = sum(shard.size for shard in split.shards) / 1e6
-            numbers = (f"{n:,}" for n in (len(split.shards), counts.episodes, counts.timesteps, counts.tokens))
-            table.add_row(name, *numbers, f"{share:.1%}", f"{size:,.2f}")
-        console = Console(highlight=False)
-        console.print(table)
-        for name, task in manifest.tasks.items():
-            if task.final_step is not None:
-                console.print(
-                    f"task {name}: {tokens_per_timestep(task)} tokens a timestep; final timestep: "
-                    f"{task.final_step.policy} ({task.final_step.reason})",
-                    markup=False,
-                    soft_wrap=True,
-                )
-        print(f"{out} {_done(summary, totals.tokens, seconds)}", file=sys.stderr)
+    table = Table("split", "shards", "episodes", "timesteps", "tokens", "trained on", "MB", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, split in manifest.splits.items():
+        counts = split.totals
+        share = counts.loss_tokens / counts.tokens if counts.tokens else 0.0
+        size = sum(shard.size for shard in split.shards) / 1e6
+        numbers = (f"{n:,}" for n in (len(split.shards), counts.episodes, counts.timesteps, counts.tokens))
+        table.add_row(name, *numbers, f"{share:.1%}", f"{size:,.2f}")
+    console = stdout()
+    console.print(table)
+    for name, task in manifest.tasks.items():
+        if task.final_step is not None:
+            text = (
+                f"task {name}: {tokens_per_timestep(task)} tokens a timestep; final timestep: "
+                f"{task.final_step.policy} ({task.final_step.reason})"
+            )
+            _say(console, text)
+        if task.filter is not None:
+            _say(console, f"task {name}: {filter_line(task.filter)}")
+    tokens = sum(split.totals.tokens for split in manifest.splits.values())
+    print(f"{out} {_done(summary, tokens, seconds)}", file=sys.stderr)
+
+
+def print_warnings(summary: Summary) -> None:
+    """What a user should know, on stderr."""
     for warning in summary.warnings:
-        print(f"Warning: {warning}", file=sys.stderr)
+        print(f"Warning: {printable(warning, MAX_LINE)}", file=sys.stderr)

@@ -16,8 +16,12 @@ COMMANDS = {
     "record": "Record real episodes in a simulator, as RLDS.",
     "sources": "List the sources that ingest can read.",
     "train": "Train a Gato transformer on a mixture.",
+    "verify": "Check every byte of a dataset, and mend what can be mended.",
+    "vocabulary": "Train a text model, or look at one.",
 }
 """Name and help line of every command, in `gato_cli.commands`."""
+MAX_MESSAGE = 2000
+"""Characters of an error that are shown: what it quotes may come from anybody's file."""
 
 
 class LazyGroup(click.Group):
@@ -52,13 +56,14 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Turn an error that a user can mend into one line and exit code 1."""
         from gato_data.errors import GatoError
+        from gato_data.report.printable import printable
 
         try:
             return super().invoke(ctx)
         except GatoError as error:
             if ctx.params.get("debug"):
                 raise
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error), MAX_MESSAGE)) from error
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -94,6 +99,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted: run the same command again to continue where it stopped.", err=True)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__  # a command may say how to go on
+        click.echo(f"Interrupted: {cause}" if cause and cause.args else "Interrupted.", err=True)
         sys.exit(130)

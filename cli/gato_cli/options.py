@@ -47,6 +47,21 @@ class LowHigh(ParamType):
         return found
 
 
+class ActionRange(LowHigh):
+    """none, minmax, quantile, or LOW:HIGH."""
+
+    name = "none|minmax|quantile|LOW:HIGH"
+    words: tuple[str, ...] = ("none", "minmax", "quantile")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse "minmax" or "-1:1"."""
+        if isinstance(value, tuple) or value in self.words:
+            return value
+        if ":" not in str(value):
+            self.fail(f"{value!r} is neither {', '.join(self.words)} nor a range such as -1:1", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class Names(ParamType):
     """A comma-separated list of names."""
 
@@ -73,7 +88,7 @@ def _option(entry: "Field[Any]", hint: Any) -> click.Option:
     if hint is bool:
         names = [f"{names[0]}/--no-{names[0][2:]}"]
     if isinstance(default, tuple) and len(default) == 2 and shown:
-        shown = ("x" if isinstance(default[0], int) else ":").join(map(str, default))
+        shown = {int: "x", float: ":", str: ","}[type(default[0])].join(map(str, default))
     return click.Option(
         names,
         default=default,
@@ -85,6 +100,8 @@ def _option(entry: "Field[Any]", hint: Any) -> click.Option:
 
 
 def _type(hint: Any) -> ParamType | type[Any]:
+    if get_origin(hint) in (Union, UnionType) and any(get_origin(arg) is Literal for arg in get_args(hint)):
+        return ActionRange()
     if get_origin(hint) in (Union, UnionType):
         hint = next(arg for arg in get_args(hint) if arg is not type(None))
     if get_origin(hint) is Literal:

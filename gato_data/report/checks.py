@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gato_data.report.actions import ActionSample
 from gato_data.report.dataset import DatasetSummary
 from gato_data.report.episodes import EpisodeList
+from gato_data.report.fields import full_name
 from gato_data.report.printable import counted, real, share
 from gato_data.report.round_trip import round_trip
 from gato_schemas.statistics import FieldStatistics
@@ -57,7 +58,7 @@ def _of_fields(summary: DatasetSummary) -> Iterator[Measured]:
     for key, row in sorted(rows.items()):
         if key not in described or row.modality == "text":
             continue
-        where = f"{row.task} {row.role}/{row.field}"
+        where = f"{row.task} {full_name(row.role, row.field)}"
         yield from _constant(where, row)
         if row.nan:
             yield Measured("nan", where, row.nan, f"{counted(row.nan, 'NaN value')}")

@@ -16,7 +16,7 @@ class Slot:
     """One place of a timestep.
 
     Attributes:
-        name: `observation/state[3]`, `action/arm[0]`, `observation/image`, `separator`.
+        name: `observation/state[3]`, `action/arm[0]`, `action`, `separator`; see `full_name`.
         field: None where the token belongs to none, or where it is not known.
         is_action: whether it belongs to an action.
     """
@@ -27,6 +27,11 @@ class Slot:
 
 
 SEPARATOR = Slot("separator")
+
+
+def full_name(role: str, field: str) -> str:
+    """How a field is called: "observation/state", or "observation" where the observation is that one value."""
+    return role if field == role else f"{role}/{field}"
 
 
 def slots(sequence: TokenSequence, task: TaskInfo | None, timestep: int) -> list[Slot]:
@@ -51,7 +56,7 @@ class _Queues:
         observations = ordered(task.observations) if task else []
         texts = [field for field in observations if field.modality == "text"]
         name = "|".join(field.name for field in texts)
-        self._text = Slot(f"observation/{name}", texts[0]) if texts else Slot("observation")
+        self._text = Slot(full_name("observation", name), texts[0]) if texts else Slot("observation")
         tensors = [field for field in observations if field.modality in ("discrete", "continuous")]
         self._tensors = elements("observation", tensors)
         self._actions = elements("action", task.actions if task else [], is_action=True)
@@ -73,7 +78,7 @@ class _Queues:
     def _patch(self) -> Slot:
         if not self._left:
             field = next(self._images, None)
-            self._image = Slot(f"observation/{field.name}", field) if field else Slot("observation")
+            self._image = Slot(full_name("observation", field.name), field) if field else Slot("observation")
             self._left = (field.shape[0] // 16) * (field.shape[1] // 16) if field and len(field.shape) == 3 else 1
         self._left = max(self._left - 1, 0)
         return self._image
@@ -84,4 +89,4 @@ def elements(role: str, fields: Sequence[Field], *, is_action: bool = False) -> 
     for field in fields:
         for number, place in enumerate(np.ndindex(*field.shape)):
             element = f"[{','.join(map(str, place))}]" if place else ""
-            yield Slot(f"{role}/{field.name}{element}", field.of_element(number), is_action)
+            yield Slot(full_name(role, field.name) + element, field.of_element(number), is_action)

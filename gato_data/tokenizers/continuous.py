@@ -91,10 +91,11 @@ def rescale(values: NDArray[np.floating], low: Bound, high: Bound) -> NDArray[np
     """
     values = np.asarray(values, np.float64)
     lower, upper = ends(values.shape, low, high)
-    if not (lower < upper).all() or not np.isfinite(upper - lower).all():
-        raise SettingError(f"the range {low}:{high} is empty or endless: its low end must be below its high end")
     with np.errstate(over="ignore"):  # what is beyond float64 is beyond the range
-        return (values - lower) * (2 / (upper - lower)) - 1
+        span = upper - lower
+        if not (span > 0).all() or not np.isfinite(span).all():
+            raise SettingError(f"the range {low}:{high} is empty or endless: its low end must be below its high end")
+        return (values - lower) * (2 / span) - 1
 
 
 def ends(shape: tuple[int, ...], low: Bound, high: Bound) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

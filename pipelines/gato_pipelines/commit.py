@@ -13,8 +13,9 @@ from gato_data.errors import InputError, OutputError
 from gato_data.shard_writer import count_records, write_durably
 from gato_data.statistics import merge_statistics, sum_counts
 from gato_pipelines.output import TFDS_FEATURES, TFDS_INFO, difference, release
+from gato_pipelines.planning import without_reasons
 from gato_pipelines.shards import Job, finished
-from gato_pipelines.source import Source
+from gato_pipelines.source import Source, recorded_settings
 from gato_schemas.dataset import (
     DEAD_LETTERS,
     MANIFEST,
@@ -83,7 +84,9 @@ def _comparable(manifest: Manifest, shards: int) -> dict[str, Any]:
     """What a manifest says of settings and input, as JSON."""
     names = ("name", "source", "vocabulary", "tokenization", "patch_encoding", "libraries", "agents", "holdout")
     found: dict[str, Any] = {name: getattr(manifest, name) for name in names} | {"shards": shards}
-    found["tasks"] = {name: msgspec.structs.replace(task, counts=Counts()) for name, task in manifest.tasks.items()}
+    found["tasks"] = {
+        name: msgspec.structs.replace(without_reasons(task), counts=Counts()) for name, task in manifest.tasks.items()
+    }
     comparable: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))
     return comparable
 
@@ -196,7 +199,7 @@ def _tasks(job: Job, indexes: Mapping[str, list[ShardIndex]]) -> dict[str, TaskI
 
 
 def _source_info(job: Job, source: Source) -> SourceInfo:
-    settings = msgspec.to_builtins(asdict(source))  # type: ignore[call-overload]
+    settings = msgspec.json.decode(msgspec.json.encode(recorded_settings(source)), type=dict[str, Any])
     return SourceInfo(
         name=job.source,
         settings={key: value for key, value in settings.items() if value not in ("", None, [], ())},
@@ -224,7 +227,8 @@ def _warnings(manifest: Manifest) -> tuple[str, ...]:
                 f"the {name} split is empty: --holdout draws every episode on its own, "
                 f"and none of these fell to it; give more episodes or another share"
             )
-    for row in manifest.statistics:
+    clips = manifest.source.settings.get("action_range") != "quantile"  # which leaves values out on purpose
+    for row in manifest.statistics if clips else ():
         if row.role == "action" and row.modality == "continuous" and any(row.saturated):
             share = sum(row.saturated) / (row.count * len(row.saturated))
             low, high = min(row.low), max(row.high)

@@ -15,8 +15,9 @@ from gato_data.returns import episode_return
 from gato_data.weight_text import TABLE_1
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.final_step import FinalStepSetting, kept_timesteps
 from gato_pipelines.filtering import check_fraction, passes
+from gato_pipelines.final_step import FinalStepSetting, kept_timesteps
+from gato_pipelines.image_fit import import_cv2
 from gato_pipelines.images import Alpha, decode_and_fit
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
@@ -143,9 +144,7 @@ class ControlSource:
 
     def libraries(self) -> dict[str, str]:
         """The decoder and resizer of images."""
-        import cv2
-
-        return {"opencv": cv2.__version__}
+        return {"opencv": import_cv2().__version__}
 
     def container(self, folder: Path) -> Container:
         """The container at a path; TFDS reads it where a field that is asked for cannot be read otherwise."""
@@ -166,8 +165,8 @@ class ControlSource:
     def _facts(self, container: Container) -> Facts:
         if self.min_return_fraction is not None and scalar_leaf(container, REWARD) is None:
             raise InputError(
-                f"{container.label} has no reward, which --min-return-fraction needs: leave that out, or name a success "
-                "flag with --require-success"
+                f"{container.label} has no reward, which --min-return-fraction needs: leave that out, or name a flag "
+                "of success with --require-success"
             )
         numbers = [leaf for leaf in container.features.episode if leaf.path in self.id_leaves and leaf.dtype == "int64"]
         return Facts(
@@ -183,7 +182,7 @@ class ControlSource:
         container = self.container(folder)
         reader = _Reader(self, container, part, task)
         for raw in container.episodes(part.file, reader.leaves, part.first, part.count):
-            key = f"record {raw.ordinal}" if raw.count == 1 else f"records from {raw.ordinal}"
+            key = f"records from {raw.ordinal}" if raw.rest else f"record {raw.ordinal}"
             try:
                 if raw.episode is None:
                     raise raw.error or EpisodeError("nothing was read", stage="read")
@@ -258,7 +257,10 @@ class _Reader:
         fit = fit_of(leaf, self._wanted)
         if leaf.path in raw.images:
             shape, alpha = _how_to_decode(self._container, leaf)
-            return decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
+            try:
+                return decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
+            except EpisodeError as error:
+                raise EpisodeError(f"{spec.name}: {error}", stage=error.stage) from error
         frames = raw.tensors[leaf.path][:keep]
         histogram += np.bincount(frames.reshape(-1), minlength=256)
         return fit.apply(frames if frames.ndim == 4 else frames[..., None])

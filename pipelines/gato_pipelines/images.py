@@ -142,7 +142,7 @@ class _FrameDecoder:
         if not self._accepts(header.channels):
             raise EpisodeError(
                 f"the image of timestep {index} has {_CHANNELS[header.channels]}, "
-                f"{_CHANNELS[self._channels]} was expected",
+                f"{_CHANNELS[RGBA if self._alpha == 'newest' else self._channels]} was expected",
                 stage="decode",
             )
         self._flags = self._choose_flags(header.channels)

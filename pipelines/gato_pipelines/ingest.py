@@ -26,12 +26,21 @@ from gato_data.tokenize import TokenizeSettings
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import DiscreteIds, Vocabulary
 from gato_pipelines.commit import Summary, already_complete, commit
+from gato_pipelines.documents.duplicates import write_duplicates
 from gato_pipelines.inputs import find_inputs
 from gato_pipelines.output import check_ours, claim, dataset_name, work_folder
-from gato_pipelines.planning import SMALL_WRITE, ScanJob, check_observation_tokens, local_workers, make_plan
+from gato_pipelines.planning import (
+    SMALL_WRITE,
+    ScanJob,
+    check_observation_tokens,
+    local_workers,
+    make_plan,
+    without_reasons,
+)
+from gato_pipelines.progress import Watcher, WriteProgress, scan_progress, watching
 from gato_pipelines.runners import RunnerName, run_over
 from gato_pipelines.shards import WORK, Job, finished, write_part
-from gato_pipelines.source import PartScan, Plan, Source, make_source
+from gato_pipelines.source import PartScan, Plan, Source, make_source, recorded_settings
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import FORMAT_VERSION
 from gato_schemas.index import INDEX_VERSION, Part
@@ -98,6 +107,7 @@ def plan_only(
         InputError, OutputError: as `run`, as far as it can be told without writing.
     """
     made = make_source(source, settings)
+    ingest = _as_source_says(made, ingest)
     check_ours(out)
     folders = find_inputs(made, inputs)
     scans = [made.scan(folders[part.input], part) for part in _parts(made, folders)]
@@ -113,6 +123,7 @@ def run(
     out: Path,
     ingest: IngestSettings,
     report: Callable[[str], None] = lambda line: None,
+    watcher: Watcher | None = None,
 ) -> Summary:
     """Turn the episodes of one or several inputs into a dataset in `out`, or continue doing so.
 
@@ -122,19 +133,26 @@ def run(
         inputs: folders or files; a pattern such as `recordings/*` stands for all that match it.
         out: the dataset's folder, created if need be.
         ingest: everything else.
-        report: called with a line of progress now and then.
+        report: called with a line of what was found out.
+        watcher: is shown how far it is.
 
     Raises:
         InputError: an input is missing, empty, or not what the source reads.
         OutputError: `out` is not ours, holds another dataset, cannot be written, or too many episodes are bad.
     """
     made = make_source(source, settings)
+    ingest = _as_source_says(made, ingest)
     folders = find_inputs(made, inputs)
     parts = _parts(made, folders)
     with work_folder(out, overwrite=ingest.overwrite):
         scan = ScanJob(source, dict(settings), folders, parts, out / WORK)
-        scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers)
+        with watching(scan_progress(out / WORK, scan.prefix, len(parts)), watcher):
+            scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers)
         plan = _plan(made, scans, ingest)
+        for note in plan.notes:
+            report(note)
+        if duplicates := write_duplicates(scans, out / WORK):
+            report(f"{duplicates:,} documents occurred before and are left out")
         vocabulary, model = _vocabulary(plan, ingest)
         fingerprint, decides = _decides(source, made, plan, vocabulary, ingest)
         job = Job(
@@ -161,8 +179,15 @@ def run(
         if todo:
             log = out / WORK / "workers.log"
             processes = local_workers(plan.parts, SMALL_WRITE, ingest.workers)
-            run_over(todo, partial(write_part, job), ingest.runner, ingest.beam_options, processes, log)
+            with watching(WriteProgress(job, todo), watcher):
+                run_over(todo, partial(write_part, job), ingest.runner, ingest.beam_options, processes, log)
         return replace(commit(job, made, ingest.max_bad), finished_before=done)
+
+
+def _as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:
+    """The settings with what the source's own ones say of tokenizing."""
+    end = getattr(source, "end_of_text", ingest.tokenize.end_of_text_documents)
+    return replace(ingest, tokenize=replace(ingest.tokenize, end_of_text_documents=end))
 
 
 def _progress(plan: Plan, done: int) -> str:
@@ -183,7 +208,7 @@ def _parts(source: Source, folders: Mapping[str, Path]) -> list[Part]:
 
 
 def _plan(source: Source, scans: Sequence[PartScan], ingest: IngestSettings) -> Plan:
-    plan = make_plan(scans, getattr(source, "final_step", "auto"), ingest.max_episodes)
+    plan = make_plan(scans, source, ingest.max_episodes)
     check_observation_tokens(plan, ingest.tokenize.max_observation_tokens)
     return plan
 
@@ -205,8 +230,8 @@ def _decides(
     decides = {
         "format": [FORMAT_VERSION, INDEX_VERSION],
         "source": source,
-        "settings": asdict(made),  # type: ignore[call-overload]
-        "tasks": plan.tasks,
+        "settings": recorded_settings(made),
+        "tasks": {name: without_reasons(task) for name, task in plan.tasks.items()},
         "agents": plan.agents,
         "shards": len(plan.parts),
         "vocabulary": vocabulary.info,

@@ -1,4 +1,4 @@
-"""The pass that decides what needs all parts: fields, final-step policy, tables of tasks and agents.
+"""The pass that decides what needs all parts: fields, final timesteps, filters, ranges, tables of tasks and agents.
 
 Every part is scanned once without decoding an image; the plan that comes out is part of the fingerprint, so no part
 ever decides for itself.
@@ -7,28 +7,26 @@ ever decides for itself.
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
-from gato_data.errors import InputError, SettingError
+from gato_data.errors import InputError, OutputError, SettingError
+from gato_data.ranges import RangeKind, bounds, merge_ranges
 from gato_data.shard_writer import write_durably
 from gato_data.tokenize import ordered
+from gato_pipelines.filtering import make_filter
+from gato_pipelines.final_step import decide
 from gato_pipelines.runners import RunnerName, run_over
 from gato_pipelines.shards import cannot_read, cannot_write
-from gato_pipelines.source import PartScan, Plan, make_source
+from gato_pipelines.source import PartScan, Plan, Source, make_source
 from gato_schemas.dataset import FinalStep, TaskInfo
-from gato_schemas.episode import Field
+from gato_schemas.episode import Field, FieldModality
 from gato_schemas.index import Part
 from gato_schemas.sequence import PATCH_SIZE
-
-FinalStepSetting: TypeAlias = Literal["auto", "keep", "drop"]
-ZERO_END_SHARE = 0.99
-"""Share of episodes with an all-zero last action and reward from which their final timestep counts as a placeholder."""
-
 
 SMALL_SCAN, SMALL_WRITE = 2**28, 2**24
 """Bytes of input below which one process reads it all: starting several takes longer."""
@@ -55,7 +53,7 @@ class ScanJob:
         if todo:
             processes = local_workers(self.parts, SMALL_SCAN, workers)
             run_over(todo, self.scan, runner, options, processes, self.work / "workers.log")
-        return [scan for number in range(len(self.parts)) if (scan := self._stored(number)) is not None]
+        return [self._found(number) for number in range(len(self.parts))]
 
     def scan(self, number: int) -> None:
         """Scan one part.
@@ -74,10 +72,23 @@ class ScanJob:
         except OSError as error:
             raise cannot_write(error, self.work.parent) from error
 
-    def _file(self, number: int) -> Path:
+    @property
+    def prefix(self) -> str:
+        """What the names of all scans with these settings begin with."""
         settings = [self.source, asdict(make_source(self.source, self.settings))]  # type: ignore[call-overload]
-        key = hashlib.sha256(msgspec.json.encode(settings, order="deterministic")).hexdigest()[:16]
-        return self.work / f"scan-{key}-{number:05d}.json"
+        return f"scan-{hashlib.sha256(msgspec.json.encode(settings, order='deterministic')).hexdigest()[:16]}-"
+
+    def _file(self, number: int) -> Path:
+        return self.work / f"{self.prefix}{number:05d}.json"
+
+    def _found(self, number: int) -> PartScan:
+        scan = self._stored(number)
+        if scan is None:
+            raise OutputError(
+                f"what the workers found in {self.parts[number].file} is not in {self.work}: is it a folder that all "
+                "of them share?"
+            )
+        return scan
 
     def _stored(self, number: int) -> PartScan | None:
         """A finished scan of the same part; None where there is none."""
@@ -88,21 +99,28 @@ class ScanJob:
         return scan if part == self.parts[number] else None
 
 
-def make_plan(scans: Sequence[PartScan], final_step: FinalStepSetting, max_episodes: int | None) -> Plan:
+def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | None) -> Plan:
     """Decide for the whole dataset.
 
     Raises:
-        InputError: there is no episode, or two parts of one task have different fields.
+        InputError: there is no episode, a filter leaves none of a task, two parts of one task have different fields, or
+            a field is of one modality in one task and of another in the next.
     """
-    by_task: dict[str, list[PartScan]] = defaultdict(list)
-    for scan in scans:
-        by_task[scan.part.task].append(scan)
     parts = _limit([scan.part for scan in scans], max_episodes)
     if not any(part.count for part in parts):
         raise InputError("the input has no episode: nothing was written")
-    tasks = {name: _task(name, by_task[name], final_step) for name in sorted(by_task)}
-    agents = sorted({agent for scan in scans for agent in scan.agents})
-    return Plan(tasks=tasks, agents=agents, parts=parts)
+    read = {(part.input, part.file, part.first): part.count for part in parts}
+    by_task: dict[str, list[tuple[PartScan, int]]] = defaultdict(list)
+    for scan in scans:
+        if (count := read.get((scan.part.input, scan.part.file, scan.part.first))) is not None:
+            by_task[scan.part.task].append((scan, count))
+    _check_modalities([scan for pairs in by_task.values() for scan, _ in pairs])
+    return Plan(
+        tasks={name: _task(name, by_task[name], source) for name in sorted(by_task)},
+        agents=sorted({agent for pairs in by_task.values() for scan, _ in pairs for agent in scan.agents}),
+        parts=parts,
+        notes=list(dict.fromkeys(note for scan in scans for note in scan.notes)),
+    )
 
 
 def check_observation_tokens(plan: Plan, limit: int) -> None:
@@ -120,6 +138,13 @@ def check_observation_tokens(plan: Plan, limit: int) -> None:
                 f"{sizes[largest]}), at most {limit} were expected: raise --max-observation-tokens, make images "
                 "smaller with --image-size, or leave fields out with --drop-keys"
             )
+
+
+def without_reasons(task: TaskInfo) -> TaskInfo:
+    """What decides the bytes of a task: not in which words it was decided, which count the episodes of the input."""
+    if task.final_step is None:
+        return task
+    return msgspec.structs.replace(task, final_step=FinalStep(task.final_step.policy, ""))
 
 
 def _num_tokens(field: Field) -> int:
@@ -141,26 +166,68 @@ def _limit(parts: Sequence[Part], max_episodes: int | None) -> list[Part]:
     return kept
 
 
-def _task(name: str, scans: Sequence[PartScan], final_step: FinalStepSetting) -> TaskInfo:
+def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> TaskInfo:
+    """One task, from the scans of its parts and the number of episodes that are read of each."""
+    scans = [scan for scan, _ in pairs]
     first = scans[0]
     for scan in scans:
-        if (scan.observations, scan.actions) != (first.observations, first.actions):
+        if _shapes(scan) != _shapes(first):
             raise InputError(
-                f"task {name!r} has different fields in {first.part.file} and {scan.part.file}: "
-                "give the parts different tasks, or select the fields they share"
+                f"task {name!r} has different fields in {_place(first)} ({_fields(first)}) and in {_place(scan)} "
+                f"({_fields(scan)}): give the inputs different tasks, or select the fields they share"
             )
     if first.observations is None or first.actions is None:
         return TaskInfo(observations=[], actions=[])
+    final_step = decide(scans, getattr(source, "final_step", "auto"))
+    fraction, success = getattr(source, "min_return_fraction", None), getattr(source, "require_success", "")
     return TaskInfo(
         observations=ordered(first.observations),
-        actions=list(first.actions),
-        final_step=_final_step(scans, final_step),
+        actions=[_with_range(spec, scans, source, final_step) for spec in first.actions],
+        final_step=final_step,
+        filter=make_filter(name, scans, [count for _, count in pairs], fraction, success),
+        left_out=first.left_out,
     )
 
 
-def _final_step(scans: Sequence[PartScan], setting: FinalStepSetting) -> FinalStep:
-    if setting != "auto":
-        return FinalStep(setting, "asked for")
-    zero, ends = sum(scan.ends.zero for scan in scans), sum(scan.ends.episodes for scan in scans)
-    found = f"{zero} of {ends} episodes end with an all-zero action and reward"
-    return FinalStep("drop" if ends and zero >= ZERO_END_SHARE * ends else "keep", found)
+def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_step: FinalStep) -> Field:
+    """An action field with the range that is mapped to [-1, 1]: the one given, or that of all episodes."""
+    wanted: RangeKind | tuple[float, float] | str = getattr(source, "action_range", "none")
+    if spec.modality != "continuous" or wanted == "none":
+        return spec
+    if isinstance(wanted, tuple):
+        return replace(spec, low=wanted[0], high=wanted[1])
+    found = [scan.ranges[spec.name] for scan in scans]
+    pieces = [entry.body for entry in found]
+    pieces += [entry.truncated for entry in found] if final_step.policy != "drop" else []
+    pieces += [entry.terminal for entry in found] if final_step.policy == "keep" else []
+    low, high = bounds(merge_ranges(pieces), "minmax" if wanted == "minmax" else "quantile")
+    return replace(spec, low=low, high=high)
+
+
+def _check_modalities(scans: Sequence[PartScan]) -> None:
+    """Check that a field is of one modality in all tasks; its width may differ."""
+    seen: dict[tuple[str, str], tuple[FieldModality, PartScan]] = {}
+    for scan in scans:
+        for role, fields in (("observation", scan.observations), ("action", scan.actions)):
+            for spec in fields or ():
+                modality, other = seen.setdefault((role, spec.name), (spec.modality, scan))
+                if modality != spec.modality:
+                    raise InputError(
+                        f"{role} {spec.name!r} is {modality} in {_place(other)} and {spec.modality} in {_place(scan)}: "
+                        "ingest these inputs into two datasets, or leave the field out"
+                    )
+
+
+def _place(scan: PartScan) -> str:
+    return scan.part.input or scan.part.file
+
+
+def _shapes(scan: PartScan) -> list[list[Field] | None]:
+    """The fields of a part; the stored width of a number does not matter."""
+    groups = (scan.observations, scan.actions)
+    return [fields and [replace(spec, dtype="") for spec in fields] for fields in groups]
+
+
+def _fields(scan: PartScan) -> str:
+    fields = (*(scan.observations or ()), *(scan.actions or ()))
+    return ", ".join(f"{spec.name} {spec.modality} {'x'.join(map(str, spec.shape))}".strip() for spec in fields)

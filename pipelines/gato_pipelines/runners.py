@@ -21,6 +21,8 @@ RUNNERS: tuple[RunnerName, ...] = ("local", "dask", "flink", "spark", "dataflow"
 _AUGMENTED = " [while running '"
 """What Beam appends to the message of an error."""
 _RAISED = re.compile(r"^gato_(?:data|schemas|pipelines)(?:\.\w+)*\.\w*Error: (.*)$", re.MULTILINE)
+_INTERRUPTED = re.compile(r"^KeyboardInterrupt\b|^a worker process died \(signal 2\)", re.MULTILINE)
+"""What a user's Ctrl-C makes of a worker, in this process or in one of its own."""
 _MAX_LINES, _MAX_REASON = 8, 300
 _BEAM_NAMES = {"dask": "DaskRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 
@@ -45,6 +47,7 @@ def run_over(
 
     Raises:
         GatoError: what the function raised; or a worker died, or the runner failed.
+        KeyboardInterrupt: the user stopped it.
         SettingError: there is no such runner or option.
         MissingPackageError: Beam, or what the runner needs, is not installed.
     """
@@ -68,6 +71,8 @@ def run_over(
         error.args = (str(error).split(_AUGMENTED)[0], *error.args[1:])
         raise
     except (RuntimeError, ValueError, OSError) as error:
+        if _INTERRUPTED.search(str(error)):
+            raise KeyboardInterrupt from error
         if runner == "local" and not isinstance(error, RuntimeError):
             raise  # a worker in this process shows its own error
         raise _explain(error, runner) from error
@@ -132,7 +137,7 @@ def _quiet_beam() -> Iterator[None]:
     logger, hook = logging.getLogger("apache_beam"), threading.excepthook
     before = logger.level
     if not logging.root.isEnabledFor(logging.INFO):
-        logger.setLevel(logging.CRITICAL)
+        logger.setLevel(logging.CRITICAL + 1)
         threading.excepthook = lambda what: None if what.exc_type.__module__ == "grpc" else hook(what)
     try:
         yield

@@ -16,6 +16,7 @@ from gato_data.statistics import StatisticsBuilder
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
+from gato_pipelines.documents.duplicates import read_duplicates
 from gato_pipelines.source import Item, Plan, Source, make_source
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import shard_name
@@ -177,8 +178,11 @@ def _write_part(job: Job, number: int, work: Path) -> None:
 
 
 def _items(job: Job, part: Part) -> Iterator[Item]:
+    duplicates = read_duplicates(job.out / WORK, part)
     try:
-        yield from job.make_source().read(job.inputs[part.input], part, job.plan.tasks[part.task])
+        for item in job.make_source().read(job.inputs[part.input], part, job.plan.tasks[part.task]):
+            if item.error is not None or item.ordinal not in duplicates:
+                yield item
     except OSError as error:
         raise cannot_read(error, part.file) from error
 

@@ -7,7 +7,7 @@ workers too.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -80,6 +80,7 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         ranges: of continuous actions if wanted: all timesteps but the last, and the last ones of episodes that end in
             a terminal state and of the others.
         notes: what a user should know of how the part is read.
+        hashes: uint64 of every document, little-endian, if duplicates are to be left out; 0 for an unreadable one.
     """
 
     part: Part
@@ -94,6 +95,7 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     order: list[list[int]] = []
     ranges: dict[str, ActionRanges] = {}
     notes: list[str] = []
+    hashes: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,13 @@ def source_class(name: str) -> type[Source]:
         raise SettingError(f"no source named {name!r}. {hint}")
     found: type[Source] = import_module(f"gato_pipelines.sources.{name.replace('-', '_')}").Source
     return found
+
+
+def recorded_settings(source: Source) -> dict[str, Any]:
+    """A source's settings as manifests and fingerprints hold them: of a path only the last name, not where it lies."""
+    paths = {entry.name for entry in fields(source) if entry.metadata.get("is_path")}  # type: ignore[arg-type]
+    settings: dict[str, Any] = asdict(source)  # type: ignore[call-overload]
+    return {name: Path(value).name if name in paths and value else value for name, value in settings.items()}
 
 
 def make_source(name: str, settings: Mapping[str, Any]) -> Source:

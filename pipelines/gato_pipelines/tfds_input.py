@@ -2,7 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +21,20 @@ def prepare(name: str, report: Callable[[str], None] = lambda line: None) -> Pat
         InputError: TFDS has no such dataset, it is no RLDS dataset, or it cannot be downloaded.
         MissingPackageError: TFDS or TensorFlow is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        import tensorflow as tf
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise MissingPackageError(f"--tfds-name needs {error.name}: pip install 'gato-data[ingest]'") from error
+    with quiet_stderr():
+        try:
+            import tensorflow as tf
+            import tensorflow_datasets as tfds
+        except ImportError as error:
+            raise MissingPackageError(f"--tfds-name needs {error.name}: pip install 'gato-data[ingest]'") from error
     try:
         builder = tfds.builder(name)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
-        reason = next(iter(str(error).splitlines()), "").rstrip(".")
-        raise InputError(f"TFDS has no dataset {name!r} ({reason}): its catalogue lists the names") from error
+    except (tfds.core.DatasetNotFoundError, ValueError, OSError) as error:
+        raise InputError(f"TFDS has no dataset {name!r} ({_reason(error)}): its catalogue lists the names") from error
     _check_rlds(name, builder.info.features)
     report(f"TFDS prepares {name} in {builder.data_path}")
     try:
-        _prepare_quietly(builder)
+        _prepare_quietly(tfds, builder)
     except (OSError, RuntimeError, ImportError, tf.errors.OpError, tfds.download.DownloadError) as error:
         raise InputError(
             f"TFDS could not download or prepare {name!r} ({_reason(error)}): connect to the network, or give the "
@@ -42,10 +43,28 @@ def prepare(name: str, report: Callable[[str], None] = lambda line: None) -> Pat
     return Path(builder.data_path)
 
 
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what native code says to stderr off the screen: TensorFlow's start-up messages heed no setting."""
+    if logging.root.isEnabledFor(logging.INFO):
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def _check_rlds(name: str, features: Any) -> None:
     """Refuse a dataset whose records are not episodes of steps."""
     rlds = import_rlds()
-    steps = features.get(rlds.STEPS)
+    steps = features[rlds.STEPS] if rlds.STEPS in features else None  # noqa: SIM401 - a FeaturesDict has no get()
     inner = getattr(steps, "feature", {})
     wanted = (rlds.OBSERVATION, rlds.ACTION, rlds.IS_FIRST, rlds.IS_LAST)
     missing = [key for key in wanted if key not in inner]
@@ -54,15 +73,27 @@ def _check_rlds(name: str, features: Any) -> None:
         raise InputError(f"TFDS's {name!r} is not an RLDS dataset ({what}): a dataset of episodes is wanted")
 
 
-def _prepare_quietly(builder: Any) -> None:
-    """Prepare, without the tracebacks that Beam logs of an error that is raised as well."""
-    logger = logging.getLogger("apache_beam")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _prepare_quietly(tfds: Any, builder: Any) -> None:
+    """Prepare in this process; stdout stays free, progress shows on a terminal only, errors are raised and not logged.
+
+    Some of TFDS's builders run on Beam; its default runner would first try to download another one.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    config = tfds.download.DownloadConfig(beam_runner=FnApiRunner(), beam_options=PipelineOptions([]))
+    loggers = {name: logging.getLogger(name) for name in ("apache_beam", "absl")}
+    before = {name: logger.level for name, logger in loggers.items()}
+    for logger in loggers.values():
+        logger.setLevel(logging.CRITICAL)
     try:
-        builder.download_and_prepare()
+        with redirect_stdout(sys.stderr):
+            builder.download_and_prepare(download_config=config)
     finally:
-        logger.setLevel(before)
+        for name, logger in loggers.items():
+            logger.setLevel(before[name])
 
 
 def _reason(error: BaseException) -> str:

@@ -15,6 +15,7 @@ FORMAT_VERSION = 1
 MANIFEST = "dataset.json"
 DEAD_LETTERS = "dead_letters.jsonl"
 TEXT_MODEL = "text.model"
+TFDS_INFO, TFDS_FEATURES = "dataset_info.json", "features.json"
 
 
 class VocabularyInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,11 +8,14 @@ from gato_schemas.errors import FormatError
 MAX_VARINT = 10
 """Bytes of the longest number of 64 bits."""
 
+_SHORT = [bytes([value]) for value in range(0x80)]
 _BLOCK = 1 << 18  # bytes decoded at a time: the index arrays of a block stay in the cache
 
 
 def encode_varint(value: int) -> bytes:
     """The bytes of one number in [0, 2**64)."""
+    if value < 0x80:
+        return _SHORT[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -41,6 +41,8 @@ MAX_EXAMPLE_BYTES = 2**31 - 1
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _KINDS = {"bytes": _BYTES_LIST, "float": _FLOAT_LIST, "int64": _INT64_LIST}
+_TAGS = {kind: bytes([number << 3 | LENGTH]) for kind, number in _KINDS.items()}
+_FIRST, _SECOND = bytes([1 << 3 | LENGTH]), bytes([2 << 3 | LENGTH])  # tags of a message's fields 1 and 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,13 @@ def encode_example(features: Mapping[str, Feature]) -> tuple[bytes, dict[str, li
     at = 0  # offset within the Features message
     for key in sorted(features):
         feature = features[key]
-        values = [(_tag(1, LENGTH) + encode_varint(len(value)), value) for value in feature.values]
+        values = [(_FIRST + encode_varint(len(value)), value) for value in feature.values]
         body = sum(len(head) + len(value) for head, value in values)
-        list_head = _tag(_KINDS[feature.kind], LENGTH) + encode_varint(body)
+        list_head = _TAGS[feature.kind] + encode_varint(body)
         name = key.encode()
-        head = _tag(1, LENGTH) + encode_varint(len(name)) + name
-        head += _tag(2, LENGTH) + encode_varint(len(list_head) + body) + list_head
-        head = _tag(1, LENGTH) + encode_varint(len(head) + body) + head
+        head = _FIRST + encode_varint(len(name)) + name
+        head += _SECOND + encode_varint(len(list_head) + body) + list_head
+        head = _FIRST + encode_varint(len(head) + body) + head
         pieces.append(head)
         at += len(head)
         spans[key] = []
@@ -100,15 +102,11 @@ def encode_example(features: Mapping[str, Feature]) -> tuple[bytes, dict[str, li
             pieces += [value_head, value]
             spans[key].append((at + len(value_head), len(value)))
             at += len(value_head) + len(value)
-    outer = _tag(1, LENGTH) + encode_varint(at)
+    outer = _FIRST + encode_varint(at)
     if len(outer) + at > MAX_EXAMPLE_BYTES:
         raise FormatError(f"a record takes {len(outer) + at} bytes, at most {MAX_EXAMPLE_BYTES} can be read back")
     shifted = {key: [(start + len(outer), length) for start, length in key_spans] for key, key_spans in spans.items()}
     return b"".join([outer, *pieces]), shifted
-
-
-def _tag(number: int, wire_type: int) -> bytes:
-    return bytes([number << 3 | wire_type])
 
 
 def decode_example(data: bytes | memoryview) -> dict[str, memoryview]:
@@ -134,7 +132,7 @@ def leading_features(head: bytes | memoryview) -> dict[str, memoryview]:
         FormatError: `head` does not begin like an Example.
     """
     view = memoryview(head).toreadonly()
-    if not len(view) or view[0] != _tag(1, LENGTH)[0]:
+    if not len(view) or view[0] != _FIRST[0]:
         raise FormatError("not a tf.train.Example: it does not begin with its features")
     features: dict[str, memoryview] = {}
     try:

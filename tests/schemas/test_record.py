@@ -132,7 +132,9 @@ DATA = {name: encode_record(SMALL, PatchEncoding(name)).data for name in ("zlib"
 def contents(name: str) -> dict[str, object]:
     """The features of the small record, to be changed and written again."""
     values = {key: wire.read_feature(feature) for key, feature in wire.decode_example(DATA[name]).items()}
-    return {key: [bytes(v) for v in value] if isinstance(value, list) else list(value) for key, value in values.items()}
+    return {
+        key: [bytes(v) for v in value] if isinstance(value, list) else value.tolist() for key, value in values.items()
+    }
 
 
 @pytest.mark.parametrize(

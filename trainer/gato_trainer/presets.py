@@ -26,7 +26,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(
         model=ModelConfig(width=128, blocks=3, heads=4, feed_forward=512, patch_channels=32, patch_grid=4),
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         batch_size=8,
         context_length=256,
         steps=200,

@@ -11,7 +11,7 @@ from gato_data.errors import MissingPackageError, OutputError
 from gato_trainer.batches import BatchSource, close_sources, open_sources
 from gato_trainer.config import TrainSettings
 from gato_trainer.distributed import join_world
-from gato_trainer.plan import MFU_FORMULA, Plan, plan
+from gato_trainer.plan import MFU_FORMULA, Plan, peak_flops, plan
 from gato_trainer.plot import plot_losses
 from gato_trainer.profiling import Profile
 from gato_trainer.run_folder import last_record
@@ -129,11 +129,13 @@ def _explained(settings: TrainSettings) -> Iterator[None]:
 
 def _run(training: Training, stop: StopSignal) -> RunResult:
     settings, world, progress = training.settings, training.world, training.progress
+    processes = "1 process" if world.size == 1 else f"{world.size} processes"
     training.log.say(
-        f"{settings.model_name}: {training.parameters / 1e6:.1f}M parameters, {world.size} process(es) on "
+        f"{settings.model_name}: {training.parameters / 1e6:.1f}M parameters, {processes} on "
         f"{world.device}, steps {progress.step} to {settings.last_step} of {settings.steps}"
     )
-    training.log.say(MFU_FORMULA)
+    if peak_flops(world.device) is not None:
+        training.log.say(MFU_FORMULA)
     try:
         with Profile(settings.out / "profile", settings.profile and world.is_first) as profile:
             training.steps(stop, profile.step)

@@ -2,15 +2,14 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gato_cli.options import settings_options
-from gato_data.errors import GatoError, InputError
-
-EXAMPLES = {"atari": "gato-data ingest atari breakout-rlds --out breakout --holdout 0.1"}
+from gato_data.errors import GatoError
 
 
 class SourceGroup(click.Group):
@@ -37,10 +36,11 @@ def _ingest_options() -> list[click.Parameter]:
 
     share = click.FloatRange(0, 1, max_open=True)
     return [
-        click.Argument(["folder"], metavar="[INPUT]", required=False, type=click.Path(path_type=Path)),
+        click.Argument(["inputs"], metavar="[INPUT]...", nargs=-1, type=click.Path(path_type=Path)),
         click.Option(
             ["--out"], required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the dataset."
         ),
+        click.Option(["--per-task"], is_flag=True, help="One dataset for each task, in folders inside DIR."),
         click.Option(["--name"], help="Name of the dataset; by default the folder's.", default=""),
         click.Option(["--holdout"], type=share, default=0.0, help="Share of episodes in the validation split."),
         click.Option(["--max-episodes"], type=click.IntRange(1), help="Read only so many episodes."),
@@ -68,7 +68,7 @@ def _ingest_options() -> list[click.Parameter]:
 
 def _command(name: str, cls: type[Any]) -> click.Command:
     first = (cls.__doc__ or "").strip().splitlines()[0]
-    example = EXAMPLES.get(name, f"gato-data ingest {name} INPUT --out DIR")
+    example = getattr(cls, "example", "") or f"gato-data ingest {name} INPUT --out DIR"
     settings = settings_options(cls)
 
     def callback(**values: Any) -> None:
@@ -89,31 +89,93 @@ def _run(
     source: str,
     settings: dict[str, Any],
     *,
-    folder: Path | None,
+    inputs: tuple[Path, ...],
     out: Path,
+    per_task: bool,
     tfds_name: str | None,
     dry_run: bool,
     as_json: bool,
     **asked: Any,
 ) -> None:
-    from gato_cli.ingest_report import print_dry_run, print_summary
-    from gato_pipelines.ingest import plan_only, run
-
-    if (folder is None) == (tfds_name is None):
-        raise click.UsageError("give either INPUT, the folder of an RLDS dataset, or --tfds-name")
+    if bool(inputs) == (tfds_name is not None):
+        raise click.UsageError("give either INPUT, folders or files of episodes, or --tfds-name")
+    if per_task and asked["name"]:
+        raise click.UsageError("with --per-task every dataset is named after its task: leave --name out")
     ingest = _ingest_settings(asked)
     if tfds_name is not None:
         from gato_pipelines.tfds_input import prepare
 
-        folder = prepare(tfds_name, report=_progress)
-    if folder is None:
-        raise InputError("there is no input")
-    if dry_run:
-        print_dry_run(plan_only(source, settings, folder, out, ingest), out, as_json=as_json)
+        inputs = (prepare(tfds_name, report=_progress),)
+    if not per_task:
+        result = _ingest(source, settings, inputs, out, ingest, dry_run=dry_run, as_json=as_json)
+        if as_json:
+            print(result)
         return
+    _ingest_per_task(source, settings, inputs, out, ingest, dry_run=dry_run, as_json=as_json)
+
+
+def _ingest(
+    source: str,
+    settings: dict[str, Any],
+    inputs: Sequence[Path],
+    out: Path,
+    ingest: Any,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> str:
+    """One dataset; returns the result as JSON."""
+    from gato_cli.ingest_progress import IngestProgress
+    from gato_cli.ingest_report import dry_run_json, print_dry_run, print_summary, print_warnings, summary_json
+    from gato_pipelines.ingest import plan_only, run
+
+    if dry_run:
+        dry = plan_only(source, settings, inputs, out, ingest)
+        if not as_json:
+            print_dry_run(dry, out)
+        return dry_run_json(dry, out)
     start = time.monotonic()
-    summary = run(source, settings, folder, out, ingest, report=_progress)
-    print_summary(summary, out, seconds=time.monotonic() - start, as_json=as_json)
+    try:
+        with IngestProgress(sys.stderr) as shown:
+            summary = run(source, settings, inputs, out, ingest, report=shown.say, watcher=shown)
+    except KeyboardInterrupt as error:
+        advice = "run the same command again to continue; finished shards are kept"
+        raise KeyboardInterrupt(advice) from error
+    if not as_json:
+        print_summary(summary, out, seconds=time.monotonic() - start)
+    print_warnings(summary)
+    return summary_json(summary, out)
+
+
+def _ingest_per_task(
+    source: str,
+    settings: dict[str, Any],
+    inputs: Sequence[Path],
+    out: Path,
+    ingest: Any,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """One dataset for each task; one that fails does not stop the others."""
+    from gato_pipelines.per_task import by_task
+
+    results, failed = [], []
+    folders = by_task(source, settings, inputs, out)
+    for folder, paths in folders.items():
+        _progress(f"{folder.name}:")
+        try:
+            results.append(_ingest(source, settings, paths, folder, ingest, dry_run=dry_run, as_json=as_json))
+        except GatoError as error:
+            _progress(f"Error: {error}")
+            failed.append(folder.name)
+    if as_json:
+        print(f'{{"datasets":[{",".join(results)}]}}')
+    if failed:
+        raise GatoError(
+            f"{len(failed)} of {len(folders)} tasks failed ({', '.join(failed)}), the others are there: "
+            "mend what is said of each above, then run the same command again"
+        )
 
 
 def _ingest_settings(asked: dict[str, Any]) -> Any:

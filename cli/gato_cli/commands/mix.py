@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
-def read_options(*names: str) -> Callable[[click.Command], click.Command]:
+_Command = TypeVar("_Command", bound=click.Command)
+
+
+def read_options(*names: str) -> Callable[[_Command], _Command]:
     """Options for some of the fields of `ReadSettings`."""
 
-    def add(command: click.Command) -> click.Command:
+    def add(command: _Command) -> _Command:
         command.params += [option for option in settings_options(ReadSettings) if option.name in names]
         return command
 
@@ -160,3 +163,42 @@ def _print(plan: Any, out: Path | None, as_json: bool) -> None:
         click.echo(f"Warning: {name} is never drawn in {plan.steps} steps of {plan.batch_size}.", err=True)
     if out is not None and not as_json:
         click.echo(f"Wrote {out}.", err=True)
+
+
+@read_options(
+    "context_length", "seed", "window", "prompt_share", "prompt_end_share", "prompt_tokens", "prompt_loss", "pack"
+)
+@command.command("explain", context_settings={"show_default": True})
+@click.argument("mixture", type=_PATH)
+@click.option("--step", required=True, type=click.IntRange(0), help="Step of the run, counted from 0.")
+@click.option("--rank", type=int, default=0, help="Rank whose part of the batch is shown.")
+@click.option("--world-size", type=int, default=1, help="Number of ranks.")
+@click.option("--batch-size", type=click.IntRange(1), default=512, help="Windows of a step, over all ranks.")
+@click.option("--split", type=click.Choice(["train", "validation"]), default="train", help="Which episodes.")
+@json_option
+def explain(
+    mixture: Path, step: int, rank: int, world_size: int, batch_size: int, split: str, as_json: bool, **reading: Any
+) -> None:
+    """Name the episodes that one rank reads at one step of a run over the mixture file MIXTURE.
+
+    The settings must be those of the run: they decide which window each sample is.
+
+    \b
+    Example:
+      gato-data mix explain mixture.json --step 10 --rank 1 --world-size 8 --batch-size 64
+    """
+    import msgspec
+
+    from gato_data.reader import open_mixture
+    from gato_data.report.terminal import console
+    from gato_data.report.terminal.batch import print_batch
+    from gato_data.sampler import rank_samples
+
+    samples = rank_samples(step, batch_size, rank, world_size)
+    with open_mixture(mixture, split=split, settings=ReadSettings(**reading)) as reader:
+        windows = reader.explain(samples)
+    if as_json:
+        answer = {"step": step, "rank": rank, "world_size": world_size, "windows": msgspec.to_builtins(windows)}
+        click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+    else:
+        print_batch(console.stdout(), windows)

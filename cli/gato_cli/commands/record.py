@@ -50,21 +50,27 @@ def atari(
     """
     import json
 
+    from gato_cli.ingest_progress import RecordProgress
     from gato_pipelines.recorders.atari import record
 
     start = time.monotonic()
-    made = record(
-        game,
-        episodes,
-        out,
-        seed=seed,
-        max_frames=max_frames,
-        shards=min(shards, episodes),
-        frame_skip=frame_skip,
-        sticky=sticky,
-        overwrite=overwrite,
-        progress=_show if sys.stderr.isatty() else None,
-    )
+    try:
+        with RecordProgress(sys.stderr, episodes) as shown:
+            made = record(
+                game,
+                episodes,
+                out,
+                seed=seed,
+                max_frames=max_frames,
+                shards=min(shards, episodes),
+                frame_skip=frame_skip,
+                sticky=sticky,
+                overwrite=overwrite,
+                progress=shown.show,
+            )
+    except KeyboardInterrupt as error:
+        advice = "run the same command again to record into the same folder from the first episode on"
+        raise KeyboardInterrupt(advice) from error
     seconds = time.monotonic() - start
     mean = sum(made.returns) / len(made.returns)
     if as_json:
@@ -82,7 +88,3 @@ def atari(
         f"{out}: {len(made.returns)} episodes of {game} by a random player, {made.num_timesteps:,} timesteps, "
         f"mean clipped return {mean:.2f}, {seconds:.1f} s"
     )
-
-
-def _show(done: int, total: int) -> None:
-    print(f"\repisode {done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

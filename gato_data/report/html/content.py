@@ -9,6 +9,7 @@ from gato_data.report.dataset import DatasetSummary, FieldSummary, bitmap
 from gato_data.report.decoder import Decoder, load_decoder
 from gato_data.report.episodes import EpisodeList, list_episodes_of
 from gato_data.report.facts import dataset_facts, task_facts, totals
+from gato_data.report.fields import full_name
 from gato_data.report.files import index_of
 from gato_data.report.html.curves import EpisodeFiles
 from gato_data.report.html.distributions import TASKS, action_balance, distributions
@@ -159,7 +160,7 @@ def _splits(manifest: Manifest) -> list[list[str]]:
 
 def _field(field: FieldSummary, row: Any) -> dict[str, Any]:
     return {
-        "name": f"{field.role}/{printable(field.name)}",
+        "name": printable(full_name(field.role, field.name)),
         "modality": "patch" if field.modality == "image" else field.modality,
         "shape": "x".join(map(str, field.shape)),
         "tokens": "some" if field.tokens is None else count(field.tokens),

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from gato_data.report.dataset import DatasetSummary, FieldSummary, has_text, tokens_per_timestep
 from gato_data.report.facts import dataset_facts, task_facts, totals
+from gato_data.report.fields import full_name
 from gato_data.report.printable import count, counted, printable, real, share, size
 from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
 from gato_data.statistics import sum_counts
@@ -104,7 +105,7 @@ def _layout_row(field: FieldSummary, scaled: tuple[Bound | None, Bound | None], 
     text = field.modality == "text" and settings.get("loss_on_text_observations", True)
     return [
         "some" if field.tokens is None else count(field.tokens),
-        f"{field.role}/{printable(field.name)}",
+        printable(full_name(field.role, field.name)),
         field.modality,
         "x".join(map(str, field.shape)),
         _range(*scaled),
@@ -126,7 +127,7 @@ def _yes(value: bool) -> str:
 
 def _statistics(field: FieldSummary) -> list[Cell]:
     return [
-        f"{field.role}/{printable(field.name)}",
+        printable(full_name(field.role, field.name)),
         *(real(value) for value in (field.low, field.high, field.mean, field.std)),
         "-" if field.saturated is None else share(field.saturated, 1),
         count(field.nan) if field.modality == "continuous" else "-",

@@ -33,12 +33,14 @@ class RawItem:
         episode: None where it could not be read.
         error: why not.
         count: how many episodes the error stands for.
+        rest: whether it stands for all episodes from this one on.
     """
 
     ordinal: int
     episode: RldsEpisode | None = None
     error: EpisodeError | None = None
     count: int = 1
+    rest: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

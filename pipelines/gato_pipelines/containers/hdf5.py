@@ -1,4 +1,4 @@
-"""Reading HDF5 files that may be hostile: nothing outside the file is opened, and no more memory taken than declared."""
+"""Reading HDF5 files that may be hostile: nothing outside the file is opened, and memory is bounded."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -12,7 +12,7 @@ A row has T observations and T actions; the final observation is not stored. A f
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -62,7 +62,7 @@ class JatContainer(Container):
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
     ) -> Iterator[RawItem]:
         """The rows of a file, one at a time."""
-        parquet, broken = _import_parquet()
+        parquet, damage = _import_parquet()
         columns = [self.columns[leaf.path] for leaf in leaves]
         found = 0
         try:
@@ -76,9 +76,10 @@ class JatContainer(Container):
                     found += 1
             if count is not None and found < first + count:
                 raise EpisodeError(f"it ends after {found} rows, {first + count} were wanted", stage="read")
-        except (EpisodeError, *broken) as error:
+        except damage as error:
             lost = 1 if count is None else first + count - found
-            yield RawItem(found, error=EpisodeError(f"{file} cannot be read: {error}", stage="read"), count=lost)
+            problem = EpisodeError(f"{file} cannot be read: {error}", stage="read")
+            yield RawItem(found, error=problem, count=lost, rest=True)
 
 
 def jat_container(path: Path) -> JatContainer:
@@ -88,9 +89,8 @@ def jat_container(path: Path) -> JatContainer:
         InputError: the columns are not those of JAT, or there is no row.
         MissingPackageError: pyarrow is not installed.
     """
-    folder, names = (path.parent, {"train": (path.name,)}) if path.is_file() else (path, _split_names(path))
-    if path.is_file() and (match := _SPLIT_NAME.match(path.name)):
-        names = {match["split"]: (path.name,)}
+    folder = path.parent if path.is_file() else path
+    names = _split_names([path] if path.is_file() else folder.glob(f"*{SUFFIX}"))
     example = _first_row(folder, names)
     observed = [name for name in _OBSERVATIONS if name in example]
     acted = [name for name in _ACTIONS if name in example]
@@ -114,36 +114,36 @@ def jat_container(path: Path) -> JatContainer:
     )
 
 
-def _import_parquet() -> tuple[Any, tuple[type[Exception], ...]]:
-    """pyarrow.parquet, and what it raises for a damaged file."""
+def _import_parquet() -> tuple[Any, tuple[type[BaseException], ...]]:
+    """pyarrow.parquet, and what is raised where a file is damaged."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise MissingPackageError('parquet files need pyarrow: pip install "gato-data[ingest]"') from error
-    return pyarrow.parquet, (pyarrow.ArrowException, OSError)
+    return pyarrow.parquet, (EpisodeError, pyarrow.ArrowException, OSError)
 
 
-def _split_names(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The files of each split; all are "train" where their names do not say."""
+def _split_names(paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:
+    """The files of each split; those whose names do not say are "train"."""
     found: dict[str, list[str]] = {}
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted(paths):
         match = _SPLIT_NAME.match(path.name)
         found.setdefault(match["split"] if match else "train", []).append(path.name)
     return {split: tuple(names) for split, names in found.items()}
 
 
 def _num_rows(path: Path) -> int | None:
-    parquet, broken = _import_parquet()
+    parquet, damage = _import_parquet()
     try:
         return int(parquet.read_metadata(path).num_rows)
-    except broken:
+    except damage:
         return None
 
 
 def _first_row(folder: Path, names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """The first row that can be read, by column."""
-    parquet, broken = _import_parquet()
+    parquet, damage = _import_parquet()
     problem = "it has no rows"
     for name in (name for split in names.values() for name in split):
         try:
@@ -152,7 +152,7 @@ def _first_row(folder: Path, names: dict[str, tuple[str, ...]]) -> dict[str, Any
                 _check(opened, columns)
                 for batch in opened.iter_batches(batch_size=1, columns=columns or None):
                     return {column: batch.column(column)[0] for column in batch.schema.names}
-        except (EpisodeError, *broken) as error:
+        except damage as error:
             problem = str(error)
     raise InputError(f"no parquet file in {folder} can be read ({problem}): download the data set again")
 

@@ -33,7 +33,7 @@ class RldsContainer(Container):
         """One file per shard that holds an episode."""
         shards = self.directory.open_split(split).shards
         return [
-            File(shard.path.name, shard.path.stat().st_size, shard.num_episodes)
+            File(shard.path.relative_to(self.path).as_posix(), shard.path.stat().st_size, shard.num_episodes)
             for shard in shards
             if shard.num_episodes != 0
         ]
@@ -52,7 +52,7 @@ class RldsContainer(Container):
             lost = 1 if count is None else first + count - error.ordinal
             noun = "episode" if lost == 1 else "episodes"
             reason = EpisodeError(f"{error}; {lost} {noun} from there on cannot be read", stage="read")
-            yield RawItem(error.ordinal, error=reason, count=lost)
+            yield RawItem(error.ordinal, error=reason, count=lost, rest=True)
 
 
 def _decode(decoder: EpisodeDecoder, record: RawRecord) -> RawItem:

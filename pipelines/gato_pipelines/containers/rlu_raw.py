@@ -86,7 +86,8 @@ class RluRawContainer(Container):
                 raise FormatError(f"it ends after {found} episodes, {first + count} were wanted")
         except (FormatError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             lost = 1 if count is None else first + count - found
-            yield RawItem(found, error=EpisodeError(f"{file} is damaged: {error}", stage="read"), count=lost)
+            problem = EpisodeError(f"{file} is damaged: {error}", stage="read")
+            yield RawItem(found, error=problem, count=lost, rest=True)
 
 
 def rlu_raw_container(path: Path) -> RluRawContainer:

@@ -63,7 +63,7 @@ class TfdsContainer(Container):
         except (tf.errors.OpError, NotImplementedError, ValueError, ImportError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
             problem = EpisodeError(f"TFDS cannot read {file} ({reason})", stage="read")
-            yield RawItem(ordinal, error=problem, count=max(1, stop - ordinal))
+            yield RawItem(ordinal, error=problem, count=max(1, stop - ordinal), rest=True)
 
     def _place(self, file: str) -> tuple[str, int, int]:
         """Split of a file, number of its first episode in it, and its number of episodes."""

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from gato_pipelines.documents.streams import Readable, open_stream
 
-MAX_PIECE_BYTES = 1 << 27
-"""Bytes of one document: a longer one is passed over, and never held in memory."""
+MAX_PIECE_BYTES = 1 << 26
+"""Bytes of one document: a longer one is passed over, and never held in memory. SentencePiece takes up to 42 times as
+much for a text, so this also bounds the memory of a worker."""
 _BLOCK = 1 << 20
 
 

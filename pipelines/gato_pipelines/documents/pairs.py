@@ -3,21 +3,18 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_pipelines.documents.photos import PhotoFit, PhotoFitMode, decode_photo, photo_libraries
-from gato_pipelines.documents.source import AGENT, DocumentSource, setting
+from gato_pipelines.documents.photo_source import PhotoSource
+from gato_pipelines.documents.photos import decode_photo
+from gato_pipelines.documents.source import AGENT, setting
 from gato_pipelines.source import Item
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Document, Image, Text
 from gato_schemas.index import Part
 
-IMAGE_SIZE = (192, 192)
-"""Height and width in pixels: 144 patches. Five images take 720 of a context of 1024 tokens and leave 60 for each text,
-several times what captions and questions need; at 224 pixels five images alone would take 980."""
 PAIRS_PER_PART = 2560
 """Pairs of one part: some 200 MB of images, ten seconds of work."""
 
@@ -44,28 +41,16 @@ PairOrBad: TypeAlias = Pair | Item
 
 
 @dataclass(frozen=True)
-class PairSource(DocumentSource):
+class PairSource(PhotoSource):
     """Reads pairs of an image and a text; the fields are settings."""
 
-    images: str = setting("", "Folder, .tar or .zip of the images; by default the input's folder.", "PATH")
     pairs_per_episode: int = setting(5, "Pairs that make one episode (paper section 3.2: five).")
-    image_size: tuple[int, int] = setting(
-        IMAGE_SIZE, "Pixels of the images; of the default, five leave room for their texts in 1024 tokens.", "HxW"
-    )
-    image_fit: PhotoFitMode = setting(
-        "resize", "How images get that size: scaled, scaled and padded, or scaled and cropped."
-    )
     seed: int = setting(0, "Of the shuffle of pairs.")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.pairs_per_episode < 1:
             raise SettingError(f"{self.pairs_per_episode} pairs per episode are not possible: at least 1 is wanted")
-        _ = self.fit
-
-    @cached_property
-    def fit(self) -> PhotoFit:
-        """How images get their size."""
-        return PhotoFit(*self.image_size, self.image_fit)
 
     @abstractmethod
     def pairs(self, folder: Path, part: Part) -> Iterator[PairOrBad]:
@@ -104,10 +89,6 @@ class PairSource(DocumentSource):
     def count_episodes(self, pairs: int) -> int:
         """Episodes that so many pairs make."""
         return -(-pairs // self.pairs_per_episode)
-
-    def libraries(self) -> dict[str, str]:
-        """What decodes and scales images."""
-        return photo_libraries()
 
 
 def _episode(task: str, ordinal: int, ids: list[str], segments: list[Text | Image]) -> Item:

@@ -144,7 +144,7 @@ def _rgb_or_gray(photo: Pillow.Image) -> Pixels:
     """Pixels as stored, uint8 (H, W, 3) or gray (H, W)."""
     if photo.mode.startswith("I;16") or photo.mode == "I":  # a PNG of 16 bits
         wide = np.asarray(photo)
-        return (np.clip(wide, 0, 65535) >> 8).astype(np.uint8)
+        return np.asarray(np.clip(wide, 0, 65535) >> 8, np.uint8)
     if photo.mode in ("RGB", "L"):
         return np.asarray(photo)
     if photo.has_transparency_data:

@@ -1,5 +1,6 @@
 """Encoded images by name: out of a folder, a tar or a zip archive."""
 
+import errno
 import os
 import stat
 import tarfile
@@ -16,6 +17,7 @@ from gato_pipelines.documents.files import is_inside
 from gato_pipelines.documents.photos import MAX_ENCODED_BYTES
 from gato_pipelines.documents.tars import Member, tar_members
 
+_NOT_THE_IMAGE = (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT)
 MISSING = "the image is missing"
 
 
@@ -161,6 +163,9 @@ def _check_size(size: int) -> None:
         raise EpisodeError(f"the image file is larger than {MAX_ENCODED_BYTES >> 20} MiB", stage="read")
 
 
-def _unreadable(error: BaseException) -> EpisodeError:
+def _unreadable(error: Exception) -> Exception:
+    """The dead letter of an image; an error of the disk, network or machine stays what it is."""
+    if isinstance(error, OSError) and error.errno in _NOT_THE_IMAGE:
+        return error
     reason = getattr(error, "strerror", None) or str(error)
     return EpisodeError(f"the image cannot be read ({reason})", stage="read")

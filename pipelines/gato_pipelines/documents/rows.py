@@ -32,6 +32,8 @@ def row_parts(path: Path, name: str, task: str, columns: Sequence[str], limit: i
         file = _open(path)
     except EpisodeError:
         return [Part(name, task, path.stat().st_size, 0, 1)]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
     with file:
         _check_columns(file, path, columns)
         metadata = file.metadata
@@ -55,8 +57,8 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
     """
     pyarrow = import_pyarrow()
     with _open(path) as file:
-        groups, first = [], 0
-        skipped = 0
+        groups: list[int] = []
+        first = skipped = 0
         for number in range(file.metadata.num_row_groups):
             last = first + file.metadata.row_group(number).num_rows
             if last > part.first and first < part.first + part.count:

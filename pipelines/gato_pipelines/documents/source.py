@@ -12,9 +12,9 @@ AGENT = ""
 """Nobody acts in a document."""
 
 
-def setting(default: Any, text: str, metavar: str | None = None) -> Any:
-    """A field of a source that becomes a command-line option."""
-    metadata = {"help": text} if metavar is None else {"help": text, "metavar": metavar}
+def setting(default: Any, text: str, metavar: str = "") -> Any:
+    """A field of a source that becomes a command-line option; those shown as PATH or FILE are paths."""
+    metadata = {"help": text, "metavar": metavar or None, "is_path": metavar in ("PATH", "FILE")}
     return field(default=default, metadata=metadata)
 
 

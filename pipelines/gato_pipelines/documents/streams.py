@@ -63,7 +63,8 @@ def open_stream(path: Path, first: int = 0) -> Iterator[Readable]:
         first: byte to begin with; 0 for a compressed file.
 
     Raises:
-        EpisodeError: the file is missing or damaged, or expands beyond all measure; also while it is read.
+        EpisodeError: the file is damaged, or expands beyond all measure; also while it is read.
+        OSError: it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -73,10 +74,11 @@ def open_stream(path: Path, first: int = 0) -> Iterator[Readable]:
         raise damaged(error) from error
 
 
-def damaged(error: BaseException) -> EpisodeError:
-    """The dead letter of a file that cannot be read to its end."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return EpisodeError(f"the rest of the file cannot be read ({reason or type(error).__name__})", stage="read")
+def damaged(error: Exception) -> Exception:
+    """The dead letter of a file whose content is damaged; an error of the disk or network stays what it is."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    return EpisodeError(f"the rest of the file cannot be read ({error or type(error).__name__})", stage="read")
 
 
 def _uncompressed(file: BinaryIO, name: str) -> Readable:

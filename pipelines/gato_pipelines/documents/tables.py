@@ -20,16 +20,15 @@ _PAIR_BYTES = 1 << 16
 
 
 class PairTable(Protocol):
-    """The pairs of an annotation file.
+    """The pairs of an annotation file."""
 
-    Attributes:
-        name: of the file.
-        size: number of pairs.
-        bad: what is wrong with the file's entries that are no pairs.
-    """
+    @property
+    def name(self) -> str:
+        """Of the file."""
 
-    name: str
-    bad: Sequence[Item]
+    @property
+    def bad(self) -> Sequence[Item]:
+        """What is wrong with entries of the file that are no pairs."""
 
     @property
     def size(self) -> int:

@@ -42,11 +42,12 @@ def tar_members(path: Path) -> Iterator[Member]:
     """The files of an uncompressed tar archive, in its order; folders are passed over.
 
     Raises:
-        OSError, tarfile.TarError: the archive cannot be read to its end; every member before has been given.
+        tarfile.TarError: the archive is damaged or no archive; every member before the damage has been given.
+        OSError: it cannot be read.
     """
     with _Headers(path) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="replace") as archive:
         while (entry := archive.next()) is not None:
-            archive.members = []  # or it would remember every one of them
+            archive.members = []  # type: ignore[attr-defined]  # or it would remember every one of them
             if not entry.isdir():
                 yield Member(entry.name, entry.offset_data, entry.size, _refusal(entry))
         file.seek(archive.offset)

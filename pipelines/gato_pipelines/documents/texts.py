@@ -67,21 +67,26 @@ def _pieces(path: Path, part: Part, separator: bytes) -> Iterator[Piece]:
 
 
 def read_plain(path: Path, part: Part, separator: bytes) -> Iterator[TextRecord]:
-    """The documents of a text file: what lies between separators, or the whole file where there is no separator.
+    """The documents of a text file: what lies between separators.
 
     Raises:
         EpisodeError: the file cannot be read to its end.
     """
-    if not separator:
-        with open_stream(path) as file:
-            data = bytearray()
-            while len(data) <= MAX_PIECE_BYTES and (block := file.read(1 << 20)):
-                data += block
-        yield _record("whole file", bytes(data) if len(data) <= MAX_PIECE_BYTES else None, _utf8)
-        return
     for piece in _pieces(path, part, separator):
         if piece.data is None or (piece.data and not piece.data.isspace()):
             yield _record(f"byte {piece.start}", piece.data, _utf8)
+
+
+def read_whole(path: Path, name: str) -> TextRecord:
+    """A text file as one document; `name` is its key."""
+    data = bytearray()
+    try:
+        with open_stream(path) as file:
+            while len(data) <= MAX_PIECE_BYTES and (block := file.read(1 << 20)):
+                data += block
+    except EpisodeError as error:
+        return TextRecord(name, None, str(error))
+    return _record(name, bytes(data), _utf8)
 
 
 def read_tfrecord(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
@@ -105,7 +110,7 @@ def read_tfrecord(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
         for record in read_records(path):
             place = f"record {record.ordinal}"
             yield _record(place, record.data, decode) if record.error is None else TextRecord(place, None, record.error)
-    except (TFRecordError, OSError) as error:
+    except TFRecordError as error:
         raise EpisodeError(f"the rest of the file cannot be read ({error})", stage="read") from error
 
 

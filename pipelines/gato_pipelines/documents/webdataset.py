@@ -1,4 +1,4 @@
-"""Samples in tar archives as img2dataset and webdataset write them: `000000012.jpg`, `.txt` and `.json` side by side."""
+"""Samples in tar archives as img2dataset writes them: `000000012.jpg`, `.txt` and `.json` side by side."""
 
 import os
 import tarfile
@@ -65,7 +65,7 @@ def read_archive(path: Path) -> Archive:
             if not found.samples or found.samples[-1].key != key:
                 found.samples.append(Sample(key))
             found.samples[-1].add(suffix.lower(), member)
-    except (OSError, tarfile.TarError) as error:
+    except tarfile.TarError as error:
         found.bad.append(bad("archive", f"the rest of the archive cannot be read ({error})"))
     return found
 
@@ -86,7 +86,7 @@ class WebdatasetSource(PairSource):
         """List the archive."""
         found = read_archive(root_of(folder) / part.file)
         count = max(self.count_episodes(len(found.samples)), 1)
-        return PartScan(part=Part(part.file, part.task, part.size, 0, count), agents=[AGENT])
+        return PartScan(part=msgspec.structs.replace(part, count=count), agents=[AGENT])
 
     def pairs(self, folder: Path, part: Part) -> Iterator[PairOrBad]:
         """The samples of an archive, shuffled within it."""

@@ -76,7 +76,7 @@ def claim_folder(folder: Path, card: DatasetCard, *, overwrite: bool) -> None:
         if _read_module(folder) != card.module:
             raise OutputError(f"{folder} is not empty, and nothing of this recorder's: give a new or empty folder")
         if (folder / DATASET_INFO).exists() and not overwrite:
-            raise OutputError(f"{folder} already holds a finished recording: give another folder, or overwrite it")
+            raise OutputError(f"{folder} already holds a finished recording: give another folder, or use --overwrite")
     (folder / DATASET_INFO).unlink(missing_ok=True)
     ours = re.compile(rf"{re.escape(card.name)}-\w+\.{FILE_FORMAT}-\d+-of-\d+({re.escape(TEMPORARY)})?")
     for path in folder.iterdir():

@@ -1,43 +1,43 @@
-"""ALE Atari from RLDS with the features of TFDS's `rlu_atari`: 20 patches, separator, action = 22 tokens a timestep."""
+"""ALE Atari: 20 patches, the separator and one action = 22 tokens a timestep.
+
+RLDS with the features of TFDS's `rlu_atari`, raw RL Unplugged files, or JAT's parquet files.
+"""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from gato_pipelines.rlds.directory import Directory
-from gato_pipelines.rlds.episode import RldsEpisode
-from gato_pipelines.rlds_source import RldsSource
+from gato_pipelines.containers.container import Container
+from gato_pipelines.control_source import ControlSource, default
 
 _RUN = re.compile(r"^(?P<game>.+?)_(?P<run>run_\d+)$")
 
 
 @dataclass(frozen=True)
-class Source(RldsSource):
+class Source(ControlSource):
     """ALE Atari episodes: a gray or RGB frame and one discrete action."""
 
-    licence: ClassVar[str] = "RL Unplugged: Apache-2.0; frames show commercial games"
+    licence: ClassVar[str] = "RL Unplugged and JAT: Apache-2.0; frames show commercial games"
+    formats: ClassVar[str] = "RLDS (rlu_atari), raw RL Unplugged, JAT"
+    families: ClassVar[tuple[str, ...]] = ("atari", "atari-extended")
+    tokens_per_timestep: ClassVar[str] = "22"
+    example: ClassVar[str] = "gato-data ingest atari breakout-rlds --out breakout --holdout 0.1"
 
-    family: str = field(default="atari", metadata=RldsSource.__dataclass_fields__["family"].metadata)
-    image_size: tuple[int, int] | None = field(
-        default=(64, 80), metadata=RldsSource.__dataclass_fields__["image_size"].metadata
-    )
+    family: str = default("family", "atari")
+    image_size: tuple[int, int] | None = default("image_size", (64, 80))
 
-    def task_name(self, directory: Directory) -> str:
-        """The game in lower case: "breakout" for the config `Breakout_run_1`."""
-        match = _RUN.match(directory.config)
-        return self.task or (match["game"].lower() if match else super().task_name(directory))
+    def task_name(self, variant: str) -> str:
+        """The game in lower case: "breakout" for `Breakout_run_1` and `atari-breakout`."""
+        match = _RUN.match(variant)
+        return self.task or (match["game"] if match else variant.removeprefix("atari-")).lower()
 
-    def agent_name(self, directory: Directory) -> str:
+    def agent_name(self, container: Container, variant: str) -> str:
         """The training run: "run_1"."""
-        match = _RUN.match(directory.config)
-        return match["run"] if match else super().agent_name(directory)
+        match = _RUN.match(variant)
+        return match["run"] if match else super().agent_name(container, variant)
 
     @cached_property
     def id_leaves(self) -> tuple[str, ...]:
         """Episodes are numbered within a checkpoint of the agent."""
         return ("checkpoint_id", "episode_id")
-
-    def source_id(self, episode: RldsEpisode) -> str:
-        """Checkpoint and episode."""
-        return "/".join(str(episode.episode[leaf]) for leaf in self.id_leaves if leaf in episode.episode)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,12 +11,11 @@ from gato_data.errors import EpisodeError
 from gato_pipelines.documents.files import find_files, root_of
 from gato_pipelines.documents.lines import MAX_PIECE_BYTES
 from gato_pipelines.documents.pages import Eye, Mmc4Page, obelics_parts, read_page
-from gato_pipelines.documents.pairs import IMAGE_SIZE
-from gato_pipelines.documents.photos import PhotoFit, PhotoFitMode, photo_libraries
+from gato_pipelines.documents.photo_source import PhotoSource
 from gato_pipelines.documents.pictures import open_pictures
 from gato_pipelines.documents.ranges import file_parts, part_limit
 from gato_pipelines.documents.rows import read_rows, row_parts
-from gato_pipelines.documents.source import AGENT, DocumentSource, setting
+from gato_pipelines.documents.source import AGENT, setting
 from gato_pipelines.documents.streams import plain_name
 from gato_pipelines.documents.tables import pictures_path
 from gato_pipelines.documents.texts import decode_json, filled_lines
@@ -30,34 +28,19 @@ _COLUMNS = ("images", "texts")
 
 
 @dataclass(frozen=True)
-class Source(DocumentSource):
+class Source(PhotoSource):
     """Web pages with images in order: MMC4 .jsonl(.zip) or OBELICS .parquet, with embedded images or a folder."""
 
     licence: ClassVar[str] = "MMC4: ODC-BY; OBELICS: CC-BY-4.0; images belong to their owners"
 
-    family: str = setting("m3w", DocumentSource.__dataclass_fields__["family"].metadata["help"])
-    images: str = setting(
-        "", "Folder, .tar or .zip of the images: by MMC4's names, or the SHA-256 of OBELICS' addresses.", "PATH"
-    )
-    image_size: tuple[int, int] = setting(
-        IMAGE_SIZE, "Pixels of the images; of the default, five leave 304 of 1024 tokens to the text.", "HxW"
-    )
-    image_fit: PhotoFitMode = setting(
-        "resize", "How images get that size: scaled, scaled and padded, or scaled and cropped."
-    )
-
-    def __post_init__(self) -> None:
-        _ = self.fit
-
-    @cached_property
-    def fit(self) -> PhotoFit:
-        """How images get their size."""
-        return PhotoFit(*self.image_size, self.image_fit)
+    family: str = setting("m3w", PhotoSource.__dataclass_fields__["family"].metadata["help"])
 
     def parts(self, folder: Path) -> list[Part]:
         """Byte ranges of lines, runs of row groups."""
         root = root_of(folder)
-        names = find_files(folder, _is_page_file, "MMC4 .jsonl files (plain, .zip, .gz, .zst) and OBELICS .parquet files")
+        names = find_files(
+            folder, _is_page_file, "MMC4's .jsonl files (plain, .zip, .gz, .zst), OBELICS' .parquet files"
+        )
         open_pictures(pictures_path(self.images, folder))
         limit = part_limit(root, names)
         parts = []
@@ -78,7 +61,7 @@ class Source(DocumentSource):
                 count += 1
         except EpisodeError:
             count += 1
-        return PartScan(part=Part(part.file, part.task, part.size, part.first, count), agents=[AGENT])
+        return PartScan(part=msgspec.structs.replace(part, count=count), agents=[AGENT])
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The pages of one part."""
@@ -108,10 +91,6 @@ class Source(DocumentSource):
         for row, values in read_rows(path, part, _COLUMNS):
             entries = obelics_parts(values["images"], values["texts"])
             yield from read_page(part.task, f"row {row}", row - part.first, "", entries, see)
-
-    def libraries(self) -> dict[str, str]:
-        """What decodes and scales images."""
-        return photo_libraries()
 
 
 def _is_page_file(name: str) -> bool:

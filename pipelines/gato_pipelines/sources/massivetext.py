@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import msgspec
+
 from gato_data.errors import EpisodeError, SettingError
-from gato_pipelines.documents.duplicates import text_hash
+from gato_pipelines.documents.duplicates import NO_HASH, pack_hashes, text_hash
 from gato_pipelines.documents.files import find_files, root_of
-from gato_pipelines.documents.ranges import NOTED_BYTES, file_parts, part_limit
+from gato_pipelines.documents.ranges import NOTED_BYTES, file_parts, part_limit, runs_of_files
 from gato_pipelines.documents.rows import read_texts, row_parts
 from gato_pipelines.documents.source import AGENT, DocumentSource, setting
 from gato_pipelines.documents.streams import is_compressed, plain_name
@@ -21,6 +23,7 @@ from gato_pipelines.documents.texts import (
     read_json,
     read_plain,
     read_tfrecord,
+    read_whole,
 )
 from gato_pipelines.source import Item, PartScan
 from gato_schemas.dataset import TaskInfo
@@ -67,19 +70,22 @@ class Source(DocumentSource):
         return json_decoder(self.text_key)
 
     def parts(self, folder: Path) -> list[Part]:
-        """Byte ranges of plain files, runs of row groups, and whole compressed files."""
+        """Byte ranges of plain files, runs of row groups, whole compressed files, and runs of files of one document."""
         root = root_of(folder)
         names = find_files(folder, self._is_wanted, _WANTED)
         limit = part_limit(root, names)
         parts = []
         for name in names:
-            kind = kind_of(name)
-            if kind == "parquet":
+            if kind_of(name) == "parquet":
                 parts += row_parts(root / name, name, self.task_name, [self.text_key], limit)
-            else:
-                shared = kind == "json" or (kind == "plain" and _is_findable(self._separator))
+            elif not self._is_whole(name):
+                shared = kind_of(name) == "json" or is_findable(self._separator)
                 parts += file_parts(root / name, name, self.task_name, limit, shared=shared)
-        return parts
+        return parts + runs_of_files(root, [name for name in names if self._is_whole(name)], self.task_name, limit)
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether a file is one document."""
+        return kind_of(name) == "plain" and not self._separator
 
     def _is_wanted(self, name: str) -> bool:
         kind = kind_of(name)
@@ -89,23 +95,23 @@ class Source(DocumentSource):
         """Count documents, and hash them where duplicates are wanted out."""
         count, hashes = 0, []
         try:
-            for record in self._records(folder, part) if self.dedupe == "exact" else self._places(folder, part):
+            for record in self.texts(folder, part) if self.dedupe == "exact" else self._places(folder, part):
                 count += 1
-                hashes.append(text_hash(record.text) if record is not None and record.text is not None else 0)
+                hashes.append(text_hash(record.text) if record is not None and record.text is not None else NO_HASH)
         except EpisodeError:
             count += 1
         note = f"{part.file} is compressed: it is one part, which one worker reads"
         return PartScan(
-            part=Part(part.file, part.task, part.size, part.first, count),
+            part=msgspec.structs.replace(part, count=count),
             agents=[AGENT],
             notes=[note] if is_compressed(part.file) and part.size >= NOTED_BYTES else [],
-            hashes=hashes if self.dedupe == "exact" else [],
+            hashes=pack_hashes(hashes) if self.dedupe == "exact" else b"",
         )
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The documents of one part."""
         try:
-            for ordinal, record in enumerate(self._records(folder, part)):
+            for ordinal, record in enumerate(self.texts(folder, part)):
                 if ordinal == part.count:
                     return
                 if record.text is None:
@@ -118,8 +124,12 @@ class Source(DocumentSource):
         except EpisodeError as error:
             yield Item("rest of the file", part.count, error=error)
 
-    def _records(self, folder: Path, part: Part) -> Iterator[TextRecord]:
+    def texts(self, folder: Path, part: Part) -> Iterator[TextRecord]:
+        """The texts of a part one by one; raises EpisodeError where the rest of a file cannot be read."""
         path, kind = root_of(folder) / part.file, kind_of(part.file)
+        if self._is_whole(part.file):
+            names = [name for name in _names(self, folder) if self._is_whole(name)]
+            return (read_whole(root_of(folder) / name, name) for name in names[part.first : part.first + part.count])
         if kind == "json":
             return read_json(path, part, self._decode)
         if kind == "parquet":
@@ -133,11 +143,17 @@ class Source(DocumentSource):
         kind = kind_of(part.file)
         if kind == "json":
             return (None for _ in filled_lines(root_of(folder) / part.file, part))
-        if kind == "parquet" or (kind == "plain" and not self._separator):
-            return iter([None] * max(part.count, 1))
-        return iter(self._records(folder, part))
+        if kind == "parquet" or self._is_whole(part.file):
+            return iter([None] * part.count)
+        return iter(self.texts(folder, part))
 
 
-def _is_findable(separator: bytes) -> bool:
+@lru_cache(maxsize=2)
+def _names(source: Source, folder: Path) -> list[str]:
+    """A worker lists the files once, not once per part."""
+    return find_files(folder, source._is_wanted, _WANTED)
+
+
+def is_findable(separator: bytes) -> bool:
     """Whether a separator is found in the same places from wherever one begins: no end of it is its beginning."""
     return bool(separator) and not any(separator.endswith(separator[:n]) for n in range(1, len(separator)))

@@ -1,0 +1,166 @@
+"""Is what a record holds possible: ids, mask, positions and patches against modality, vocabulary and task."""
+
+import math
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.tokenizers.image import patch_positions
+from gato_schemas.dataset import Manifest, TaskInfo, VocabularyInfo
+from gato_schemas.record import Record
+from gato_schemas.sequence import (
+    POSITION_ACTION,
+    POSITION_NONE,
+    POSITION_SEPARATOR,
+    Modality,
+    TokenSequence,
+)
+
+Problem: TypeAlias = tuple[str, str]
+"""Name of the check, and what is wrong."""
+
+
+def problems(record: Record, manifest: Manifest) -> Iterator[Problem]:
+    """Yield what is wrong with a record whose columns agree with each other; pixels are not looked at."""
+    sequence = record.sequence
+    yield from _tokens(sequence, manifest.vocabulary)
+    yield from _mask(sequence, manifest)
+    if sequence.num_timesteps:
+        yield from _timesteps(sequence, manifest.max_observation_tokens, manifest.tasks.get(record.task))
+    elif bool((sequence.position != POSITION_NONE).any()):
+        yield "positions", f"a document has position {_first(sequence.position, sequence.position != POSITION_NONE)}"
+    elif sequence.modality.max(initial=0) > Modality.PATCH:
+        yield "tokens", "a document has a token that is neither text nor patch"
+    yield from _patch_positions(sequence)
+
+
+def _first(column: NDArray[np.generic], wrong: NDArray[np.bool_]) -> str:
+    at = int(np.argmax(wrong))
+    return f"{column[at]} at token {at}"
+
+
+def id_ranges(vocabulary: VocabularyInfo) -> NDArray[np.int64]:
+    """First id and one past the last id of every modality, (5, 2), by `Modality`."""
+    text, filler, separator = vocabulary.text_size, vocabulary.patch_filler, vocabulary.separator
+    discrete, continuous = vocabulary.discrete_offset, vocabulary.continuous_offset
+    return np.array(
+        [
+            (0, text),
+            (filler, filler + 1),
+            (discrete, discrete + vocabulary.discrete_size),
+            (continuous, continuous + vocabulary.continuous_size),
+            (separator, separator + 1),
+        ],
+        np.int64,
+    )
+
+
+def _tokens(sequence: TokenSequence, vocabulary: VocabularyInfo) -> Iterator[Problem]:
+    if sequence.num_tokens and sequence.tokens.dtype != vocabulary.token_dtype:
+        yield "tokens", f"tokens are {sequence.tokens.dtype}, the vocabulary wants {vocabulary.token_dtype}"
+        return
+    low, high = id_ranges(vocabulary).astype(np.int32)[sequence.modality].T
+    wrong = (sequence.tokens < low) | (sequence.tokens >= high)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        modality = Modality(sequence.modality[at]).name.lower()
+        yield "tokens", f"id {sequence.tokens[at]} at token {at} is no {modality} id ([{low[at]}, {high[at]}))"
+
+
+def _mask(sequence: TokenSequence, manifest: Manifest) -> Iterator[Problem]:
+    mask, modality = sequence.loss_mask, sequence.modality
+    if mask.max(initial=0) > 1:
+        yield "mask", f"the loss mask is {_first(mask, mask > 1)}: 0 or 1 is wanted"
+        return
+    wrong = (modality == Modality.PATCH) & (mask == 1)
+    if sequence.num_timesteps:
+        action = sequence.position == POSITION_ACTION
+        settings = manifest.tokenization
+        wanted = action.astype(np.uint8)
+        wanted[modality == Modality.SEPARATOR] = bool(settings.get("loss_on_separator", False))
+        wanted[(modality == Modality.TEXT) & ~action] = bool(settings.get("loss_on_text_observations", True))
+        wrong = mask != wanted
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        name = Modality(modality[at]).name.lower()
+        yield "mask", f"the loss mask is {mask[at]} at token {at} ({name}): {1 - int(mask[at])} is wanted"
+
+
+def _timesteps(sequence: TokenSequence, most: int, task: TaskInfo | None) -> Iterator[Problem]:
+    """Observation tokens count up from 0, then one separator, then the action."""
+    starts = sequence.timestep_starts.astype(np.int64)
+    lengths = np.diff(np.append(starts, sequence.num_tokens))
+    within = np.arange(sequence.num_tokens) - np.repeat(starts, lengths)
+    separator = sequence.modality == Modality.SEPARATOR
+    per_step = np.add.reduceat(separator.astype(np.int64), starts)
+    if (per_step != 1).any():
+        step = int(np.argmax(per_step != 1))
+        yield "positions", f"timestep {step} has {per_step[step]} separators, one is wanted"
+        return
+    before = within[separator]
+    ranks = np.repeat(before, lengths)
+    wanted = np.where(within < ranks, within, POSITION_ACTION)
+    wanted[separator] = POSITION_SEPARATOR
+    wrong = sequence.position != wanted
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        yield "positions", f"position {sequence.position[at]} at token {at}: {wanted[at]} is wanted"
+    if (largest := int(before.max())) > most:
+        yield "positions", f"a timestep has {largest} observation tokens, at most {most} were announced"
+    if task is not None:
+        yield from _layout(sequence, starts + lengths, lengths, task)
+
+
+def _layout(
+    sequence: TokenSequence, ends: NDArray[np.int64], lengths: NDArray[np.int64], task: TaskInfo
+) -> Iterator[Problem]:
+    """Every timestep is its task's fields, after text of any length where the task has text."""
+    has_text, tail = _tail(task, sequence.num_tokens)
+    text = lengths - len(tail)
+    if (text < 0).any() or (not has_text and text.any()):
+        step = int(np.argmax((text < 0) | (text != 0)))
+        yield "task", f"timestep {step} has {lengths[step]} tokens, the fields of its task have {len(tail)}"
+        return
+    modality = sequence.modality
+    same = modality[ends[:, None] - np.arange(len(tail), 0, -1)] == tail
+    leading = int(np.count_nonzero(modality == Modality.TEXT))
+    if not same.all() or leading != int(text.sum()):
+        step = int(np.argmin(same.all(axis=1)))
+        yield "task", f"the modalities of timestep {step} are not those of its task's fields"
+
+
+def _tail(task: TaskInfo, most: int) -> tuple[bool, NDArray[np.uint8]]:
+    """Whether a timestep begins with text, and the modalities of everything after it, little more than `most`."""
+    sizes = {"image": 0, "discrete": 0, "continuous": 0}
+    tensors: list[tuple[list[str], int, int]] = []
+    for field in task.observations:
+        count = math.prod(field.shape)
+        if field.modality == "image":
+            sizes["image"] += count // (16 * 16 * 3)
+        elif field.modality != "text":
+            tensors.append((field.name.split("/"), _CODES[field.modality], count))
+    codes = [(int(Modality.PATCH), sizes["image"])]
+    codes += [(code, count) for _, code, count in sorted(tensors)]
+    codes.append((int(Modality.SEPARATOR), 1))
+    codes += [(_CODES[field.modality], math.prod(field.shape)) for field in task.actions]
+    # a manifest may claim any shape
+    tail = np.repeat([code for code, _ in codes], [min(count, most + 1) for _, count in codes]).astype(np.uint8)
+    return any(field.modality == "text" for field in task.observations), tail
+
+
+_CODES = {"discrete": int(Modality.DISCRETE), "continuous": int(Modality.CONTINUOUS), "text": int(Modality.TEXT)}
+
+
+def _patch_positions(sequence: TokenSequence) -> Iterator[Problem]:
+    """The interval of every patch is the one that its image's rows and columns give."""
+    grids, which = np.unique(sequence.image_grid[:, 1:3], axis=0, return_inverse=True)
+    for number, (rows, columns) in enumerate(grids.tolist()):
+        first = sequence.image_grid[which.reshape(-1) == number, 0].astype(np.int64)
+        found = sequence.patch_position[first[:, None] + np.arange(rows * columns)]
+        wrong = (found != patch_positions(rows, columns)).any(axis=2)
+        if wrong.any():
+            image, patch = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+            yield "patches", f"patch {int(first[image]) + int(patch)} has the position {found[image, patch].tolist()}"
+            return

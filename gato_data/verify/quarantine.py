@@ -1,0 +1,81 @@
+"""Setting damaged pieces aside, byte by byte: a repair may be wrong about what is damage."""
+
+import os
+from pathlib import Path
+
+import google_crc32c
+import msgspec
+
+from gato_data.shard_writer import write_durably
+from gato_data.verify.folder import QUARANTINE
+from gato_schemas.dataset import DEAD_LETTERS
+from gato_schemas.index import DeadLetter
+
+_COPIED_BYTES = 1 << 20
+
+
+def set_aside(path: Path, start: int = 0, end: int | None = None) -> str:
+    """Copy bytes [start, end) of a file into the quarantine and flush them; returns the copy's name in the dataset.
+
+    The name holds where they came from and their checksum, so that nothing is overwritten, and a repair that is run
+    again writes the same file.
+
+    Raises:
+        OSError: the file cannot be read, or the quarantine cannot be written.
+    """
+    folder = path.parent / QUARANTINE
+    folder.mkdir(exist_ok=True)
+    temporary = folder / f"{path.name}.tmp"
+    checksum = google_crc32c.Checksum()
+    with path.open("rb") as source, temporary.open("wb") as target:
+        source.seek(start)
+        left = path.stat().st_size - start if end is None else end - start
+        while left > 0 and (block := source.read(min(left, _COPIED_BYTES))):
+            checksum.update(block)
+            target.write(block)
+            left -= len(block)
+        target.flush()
+        os.fsync(target.fileno())
+    place = "" if end is None else f".{start}-{end}"
+    copy = folder / f"{path.name}{place}.{checksum.hexdigest().decode()}"
+    temporary.replace(copy)
+    return f"{QUARANTINE}/{copy.name}"
+
+
+def move_aside(path: Path) -> str:
+    """Move a whole file into the quarantine; returns its name in the dataset.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    name = set_aside(path)
+    path.unlink()
+    return name
+
+
+def append_letters(folder: Path, letters: list[DeadLetter]) -> None:
+    """Add dead letters to those of a dataset; one that is there already is not added again.
+
+    Lines that are no dead letters are set aside first.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    path = folder / DEAD_LETTERS
+    found = path.read_bytes() if path.is_file() else b""
+    lines = [line for line in found.splitlines() if line]
+    good = [line for line in lines if _is_letter(line)]
+    if len(good) < len(lines):
+        set_aside(path)
+    new = [line for line in map(msgspec.json.encode, letters) if line not in good]
+    content = b"".join(line + b"\n" for line in [*good, *dict.fromkeys(new)])
+    if content != found or not path.is_file():
+        write_durably(path, content)
+
+
+def _is_letter(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line, type=DeadLetter)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

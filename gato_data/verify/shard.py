@@ -1,0 +1,282 @@
+"""One shard against itself, its index and the manifest, in one pass and with the memory of one record."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gato_data.episode_hash import EpisodeHasher
+from gato_data.reindex import index_row, payload_spans
+from gato_data.shard_writer import patch_ranks
+from gato_data.verify.content import Problem, problems
+from gato_data.verify.findings import Finding, Findings, Remedy
+from gato_data.verify.frames import Piece, pieces
+from gato_schemas import wire
+from gato_schemas.compression import inflate_block
+from gato_schemas.dataset import Manifest
+from gato_schemas.errors import FormatError
+from gato_schemas.index import COLUMNS, ShardIndex
+from gato_schemas.record import BLOCK_PATCHES, Record, decode_record
+from gato_schemas.sequence import PATCH_BYTES
+from gato_schemas.statistics import Counts
+from gato_schemas.tfrecord import HEADER_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A piece of a shard that cannot stay.
+
+    Attributes:
+        start, end: where it lies in the shard, its frame included.
+        number: of records before it.
+        episode_id: the episode it belongs to; empty where that cannot be read.
+        episodes: how many episodes begin in it.
+        reason: why.
+    """
+
+    start: int
+    end: int
+    number: int
+    episode_id: str
+    episodes: int
+    reason: str
+
+
+@dataclass(slots=True)
+class ShardCheck:
+    """What one pass over a shard found.
+
+    Attributes:
+        counts: of the records that could be read.
+        bad: pieces that cannot stay, by where they begin; whole episodes.
+        lost: records that the index knows and that the shard is too short to hold, and the episodes among them.
+        frames_damaged: whether a frame around a whole record has to be written anew.
+        index_differs: whether the index says something else than the shard.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    bad: dict[int, Bad] = field(default_factory=dict)
+    lost: tuple[int, int] = (0, 0)
+    frames_damaged: bool = False
+    index_differs: bool = False
+
+
+def check_shard(path: Path, manifest: Manifest, index: ShardIndex | None, findings: Findings) -> ShardCheck | None:
+    """Read every byte of a shard; None where no record can be found in it.
+
+    Raises:
+        OSError: the shard cannot be read.
+    """
+    walk = _Walk(path.name, manifest, index, findings)
+    for piece in pieces(path, index):
+        if piece.data is None and (piece.start, piece.end) == (0, path.stat().st_size):
+            message = "no record can be found in it: copy the shard here again, or run the ingest again"
+            findings.add(Finding(check="foreign", file=path.name, message=message, byte=0))
+            return None
+        walk.take(piece)
+    walk.end()
+    return walk.check
+
+
+class _Walk:
+    """The state of one pass: the episode that is being read, and what the index says of it."""
+
+    def __init__(self, name: str, manifest: Manifest, index: ShardIndex | None, findings: Findings) -> None:
+        self.check = ShardCheck()
+        self._name, self._manifest, self._index, self._findings = name, manifest, index, findings
+        self._tasks, self._agents = list(manifest.tasks), list(manifest.agents)
+        self._seen: set[int] = set()
+        self._episode: list[tuple[Piece, int | None]] = []
+        self._last: Record | None = None
+        self._hasher = EpisodeHasher()
+        self._faulty = ""
+        self._end = 0
+
+    def take(self, piece: Piece) -> None:
+        """Check the next piece of the shard."""
+        self._end = piece.end
+        if piece.error and piece.whole:
+            self.check.frames_damaged = True
+            self._find("checksum", piece.error, piece, remedy="rebuild")
+        if piece.data is None or not piece.whole:
+            self._close()
+            self._find("checksum" if piece.data is not None else "truncated", piece.error, piece)
+            self._condemn(piece, "", piece.error)
+            return
+        try:
+            record = decode_record(piece.data, self._manifest.patch_encoding.name, with_patches=False)
+        except FormatError as error:
+            self._close()
+            self._find("record", f"the record cannot be read ({error})", piece)
+            self._condemn(piece, "", str(error))
+            return
+        if self._last is None or not self._follows(record):
+            self._close()
+        self._add(piece, record)
+
+    def end(self) -> None:
+        """The shard is read."""
+        self._close()
+        beyond = np.zeros(0, bool) if self._index is None else self._index.offset > np.uint64(self._end)
+        if self._index is not None and beyond.any():
+            lost = int(np.count_nonzero(beyond))
+            self.check.lost = lost, int(np.count_nonzero(self._index.chunk[beyond] == 0))
+            self.check.index_differs = True
+            message = f"the shard is truncated: it ends here, the index knows {lost} more records"
+            self._find("truncated", message, Piece(len(beyond) - lost, self._end, self._end, None), remedy="rebuild")
+
+    def _follows(self, record: Record) -> bool:
+        last = self._last
+        return last is not None and last.episode_id == record.episode_id and record.chunk == last.chunk + 1
+
+    def _add(self, piece: Piece, record: Record) -> None:
+        found = list(self._problems(piece, record))
+        if not self._episode:
+            if record.chunk != 0:
+                found.append(("chunks", f"the episode begins with chunk {record.chunk}, the ones before are missing"))
+            key = hash(record.episode_id)
+            if key in self._seen:
+                found.append(("chunks", "an episode of this id was in the shard before"))
+            self._seen.add(key)
+        elif self._last is not None and record.num_chunks != self._last.num_chunks:
+            found.append(("chunks", f"chunks of one episode say {self._last.num_chunks} and {record.num_chunks}"))
+        for check, message in found:
+            self._find(check, message, piece, record.episode_id)
+        if found:
+            self._faulty = self._faulty or found[0][1]
+        self._episode.append((Piece(piece.number, piece.start, piece.end, None), self._compare(piece, record)))
+        self._count(record)
+        self._last = record
+
+    def _problems(self, piece: Piece, record: Record) -> Iterator[Problem]:
+        if record.task not in self._manifest.tasks or record.agent not in self._agents:
+            yield "task", f"task {record.task!r} or agent {record.agent!r} is not in the manifest"
+        if not 0 <= record.chunk < record.num_chunks:
+            yield "chunks", f"chunk {record.chunk} of {record.num_chunks} cannot be"
+        yield from problems(record, self._manifest)
+        self._hasher.add_tokens(record.sequence.tokens)
+        assert piece.data is not None
+        try:
+            for pixels in _pixels(piece.data, record.sequence.num_patches, self._manifest.patch_encoding.name):
+                self._hasher.add_pixels(np.frombuffer(pixels, np.uint8))
+        except FormatError as error:
+            yield "patches", str(error)
+
+    def _close(self) -> None:
+        """The episode ends here: it is whole, or all of it is condemned."""
+        last = self._last
+        if last is None:
+            return
+        if last.chunk + 1 != last.num_chunks:
+            message = f"the episode ends after chunk {last.chunk} of {last.num_chunks}"
+            self._find("chunks", message, self._episode[-1][0], last.episode_id)
+            self._faulty = self._faulty or message
+        if self._faulty:
+            begins = last.chunk + 1 == len(self._episode)
+            for number, (piece, _) in enumerate(self._episode):
+                self._condemn(piece, last.episode_id, self._faulty, int(begins and number == 0))
+        elif self._index is not None:
+            rows = [row for _, row in self._episode if row is not None]
+            if (self._index.episode_hash[rows] != np.uint64(self._hasher.result())).any():
+                self._differ("the hash of the episode in the index is another", self._episode[0][0])
+        self._episode, self._last, self._faulty, self._hasher = [], None, "", EpisodeHasher()
+
+    def _compare(self, piece: Piece, record: Record) -> int | None:
+        """Compare a record with its row of the index, whose number is returned."""
+        index, offset = self._index, piece.start + HEADER_BYTES
+        if index is None or piece.data is None:
+            return None
+        at = int(np.searchsorted(index.offset, np.uint64(offset)))
+        if at == len(index) or int(index.offset[at]) != offset:
+            self._differ("the index does not know this record", piece)
+            return None
+        columns, blocks = payload_spans(piece.data)
+        try:
+            row = index_row(record, offset, piece.data, columns, self._tasks, self._agents)
+        except FormatError:
+            return at  # found already
+        differing = [name for name, value in row.items() if not _same(name, index.arrays[name][at], value, record)]
+        if not np.array_equal(_slice(index.arrays, "block_starts", "blocks", at), blocks):
+            differing.append("blocks")
+        if not np.array_equal(_slice(index.arrays, "rank_starts", "ranks", at), patch_ranks(record.sequence.modality)):
+            differing.append("ranks")
+        if differing:
+            self._differ(f"the index says something else of {', '.join(differing)}", piece)
+        return at
+
+    def _count(self, record: Record) -> None:
+        sequence, so_far = record.sequence, self.check.counts
+        by_modality = np.bincount(sequence.modality, minlength=5)
+        self.check.counts = Counts(
+            episodes=so_far.episodes + (record.chunk == 0),
+            records=so_far.records + 1,
+            timesteps=so_far.timesteps + sequence.num_timesteps,
+            images=so_far.images + sequence.num_images,
+            patches=so_far.patches + sequence.num_patches,
+            tokens=so_far.tokens + sequence.num_tokens,
+            loss_tokens=so_far.loss_tokens + int(sequence.loss_mask.sum()),
+            tokens_by_modality=tuple(a + int(b) for a, b in zip(so_far.tokens_by_modality, by_modality, strict=True)),
+        )
+
+    def _condemn(self, piece: Piece, episode_id: str, reason: str, episodes: int | None = None) -> None:
+        if episodes is None:
+            episodes = self._episodes_in(piece)
+        self.check.bad[piece.start] = Bad(piece.start, piece.end, piece.number, episode_id, episodes, reason)
+
+    def _episodes_in(self, piece: Piece) -> int:
+        """How many episodes begin in a piece that cannot be read, by the index."""
+        if self._index is None:
+            return 1
+        offset = self._index.offset
+        inside = (offset > np.uint64(piece.start)) & (offset < np.uint64(piece.end))
+        return int(np.count_nonzero(self._index.chunk[inside] == 0)) if inside.any() else 1
+
+    def _find(
+        self, check: str, message: str, piece: Piece, episode_id: str = "", remedy: Remedy = "quarantine"
+    ) -> None:
+        text = f"{message} ({episode_id})" if episode_id else message
+        self._findings.add(
+            Finding(check=check, file=self._name, message=text, record=piece.number, byte=piece.start, remedy=remedy)
+        )
+
+    def _differ(self, message: str, piece: Piece) -> None:
+        self.check.index_differs = True
+        self._find("index", message, piece, remedy="rebuild")
+
+
+def _slice(arrays: Mapping[str, Any], starts: str, values: str, record: int) -> Any:
+    return arrays[values][int(arrays[starts][record]) : int(arrays[starts][record + 1])]
+
+
+def _same(name: str, found: Any, wanted: Any, record: Record) -> bool:
+    """Whether an index says what a record says; where an empty column lies does not matter."""
+    if name == "columns":
+        used = [len(getattr(record.sequence, column)) > 0 for column in COLUMNS]
+        return bool((found == np.array(wanted))[used].all())
+    if name == "episode_return":
+        return np.float32(found).tobytes() == np.float32(wanted).tobytes() or bool(np.isnan(found) and np.isnan(wanted))
+    return bool((found == np.asarray(wanted).astype(found.dtype)).all())
+
+
+def _pixels(data: bytes, patches: int, encoding: str) -> Iterator[bytes | bytearray | memoryview]:
+    """Yield the pixels of a record, one block in memory at a time; every zlib checksum is checked.
+
+    Raises:
+        FormatError: a block is damaged, or there is another number of them than the patches take.
+    """
+    payloads = wire.get_bytes(wire.decode_example(data), "patches")
+    if encoding == "raw":
+        if len(payloads) != 1 or len(payloads[0]) != patches * PATCH_BYTES:
+            raise FormatError(f"column patches has {sum(map(len, payloads))} bytes for {patches} patches")
+        yield payloads[0]
+        return
+    if len(payloads) != -(-patches // BLOCK_PATCHES):
+        raise FormatError(f"column patches has {len(payloads)} blocks for {patches} patches")
+    for number, payload in enumerate(payloads):
+        block = inflate_block(payload, BLOCK_PATCHES * PATCH_BYTES)
+        used = min(patches - number * BLOCK_PATCHES, BLOCK_PATCHES) * PATCH_BYTES
+        if bytes(memoryview(block)[used:]).strip(b"\0"):
+            raise FormatError(f"patch block {number} has pixels behind its last patch")
+        yield memoryview(block)[:used]

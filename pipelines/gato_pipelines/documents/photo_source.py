@@ -1,0 +1,39 @@
+"""What all sources of images share: where the images are, and how they get their size."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from gato_pipelines.documents.photos import PhotoFit, photo_libraries
+from gato_pipelines.documents.source import DocumentSource, setting
+
+
+@dataclass(frozen=True)
+class PhotoSource(DocumentSource):
+    """Reads documents with images; the fields are settings."""
+
+    images: str = setting("", "Folder, .tar or .zip of the images; by default INPUT itself.", "PATH")
+    # 144 patches: five images take 720 of a context of 1024 tokens and leave 60 for each text, several times what
+    # captions and questions need. At 224 pixels five images alone would take 980.
+    image_size: tuple[int, int] = field(
+        default=(192, 192),
+        metadata={
+            "metavar": "HxW",
+            "help": "Pixels of the images; of the default, five leave room for their texts in 1024 tokens.",
+        },
+    )
+    image_fit: Literal["resize", "pad", "crop"] = setting(
+        "resize", "How images get that size: scaled, scaled and padded, or scaled and cropped."
+    )
+
+    def __post_init__(self) -> None:
+        _ = self.fit
+
+    @cached_property
+    def fit(self) -> PhotoFit:
+        """How images get their size."""
+        return PhotoFit(*self.image_size, self.image_fit)
+
+    def libraries(self) -> dict[str, str]:
+        """What decodes and scales images."""
+        return photo_libraries()

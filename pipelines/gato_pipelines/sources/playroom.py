@@ -1,0 +1,23 @@
+"""Playroom: images, an instruction and actions, all of them as the data set has them.
+
+The paper lists this row of its Table 1 and says nothing more of it, and its data are not public. RLDS of other agents
+that follow instructions has the same form.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gato_pipelines.control_source import ControlSource, default
+
+
+@dataclass(frozen=True)
+class Source(ControlSource):
+    """Playroom episodes: images, an instruction and actions."""
+
+    licence: ClassVar[str] = "of your own recordings"
+    formats: ClassVar[str] = "RLDS"
+    families: ClassVar[tuple[str, ...]] = ("playroom",)
+    tokens_per_timestep: ClassVar[str] = "as the data set says"
+    example: ClassVar[str] = "gato-data ingest playroom recordings --out playroom"
+
+    family: str = default("family", "playroom")

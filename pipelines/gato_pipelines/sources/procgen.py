@@ -1,0 +1,19 @@
+"""Procgen: 16 patches of 64x64 pixels, the separator and one of 15 actions = 18 tokens a timestep."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gato_pipelines.control_source import ControlSource, default
+
+
+@dataclass(frozen=True)
+class Source(ControlSource):
+    """Procgen episodes: a frame of 64x64 pixels and one discrete action."""
+
+    licence: ClassVar[str] = "of your own recordings; procgen: MIT"
+    formats: ClassVar[str] = "RLDS, Minari"
+    families: ClassVar[tuple[str, ...]] = ("procgen",)
+    tokens_per_timestep: ClassVar[str] = "18"
+    example: ClassVar[str] = "gato-data ingest procgen procgen/* --out procgen"
+
+    family: str = default("family", "procgen")

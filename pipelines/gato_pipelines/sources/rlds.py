@@ -1,0 +1,22 @@
+"""Any control data: what becomes of every field is told by the data set itself, and shown by --dry-run.
+
+image, or bytes of a picture's size     patches; sides to the nearest multiple of 16
+text                                    text tokens
+integers and truth values               discrete tokens, values in [0, 1024)
+floats                                  continuous tokens
+more than 256 numbers, depth maps       left out unless --observation-keys names them
+beside the observation                  left out, but for an instruction where the observation has no text
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gato_pipelines.control_source import ControlSource
+
+
+@dataclass(frozen=True)
+class Source(ControlSource):
+    """Any RLDS, JAT, Minari or D4RL episodes; their fields are found in the data set."""
+
+    formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL, raw RL Unplugged Atari"
+    example: ClassVar[str] = "gato-data ingest rlds taco_play --out taco-play --action-keys rel_actions_world"

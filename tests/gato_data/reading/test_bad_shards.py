@@ -1,0 +1,228 @@
+"""Damage of every kind: one clear error that names the file, never a crash or silently wrong data."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import google_crc32c
+import msgspec
+import numpy as np
+import pytest
+
+from gato_data.errors import FormatError, MixtureError, SettingError
+from gato_data.reader import ReadSettings, open_mixture
+from gato_data.reindex import rebuild_index
+from gato_schemas.dataset import encode_manifest, read_manifest
+from gato_schemas.index import SUFFIX, read_index
+from tests.gato_data.reading.folders import episodes, write_dataset
+
+Mix = Callable[..., Path]
+SETTINGS = ReadSettings(context_length=64)
+
+
+@pytest.fixture
+def broken(library: Path, tmp_path: Path) -> Path:
+    """A copy of a dataset, to be damaged."""
+    return Path(shutil.copytree(library / "pong", tmp_path / "broken"))
+
+
+def shards(folder: Path, split: str = "train") -> list[Path]:
+    return [folder / shard.name for shard in read_manifest(folder).splits[split].shards]
+
+
+def read_all(path: Path, settings: ReadSettings = SETTINGS) -> None:
+    with open_mixture(path, settings=settings) as reader:
+        for _ in reader.stream([range(n * 8, n * 8 + 8) for n in range(20)]):
+            pass
+
+
+def test_a_missing_shard(broken: Path, mix: Mix) -> None:
+    path = mix(broken)
+    shards(broken)[2].unlink()
+    with pytest.raises(FormatError, match=r"shard .*-00002-of-00003 cannot be opened \(No such file or directory\)"):
+        read_all(path)
+
+
+def test_a_truncated_shard(broken: Path, mix: Mix) -> None:
+    path, shard = mix(broken), shards(broken)[0]
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(FormatError, match=r"shard .*-00000-of-00003 has \d+ bytes, its manifest says \d+: was it trunc"):
+        read_all(path)
+
+
+@pytest.mark.parametrize("kind", ["raw", "walker"])
+def test_a_shard_truncated_while_it_is_read(library: Path, tmp_path: Path, mix: Mix, kind: str) -> None:
+    """Also where it is mapped into memory: an error, not a dead process."""
+    folder = Path(shutil.copytree(library / kind, tmp_path / "cut"))
+    with open_mixture(mix(folder), settings=SETTINGS) as reader:
+        reader.batch(range(40))
+        for shard in shards(folder):
+            with shard.open("r+b") as file:
+                file.truncate(200)
+        with pytest.raises(FormatError, match=r"record \d+, byte \d+: the shard ends here, more was wanted"):
+            reader.batch(range(40))
+
+
+def test_a_git_lfs_pointer(broken: Path, mix: Mix) -> None:
+    path, shard = mix(broken), shards(broken)[0]
+    shard.write_bytes(b"version https://git-lfs.github.com/spec/v1\n".ljust(shard.stat().st_size, b"0"))
+    with pytest.raises(FormatError, match="is a Git-LFS pointer"):
+        read_all(path)
+
+
+def test_another_shard_of_the_same_size(broken: Path, mix: Mix) -> None:
+    path, shard = mix(broken), shards(broken)[0]
+    data = bytearray(shard.read_bytes())
+    data[:8] = (1).to_bytes(8, "little")
+    shard.write_bytes(data)
+    with pytest.raises(FormatError, match=r"record 0, byte 12: the shard has another record here than its index says"):
+        read_all(path)
+
+
+def test_a_flipped_bit_in_a_compressed_block(broken: Path, mix: Mix) -> None:
+    path, shard = mix(broken), shards(broken)[0]
+    index = read_index(shard.with_name(shard.name + SUFFIX))
+    data = bytearray(shard.read_bytes())
+    for record in range(len(index)):
+        at = int(index.offset[record] + index.blocks[int(index.block_starts[record]), 0]) + 40
+        data[at] ^= 4
+    shard.write_bytes(data)
+    with pytest.raises(FormatError, match=r"-00000-of-00003, record \d+, byte \d+: the shard is damaged here"):
+        read_all(path)
+
+
+def test_full_checksums_find_any_flipped_bit(broken: Path, mix: Mix) -> None:
+    path, shard = mix(broken), shards(broken)[0]
+    index = read_index(shard.with_name(shard.name + SUFFIX))
+    data = bytearray(shard.read_bytes())
+    data[int(index.offset[1]) + int(index.columns[1, 0])] ^= 1
+    shard.write_bytes(data)
+    read_all(path)
+    with pytest.raises(FormatError, match=r"record 1, byte \d+: the shard does not match its checksum"):
+        read_all(path, ReadSettings(context_length=64, verify="full"))
+
+
+def test_a_missing_index_is_rebuilt(library: Path, broken: Path, mix: Mix) -> None:
+    path = mix(broken)
+    with open_mixture(path, settings=SETTINGS) as reader:
+        wanted = reader.batch(range(30))
+    for shard in shards(broken):
+        shard.with_name(shard.name + SUFFIX).unlink()
+    with open_mixture(path, settings=SETTINGS) as reader:
+        found = reader.batch(range(30))
+    assert np.array_equal(found.tokens, wanted.tokens)
+    assert np.array_equal(found.patches, wanted.patches)
+
+
+@pytest.mark.parametrize("kind", ["pong", "raw", "walker", "told", "captions", "pages"])
+def test_a_rebuilt_index_is_the_one_that_was_written(library: Path, kind: str) -> None:
+    manifest = read_manifest(library / kind)
+    for shard in shards(library / kind):
+        written = read_index(shard.with_name(shard.name + SUFFIX))
+        rebuilt = rebuild_index(shard, manifest, "train")
+        assert rebuilt.header.totals == written.header.totals
+        for name, array in written.arrays.items():
+            if name != "episode_hash":  # of an episode of several chunks it is that of the whole
+                assert np.array_equal(rebuilt.arrays[name], array, equal_nan=array.dtype.kind == "f"), name
+
+
+def test_an_index_of_another_version(broken: Path, mix: Mix) -> None:
+    path, index = mix(broken), shards(broken)[0].with_name(shards(broken)[0].name + SUFFIX)
+    data = index.read_bytes()[:-4].replace(b'"version":1', b'"version":9')
+    index.write_bytes(data + google_crc32c.value(data).to_bytes(4, "little"))
+    with pytest.raises(FormatError, match=r"00000-of-00003.index has index version 9, this program reads version 1"):
+        read_all(path)
+
+
+def test_a_damaged_index(broken: Path, mix: Mix) -> None:
+    path, index = mix(broken), shards(broken)[0].with_name(shards(broken)[0].name + SUFFIX)
+    data = bytearray(index.read_bytes())
+    data[len(data) // 2] ^= 1
+    index.write_bytes(data)
+    with pytest.raises(FormatError, match=r"00000-of-00003.index is truncated or damaged"):
+        read_all(path)
+
+
+def test_the_index_of_another_shard(broken: Path, mix: Mix) -> None:
+    path, (first, _, third) = mix(broken), shards(broken)
+    shutil.copy(third.with_name(third.name + SUFFIX), first.with_name(first.name + SUFFIX))
+    with pytest.raises(FormatError, match=r"00000-of-00003.index is of shard .*-00002-of-00003, its manifest says"):
+        read_all(path)
+
+
+def test_an_index_that_points_outside_its_shard(broken: Path, mix: Mix) -> None:
+    """Even one whose own checksum and the manifest's agree."""
+    folder, shard = broken, shards(broken)[0]
+    path = shard.with_name(shard.name + SUFFIX)
+    data = bytearray(path.read_bytes())
+    index = read_index(path)
+    at = bytes(data).index(index.arrays["columns"].tobytes())
+    data[at : at + 4] = (2**31).to_bytes(4, "little")
+    body = bytes(data[:-4])
+    path.write_bytes(body + google_crc32c.value(body).to_bytes(4, "little"))
+    manifest = read_manifest(folder)
+    train = manifest.splits["train"]
+    changed = msgspec.structs.replace(train.shards[0], index_crc=google_crc32c.value(path.read_bytes()))
+    splits = {"train": msgspec.structs.replace(train, shards=[changed, *train.shards[1:]])}
+    (folder / "dataset.json").write_bytes(encode_manifest(msgspec.structs.replace(manifest, splits=splits)))
+    with pytest.raises(FormatError, match="points outside its shard"):
+        read_all(mix(folder))
+
+
+def test_a_dataset_made_again_says_what_changed(tmp_path: Path, mix: Mix) -> None:
+    folder = write_dataset(tmp_path / "pong", {"train": [episodes("pong", [9, 20])]})
+    path = mix(folder)
+    shutil.rmtree(folder)
+    write_dataset(folder, {"train": [episodes("pong", [9, 21])]}, fingerprint="fedcba9876543210")
+    with pytest.raises(
+        MixtureError,
+        match=r"dataset pong is not what it was when .*mixture.json was made: changed shards of train; "
+        r"203 tokens became 210; fingerprint 0123456789ab became fedcba987654",
+    ):
+        read_all(path)
+
+
+def test_a_dataset_in_another_place_is_found_with_its_mixture(library: Path, tmp_path: Path) -> None:
+    from gato_data.mixing import plan_mixture
+    from gato_schemas.mixture import encode_mixture
+
+    home = tmp_path / "home"
+    shutil.copytree(library / "walker", home / "data" / "walker")
+    (home / "plans").mkdir()
+    mixture = plan_mixture([home / "data" / "walker"], "uniform", folder=home / "plans")
+    assert mixture.datasets[0].path == "../data/walker"
+    (home / "plans" / "m.json").write_bytes(encode_mixture(mixture))
+    moved = home.rename(tmp_path / "elsewhere")
+    read_all(moved / "plans" / "m.json")
+
+
+def test_tables_beyond_the_memory_are_refused(tmp_path: Path, mix: Mix) -> None:
+    made = episodes("pages", [2] * 4000)
+    folder = write_dataset(tmp_path / "many", {"train": [made]}, family="massivetext")
+    with pytest.raises(SettingError, match="the tables of 4,000 episodes take 0.4 MiB"):
+        read_all(mix(folder), ReadSettings(context_length=64, memory=2**20))
+
+
+def test_thousands_of_shards_in_bounded_memory(tmp_path: Path, mix: Mix) -> None:
+    """A thousand shards with sixteen open files and a few indexes in memory."""
+    made = episodes("walker", [6] * 1000)
+    folder = write_dataset(tmp_path / "wide", {"train": [[one] for one in made]})
+    settings = ReadSettings(context_length=64, max_open_files=16, memory=2**21, map_files=False)
+    with open_mixture(mix(folder), settings=settings) as reader:
+        reader._files.limit_indexes(2**15)
+        assert reader.num_windows == 1000
+        seen = sorted(int(t) for b in reader.stream([range(n, n + 50) for n in range(0, 1000, 50)]) for t in b.length)
+        assert seen == [48] * 1000 or len(seen) == 1000
+        assert len(reader._files._open) <= 16
+        assert reader._files._held <= 2**15 + 2**14
+
+
+def test_shards_that_vanish_between_two_batches(broken: Path, mix: Mix) -> None:
+    with open_mixture(mix(broken), settings=ReadSettings(context_length=64, max_open_files=1, threads=3)) as reader:
+        stream = reader.stream([range(n * 8, n * 8 + 8) for n in range(500)])
+        next(stream)
+        for shard in shards(broken):
+            shard.unlink()
+        with pytest.raises(FormatError, match="cannot be opened"):
+            for _ in stream:
+                pass

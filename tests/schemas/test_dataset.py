@@ -1,0 +1,187 @@
+import json
+
+import msgspec
+import pytest
+
+from gato_schemas.compression import PatchEncoding
+from gato_schemas.dataset import (
+    FORMAT_VERSION,
+    MANIFEST,
+    FinalStep,
+    Manifest,
+    ShardInfo,
+    SourceInfo,
+    SplitInfo,
+    TaskInfo,
+    VocabularyInfo,
+    encode_manifest,
+    read_manifest,
+    shard_name,
+    tfds_dataset_info,
+    tfds_features,
+)
+from gato_schemas.episode import Field
+from gato_schemas.errors import FormatError
+from gato_schemas.statistics import Counts
+
+
+def split(*records: int) -> SplitInfo:
+    shards = [
+        ShardInfo(
+            name=shard_name("reach", "train", n, len(records)),
+            size=100 * count,
+            index_crc=7,
+            totals=Counts(records=count),
+        )
+        for n, count in enumerate(records)
+    ]
+    return SplitInfo(shards=shards, totals=Counts(records=sum(records)))
+
+
+PAPER = VocabularyInfo(
+    text_size=32000,
+    discrete_offset=0,
+    discrete_size=1024,
+    continuous_offset=32000,
+    continuous_size=1024,
+    separator=33024,
+    size=33025,
+    token_dtype="uint16",
+    patch_filler=65535,
+)
+FIELDS = [
+    Field("camera", "image", (64, 80, 3), content=(60, 80)),
+    Field("pose/a", "continuous", (3,), low=-1.0, high=2),
+]
+TASK = TaskInfo(observations=FIELDS, actions=[Field("action", "discrete")], final_step=FinalStep("drop", "asked for"))
+FULL = Manifest(
+    name="reach",
+    family="dm_control",
+    source=SourceInfo(name="rlds", settings={"image_size": [64, 80]}, inputs=["reach/1.0.0"]),
+    libraries={"deflate": "0.9.0"},
+    vocabulary=PAPER,
+    tokenization={"compand_observations": True},
+    patch_encoding=PatchEncoding("raw", 9),
+    max_observation_tokens=512,
+    tasks={"zeta": TASK, "alpha": TASK},
+    agents=["", "d4pg"],
+    splits={"train": split(3, 0), "validation": split(1)},
+    statistics=[],
+    dead_letters=2,
+    fingerprint="00ff",
+)
+
+
+def stored(folder, change=None):
+    """A folder with the manifest, its JSON changed."""
+    content = json.loads(encode_manifest(FULL))
+    if change:
+        change(content)
+    (folder / MANIFEST).write_text(json.dumps(content))
+    return folder
+
+
+def test_round_trip(tmp_path):
+    (tmp_path / MANIFEST).write_bytes(encode_manifest(FULL))
+    assert read_manifest(tmp_path) == FULL
+
+
+def test_the_json_is_sorted_and_readable():
+    data = encode_manifest(FULL)
+    content = json.loads(data)
+    assert data.endswith(b"}\n")
+    assert data.count(b"\n") > 100
+    assert list(content) == sorted(content)
+    assert list(content["tasks"]) == ["alpha", "zeta"]
+    assert content["version"] == FORMAT_VERSION == 1
+    assert encode_manifest(msgspec.structs.replace(FULL, tasks=dict(reversed(FULL.tasks.items())))) == data
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".", "..", "/abs", "a\0b"])
+def test_a_shard_outside_the_folder_is_refused(tmp_path, name):
+    def move(content):
+        content["splits"]["train"]["shards"][0]["name"] = name
+
+    with pytest.raises(FormatError, match=r"dataset\.json names a shard outside its folder"):
+        read_manifest(stored(tmp_path, move))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.update(version=2), "has format version 2, this program reads version 1"),
+        (lambda content: content.pop("version"), "has format version None"),
+        (lambda content: content.update(surprise=1), "is not a manifest of gato-data .*unknown field `surprise`"),
+        (lambda content: content.pop("splits"), "is not a manifest of gato-data .*missing required field `splits`"),
+        (lambda content: content["vocabulary"].update(token_dtype="uint32"), "is not a manifest of gato-data"),
+        (lambda content: content["vocabulary"].update(size=1.5), "is not a manifest of gato-data"),
+        (lambda content: content["patch_encoding"].update(name="jpeg"), "is not a manifest of gato-data"),
+    ],
+)
+def test_a_manifest_that_is_none(tmp_path, change, message):
+    with pytest.raises(FormatError, match=message):
+        read_manifest(stored(tmp_path, change))
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"\xff":1}', b'{"version":1,"name":' + b"[" * 100_000])
+def test_bytes_that_are_no_json(tmp_path, data):
+    (tmp_path / MANIFEST).write_bytes(data)
+    with pytest.raises(FormatError, match=r"dataset\.json (is not a manifest|has format version)"):
+        read_manifest(tmp_path)
+
+
+def test_a_folder_without_a_manifest(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(FormatError, match=r"has no dataset\.json: it is not a dataset of gato-data"):
+            read_manifest(folder)
+    (tmp_path / MANIFEST).mkdir()
+    with pytest.raises(FormatError, match="cannot be read"):
+        read_manifest(tmp_path)
+
+
+def test_names_of_shards():
+    assert shard_name("breakout", "train", 3, 12) == "breakout-train.tfrecord-00003-of-00012"
+
+
+def test_the_columns_that_tfds_reads():
+    features = tfds_features("uint16", "zlib")["featuresDict"]["features"]
+    assert list(features) == sorted(features)
+    types = {
+        name: (tensor["dtype"], tensor["shape"].get("dimensions"), tensor["encoding"])
+        for name, feature in features.items()
+        if (tensor := feature.get("tensor"))
+    }
+    assert types == {
+        **dict.fromkeys(["chunk", "num_chunks", "num_images", "num_patches"], ("int64", None, "none")),
+        **dict.fromkeys(["num_timesteps", "num_tokens", "is_terminal"], ("int64", None, "none")),
+        "return": ("float32", None, "none"),
+        "tokens": ("uint16", ["-1"], "bytes"),
+        "loss_mask": ("uint8", ["-1"], "bytes"),
+        "modality": ("uint8", ["-1"], "bytes"),
+        "position": ("uint16", ["-1"], "bytes"),
+        "timestep_starts": ("int32", ["-1"], "bytes"),
+        "reward": ("float32", ["-1"], "bytes"),
+        "patch_position": ("uint8", ["-1", "4"], "bytes"),
+        "image_grid": ("int32", ["-1", "5"], "bytes"),
+    }
+    assert features["patches"]["sequence"]["feature"]["tensor"] == {
+        "shape": {"dimensions": ["256", "16", "16", "3"]},
+        "dtype": "uint8",
+        "encoding": "zlib",
+    }
+    raw = tfds_features("int32", "raw")["featuresDict"]["features"]
+    assert raw["tokens"]["tensor"]["dtype"] == "int32"
+    assert raw["patches"]["tensor"]["shape"]["dimensions"] == ["-1", "16", "16", "3"]
+
+
+def test_what_tfds_is_told_of_the_splits():
+    info = tfds_dataset_info("reach", {"validation": split(0), "train": split(3, 0)}, "CC-BY-4.0")
+    assert info["splits"] == [
+        {
+            "name": "train",
+            "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+            "shardLengths": ["3", "0"],
+            "numBytes": "300",
+        }
+    ]
+    assert (info["name"], info["version"], info["fileFormat"]) == ("reach", "1.0.0", "tfrecord")

@@ -1,0 +1,254 @@
+import pickle
+import tracemalloc
+from itertools import pairwise
+
+import google_crc32c
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gato_schemas import index
+from gato_schemas.errors import FormatError
+from gato_schemas.index import (
+    COLUMNS,
+    DeadLetter,
+    IndexHeader,
+    Part,
+    decode_index,
+    encode_index,
+    join_sections,
+    read_index,
+    sections,
+)
+from gato_schemas.statistics import Counts, FieldStatistics
+
+HEADER = IndexHeader(
+    shard="reach-train.tfrecord-00000-of-00001",
+    shard_size=5000,
+    split="train",
+    part=Part("raw-00000", "reach", 4000, 0, 3),
+    fingerprint="0123456789abcdef",
+    token_dtype="uint16",
+    patch_encoding="zlib",
+    tasks=["reach", "päck"],
+    agents=["expert"],
+    totals=Counts(episodes=2, records=3),
+    statistics=[
+        FieldStatistics(
+            task="reach",
+            field="pose",
+            role="observation",
+            modality="continuous",
+            count=4,
+            nan=0,
+            low=[-0.1],
+            high=[1e300],
+            mean=[1 / 3],
+            m2=[5e-324],
+            saturated=[0],
+            bins="ff",
+        )
+    ],
+    dead_letters=[DeadLetter("raw-00000", "7", "tokenize", "pose is nan", 2)],
+)
+NAMES = (*index._PER_RECORD, *index._FREE)
+
+
+def row(number: int) -> dict[str, object]:
+    return {
+        "offset": 1000 * number + 12,
+        "length": 900 + number,
+        "crc": 2**32 - 1 - number,
+        "columns": [10 * number + k for k in range(len(COLUMNS))],
+        "num_tokens": 300 + number,
+        "num_patches": 290,
+        "num_timesteps": 2,
+        "num_images": 2,
+        "tokens_by_modality": np.array([1, 2, 3, 4, number]),
+        "loss_tokens": 9,
+        "task": number % 2,
+        "agent": 0,
+        "chunk": 0,
+        "num_chunks": 1,
+        "episode_return": float("nan") if number else 2.5,
+        "is_terminal": bool(number % 2),
+        "episode_hash": 2**64 - 1 - number,
+    }
+
+
+def arrays_of(first: int, last: int) -> dict[str, np.ndarray]:
+    numbers = range(first, last)
+    return sections(
+        [row(n) for n in numbers],
+        [np.array([[20, 100], [130, 60]][: n % 3], np.uint32).reshape(-1, 2) for n in numbers],
+        [np.arange(n % 4, dtype=np.uint32) for n in numbers],
+    )
+
+
+ARRAYS = arrays_of(0, 3)
+DATA = encode_index(HEADER, ARRAYS)
+
+
+def sealed(data: bytes) -> bytes:
+    """The bytes with their checksum mended, as somebody with bad intentions would."""
+    return data[:-4] + google_crc32c.value(data[:-4]).to_bytes(4, "little")
+
+
+def with_header(change) -> bytes:
+    """The index with another header, correct in its checksum and padding."""
+    start, length = 12, int.from_bytes(DATA[8:12], "little")
+    header = msgspec.json.decode(DATA[start : start + length])
+    change(header)
+    text = msgspec.json.encode(header)
+    head = DATA[:8] + len(text).to_bytes(4, "little") + text
+    body = DATA[-(-(start + length) // 64) * 64 :]
+    return sealed(head.ljust(-(-len(head) // 64) * 64, b"\0") + body)
+
+
+def test_round_trip(tmp_path):
+    (tmp_path / "x.index").write_bytes(DATA)
+    found = read_index(tmp_path / "x.index")
+    assert len(found) == 3
+    assert msgspec.structs.replace(found.header, sections={}) == HEADER
+    for name in NAMES:
+        assert found.arrays[name].dtype == ARRAYS[name].dtype
+        np.testing.assert_array_equal(found.arrays[name], ARRAYS[name])
+        np.testing.assert_array_equal(getattr(found, name), ARRAYS[name])
+    assert found.block_starts.tolist() == [0, 0, 1, 3]
+    assert found.rank_starts.tolist() == [0, 0, 1, 3]
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = found.nothing
+
+
+def test_the_same_sections_give_the_same_bytes():
+    backward = {name: np.asfortranarray(ARRAYS[name]) for name in reversed(NAMES)}
+    assert encode_index(HEADER, backward) == DATA
+
+
+def test_sections_are_aligned_and_are_views():
+    found = decode_index(DATA, "x.index")
+    octets = np.frombuffer(DATA, np.uint8)
+    for name in NAMES:
+        array = found.arrays[name]
+        assert not array.flags.writeable
+        if array.nbytes:
+            assert np.shares_memory(array, octets)
+            assert (array.ctypes.data - octets.ctypes.data) % 64 == 0
+
+
+def test_an_index_of_no_records():
+    data = encode_index(HEADER, sections([], [], []))
+    found = decode_index(data, "x.index")
+    assert len(found) == 0
+    assert found.columns.shape == (0, len(COLUMNS))
+    assert found.block_starts.tolist() == found.rank_starts.tolist() == [0]
+
+
+def test_an_index_survives_pickling():
+    found = pickle.loads(pickle.dumps(decode_index(DATA, "x.index")))
+    np.testing.assert_array_equal(found.columns, ARRAYS["columns"])
+
+
+@pytest.mark.parametrize("bounds", [[0, 3], [0, 0, 3], [0, 1, 2, 3], [0, 2, 3, 3]])
+def test_parts_join_to_the_whole(bounds):
+    joined = join_sections([arrays_of(first, last) for first, last in pairwise(bounds)])
+    assert encode_index(HEADER, joined) == DATA
+
+
+def test_damage_to_any_byte_is_noticed():
+    for at in range(len(DATA)):
+        damaged = bytearray(DATA)
+        damaged[at] ^= 1 + at % 255
+        with pytest.raises(FormatError, match=r"x\.index is (truncated or damaged|not a shard index)"):
+            decode_index(bytes(damaged), "x.index")
+
+
+def test_truncation_at_every_length():
+    for length in range(len(DATA)):
+        with pytest.raises(FormatError, match=r"x\.index is (truncated or damaged|not a shard index)"):
+            decode_index(DATA[:length], "x.index")
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_damage_under_a_mended_checksum_is_refused_or_harmless(data):
+    damaged = bytearray(DATA)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(8, len(damaged) - 5))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        damaged = damaged[: data.draw(st.integers(12, len(damaged)))]
+    try:
+        found = decode_index(sealed(bytes(damaged)), "x.index")
+    except FormatError as error:
+        assert "x.index" in str(error)  # noqa: PT017 - either outcome is right, any other exception is not
+        return
+    assert {len(found.arrays[name]) for name in index._PER_RECORD} == {len(found)}
+    for starts, values in index._RAGGED:
+        bounds = found.arrays[starts].astype(np.int64)
+        assert (np.diff(bounds) >= 0).all()
+        assert (len(bounds), bounds[0], bounds[-1]) == (len(found) + 1, 0, len(found.arrays[values]))
+
+
+def set_section(name, **values):
+    return lambda header: header["sections"][name].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header: header.update(version=2), "has index version 2, this program reads version 1"),
+        (lambda header: header.pop("version"), "has index version None"),
+        (lambda header: header.update(version="1" * 99), "has a malformed header"),
+        (lambda header: header.pop("shard"), "has a malformed header .*missing required field `shard`"),
+        (lambda header: header.update(more=1), "has a malformed header .*unknown field `more`"),
+        (lambda header: header["totals"].update(tokens_by_modality=[1]), "has a malformed header .*length >= 5"),
+        (lambda header: header["statistics"][0].update(bins="-1"), "has a malformed header .*regex"),
+        (lambda header: header["statistics"][0].update(bins="f" * 257), "has a malformed header .*regex"),
+        (lambda header: header["sections"].pop("crc"), "section crc is missing or of another type"),
+        (set_section("crc", dtype="<u8"), "section crc is missing or of another type"),
+        (set_section("crc", shape=[]), "section crc is missing or of another type"),
+        (set_section("crc", shape=[3, 1]), "section crc is missing or of another type"),
+        (set_section("columns", shape=[3, 2**61]), "section columns is missing or of another type"),
+        (set_section("crc", shape=[2**62]), "section crc runs past the end"),
+        (set_section("crc", shape=[-1]), "section crc runs past the end"),
+        (set_section("crc", offset=2**62), "section crc runs past the end"),
+        (set_section("crc", offset=-64), "section crc runs past the end"),
+        (set_section("crc", shape=[2]), "section crc has 2 rows for 3 records"),
+        (set_section("blocks", shape=[2, 2]), "sections block_starts and blocks do not agree"),
+        (set_section("rank_starts", shape=[3]), "sections rank_starts and ranks do not agree"),
+    ],
+)
+def test_headers_that_lie(change, message):
+    with pytest.raises(FormatError, match=message):
+        decode_index(with_header(change), "x.index")
+
+
+@pytest.mark.parametrize("starts", [[0, 2, 1, 3], [1, 1, 1, 3], [0, 2**64 - 1, 2**64 - 1, 3]])
+def test_starts_that_do_not_ascend(starts):
+    data = encode_index(HEADER, {**ARRAYS, "block_starts": np.array(starts, np.uint64)})
+    with pytest.raises(FormatError, match="sections block_starts and blocks do not agree"):
+        decode_index(data, "x.index")
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"version":1,"shard":"\xff"}', b'{"version":' + b"9" * 5000, b""])
+def test_headers_that_are_no_json(text):
+    with pytest.raises(FormatError, match=r"x\.index has a malformed header"):
+        decode_index(sealed(DATA[:8] + len(text).to_bytes(4, "little") + text + bytes(4)), "x.index")
+
+
+def test_a_header_longer_than_the_file_allocates_nothing():
+    damaged = sealed(DATA[:8] + b"\xff\xff\xff\xff" + DATA[12:])
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=r"x\.index has a malformed header"):
+        decode_index(damaged, "x.index")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * len(DATA)
+
+
+def test_what_is_no_index():
+    for data in (b"", b"GATOIDX", b"something else"):
+        with pytest.raises(FormatError, match=r"x\.index is not a shard index of gato-data"):
+            decode_index(data, "x.index")
