@@ -39,11 +39,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         path = args.input or write_corpus(Path(folder) / "corpus.jsonl", int(args.megabytes * 1e6))
-        results = {}
-        for way in WAYS:
-            runs = [run(way, path, args.model) for _ in range(args.rounds)]
-            if all(runs):
-                results[way] = min(runs, key=lambda found: found["seconds"])
+        rounds = [{way: run(way, path, args.model) for way in WAYS} for _ in range(args.rounds)]
+    results = {
+        way: min((found[way] for found in rounds), key=lambda run: run["seconds"]) for way in WAYS if rounds[0][way]
+    }
     show(results)
     if args.json:
         args.json.write_text(json.dumps(results, indent=2) + "\n")

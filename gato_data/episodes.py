@@ -1,7 +1,7 @@
 """All episodes of a mixture as flat arrays: any token of any dataset is found without opening a shard.
 
 Datasets, shards, records, episodes and tokens are numbered through the whole mixture, so one search over one array
-serves any number of datasets. About 50 bytes a record and 40 an episode stay in memory.
+serves any number of datasets. About 50 bytes stay in memory for an episode of one record.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
-from gato_data.shards import Shard, ShardFiles
+from gato_data.shard_index import Shard
+from gato_data.shards import ShardFiles
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import COLUMNS, ShardIndex

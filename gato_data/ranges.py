@@ -42,7 +42,7 @@ class RangeBuilder:
 
     def add(self, values: NDArray[Any]) -> None:
         """Add values (T, ...) of E elements; those that are not finite do not count."""
-        rows = np.asarray(values, np.float64).reshape(len(values), -1)
+        rows = np.asarray(values, np.float64).reshape(-1, len(self._low))
         if not rows.size:
             return
         finite = np.isfinite(rows)

@@ -103,7 +103,10 @@ class ShardWriter:
 
 def patch_ranks(modality: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Number of patches before every 256th token."""
-    before = np.concatenate([[0], np.cumsum(modality == Modality.PATCH)])
+    is_patch = modality == Modality.PATCH
+    if not is_patch.any():
+        return np.zeros(-(-max(len(modality), 1) // index.RANK_TOKENS), np.uint32)
+    before = np.concatenate([[0], np.cumsum(is_patch)])
     return before[: max(len(modality), 1) : index.RANK_TOKENS].astype(np.uint32)
 
 

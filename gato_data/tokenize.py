@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data import frames
-from gato_data.columns import Column, interleave
+from gato_data.columns import MAX_TOKENS, Column, interleave
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.tokenizers import continuous, discrete
 from gato_data.vocabulary import Vocabulary
@@ -129,29 +129,31 @@ def tokenize_document(
         EpisodeError: the document has no token, or an image's side is no multiple of 16.
     """
     texts = iter(text_model.encode([s.text for s in document.segments if isinstance(s, Text)]))
-    columns, images, pixels = [], [], []
+    images, pixels = [], []
+    pieces: list[tuple[NDArray[np.int32], Modality, bool]] = []
     for segment in document.segments:
         if isinstance(segment, Text):
             tail = _end_of_text(text_model, wanted=settings.end_of_text_documents and segment.ends)
             ids = _joined([next(texts)], tail, vocabulary)
             skip = _unsupervised(ids, segment, text_model)
-            columns.append(Column(ids[:skip], skip, Modality.TEXT, False, POSITION_NONE))
-            columns.append(Column(ids[skip:], len(ids) - skip, Modality.TEXT, segment.supervised, POSITION_NONE))
+            pieces.append((ids[:skip], Modality.TEXT, False))
+            pieces.append((ids[skip:], Modality.TEXT, segment.supervised))
         else:
             images.append(frames.FrameSize("image", segment.pixels.shape, segment.content))
             pixels.append(segment.pixels[None])
-            columns.append(
-                Column(vocabulary.patch_filler, images[-1].num_patches, Modality.PATCH, False, POSITION_NONE)
-            )
-    if not any(column.width for column in columns):
+            filler = np.full(images[-1].num_patches, vocabulary.patch_filler, np.int32)
+            pieces.append((filler, Modality.PATCH, False))
+    lengths = [len(ids) for ids, _, _ in pieces]
+    if not sum(lengths):
         raise EpisodeError("the document is empty: at least one token is wanted")
-    laid = interleave(columns, 1, vocabulary.token_dtype)
+    if sum(lengths) > MAX_TOKENS:
+        raise EpisodeError(f"the document has {sum(lengths)} tokens, at most {MAX_TOKENS} can be counted")
     positions, image_grid = frames.grids(images, 1)
     return TokenSequence(
-        tokens=laid.tokens,
-        loss_mask=laid.loss_mask,
-        modality=laid.modality,
-        position=laid.position,
+        tokens=np.concatenate([ids for ids, _, _ in pieces]).astype(vocabulary.token_dtype),
+        loss_mask=np.repeat(np.array([supervised for _, _, supervised in pieces], np.uint8), lengths),
+        modality=np.repeat(np.array([modality for _, modality, _ in pieces], np.uint8), lengths),
+        position=np.full(sum(lengths), POSITION_NONE, np.uint16),
         timestep_starts=np.zeros(0, np.int32),
         reward=np.zeros(0, np.float32),
         patches=frames.patches(pixels, images, 1),

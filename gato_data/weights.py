@@ -11,6 +11,12 @@ from gato_data.sampler import Stage
 from gato_schemas.mixture import Measure, Mixture
 
 
+def normal(weights: Sequence[float]) -> list[float]:
+    """Weights that sum to 1."""
+    total = sum(weights)
+    return [weight / total for weight in weights]
+
+
 def dataset_totals(table: EpisodeTable, windows: Numbers) -> dict[Measure, Numbers]:
     """Windows, tokens, tokens under the mask and episodes of each dataset in one epoch, int64 (D,) each."""
 

@@ -64,6 +64,15 @@ def write(
     return folder
 
 
+def png(value: int) -> bytes:
+    """A picture of one colour, 40 x 60 pixels."""
+    import cv2
+
+    done, data = cv2.imencode(".png", np.full((40, 60, 3), value, np.uint8))
+    assert done
+    return bytes(data)
+
+
 def moving(number: int, *, length: int = 5) -> RldsEpisode:
     """An episode of continuous actions that differ from those of every other number."""
     return episode((np.linspace(-0.9, 0.9, length * 2).reshape(length, 2) + number / 100).astype(np.float32))
@@ -79,6 +88,11 @@ def flip(path: Path, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 0x10
     path.write_bytes(data)
+
+
+def truncate(path: Path, size: int) -> None:
+    """Keep the first bytes of a file."""
+    path.write_bytes(path.read_bytes()[:size])
 
 
 def edit_json(path: Path, **values: Any) -> None:

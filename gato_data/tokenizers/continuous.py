@@ -99,12 +99,19 @@ def rescale(values: NDArray[np.floating], low: Bound, high: Bound) -> NDArray[np
 
 
 def ends(shape: tuple[int, ...], low: Bound, high: Bound) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The two ends of a range, float64, to go with values (T, *element) or one value (*element) of that shape."""
+    """The two ends of a range, float64, to go with values (T, *element) or one value (*element) of that shape.
+
+    Raises:
+        SettingError: there are as many ends as neither elements nor one.
+    """
     lower, upper = np.asarray(low, np.float64), np.asarray(high, np.float64)
     if lower.ndim == 0 and upper.ndim == 0:
         return lower, upper
     elements = shape[1:] if math.prod(shape[1:]) == max(lower.size, upper.size) else shape
-    lower, upper = (end.reshape(elements) if end.size > 1 else end.reshape(()) for end in (lower, upper))
+    for end in (lower, upper):
+        if end.size not in (1, math.prod(elements)):
+            raise SettingError(f"a range has {end.size} ends for values of shape {shape}: one, or one per element")
+    lower, upper = (end.reshape(elements if end.size > 1 else ()) for end in (lower, upper))
     return lower, upper
 
 

@@ -218,7 +218,7 @@ class TextTokenizer:
         stand_in = next((character for character in private if self._processor.piece_to_id(character) == unknown), None)
         if stand_in is None:
             raise EpisodeError("the text holds U+2581 and every private-use character there is: leave it out")
-        ids = self._ids(text.replace(_WORD_SIGN, stand_in))
+        ids = self._ids(text.replace(_WORD_SIGN, stand_in)).copy()
         windows = np.lib.stride_tricks.sliding_window_view(ids, 3)
         starts = np.flatnonzero((windows == self._byte_pieces(stand_in)).all(axis=1))
         ids[starts[:, None] + np.arange(3)] = word_sign

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -22,8 +23,72 @@ Problem: TypeAlias = tuple[str, str]
 """Name of the check, and what is wrong."""
 
 
-def problems(record: Record, manifest: Manifest) -> Iterator[Problem]:
-    """Yield what is wrong with a record whose columns agree with each other; pixels are not looked at."""
+class ContentCheck:
+    """Checks records of one dataset; timesteps that repeat what was checked before are compared with it, and no more.
+
+    Args:
+        manifest: of the dataset.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._checked: dict[str, _Timestep] = {}
+
+    def problems(self, record: Record) -> Iterator[Problem]:
+        """Yield what is wrong with a record whose columns agree with each other; pixels are not looked at."""
+        sequence, known = record.sequence, self._checked.get(record.task)
+        if known is None or not known.repeats_in(sequence):
+            found = [*_problems(record, self._manifest)]
+            yield from found
+            if not found and record.task in self._manifest.tasks:
+                self._learn(record.task, sequence)
+        yield from _patch_positions(sequence)
+
+    def _learn(self, task: str, sequence: TokenSequence) -> None:
+        period = sequence.num_tokens // max(sequence.num_timesteps, 1)
+        if not period or not sequence.num_timesteps:
+            return
+        low, high = id_ranges(self._manifest.vocabulary).astype(np.int32)[sequence.modality[:period]].T
+        step = _Timestep(
+            sequence.modality[:period].copy(),
+            sequence.loss_mask[:period].copy(),
+            sequence.position[:period].copy(),
+            low,
+            high,
+            sequence.tokens.dtype,
+        )
+        if step.repeats_in(sequence):
+            self._checked[task] = step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Timestep:
+    """One timestep that was checked, U tokens: modality, mask, position, range of ids [low, high), dtype of ids."""
+
+    modality: NDArray[np.uint8]
+    loss_mask: NDArray[np.uint8]
+    position: NDArray[np.uint16]
+    low: NDArray[np.int32]
+    high: NDArray[np.int32]
+    dtype: np.dtype[np.generic]
+
+    def repeats_in(self, sequence: TokenSequence) -> bool:
+        """Whether a sequence is this timestep over and over, with ids in their ranges."""
+        period, steps = len(self.modality), sequence.num_timesteps
+        if steps * period != sequence.num_tokens or not steps or sequence.tokens.dtype != self.dtype:
+            return False
+        tokens = sequence.tokens.reshape(steps, period)
+        return bool(
+            (sequence.timestep_starts == np.arange(steps) * period).all()
+            and (sequence.modality.reshape(steps, period) == self.modality).all()
+            and (sequence.loss_mask.reshape(steps, period) == self.loss_mask).all()
+            and (sequence.position.reshape(steps, period) == self.position).all()
+            and (tokens.min(axis=0) >= self.low).all()
+            and (tokens.max(axis=0) < self.high).all()
+        )
+
+
+def _problems(record: Record, manifest: Manifest) -> Iterator[Problem]:
     sequence = record.sequence
     yield from _tokens(sequence, manifest.vocabulary)
     yield from _mask(sequence, manifest)
@@ -33,7 +98,6 @@ def problems(record: Record, manifest: Manifest) -> Iterator[Problem]:
         yield "positions", f"a document has position {_first(sequence.position, sequence.position != POSITION_NONE)}"
     elif sequence.modality.max(initial=0) > Modality.PATCH:
         yield "tokens", "a document has a token that is neither text nor patch"
-    yield from _patch_positions(sequence)
 
 
 def _first(column: NDArray[np.generic], wrong: NDArray[np.bool_]) -> str:

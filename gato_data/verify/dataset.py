@@ -216,7 +216,7 @@ def _other_files(verdict: Verdict) -> None:
         TFDS_INFO: tfds_dataset_info(manifest.name, manifest.splits, manifest.source.licence),
     }
     for name, wanted in content.items():
-        if (problem := _json_problem(folder / name, wanted)) is not None:
+        if (problem := json_problem(folder / name, wanted)) is not None:
             add(findings, "tfds", name, problem, "rebuild")
     found = letters(folder, findings)
     if found is not None and found != manifest.dead_letters:
@@ -227,7 +227,8 @@ def _other_files(verdict: Verdict) -> None:
     strangers(folder, manifest, findings)
 
 
-def _json_problem(path: Path, wanted: dict[str, Any]) -> str | None:
+def json_problem(path: Path, wanted: dict[str, Any]) -> str | None:
+    """Why a file does not hold this JSON; None where it does."""
     if not path.is_file():
         return "the file is missing"
     try:

@@ -53,10 +53,10 @@ def move_aside(path: Path) -> str:
     return name
 
 
-def append_letters(folder: Path, letters: list[DeadLetter]) -> None:
+def append_letters(folder: Path, letters: list[DeadLetter]) -> bool:
     """Add dead letters to those of a dataset; one that is there already is not added again.
 
-    Lines that are no dead letters are set aside first.
+    Lines that are no dead letters are set aside first. Returns whether anything was written.
 
     Raises:
         OSError: the file cannot be read or written.
@@ -69,8 +69,10 @@ def append_letters(folder: Path, letters: list[DeadLetter]) -> None:
         set_aside(path)
     new = [line for line in map(msgspec.json.encode, letters) if line not in good]
     content = b"".join(line + b"\n" for line in [*good, *dict.fromkeys(new)])
-    if content != found or not path.is_file():
+    changed = content != found or not path.is_file()
+    if changed:
         write_durably(path, content)
+    return changed
 
 
 def _is_letter(line: bytes) -> bool:

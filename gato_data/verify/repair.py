@@ -20,13 +20,14 @@ from gato_data.reindex import rebuild_index
 from gato_data.report.printable import counted
 from gato_data.shard_writer import count_records, write_durably
 from gato_data.statistics import sum_counts
-from gato_data.verify.dataset import ShardState, Verdict, names_fit, verify_dataset
+from gato_data.verify.dataset import ShardState, Verdict, json_problem, names_fit, verify_dataset
 from gato_data.verify.findings import Findings
 from gato_data.verify.folder import letters as count_letters
 from gato_data.verify.frames import pieces
 from gato_data.verify.quarantine import append_letters, move_aside, set_aside
 from gato_data.verify.shard import ShardCheck
 from gato_schemas.dataset import (
+    DEAD_LETTERS,
     MANIFEST,
     TFDS_FEATURES,
     TFDS_INFO,
@@ -96,7 +97,8 @@ def _lock(folder: Path) -> Iterator[None]:
 
 def _mend(verdict: Verdict) -> Iterator[str]:
     folder, findings = verdict.folder, verdict.findings
-    append_letters(folder, [])
+    if append_letters(folder, []):
+        yield f"{DEAD_LETTERS} was written anew"
     for state in verdict.shards:
         path = folder / state.info.name
         touched = findings.of(path.name) or findings.of(path.name + SUFFIX)
@@ -109,13 +111,18 @@ def _mend(verdict: Verdict) -> Iterator[str]:
         TFDS_FEATURES: tfds_features(manifest.vocabulary.token_dtype, manifest.patch_encoding.name),
         TFDS_INFO: tfds_dataset_info(manifest.name, manifest.splits, manifest.source.licence),
     }
-    files = {name: msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n" for name, value in content.items()}
-    for name, data in {**files, MANIFEST: encode_manifest(manifest)}.items():
-        if not (folder / name).is_file() or (folder / name).read_bytes() != data:
-            if (folder / name).is_file():
-                set_aside(folder / name)
-            write_durably(folder / name, data)
-            yield f"{name} was written anew"
+    for name, value in content.items():
+        if json_problem(folder / name, value) is not None:
+            yield _replace(folder / name, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    if manifest != verdict.manifest:
+        yield _replace(folder / MANIFEST, encode_manifest(manifest))
+
+
+def _replace(path: Path, data: bytes) -> str:
+    if path.is_file():
+        set_aside(path)
+    write_durably(path, data)
+    return f"{path.name} was written anew"
 
 
 def _mend_shard(path: Path, state: ShardState, check: ShardCheck, manifest: Manifest) -> Iterator[str]:

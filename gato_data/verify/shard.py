@@ -10,7 +10,7 @@ import numpy as np
 from gato_data.episode_hash import EpisodeHasher
 from gato_data.reindex import index_row, payload_spans
 from gato_data.shard_writer import patch_ranks
-from gato_data.verify.content import Problem, problems
+from gato_data.verify.content import ContentCheck, Problem
 from gato_data.verify.findings import Finding, Findings, Remedy
 from gato_data.verify.frames import Piece, pieces
 from gato_schemas import wire
@@ -87,6 +87,7 @@ class _Walk:
         self.check = ShardCheck()
         self._name, self._manifest, self._index, self._findings = name, manifest, index, findings
         self._tasks, self._agents = list(manifest.tasks), list(manifest.agents)
+        self._content = ContentCheck(manifest)
         self._seen: set[int] = set()
         self._episode: list[tuple[Piece, int | None]] = []
         self._last: Record | None = None
@@ -155,7 +156,7 @@ class _Walk:
             yield "task", f"task {record.task!r} or agent {record.agent!r} is not in the manifest"
         if not 0 <= record.chunk < record.num_chunks:
             yield "chunks", f"chunk {record.chunk} of {record.num_chunks} cannot be"
-        yield from problems(record, self._manifest)
+        yield from self._content.problems(record)
         self._hasher.add_tokens(record.sequence.tokens)
         assert piece.data is not None
         try:

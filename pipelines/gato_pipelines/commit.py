@@ -12,7 +12,7 @@ import numpy as np
 from gato_data.errors import InputError, OutputError
 from gato_data.shard_writer import count_records, write_durably
 from gato_data.statistics import merge_statistics, sum_counts
-from gato_pipelines.output import TFDS_FEATURES, TFDS_INFO, difference, release
+from gato_pipelines.output import difference, release
 from gato_pipelines.planning import without_reasons
 from gato_pipelines.shards import Job, finished
 from gato_pipelines.source import Source, recorded_settings
@@ -20,6 +20,8 @@ from gato_schemas.dataset import (
     DEAD_LETTERS,
     MANIFEST,
     TEXT_MODEL,
+    TFDS_FEATURES,
+    TFDS_INFO,
     Manifest,
     ShardInfo,
     SourceInfo,
@@ -96,12 +98,14 @@ def _why_not_finished(job: Job, number: int) -> str:
     for split in job.splits:
         path = job.shard(number, split)
         try:
-            part = read_index(path.with_name(path.name + SUFFIX)).header.part
+            header = read_index(path.with_name(path.name + SUFFIX)).header
         except (OSError, FormatError):
             return f"the index of {path.name} is missing or damaged"
-        if part != job.plan.parts[number]:
+        if header.part != job.plan.parts[number]:
             return f"{path.name} was made from other input"
-    return f"the shard of part {number} is missing or damaged"
+        if not path.is_file() or path.stat().st_size != header.shard_size:
+            return f"{path.name} is missing or damaged"
+    return f"part {number} is not finished"
 
 
 def commit(job: Job, source: Source, max_bad: int) -> Summary:

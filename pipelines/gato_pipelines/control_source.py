@@ -22,7 +22,7 @@ from gato_pipelines.images import Alpha, decode_and_fit
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
 from gato_pipelines.scanning import Facts, is_terminal, per_timestep, scalar_leaf, scan_part, succeeded, success_leaf
-from gato_pipelines.selection import AUTO, Selection, Wanted, fit_of, matches, select, unreadable
+from gato_pipelines.selection import AUTO, Selection, Wanted, fit_of, is_decodable, matches, select
 from gato_pipelines.source import Item, PartScan
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Episode, Field, FieldModality, Value
@@ -152,8 +152,8 @@ class ControlSource:
         named = (*self.observation_keys, *self.action_keys)
         for leaf in container.features.steps if named else ():
             name = leaf.path.removeprefix("steps/").removeprefix("observation/").removeprefix("action/")
-            if matches(name, named) and unreadable(leaf) and container.format == "RLDS":
-                return open_container(folder, f"{leaf.path} is {unreadable(leaf)} without it")
+            if matches(name, named) and not is_decodable(leaf) and container.format == "RLDS":
+                return open_container(folder, f"{leaf.path} cannot be read without it")
         return container
 
     def scan(self, folder: Path, part: Part) -> PartScan:
@@ -181,6 +181,7 @@ class ControlSource:
         """The episodes of one part that pass the task's filter."""
         container = self.container(folder)
         reader = _Reader(self, container, part, task)
+        container.check_unchanged(part.file, part.size)
         for raw in container.episodes(part.file, reader.leaves, part.first, part.count):
             key = f"records from {raw.ordinal}" if raw.rest else f"record {raw.ordinal}"
             try:
@@ -190,6 +191,7 @@ class ControlSource:
                     yield Item(key, raw.ordinal, reader.episode(raw.episode))
             except EpisodeError as error:
                 yield Item(key, raw.ordinal, error=error, count=raw.count)
+        container.check_unchanged(part.file, part.size)
 
     def source_id(self, episode: RldsEpisode) -> str:
         """The data set's own id of an episode; empty where it has none."""

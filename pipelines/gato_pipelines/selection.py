@@ -123,11 +123,18 @@ def _is_picture(leaf: Leaf) -> bool:
     return channels in (1, 3) and all((side or 0) >= PATCH_SIZE for side in sides)
 
 
-def unreadable(leaf: Leaf) -> str:
-    """Why a leaf cannot become tokens at all; empty where it can."""
+def is_decodable(leaf: Leaf) -> bool:
+    """Whether a leaf can be read without TFDS."""
     try:
         check_readable(leaf)
     except InputError:
+        return False
+    return True
+
+
+def unreadable(leaf: Leaf) -> str:
+    """Why a leaf cannot become tokens at all; empty where it can."""
+    if not is_decodable(leaf):
         return "of a type that cannot be read"
     if leaf.kind == Kind.IMAGE and leaf.dtype != "uint8":
         return f"an image of {leaf.dtype} (a depth map?)"

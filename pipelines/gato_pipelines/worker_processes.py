@@ -31,7 +31,7 @@ class WatchedEnvironment(SubprocessSDKEnvironment):  # type: ignore[misc]
         return _URN, self.command_string.encode()
 
 
-@WorkerHandler.register_environment(_URN, bytes)  # type: ignore[untyped-decorator]
+@WorkerHandler.register_environment(_URN, bytes)
 class WatchedWorker(SubprocessSdkWorkerHandler):  # type: ignore[misc]
     """One worker process; when it dies, everything that its pipeline waits for fails."""
 

@@ -38,6 +38,10 @@ class Field:
     compand: bool = True
     content: tuple[int, int] | None = None
 
+    def __post_init__(self) -> None:
+        if min(self.shape, default=0) < 0:
+            raise ValueError(f"field {self.name} has the shape {self.shape}")
+
     def of_element(self, number: int) -> "Field":
         """The same field with the range of one element, counted row-major, as its only range."""
         ends = (end[number] if isinstance(end, tuple) else end for end in (self.low, self.high))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from gato_schemas.errors import FormatError
 
@@ -97,16 +97,17 @@ class TokenSequence:
         )
 
 
-_DTYPES: Mapping[str, DTypeLike] = {
-    "loss_mask": np.uint8,
-    "modality": np.uint8,
-    "position": np.uint16,
-    "timestep_starts": np.int32,
-    "reward": np.float32,
-    "patches": np.uint8,
-    "patch_position": np.uint8,
-    "image_grid": np.int32,
+_DTYPES: Mapping[str, np.dtype[np.generic]] = {
+    "loss_mask": np.dtype(np.uint8),
+    "modality": np.dtype(np.uint8),
+    "position": np.dtype(np.uint16),
+    "timestep_starts": np.dtype(np.int32),
+    "reward": np.dtype(np.float32),
+    "patches": np.dtype(np.uint8),
+    "patch_position": np.dtype(np.uint8),
+    "image_grid": np.dtype(np.int32),
 }
+_TOKENS = (np.dtype(np.uint16), np.dtype(np.int32))
 _ROWS = {"patches": PATCH_SHAPE, "patch_position": (4,), "image_grid": (5,)}
 
 
@@ -118,12 +119,12 @@ def check(sequence: TokenSequence) -> None:
             of PATCH tokens, images do not cover the patches in order, or timesteps are out of order.
     """
     n, p, t = sequence.num_tokens, sequence.num_patches, sequence.num_timesteps
-    if sequence.tokens.dtype not in (np.uint16, np.int32) or sequence.tokens.ndim != 1:
+    if sequence.tokens.dtype not in _TOKENS or sequence.tokens.ndim != 1:
         raise FormatError(f"column tokens is {sequence.tokens.dtype}, uint16 or int32 is wanted")
     for name, dtype in _DTYPES.items():
         column, row = getattr(sequence, name), _ROWS.get(name, ())
         if column.dtype != dtype or column.shape[1:] != row:
-            wanted = f"{np.dtype(dtype)} with rows {row}"
+            wanted = f"{dtype} with rows {row}"
             raise FormatError(f"column {name} is {column.dtype} with rows {column.shape[1:]}, {wanted} is wanted")
     for name in ("loss_mask", "modality", "position"):
         if len(getattr(sequence, name)) != n:
@@ -137,7 +138,8 @@ def check(sequence: TokenSequence) -> None:
     if sequence.modality.max(initial=0) >= len(Modality):
         raise FormatError(f"modality {int(sequence.modality.max())} is unknown")
     _check_timesteps(sequence.timestep_starts, n)
-    _check_images(sequence.image_grid.astype(np.int64), p)
+    if p or sequence.num_images:
+        _check_images(sequence.image_grid.astype(np.int64), p)
 
 
 def _check_timesteps(starts: NDArray[np.int32], tokens: int) -> None:
@@ -147,7 +149,7 @@ def _check_timesteps(starts: NDArray[np.int32], tokens: int) -> None:
 
 def _check_images(grid: NDArray[np.int64], patches: int) -> None:
     first, sides, content = grid[:, 0], grid[:, 1:3], grid[:, 3:]
-    good = bool(((sides > 0) & (sides <= patches) & (content > 0) & (content <= sides * PATCH_SIZE)).all())
+    good = bool(((sides > 0) & (content > 0) & (content <= sides * PATCH_SIZE)).all())
     ends = np.cumsum(sides.prod(axis=1)) if good else np.zeros(0, np.int64)
     # `first` has 31 bits, so a sum is found wrong before it could overflow
     good = good and bool((first[1:] == ends[:-1]).all()) and (not len(grid) or first[0] == 0)

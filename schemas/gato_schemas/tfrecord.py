@@ -79,9 +79,7 @@ def read_records(path: Path, first: int = 0, count: int | None = None) -> Iterat
             length = _read_header(file, path, ordinal, size)
             if length is None:
                 if count is not None:
-                    raise TFRecordError(
-                        f"{path.name} ends after {ordinal} records, {first + count} were wanted", ordinal
-                    )
+                    raise TFRecordError(f"{path.name} ends after {ordinal} of {first + count} records", ordinal)
                 return
             offset = file.tell()
             if ordinal < first:

@@ -16,6 +16,8 @@ def encode_varint(value: int) -> bytes:
     """The bytes of one number in [0, 2**64)."""
     if value < 0x80:
         return _SHORT[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -9,9 +9,11 @@ bytes are views of the record, packed integers are decoded vectorised, and a fea
     Feature  { BytesList = 1 | FloatList = 2 | Int64List = 3 }, each { repeated value = 1 }
 """
 
+import math
+import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +41,14 @@ Features: TypeAlias = Mapping[str, memoryview]
 MAX_EXAMPLE_BYTES = 2**31 - 1
 """Protocol buffers stop at 2 GiB."""
 
+_FLOAT = struct.Struct("<f")
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _KINDS = {"bytes": _BYTES_LIST, "float": _FLOAT_LIST, "int64": _INT64_LIST}
 _TAGS = {kind: bytes([number << 3 | LENGTH]) for kind, number in _KINDS.items()}
 _FIRST, _SECOND = bytes([1 << 3 | LENGTH]), bytes([2 << 3 | LENGTH])  # tags of a message's fields 1 and 2
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """One feature to write: `bytes` holds its values, `int64` and `float` hold the packed values as one value."""
 
     kind: Literal["bytes", "float", "int64"]
@@ -70,8 +72,10 @@ def integer(value: int) -> Feature:
 
 def real(value: float) -> Feature:
     """A FloatList of one value, rounded to float32; infinite where it is beyond float32."""
-    with np.errstate(over="ignore"):
-        return Feature("float", [np.array(value, np.float64).astype("<f4").tobytes()])
+    try:
+        return Feature("float", [_FLOAT.pack(value)])
+    except OverflowError:
+        return Feature("float", [_FLOAT.pack(math.copysign(math.inf, value))])
 
 
 def encode_example(features: Mapping[str, Feature]) -> tuple[bytes, dict[str, list[Span]]]:
@@ -83,30 +87,38 @@ def encode_example(features: Mapping[str, Feature]) -> tuple[bytes, dict[str, li
     Raises:
         FormatError: they are more than protocol buffers can read.
     """
-    pieces: list[bytes | memoryview] = []
-    spans: dict[str, list[Span]] = {}
+    pieces: list[bytes | memoryview] = [b""]
+    found: list[tuple[str, int, int]] = []
     at = 0  # offset within the Features message
-    for key in sorted(features):
-        feature = features[key]
-        values = [(_FIRST + encode_varint(len(value)), value) for value in feature.values]
-        body = sum(len(head) + len(value) for head, value in values)
-        list_head = _TAGS[feature.kind] + encode_varint(body)
-        name = key.encode()
-        head = _FIRST + encode_varint(len(name)) + name
-        head += _SECOND + encode_varint(len(list_head) + body) + list_head
+    keys = sorted(features)
+    for key in keys:
+        kind, values = features[key]
+        value_heads = [_FIRST + encode_varint(len(value)) for value in values]
+        body = sum(map(len, value_heads)) + sum(map(len, values))
+        list_head = _TAGS[kind] + encode_varint(body)
+        head = _entry_head(key) + encode_varint(len(list_head) + body) + list_head
         head = _FIRST + encode_varint(len(head) + body) + head
         pieces.append(head)
         at += len(head)
-        spans[key] = []
-        for value_head, value in values:
-            pieces += [value_head, value]
-            spans[key].append((at + len(value_head), len(value)))
+        for value_head, value in zip(value_heads, values, strict=True):
+            pieces += (value_head, value)
+            found.append((key, at + len(value_head), len(value)))
             at += len(value_head) + len(value)
-    outer = _FIRST + encode_varint(at)
-    if len(outer) + at > MAX_EXAMPLE_BYTES:
-        raise FormatError(f"a record takes {len(outer) + at} bytes, at most {MAX_EXAMPLE_BYTES} can be read back")
-    shifted = {key: [(start + len(outer), length) for start, length in key_spans] for key, key_spans in spans.items()}
-    return b"".join([outer, *pieces]), shifted
+    pieces[0] = _FIRST + encode_varint(at)
+    shift = len(pieces[0])
+    if shift + at > MAX_EXAMPLE_BYTES:
+        raise FormatError(f"a record takes {shift + at} bytes, at most {MAX_EXAMPLE_BYTES} can be read back")
+    spans: dict[str, list[Span]] = {key: [] for key in keys}
+    for key, start, length in found:
+        spans[key].append((start + shift, length))
+    return b"".join(pieces), spans
+
+
+@lru_cache(maxsize=1024)
+def _entry_head(key: str) -> bytes:
+    """The beginning of a map entry: its key, and the tag of its value."""
+    name = key.encode()
+    return _FIRST + encode_varint(len(name)) + name + _SECOND
 
 
 def decode_example(data: bytes | memoryview) -> dict[str, memoryview]:

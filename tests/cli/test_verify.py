@@ -53,7 +53,7 @@ def test_repair_says_what_it_did_and_ends_whole(copy: Path) -> None:
     result = run(copy, "--repair")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == f"Repaired: {name} keeps 0 records; set aside: 1 piece"
+    assert lines[0] == f"Repaired: {name} keeps 1 record; set aside: 1 piece"
     assert lines[-1].startswith(f"{copy} is whole: 6 shards, 5 records, 5 episodes, 3,300 tokens, ")
     assert result.stderr == "Note: quarantine/ holds what a repair set aside.\n"
     assert run(copy).exit_code == 0
@@ -99,7 +99,7 @@ def test_json_is_one_object_with_stable_keys(copy: Path) -> None:
     assert (found["findings_total"], found["shards"], found["totals"]["records"]) == (1, 6, 5)
     mended = json.loads(run(copy, "--json", "--repair").stdout)
     assert mended["whole"] is True
-    assert mended["repaired"][0] == f"{name} keeps 0 records; set aside: 1 piece"
+    assert mended["repaired"][0] == f"{name} keeps 1 record; set aside: 1 piece"
 
 
 def test_names_from_the_data_cannot_steer_the_terminal(copy: Path) -> None:

@@ -214,6 +214,13 @@ def test_a_range_that_is_none(low, high):
         rescale(np.zeros((1, 2)), low, high)
 
 
+@pytest.mark.parametrize(("low", "high"), [((0.0, 0.0, 0.0), 1.0), (0.0, (1.0, 1.0, 1.0)), ((0.0, 0.0), (1.0,) * 4)])
+def test_a_range_of_another_number_of_elements(low, high):
+    for convert in (rescale, unscale):
+        with pytest.raises(SettingError, match=r"a range has . ends for values of shape"):
+            convert(np.zeros((5, 2)), low, high)
+
+
 def test_what_overflows_while_it_is_rescaled_is_out_of_range():
     values = np.array([1e308, -1e308])
     for compand in (True, False):

@@ -1,4 +1,4 @@
-"""Run by test_ingest.py in a process of its own: `python interrupted.py INPUT OUT`.
+"""Run by test_killed.py in a process of its own: `python interrupted.py INPUT OUT`.
 
 An ingest is killed at every place where a file gets its name, in a forked process of its own, and run again. Prints
 one JSON object for every place: which shards were finished, and what became of them.

@@ -1,21 +1,18 @@
 """Ingest as a whole: the same bytes whatever happens, what its settings do, and what it needs."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gato_data.detokenize import frames
-from gato_data.errors import OutputError, SettingError
+from gato_data.errors import MissingPackageError, OutputError, SettingError
 from gato_pipelines import commit, shards
+from gato_pipelines.image_fit import import_cv2
 from gato_pipelines.images import decode_frames
 from gato_pipelines.ingest import DryRun, IngestSettings, plan_only
 from gato_pipelines.rlds.decode import EpisodeDecoder
@@ -44,94 +41,6 @@ def test_two_processes_another_place_and_a_moved_input_give_the_same_bytes(
 def test_a_folder_of_another_name_can_hold_the_same_dataset(recording: Path, breakout: Path, tmp_path: Path) -> None:
     ingest(recording, tmp_path / "other", holdout=0.55, name="breakout")
     assert digests(tmp_path / "other") == digests(breakout)
-
-
-def test_killed_anywhere_it_continues_and_ends_with_the_same_bytes(
-    recording: Path, breakout: Path, tmp_path: Path
-) -> None:
-    script = Path(__file__).with_name("interrupted.py")
-    done = subprocess.run(
-        [sys.executable, script, recording, tmp_path], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    places = [json.loads(line) for line in done.stdout.splitlines()]
-    # 3 scans, the settings, 3 parts of 2 shards with their indexes (written, then named), 4 files at the end
-    assert len(places) - 1 == 3 + 1 + 3 * 2 * 3 + 4
-    assert [place["killed"] for place in places] == [True] * (len(places) - 1) + [False]
-    assert {place["again"] for place in places} == {0}
-    for number, place in enumerate(places, start=1):
-        assert place["kept"] == place["finished"], f"place {number}"
-        assert digests(tmp_path / str(number) / "breakout") == digests(breakout), f"place {number}"
-    assert {len(place["finished"]) for place in places} == {0, 4, 8, 12}
-
-
-KILLED = """
-    import os, signal
-    from gato_pipelines import shards
-    write = shards._write_part
-    def killed(job, number, work):
-        write(job, number, work)
-        if number == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-    shards._write_part = killed
-    from gato_cli.main import main
-    main()
-"""
-
-
-def test_the_command_killed_under_beam_continues(recording: Path, breakout: Path, tmp_path: Path) -> None:
-    out = tmp_path / "breakout"
-    command = ["ingest", "atari", str(recording), "--out", str(out), "--holdout", "0.55", "--workers", "1"]
-    killed = subprocess.run(
-        [sys.executable, "-c", dedent(KILLED), *command], capture_output=True, check=False, timeout=300
-    )
-    assert killed.returncode == -signal.SIGKILL
-    assert not (out / "dataset.json").exists()
-    left = [path for path in (out / ".ingest").iterdir() if path.name.startswith("part-")]
-    assert len(left) == 1, "a killed process leaves its temporary folder"
-    first = out / "breakout-train.tfrecord-00000-of-00003"
-    inode = first.stat().st_ino
-    ingest(recording, out, holdout=0.55)
-    assert first.stat().st_ino == inode
-    assert digests(out) == digests(breakout)
-
-
-def test_a_dead_worker_process_ends_the_run(recording: Path, breakout: Path, tmp_path: Path) -> None:
-    """Without the watch of worker_processes.py this waits for ever."""
-    out = tmp_path / "breakout"
-    (tmp_path / "sitecustomize.py").write_text(
-        dedent(
-            """
-            import os, sys
-            if sys.argv[0] == "-m" and "sdk_worker_main" in " ".join(sys.orig_argv):
-                from gato_pipelines import shards
-                write = shards._write_part
-                def killed(job, number, work):
-                    if number == 2:
-                        os.kill(os.getpid(), 9)
-                    write(job, number, work)
-                shards._write_part = killed
-            """
-        )
-    )
-    command = [Path(sys.executable).with_name("gato-data"), "ingest", "atari", recording, "--out", out]
-    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(
-        [*command, "--holdout", "0.55", "--workers", "2"],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "6 episodes in 3 parts",
-        "Error: a worker process died (it was killed, perhaps for want of memory): run the same command again with "
-        "fewer --workers; finished shards are kept",
-    ]
-    ingest(recording, out, holdout=0.55)
-    assert digests(out) == digests(breakout)
 
 
 def test_a_complete_dataset_is_left_alone(recording: Path, breakout: Path, tmp_path: Path) -> None:
@@ -201,6 +110,21 @@ def test_max_episodes_are_the_first_ones(recording: Path, breakout: Path, tmp_pa
         "breakout/00000/000001",
         "breakout/00001/000000",
     ]
+
+
+def test_shards_in_folders_of_their_own_are_found(recording: Path, breakout: Path, tmp_path: Path) -> None:
+    """A TFDS folder may name its shards by a template with a folder in it."""
+    folder = tmp_path / "rlds"
+    shutil.copytree(recording, folder)
+    (folder / "train").mkdir()
+    for path in rlds_inputs.shards(folder):
+        path.rename(folder / "train" / path.name)
+    info = json.loads((folder / "dataset_info.json").read_text())
+    template = "{SPLIT}/{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    rlds_inputs.edit_json(folder / "dataset_info.json", splits=[{**info["splits"][0], "filepathTemplate": template}])
+    ingest(folder, tmp_path / "breakout", holdout=0.55)
+    for path in rlds_inputs.shards(breakout):
+        assert (tmp_path / "breakout" / path.name).read_bytes() == path.read_bytes()
 
 
 def raw_frames(recording: Path) -> np.ndarray[Any, Any]:
@@ -315,3 +239,21 @@ def test_a_full_disk_is_one_clear_sentence_and_loses_nothing(
     )
     ingest(recording, out, holdout=0.55)
     assert digests(out) == digests(breakout)
+
+
+@pytest.mark.parametrize(
+    ("package", "message"),
+    [
+        ("apache_beam", "ingest needs Apache Beam: pip install 'gato-data[ingest]'"),
+        ("cv2", 'images need OpenCV: pip install "gato-data[ingest]"'),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    import_cv2.cache_clear()
+    with pytest.raises(MissingPackageError) as raised:
+        ingest(recording, tmp_path / "out")
+    assert str(raised.value) == message
+    assert not (tmp_path / "out").exists()

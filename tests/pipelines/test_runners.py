@@ -101,7 +101,7 @@ def test_an_error_with_a_cause_arrives_too() -> None:
 
 
 def test_an_unknown_runner() -> None:
-    with pytest.raises(SettingError, match="^no runner named 'dusk': there are local, dask, flink, spark, dataflow$"):
+    with pytest.raises(SettingError, match=r"^no runner named 'dusk': there are local, dask, flink, spark, dataflow$"):
         run_over([1], print, "dusk")  # type: ignore[arg-type]
 
 

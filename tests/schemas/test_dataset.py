@@ -116,6 +116,10 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path, name):
         (lambda content: content["vocabulary"].update(token_dtype="uint32"), "is not a manifest of gato-data"),
         (lambda content: content["vocabulary"].update(size=1.5), "is not a manifest of gato-data"),
         (lambda content: content["patch_encoding"].update(name="jpeg"), "is not a manifest of gato-data"),
+        (
+            lambda content: content["tasks"]["zeta"]["actions"][0].update(shape=[2, -1]),
+            r"is not a manifest of gato-data \(field action has the shape \(2, -1\)",
+        ),
     ],
 )
 def test_a_manifest_that_is_none(tmp_path, change, message):

@@ -58,7 +58,7 @@ def test_some_of_the_records(tmp_path, first, count, wanted):
 
 def test_more_records_than_there_are(tmp_path):
     path = write(tmp_path / "shard")
-    with pytest.raises(TFRecordError, match="shard ends after 4 records, 5 were wanted") as error:
+    with pytest.raises(TFRecordError, match="shard ends after 4 of 5 records") as error:
         list(read_records(path, 1, 4))
     assert error.value.ordinal == 4
 

@@ -38,7 +38,7 @@ class PatchBlock(nn.Module):
         x = _convolve(self.operations.normalise_patches(patches, dtype), self.root)
         y = _convolve(F.gelu(_group_norm(x, self.norm1)), self.conv1)
         y = _convolve(F.gelu(_group_norm(y, self.norm2)), self.conv2)
-        x = F.adaptive_avg_pool2d(x + y, self.grid)
+        x = F.avg_pool2d(x + y, x.shape[-1] // self.grid)
         return self.operations.linear(x.flatten(1), self.projection.weight, self.projection.bias)
 
 

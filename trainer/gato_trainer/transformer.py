@@ -135,7 +135,7 @@ class Block(nn.Module):
         mixed = self.attention(normed, positions, segment)
         if rows is not None:
             window = rows // x.shape[1]
-            x, mixed = x.flatten(0, 1)[rows], mixed.flatten(0, 1)[rows]
+            x, mixed = x.flatten(0, 1).index_select(0, rows), mixed.flatten(0, 1).index_select(0, rows)
             keep_attention = None if keep_attention is None else keep_attention[window]
             row_key = None if row_key is None else row_key[rows]
         attended = self._drop(self.attention.project(mixed), row_key, 2 * self.index + 1)

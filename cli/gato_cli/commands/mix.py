@@ -102,7 +102,8 @@ def command(
       gato-data mix --weights gato --out mixture.json --dry-run breakout pong
       gato-data mix explain mixture.json --step 10 --rank 1 --world-size 8
     """
-    from gato_data.mixing import Run, WeightOptions, add_stage, describe, plan_mixture
+    from gato_data.mixing import WeightOptions, add_stage, plan_mixture
+    from gato_data.mixture_plan import Run, describe
     from gato_schemas.mixture import encode_mixture, read_mixture
 
     run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(**reading))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from gato_data.errors import EpisodeError
+from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Leaf
 from gato_schemas.dataset import FinalStep
@@ -75,6 +75,19 @@ class Container(ABC):
     def label(self) -> str:
         """Name, config and version in one."""
         return "/".join(filter(None, (self.name, self.config, self.version)))
+
+    def check_unchanged(self, file: str, size: int) -> None:
+        """Check that a file still has the size that it was planned with.
+
+        Raises:
+            InputError: it has another one.
+            OSError: it is gone.
+        """
+        if (now := (self.path / file).stat().st_size) != size:
+            raise InputError(
+                f"{file} changed while it was ingested: it had {size} bytes and has {now} now; run the same command "
+                "again when nothing writes to it any more, finished shards are kept"
+            )
 
     def variant(self, file: str) -> str:
         """What the episodes of a file are of: the default name of their task."""

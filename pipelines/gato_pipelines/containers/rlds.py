@@ -80,7 +80,7 @@ def _read_array_records(path: Path, first: int, count: int | None) -> Iterator[R
     except (RuntimeError, ValueError, IndexError) as error:
         raise TFRecordError(f"{path.name} is damaged at record {ordinal}", ordinal) from error
     if count is not None and stored < first + count:
-        raise TFRecordError(f"{path.name} ends after {stored} records, {first + count} were wanted", stored)
+        raise TFRecordError(f"{path.name} ends after {stored} of {first + count} records", stored)
 
 
 def described(directory: Directory) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """RLDS datasets read by TensorFlow Datasets itself: file formats and features that are not read without it."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from gato_pipelines.containers.rlds import described
 from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
+from gato_pipelines.tfds_input import quiet_stderr
 from gato_schemas.errors import FormatError
 
 MAX_TIMESTEPS = 1 << 22
@@ -60,7 +60,12 @@ class TfdsContainer(Container):
             for ordinal, record in enumerate(self._builder.as_dataset(wanted, read_config=config), first):
                 yield _item(ordinal, record, leaves)
             ordinal += 1
-        except (tf.errors.OpError, NotImplementedError, ValueError, ImportError) as error:
+        except ImportError as error:
+            raise MissingPackageError(
+                f"{file} is stored as {self.directory.file_format}, for which TFDS needs {error.name}: install it, or "
+                "convert the dataset with `tfds convert_format`"
+            ) from error
+        except (tf.errors.OpError, NotImplementedError, ValueError, TypeError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
             problem = EpisodeError(f"TFDS cannot read {file} ({reason})", stage="read")
             yield RawItem(ordinal, error=problem, count=max(1, stop - ordinal), rest=True)
@@ -92,10 +97,10 @@ def tfds_container(directory: Directory, why: str) -> TfdsContainer:
 
 
 def _import_tfds() -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        import tensorflow  # noqa: F401  (TFDS imports it late, and then says less)
-        import tensorflow_datasets as tfds
+        with quiet_stderr():
+            import tensorflow  # noqa: F401  (TFDS imports it late, and then says less)
+            import tensorflow_datasets as tfds
     except ImportError as error:
         raise MissingPackageError(f"this input needs {error.name}: pip install 'gato-data[ingest]'") from error
     return tfds
@@ -104,22 +109,20 @@ def _import_tfds() -> Any:
 def _leaves(feature: Any, path: str) -> Iterator[Leaf]:
     """The leaves of TFDS's feature tree, in the form in which TensorFlow decodes them."""
     children = feature.feature if type(feature).__name__ == "Dataset" else feature
-    if isinstance(children, Mapping):
+    if hasattr(children, "items"):
         for name, child in children.items():
             yield from _leaves(child, f"{path}/{name}" if path else name)
         return
     spec = feature.get_tensor_info()
-    if isinstance(spec, dict):
+    if isinstance(spec, dict):  # several tensors in one feature, such as a translation
+        yield Leaf(path=path, kind=Kind.OTHER, dtype="")
         return
-    dtype = np.dtype(spec.dtype).name if spec.dtype not in (object, str) else "string"
-    text = dtype in ("string", "object", "str")
+    dtype = np.dtype(spec.np_dtype)
+    if dtype.kind in "OSU":
+        yield Leaf(path=path, kind=Kind.TEXT if spec.shape == () else Kind.OTHER, dtype="string")
+        return
     shape = tuple(None if side is None else int(side) for side in spec.shape)
-    yield Leaf(
-        path=path,
-        kind=Kind.TEXT if text else Kind.TENSOR,
-        dtype="string" if text else dtype,
-        shape=() if text else shape,
-    )
+    yield Leaf(path=path, kind=Kind.TENSOR, dtype=dtype.name, shape=shape)
 
 
 def _item(ordinal: int, record: Mapping[str, Any], leaves: tuple[Leaf, ...]) -> RawItem:

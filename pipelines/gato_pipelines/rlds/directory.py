@@ -1,5 +1,6 @@
 """An RLDS dataset on disk: the folder of one version, as TFDS writes it."""
 
+import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -176,7 +177,7 @@ def _read_info(folder: Path) -> _Info:
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_JSON_BYTES + 1)
+            data = file.read(min(os.fstat(file.fileno()).st_size, MAX_JSON_BYTES) + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
     if len(data) > MAX_JSON_BYTES:

@@ -44,9 +44,7 @@ def dataset(
     """A whole dataset of two shards and a validation split."""
     made = folders.episodes(kind, sizes, large_ids=large_ids)
     splits = {"train": [made[:3], made[3:4]], "validation": [made[4:]]}
-    folders.write_dataset(
-        folder, splits, name="set", encoding=encoding, chunk_tokens=chunk_tokens, large_ids=large_ids
-    )
+    folders.write_dataset(folder, splits, name="set", encoding=encoding, chunk_tokens=chunk_tokens, large_ids=large_ids)
     (folder / "dead_letters.jsonl").write_bytes(b"")
     write_manifest(folder, read_manifest(folder))
     return folder

@@ -332,12 +332,14 @@ def test_other_files_are_noted(tmp_path: Path) -> None:
     assert verdict.findings.notes == ["README.md is no file of a dataset"]
 
 
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small dataset of text, images and state; not to be changed."""
+    return planted.dataset(tmp_path_factory.mktemp("bits") / "set", "told", (3, 2, 4, 2, 2))
+
+
 class TestAnyBit:
     """One bit anywhere in a shard or an index is noticed, and a repair makes the dataset whole."""
-
-    @pytest.fixture(scope="class")
-    def source(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return planted.dataset(tmp_path_factory.mktemp("bits") / "set", "told", (3, 2, 4, 2, 2))
 
     @given(data=st.data())
     def test_flipped(self, source: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

@@ -5,8 +5,9 @@ Nothing of gato-data is used here. Values, order and ids follow the paper's sect
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +60,17 @@ class Tokens:
         self.mask += [mask] * len(ids)
 
 
-def read_with_tfds(path: Path) -> Iterator[list[dict[str, Any]]]:
-    """The timesteps of every episode, flat dictionaries by path; images stay encoded and are decoded by Pillow."""
+@cache
+def read_with_tfds(path: Path) -> list[list[dict[str, Any]]]:
+    """The timesteps of every episode, flat dictionaries by path; images stay encoded, for Pillow to decode."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(path)
     skipped = _skip_images(builder.info.features["steps"].feature)
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     decoders = {"steps": skipped} if skipped else None
-    for episode in builder.as_dataset("train", read_config=config, decoders=decoders):
-        yield [flatten(step) for step in tfds.as_numpy(episode["steps"])]
+    episodes = builder.as_dataset("train", read_config=config, decoders=decoders)
+    return [[flatten(step) for step in tfds.as_numpy(episode["steps"])] for episode in episodes]
 
 
 def _skip_images(features: Any) -> dict[str, Any]:

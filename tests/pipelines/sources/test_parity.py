@@ -21,7 +21,7 @@ IDS = [f"{case.source}-{case.task}" for case in CASES]
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_the_tokens_are_those_of_the_reference(case: Case, tmp_path: Path) -> None:
     ingest(case.folder, tmp_path / "out", source=case.source, settings=case.settings)
-    wanted = tokenize_all(list(read_with_tfds(case.folder)), case.expected)
+    wanted = tokenize_all(read_with_tfds(case.folder), case.expected)
     found = read_dataset(tmp_path / "out")
     assert len(found) == len(wanted)
     for episode, reference in zip(found, wanted, strict=True):
