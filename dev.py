@@ -30,18 +30,19 @@ from typing import Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 PYTHONS = ("3.11", "3.12")
-EXTRAS = "ingest,train,simulators,dev"
+EXTRAS = "ingest,train,simulators,dask,dev"
 OLDEST_PIP = (25, 1)  # resumes broken downloads of large wheels
 
 # What `demo` runs, in order: arguments of gato-data. A shell would expand the patterns in the same way.
 DEMO = (
-    "record atari --game breakout --episodes 6 --out demo/breakout-rlds",
-    "record atari --game pong --episodes 6 --out demo/pong-rlds",
-    "ingest atari demo/breakout-rlds --out demo/breakout --holdout 0.2",
-    "ingest atari demo/pong-rlds --out demo/pong --holdout 0.2",
+    "record atari --game breakout --episodes 8 --out demo/breakout-rlds",
+    "record atari --game pong --episodes 8 --out demo/pong-rlds",
+    "ingest atari demo/breakout-rlds --out demo/breakout --holdout 0.25",
+    "ingest atari demo/pong-rlds --out demo/pong --holdout 0.25",
     "inspect dataset demo/breakout",
     "inspect shard demo/breakout/breakout-train.tfrecord-00000-of-????? --record 0",
-    "mix --weights breakout=2,pong=1 demo/breakout demo/pong --out demo/mixture.json",
+    "mix --weights breakout=2,pong=1 --steps 50 --batch-size 8 --context-length 256 --out demo/mixture.json "
+    "demo/breakout demo/pong",
     "train --mixture demo/mixture.json --model tiny --steps 50 --out demo/run",
 )
 
@@ -51,7 +52,7 @@ CHECKS = {
     "format": "ruff format --check .",
     "types": "mypy",
     "imports": "lint-imports",
-    "pytest": "pytest",
+    "pytest": "pytest -n auto",
 }
 
 # Not in constraints.txt: ourselves, and what only a CUDA build of torch brings along, in versions of its own.

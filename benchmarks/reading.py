@@ -267,15 +267,20 @@ def summary(runs: dict[str, dict[str, list[dict[str, float]]]], name: str) -> di
 def show(content: str, rows: dict[str, dict[str, float]]) -> None:
     """One line a reader."""
     print(f"\n{content}: batches of {BATCH} x 1024")
-    print(
-        f"{'reader':22}{'CPU us/window':>14}{'ratio':>8}{'Mtokens/s':>11}{'cold ms':>9}{'ratio':>8}{'cold kB':>9}{'open ms':>9}{'MB':>7}"
-    )
+    heads = ("CPU us/window", "ratio", "Mtokens/s", "cold ms", "ratio", "cold kB", "open ms", "MB")
+    print("reader".ljust(22) + "".join(head.rjust(len(head) + 3) for head in heads))
     for name, row in rows.items():
-        print(
-            f"{name:22}{row['cpu_us_per_1024_tokens']:14.1f}{row['ratio']:8.2f}"
-            f"{row['tokens_per_cpu_second'] / 1e6:11.2f}{row['cold_ms_per_1024_tokens']:9.3f}{row['cold_ratio']:8.2f}"
-            f"{row['cold_kb_per_1024_tokens']:9.0f}{row['cold_open_ms']:9.0f}{row['memory_mb']:7.0f}"
+        values = (
+            f"{row['cpu_us_per_1024_tokens']:.1f}",
+            f"{row['ratio']:.2f}",
+            f"{row['tokens_per_cpu_second'] / 1e6:.2f}",
+            f"{row['cold_ms_per_1024_tokens']:.3f}",
+            f"{row['cold_ratio']:.2f}",
+            f"{row['cold_kb_per_1024_tokens']:.0f}",
+            f"{row['cold_open_ms']:.0f}",
+            f"{row['memory_mb']:.0f}",
         )
+        print(name.ljust(22) + "".join(v.rjust(len(head) + 3) for v, head in zip(values, heads, strict=True)))
 
 
 if __name__ == "__main__":

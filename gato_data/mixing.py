@@ -15,7 +15,6 @@ from gato_data.weight_text import WeightChoice, parse_weights, resolve
 from gato_data.weights import dataset_totals, normal
 from gato_schemas.mixture import Measure, Mixture, MixtureStage
 
-
 __all__ = [
     "MixturePlan",
     "PlannedDataset",

@@ -75,7 +75,7 @@ class PatchReader:
         Raises:
             FormatError: a shard is damaged or ends early.
         """
-        pixels = byte_view(patches)
+        pixels = patches.reshape(-1)
         at = 0
         for run in runs:
             index = self._files.index(run.shard)
@@ -83,9 +83,9 @@ class PatchReader:
             out = pixels[at * PATCH_BYTES : (at + run.count) * PATCH_BYTES]
             if index.header.patch_encoding == "raw":
                 start = int(index.offset[local]) + int(index.blocks[int(index.block_starts[local]), 0])
-                self._files.read(run.shard, start + run.first * PATCH_BYTES, out)
+                self._files.read_large(run.shard, start + run.first * PATCH_BYTES, out)
             else:
-                self._inflate(run, index, local, out)
+                self._inflate(run, index, local, out.data)
             self._place(run, index, local, positions[at : at + run.count])
             at += run.count
 

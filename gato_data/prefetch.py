@@ -12,7 +12,7 @@ from gato_data.plan import Plan
 
 PLANNED_SAMPLES = 4096
 """Samples planned at a time: enough for the cost of planning to be that of arrays."""
-ANNOUNCED_BYTES, ANNOUNCED_SAMPLES = 2**28, 1024
+ANNOUNCED_BYTES, ANNOUNCED_SAMPLES = 2**28, 512
 """How far ahead of the threads the kernel is told what will be read, whichever is less."""
 
 
@@ -26,16 +26,17 @@ def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[Plan]
 
 
 def announce_ahead(plans: Iterator[Plan], announce: Callable[[Plan], None], row_bytes: int) -> Iterator[Plan]:
-    """The same plans; each is announced some time before it is handed on."""
+    """The same plans; each is announced some time before it is handed on, more and more of them."""
     waiting: deque[Plan] = deque()
     most = max(1, min(ANNOUNCED_BYTES // row_bytes, ANNOUNCED_SAMPLES))
-    held = 0
+    held = handed_on = 0
     for plan in plans:
         announce(plan)
         waiting.append(plan)
         held += len(plan.sample)
-        while held > most and len(waiting) > 1:
+        while held > min(most, 2 * handed_on) and len(waiting) > 1:
             held -= len(waiting[0].sample)
+            handed_on += len(waiting[0].sample)
             yield waiting.popleft()
     yield from waiting
 

@@ -78,7 +78,7 @@ class MixtureReader:
             max_open=settings.max_open_files,
             index_bytes=half,
             verify=settings.verify,
-            map_small=settings.map_files,
+            map_files=settings.map_files,
         )
         self._files.check_sizes()
         table, counts = read_table(datasets, split, self._files)

@@ -29,7 +29,7 @@ class ReadSettings:
         threads: that read ahead in `MixtureReader.stream`.
         verify: what is checked when a shard is first opened: "frames", "full" or "off".
         max_open_files: shards kept open at a time.
-        map_files: map shards without patches into memory; their size is checked before every batch.
+        map_files: map shards without compressed patches into memory; their size is checked before every batch.
 
     Raises:
         SettingError: a number is out of range.
@@ -58,7 +58,7 @@ class ReadSettings:
     max_open_files: int = field(default=512, metadata={"help": "Shards kept open at a time."})
 
     map_files: bool = field(
-        default=True, metadata={"help": "Map shards without patches into memory, which is faster for small reads."}
+        default=True, metadata={"help": "Map shards without compressed patches into memory, which is faster."}
     )
 
     def __post_init__(self) -> None:

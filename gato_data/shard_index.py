@@ -1,5 +1,6 @@
 """One shard of a mixture and its index: loaded and checked, or rebuilt where its file is missing."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import Manifest, ShardInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Shard:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
+            _LOG.warning("%s is missing: rebuilt from the shard; gato-data verify --repair writes it anew", path)
             index = rebuild_index(self.path, self.manifest, self.split)
             return index, sum(array.nbytes for array in index.arrays.values())
         except OSError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
 from gato_data.settings import Verify
@@ -57,14 +58,14 @@ class ShardFiles:
         max_open: files kept open at a time.
         index_bytes: indexes kept in memory; at least one is.
         verify: what is checked when a shard is first opened.
-        map_small: map shards without patches, whose reads are so small that a system call is most of their cost.
+        map_files: map shards without compressed patches: they are only copied, which costs least from a map.
     """
 
     def __init__(
-        self, shards: Sequence[Shard], *, max_open: int, index_bytes: int, verify: Verify, map_small: bool
+        self, shards: Sequence[Shard], *, max_open: int, index_bytes: int, verify: Verify, map_files: bool
     ) -> None:
         self.shards = shards
-        self._map = map_small
+        self._map = map_files
         self._max_open, self._index_bytes, self._verify = max_open, index_bytes, verify
         self._open: OrderedDict[int, _OpenFile] = OrderedDict()
         self._indexes: OrderedDict[int, tuple[ShardIndex, int]] = OrderedDict()
@@ -125,6 +126,20 @@ class ShardFiles:
                 short = True
             if short:
                 self.read(number, at, view[first:stop])
+
+    def read_large(self, shard: int, offset: int, out: NDArray[np.uint8]) -> None:
+        """Fill `out` with the bytes of a shard from `offset` on; copied from the map where there is one.
+
+        Raises:
+            FormatError: as `read`.
+        """
+        file = self._open.get(shard) or self._open_file(shard)
+        if file.mapped is None or offset + len(out) > file.size or not file.is_whole():
+            self.read(shard, offset, out.data)
+            return
+        if not self.is_cached(shard, offset):  # page faults would fetch one page after the other
+            self.will_need(shard, offset, len(out))
+        np.copyto(out, np.frombuffer(file.mapped, np.uint8, len(out), offset))
 
     def is_cached(self, shard: int, offset: int) -> bool:
         """Whether a byte of a shard can be read without waiting for a disk."""
@@ -189,7 +204,7 @@ class ShardFiles:
         if self._verify != "off" and shard not in self._checked:
             self._check_records(shard, file)
             self._checked.add(shard)
-        if self._map and not info.totals.patches:
+        if self._map and (not info.totals.patches or self.shards[shard].manifest.patch_encoding.name == "raw"):
             file.map()
         with self._lock:
             self._open[shard] = file

@@ -35,6 +35,9 @@ def dataset_totals(table: EpisodeTable, windows: Numbers) -> dict[Measure, Numbe
 def window_stages(mixture: Mixture, totals: dict[Measure, Numbers], split: str) -> list[Stage]:
     """The stages of a mixture with weights per window, for the windows that a split has.
 
+    Train is read stage by stage. Other splits are read from sample 0 on, again and again, with the last stage's
+    weights, by the datasets that have the split.
+
     Raises:
         MixtureError: a dataset that is drawn has no window in the train split, or none has one in another split.
     """
@@ -42,6 +45,9 @@ def window_stages(mixture: Mixture, totals: dict[Measure, Numbers], split: str) 
     if not totals["windows"].any():
         advice = " ingest with --holdout to set some episodes apart" if split != "train" else " ingest more episodes"
         raise MixtureError(f"no dataset of the mixture has a window in split {split!r}:{advice}")
+    if split != "train":
+        last = mixture.stages[-1]
+        return [Stage(0, tuple(_per_window(last.weights, last.measure, totals, names, split)))]
     return [
         Stage(stage.first_sample, tuple(_per_window(stage.weights, stage.measure, totals, names, split)))
         for stage in mixture.stages

@@ -7,29 +7,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gato_data.errors import EpisodeError, InputError, SettingError
-from gato_data.returns import episode_return
 from gato_data.weight_text import TABLE_1
-from gato_pipelines.containers.container import REWARD, TERMINAL, Container
+from gato_pipelines.containers.container import REWARD, Container
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.filtering import check_fraction, passes
-from gato_pipelines.final_step import FinalStepSetting, kept_timesteps
+from gato_pipelines.episode_reader import EpisodeReader, Reading
+from gato_pipelines.filtering import check_fraction
+from gato_pipelines.final_step import FinalStepSetting
 from gato_pipelines.image_fit import import_cv2
-from gato_pipelines.images import Alpha, decode_and_fit
-from gato_pipelines.rlds.episode import RldsEpisode
-from gato_pipelines.rlds.features import Leaf
-from gato_pipelines.scanning import Facts, is_terminal, per_timestep, scalar_leaf, scan_part, succeeded, success_leaf
-from gato_pipelines.selection import AUTO, Selection, Wanted, fit_of, is_decodable, matches, select
+from gato_pipelines.leaf_fields import ImageChoice, is_decodable
+from gato_pipelines.scanning import Facts, scalar_leaf, scan_part, success_leaf
+from gato_pipelines.selection import AUTO, Wanted, matches, select
 from gato_pipelines.source import Item, PartScan
 from gato_schemas.dataset import TaskInfo
-from gato_schemas.episode import Episode, Field, FieldModality, Value
+from gato_schemas.episode import FieldModality
 from gato_schemas.index import Part
 
 ActionRange: TypeAlias = Literal["none", "minmax", "quantile"] | tuple[float, float]
-_RGBA = 4
 
 
 def setting(default: Any, text: str, metavar: str = "") -> Any:
@@ -119,8 +113,7 @@ class ControlSource:
             drop_keys=self.drop_keys,
             action_keys=self.action_keys,
             instruction_key=self.instruction_key,
-            image_size=self.image_size,
-            image_fit=self.image_fit,
+            images=ImageChoice(self.image_size, self.image_fit),
             modalities=self.modalities,
             unwanted=self.unwanted,
             optional=usual if isinstance(usual, tuple) else (),
@@ -180,7 +173,7 @@ class ControlSource:
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The episodes of one part that pass the task's filter."""
         container = self.container(folder)
-        reader = _Reader(self, container, part, task)
+        reader = EpisodeReader(container, part, task, self.reading(container, part))
         container.check_unchanged(part.file, part.size)
         for raw in container.episodes(part.file, reader.leaves, part.first, part.count):
             key = f"records from {raw.ordinal}" if raw.rest else f"record {raw.ordinal}"
@@ -193,83 +186,11 @@ class ControlSource:
                 yield Item(key, raw.ordinal, error=error, count=raw.count)
         container.check_unchanged(part.file, part.size)
 
-    def source_id(self, episode: RldsEpisode) -> str:
-        """The data set's own id of an episode; empty where it has none."""
-        return "/".join(str(episode.episode[leaf]) for leaf in self.id_leaves if leaf in episode.episode)
-
-
-class _Reader:
-    """Turns the raw episodes of one part into episodes."""
-
-    def __init__(self, source: ControlSource, container: Container, part: Part, task: TaskInfo) -> None:
-        self._source, self._container, self._task = source, container, task
-        self._agent = source.agent_name(container, container.variant(part.file))
-        self._name = part.task
-        self._wanted = source.wanted()
-        self._chosen: Selection = select(container, self._wanted)
-        self._success = success_leaf(container, source.require_success) if source.require_success else None
-        extra = {REWARD, TERMINAL, *source.id_leaves}
-        leaves = [*self._chosen.leaves, *(leaf for leaf in container.features.leaves if leaf.path in extra)]
-        leaves += [self._success] if self._success else []
-        self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
-
-    def keeps(self, raw: RldsEpisode) -> bool:
-        """Whether an episode passes the task's filter."""
-        chosen = self._task.filter
-        if chosen is None:
-            return True
-        if self._success is not None and not succeeded(raw, self._success):
-            return False
-        reward = per_timestep(raw, REWARD)
-        return passes(chosen, float("nan") if reward is None else episode_return(reward))
-
-    def episode(self, raw: RldsEpisode) -> Episode:
-        """One episode, its images decoded.
-
-        Raises:
-            EpisodeError: an image cannot be decoded, or no timestep is left.
-        """
-        reward, terminal = per_timestep(raw, REWARD), is_terminal(raw)
-        keep = kept_timesteps(raw.num_timesteps, self._task.final_step, terminal=terminal)
-        if keep < 1:
-            what = "and its final timestep is dropped" if raw.num_timesteps else "so there is nothing to learn from"
-            raise EpisodeError(f"the episode has {raw.num_timesteps} timesteps, {what}", stage="read")
-        histograms: dict[str, NDArray[np.int64]] = {}
-        chosen = self._chosen.observations
-        return Episode(
-            task=self._name,
-            agent=self._agent,
-            source_episode_id=self._source.source_id(raw),
-            observations={spec.name: self._value(raw, leaf, spec, keep, histograms) for leaf, spec in chosen},
-            actions={spec.name: raw.tensors[leaf.path][:keep] for leaf, spec in self._chosen.actions},
-            reward=None if reward is None else reward[:keep].astype(np.float32),
-            episode_return=float("nan") if reward is None else float(np.float32(episode_return(reward))),
-            is_terminal=terminal,
-            histograms=histograms,
+    def reading(self, container: Container, part: Part) -> Reading:
+        """What to make of the episodes of a part."""
+        return Reading(
+            wanted=self.wanted(),
+            agent=self.agent_name(container, container.variant(part.file)),
+            id_leaves=self.id_leaves,
+            success=success_leaf(container, self.require_success) if self.require_success else None,
         )
-
-    def _value(
-        self, raw: RldsEpisode, leaf: Leaf, spec: Field, keep: int, histograms: dict[str, NDArray[np.int64]]
-    ) -> Value:
-        if spec.modality == "text":
-            return raw.texts[leaf.path][:keep]
-        if spec.modality != "image":
-            return raw.tensors[leaf.path][:keep]
-        histogram = histograms[spec.name] = np.zeros(256, np.int64)
-        fit = fit_of(leaf, self._wanted)
-        if leaf.path in raw.images:
-            shape, alpha = _how_to_decode(self._container, leaf)
-            try:
-                return decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
-            except EpisodeError as error:
-                raise EpisodeError(f"{spec.name}: {error}", stage=error.stage) from error
-        frames = raw.tensors[leaf.path][:keep]
-        histogram += np.bincount(frames.reshape(-1), minlength=256)
-        return fit.apply(frames if frames.ndim == 4 else frames[..., None])
-
-
-def _how_to_decode(container: Container, leaf: Leaf) -> tuple[tuple[int | None, ...], Alpha]:
-    """Shape and treatment of the fourth channel, which is a gray frame in some containers and opacity in the others."""
-    if leaf.shape[2:] != (_RGBA,):
-        return leaf.shape, "white"
-    return (leaf.shape, "newest") if container.stacks_frames else ((*leaf.shape[:2], 3), "white")

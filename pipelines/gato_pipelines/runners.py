@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias
@@ -24,7 +25,12 @@ _RAISED = re.compile(r"^gato_(?:data|schemas|pipelines)(?:\.\w+)*\.\w*Error: (.*
 _INTERRUPTED = re.compile(r"^KeyboardInterrupt\b|^a worker process died \(signal 2\)", re.MULTILINE)
 """What a user's Ctrl-C makes of a worker, in this process or in one of its own."""
 _MAX_LINES, _MAX_REASON = 8, 300
-_BEAM_NAMES = {"dask": "DaskRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
+_BEAM_NAMES = {
+    "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",  # Beam knows this one by its whole name only
+    "flink": "FlinkRunner",
+    "spark": "SparkRunner",
+    "dataflow": "DataflowRunner",
+}
 
 
 def run_over(
@@ -98,7 +104,9 @@ def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
     if runner not in RUNNERS:
         raise SettingError(f"no runner named {runner!r}: there are {', '.join(RUNNERS)}")
     if runner == "dask" and find_spec("distributed") is None:
-        raise MissingPackageError("runner dask needs Dask: pip install 'apache-beam[dask]'")
+        raise MissingPackageError("runner dask needs Dask: pip install 'gato-data[ingest,dask]'")
+    if runner == "dask":
+        import_module("apache_beam.runners.dask.dask_runner")  # only then does Beam know its options
     for option in options:
         if not re.match(r"\w+=", option):
             raise SettingError(f"--beam-option {option!r} is not of the form NAME=VALUE")

@@ -5,15 +5,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from math import prod
-from typing import Literal
 
-from gato_data.errors import InputError, SettingError
+from gato_data.errors import InputError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, Container
-from gato_pipelines.image_fit import ImageFit
-from gato_pipelines.rlds.decode import NUMERIC_DTYPES, STRING_DTYPES, check_readable
-from gato_pipelines.rlds.features import Kind, Leaf
+from gato_pipelines.leaf_fields import DEFAULT, ImageChoice, field_of, modality_of, unreadable
+from gato_pipelines.rlds.features import Leaf
 from gato_schemas.episode import Field, FieldModality
-from gato_schemas.sequence import PATCH_SIZE
 
 MAX_UNNAMED_ELEMENTS = 256
 """A tensor with more elements (an embedding, a depth map) becomes tokens only where it is named, or all there is."""
@@ -31,7 +28,7 @@ class Wanted:
     Attributes:
         observation_keys, drop_keys, action_keys: names, groups of names, or patterns with * and ?.
         instruction_key: name of a text beside the observation, "auto" or "none".
-        image_size, image_fit: of all images.
+        images: size of all images.
         modalities: those of an unnamed observation that are kept.
         unwanted: patterns of unnamed observations that are left out, and why.
         optional: patterns of `drop_keys` that need not match anything.
@@ -41,8 +38,7 @@ class Wanted:
     drop_keys: tuple[str, ...] = ()
     action_keys: tuple[str, ...] = ()
     instruction_key: str = AUTO
-    image_size: tuple[int, int] | None = None
-    image_fit: Literal["resize", "pad"] = "resize"
+    images: ImageChoice = DEFAULT
     modalities: frozenset[FieldModality] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
@@ -86,7 +82,7 @@ def select(container: Container, wanted: Wanted) -> Selection:
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
     return Selection(
-        tuple((leaf, field_of(leaf, _name(leaf, "observation"), wanted)) for leaf in kept),
+        tuple((leaf, field_of(leaf, _name(leaf, "observation"), wanted.images)) for leaf in kept),
         tuple((leaf, _action_field(leaf)) for leaf in actions),
         left_out,
     )
@@ -104,43 +100,6 @@ def _name(leaf: Leaf, group: str) -> str:
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Whether a name, or a group that it is in, matches one of the patterns."""
     return any(fnmatchcase(name, pattern) or fnmatchcase(name, pattern + "/*") for pattern in patterns)
-
-
-def modality_of(leaf: Leaf) -> FieldModality:
-    """How a leaf becomes tokens; bytes of a picture's size are a picture, even where they are called a tensor."""
-    if leaf.kind == Kind.IMAGE or _is_picture(leaf):
-        return "image"
-    if leaf.dtype in STRING_DTYPES:
-        return "text"
-    return "continuous" if leaf.dtype.startswith("float") else "discrete"
-
-
-def _is_picture(leaf: Leaf) -> bool:
-    sides = leaf.shape[:2]
-    if leaf.dtype != "uint8" or leaf.sequences or len(leaf.shape) not in (2, 3) or None in leaf.shape:
-        return False
-    channels = leaf.shape[2] if len(leaf.shape) == 3 else 1
-    return channels in (1, 3) and all((side or 0) >= PATCH_SIZE for side in sides)
-
-
-def is_decodable(leaf: Leaf) -> bool:
-    """Whether a leaf can be read without TFDS."""
-    try:
-        check_readable(leaf)
-    except InputError:
-        return False
-    return True
-
-
-def unreadable(leaf: Leaf) -> str:
-    """Why a leaf cannot become tokens at all; empty where it can."""
-    if not is_decodable(leaf):
-        return "of a type that cannot be read"
-    if leaf.kind == Kind.IMAGE and leaf.dtype != "uint8":
-        return f"an image of {leaf.dtype} (a depth map?)"
-    if leaf.kind != Kind.IMAGE and leaf.dtype not in NUMERIC_DTYPES | STRING_DTYPES:
-        return f"of dtype {leaf.dtype or 'unknown'}"
-    return ""
 
 
 def _why_not(name: str, leaf: Leaf, wanted: Wanted, *, alone: bool) -> str:
@@ -238,36 +197,6 @@ def _no_such_name(option: str, name: str, container: Container, names: Mapping[s
     return f"{option} names {name!r}, which {container.label} lacks: {hint}"
 
 
-def field_of(leaf: Leaf, name: str, wanted: Wanted) -> Field:
-    """The field that an observation becomes."""
-    modality = modality_of(leaf)
-    if modality == "image":
-        fit = fit_of(leaf, wanted)
-        height, width = (side or 0 for side in leaf.shape[:2])
-        size = fit.size(height, width)
-        content = fit.content(height, width) if height and width else size
-        if content[0] > size[0] or content[1] > size[1]:
-            raise SettingError(
-                f"images of {leaf.path} are {height}x{width} pixels, which cannot be padded to {size[0]}x{size[1]}: "
-                "give a larger --image-size, or use --image-fit resize"
-            )
-        return Field(name, "image", (*size, 3), leaf.dtype, content=None if content == size else content)
-    shape = () if modality == "text" else tuple(side or 0 for side in (*leaf.sequences, *leaf.shape))
-    return Field(name, modality, shape, leaf.dtype)
-
-
 def _action_field(leaf: Leaf) -> Field:
-    found = field_of(leaf, _name(leaf, "action"), Wanted())
+    found = field_of(leaf, _name(leaf, "action"))
     return Field(found.name, found.modality, found.shape, found.dtype, compand=found.modality != "continuous")
-
-
-def fit_of(leaf: Leaf, wanted: Wanted) -> ImageFit:
-    """How the images of a leaf get sides that are multiples of 16 pixels: by default the nearest ones."""
-    if wanted.image_size is not None:
-        return ImageFit(height=wanted.image_size[0], width=wanted.image_size[1], mode=wanted.image_fit)
-    if None in leaf.shape[:2]:
-        raise SettingError(f"images of {leaf.path} have no fixed size: give one with --image-size")
-    if wanted.image_fit == "pad":
-        return ImageFit(mode="pad")
-    height, width = (max(PATCH_SIZE, round((side or 0) / PATCH_SIZE) * PATCH_SIZE) for side in leaf.shape[:2])
-    return ImageFit(height=height, width=width)

@@ -13,9 +13,10 @@ from typing import Any
 from gato_data.errors import EpisodeError, InputError, OutputError
 from gato_data.shard_writer import ShardWriter, write_durably
 from gato_data.statistics import StatisticsBuilder
-from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
+from gato_data.tokenize import TextModel, TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
+from gato_pipelines.documents.batching import with_texts
 from gato_pipelines.documents.duplicates import read_duplicates
 from gato_pipelines.source import Item, Plan, Source, make_source
 from gato_schemas.compression import PatchEncoding
@@ -143,11 +144,11 @@ def _write_part(job: Job, number: int, work: Path) -> None:
             split: ShardWriter(file, job.encoding, list(job.plan.tasks), job.plan.agents)
             for split, file in files.items()
         }
-        for item in _items(job, part):
+        for item, text in with_texts(_items(job, part), job.text):
             episode_id = f"{part.task}/{number:05d}/{item.ordinal:06d}"
             split = split_of(episode_id, job.holdout)
             try:
-                sequence = _tokenize(job, part, item, statistics[split])
+                sequence = _tokenize(job, part, item, statistics[split], text)
             except EpisodeError as error:
                 _bury(letters, DeadLetter(f"{part.input}/{part.file}", item.key, error.stage, str(error), item.count))
                 continue
@@ -193,19 +194,19 @@ def cannot_read(error: OSError, file: str) -> InputError:
     return InputError(f"{file} cannot be read ({reason}): mend that, then run the same command again")
 
 
-def _tokenize(job: Job, part: Part, item: Item, statistics: StatisticsBuilder) -> TokenSequence:
+def _tokenize(job: Job, part: Part, item: Item, statistics: StatisticsBuilder, text: TextModel | None) -> TokenSequence:
     if item.error is not None:
         raise item.error
     if isinstance(item.content, Document):
-        if job.text is None:
+        if text is None:
             raise EpisodeError("the document has text, and no text model was given")
-        return tokenize_document(item.content, job.vocabulary, job.tokenize, job.text)
+        return tokenize_document(item.content, job.vocabulary, job.tokenize, text)
     if not isinstance(item.content, Episode):
         raise EpisodeError("the source gave neither an episode nor an error", stage="read")
     task = job.plan.tasks[part.task]
     spec = EpisodeSpec(tuple(task.observations), tuple(task.actions))
     try:
-        sequence = tokenize_episode(item.content, spec, job.vocabulary, job.tokenize, job.text)
+        sequence = tokenize_episode(item.content, spec, job.vocabulary, job.tokenize, text)
     except EpisodeError:
         statistics.count_nan(item.content, spec)
         raise

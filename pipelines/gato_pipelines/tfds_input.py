@@ -12,10 +12,10 @@ from gato_data.errors import InputError, MissingPackageError
 from gato_pipelines.rlds_import import import_rlds
 
 
-def prepare(name: str, report: Callable[[str], None] = lambda line: None) -> Path:
+def prepare(name: str, report: Callable[[str], None] = lambda line: None, *, documents: bool = False) -> Path:
     """Folder of a prepared TFDS dataset, such as "rlu_atari/Pong_run_1"; downloads what is not there yet.
 
-    TFDS keeps its datasets in `~/tensorflow_datasets`, or where TFDS_DATA_DIR says.
+    With `documents`, it may hold texts instead of episodes. TFDS keeps its datasets in `~/tensorflow_datasets`, or where TFDS_DATA_DIR says.
 
     Raises:
         InputError: TFDS has no such dataset, it is no RLDS dataset, or it cannot be downloaded.
@@ -31,7 +31,8 @@ def prepare(name: str, report: Callable[[str], None] = lambda line: None) -> Pat
         builder = tfds.builder(name)
     except (tfds.core.DatasetNotFoundError, ValueError, OSError) as error:
         raise InputError(f"TFDS has no dataset {name!r} ({_reason(error)}): its catalogue lists the names") from error
-    _check_rlds(name, builder.info.features)
+    if not documents:
+        _check_rlds(name, builder.info.features)
     report(f"TFDS prepares {name} in {builder.data_path}")
     try:
         _prepare_quietly(tfds, builder)

@@ -45,6 +45,7 @@ _FLOAT = struct.Struct("<f")
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _KINDS = {"bytes": _BYTES_LIST, "float": _FLOAT_LIST, "int64": _INT64_LIST}
 _TAGS = {kind: bytes([number << 3 | LENGTH]) for kind, number in _KINDS.items()}
+_SHORT = 64  # bytes
 _FIRST, _SECOND = bytes([1 << 3 | LENGTH]), bytes([2 << 3 | LENGTH])  # tags of a message's fields 1 and 2
 
 
@@ -93,11 +94,14 @@ def encode_example(features: Mapping[str, Feature]) -> tuple[bytes, dict[str, li
     keys = sorted(features)
     for key in keys:
         kind, values = features[key]
+        if len(values) == 1 and len(values[0]) <= _SHORT:
+            entry, start = _short_entry(key, kind, bytes(values[0]))
+            pieces.append(entry)
+            found.append((key, at + start, len(values[0])))
+            at += len(entry)
+            continue
         value_heads = [_FIRST + encode_varint(len(value)) for value in values]
-        body = sum(map(len, value_heads)) + sum(map(len, values))
-        list_head = _TAGS[kind] + encode_varint(body)
-        head = _entry_head(key) + encode_varint(len(list_head) + body) + list_head
-        head = _FIRST + encode_varint(len(head) + body) + head
+        head = _entry_head(key, kind, sum(map(len, value_heads)) + sum(map(len, values)))
         pieces.append(head)
         at += len(head)
         for value_head, value in zip(value_heads, values, strict=True):
@@ -114,11 +118,20 @@ def encode_example(features: Mapping[str, Feature]) -> tuple[bytes, dict[str, li
     return b"".join(pieces), spans
 
 
-@lru_cache(maxsize=1024)
-def _entry_head(key: str) -> bytes:
-    """The beginning of a map entry: its key, and the tag of its value."""
+@lru_cache(maxsize=4096)
+def _short_entry(key: str, kind: str, value: bytes) -> tuple[bytes, int]:
+    """A whole map entry with one value, and where in it the value begins: most features of small records recur."""
+    value_head = _FIRST + encode_varint(len(value))
+    head = _entry_head(key, kind, len(value_head) + len(value)) + value_head
+    return head + value, len(head)
+
+
+def _entry_head(key: str, kind: str, body: int) -> bytes:
+    """A map entry up to its values, which take `body` bytes."""
     name = key.encode()
-    return _FIRST + encode_varint(len(name)) + name + _SECOND
+    list_head = _TAGS[kind] + encode_varint(body)
+    head = _FIRST + encode_varint(len(name)) + name + _SECOND + encode_varint(len(list_head) + body) + list_head
+    return _FIRST + encode_varint(len(head) + body) + head
 
 
 def decode_example(data: bytes | memoryview) -> dict[str, memoryview]:

@@ -55,7 +55,8 @@ def test_json_has_the_same_plan_under_stable_keys(library: Path, out: Path) -> N
     assert result.stderr == ""
     answer = json.loads(result.stdout)
     assert {name: answer[name] for name in ("out", "steps", "batch_size", "context_length", "window", "measure")} == {
-        "out": str(out), "steps": 20, "batch_size": 10, "context_length": 64, "window": "timestep", "measure": "windows",
+        "out": str(out), "steps": 20, "batch_size": 10, "context_length": 64, "window": "timestep",
+        "measure": "windows",
     }  # fmt: skip
     pong = answer["datasets"][0]
     assert pong["asked"] == pytest.approx(9.5 / (9.5 + 4.62))
@@ -179,7 +180,9 @@ def test_explain_of_packed_episodes(tmp_path: Path, out: Path) -> None:
 def test_explain_refuses_impossible_ranks(library: Path, out: Path) -> None:
     mix("--weights", "uniform", "--out", out, library / "pong")
     assert "world size 0 is not possible" in error_of(mix("explain", out, "--step", "0", "--world-size", "0"))
-    assert "rank 2 of 2 does not exist" in error_of(mix("explain", out, "--step", "0", "--world-size", "2", "--rank", "2"))
+    assert "rank 2 of 2 does not exist" in error_of(
+        mix("explain", out, "--step", "0", "--world-size", "2", "--rank", "2")
+    )
     assert "there is no mixture file" in error_of(mix("explain", out.with_name("none"), "--step", "0"))
     empty = mix("explain", out, "--step", "0", "--batch-size", "1", "--world-size", "3")
     assert empty.stdout == "no window: this rank has no part of the batch\n"

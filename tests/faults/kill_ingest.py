@@ -61,7 +61,7 @@ def kill_at_random(arguments: list[str], out: Path, chance: random.Random, secon
     if chance.random() < 0.8:  # most of the time goes by before anything is written
         while process.poll() is None and not (out / ".ingest").exists():
             time.sleep(POLL_SECONDS)
-        seconds /= 2
+        seconds *= 0.8
     late = time.monotonic() + chance.random() * seconds
     while process.poll() is None and time.monotonic() < late:
         time.sleep(POLL_SECONDS)

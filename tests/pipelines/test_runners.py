@@ -132,7 +132,7 @@ def test_options_for_another_machine_are_passed_on() -> None:
 def test_dask_says_what_it_needs() -> None:
     if importlib.util.find_spec("distributed") is not None:
         pytest.skip("Dask is installed here")
-    with pytest.raises(MissingPackageError, match=r"^runner dask needs Dask: pip install 'apache-beam\[dask\]'$"):
+    with pytest.raises(MissingPackageError, match=r"^runner dask needs Dask: pip install 'gato-data\[ingest,dask\]'$"):
         run_over([1], print, "dask")
 
 

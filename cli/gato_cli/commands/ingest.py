@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,79 +104,73 @@ def _run(
         raise click.UsageError("with --per-task every dataset is named after its task: leave --name out")
     ingest = _ingest_settings(asked)
     if tfds_name is not None:
+        from gato_pipelines.source import source_class
         from gato_pipelines.tfds_input import prepare
 
-        inputs = (prepare(tfds_name, report=_progress),)
-    if not per_task:
-        result = _ingest(source, settings, inputs, out, ingest, dry_run=dry_run, as_json=as_json)
-        if as_json:
-            print(result)
+        documents = getattr(source_class(source), "reads_documents", False)
+        inputs = (prepare(tfds_name, report=_progress, documents=documents),)
+    asked_for = _Ingest(source, settings, ingest, dry_run, as_json)
+    if per_task:
+        asked_for.one_per_task(inputs, out)
         return
-    _ingest_per_task(source, settings, inputs, out, ingest, dry_run=dry_run, as_json=as_json)
-
-
-def _ingest(
-    source: str,
-    settings: dict[str, Any],
-    inputs: Sequence[Path],
-    out: Path,
-    ingest: Any,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> str:
-    """One dataset; returns the result as JSON."""
-    from gato_cli.ingest_progress import IngestProgress
-    from gato_cli.ingest_report import dry_run_json, print_dry_run, print_summary, print_warnings, summary_json
-    from gato_pipelines.ingest import plan_only, run
-
-    if dry_run:
-        dry = plan_only(source, settings, inputs, out, ingest)
-        if not as_json:
-            print_dry_run(dry, out)
-        return dry_run_json(dry, out)
-    start = time.monotonic()
-    try:
-        with IngestProgress(sys.stderr) as shown:
-            summary = run(source, settings, inputs, out, ingest, report=shown.say, watcher=shown)
-    except KeyboardInterrupt as error:
-        advice = "run the same command again to continue; finished shards are kept"
-        raise KeyboardInterrupt(advice) from error
-    if not as_json:
-        print_summary(summary, out, seconds=time.monotonic() - start)
-    print_warnings(summary)
-    return summary_json(summary, out)
-
-
-def _ingest_per_task(
-    source: str,
-    settings: dict[str, Any],
-    inputs: Sequence[Path],
-    out: Path,
-    ingest: Any,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """One dataset for each task; one that fails does not stop the others."""
-    from gato_pipelines.per_task import by_task
-
-    results, failed = [], []
-    folders = by_task(source, settings, inputs, out)
-    for folder, paths in folders.items():
-        _progress(f"{folder.name}:")
-        try:
-            results.append(_ingest(source, settings, paths, folder, ingest, dry_run=dry_run, as_json=as_json))
-        except GatoError as error:
-            _progress(f"Error: {error}")
-            failed.append(folder.name)
+    result = asked_for.one(inputs, out)
     if as_json:
-        print(f'{{"datasets":[{",".join(results)}]}}')
-    if failed:
-        raise GatoError(
-            f"{len(failed)} of {len(folders)} tasks failed ({', '.join(failed)}), the others are there: "
-            "mend what is said of each above, then run the same command again"
-        )
+        print(result)
+
+
+@dataclass(frozen=True)
+class _Ingest:
+    """What is asked of one ingest, or of several that differ in input and output only."""
+
+    source: str
+    settings: dict[str, Any]
+    ingest: Any
+    dry_run: bool
+    as_json: bool
+
+    def one(self, inputs: Sequence[Path], out: Path) -> str:
+        """One dataset; returns the result as JSON."""
+        from gato_cli.ingest_progress import IngestProgress
+        from gato_cli.ingest_report import dry_run_json, print_dry_run, print_summary, print_warnings, summary_json
+        from gato_pipelines.ingest import plan_only, run
+
+        if self.dry_run:
+            dry = plan_only(self.source, self.settings, inputs, out, self.ingest)
+            if not self.as_json:
+                print_dry_run(dry, out)
+            return dry_run_json(dry, out)
+        start = time.monotonic()
+        try:
+            with IngestProgress(sys.stderr) as shown:
+                summary = run(self.source, self.settings, inputs, out, self.ingest, report=shown.say, watcher=shown)
+        except KeyboardInterrupt as error:
+            advice = "run the same command again to continue; finished shards are kept"
+            raise KeyboardInterrupt(advice) from error
+        if not self.as_json:
+            print_summary(summary, out, seconds=time.monotonic() - start)
+        print_warnings(summary)
+        return summary_json(summary, out)
+
+    def one_per_task(self, inputs: Sequence[Path], out: Path) -> None:
+        """One dataset for each task; one that fails does not stop the others."""
+        from gato_pipelines.per_task import by_task
+
+        results, failed = [], []
+        folders = by_task(self.source, self.settings, inputs, out)
+        for folder, paths in folders.items():
+            _progress(f"{folder.name}:")
+            try:
+                results.append(self.one(paths, folder))
+            except GatoError as error:
+                _progress(f"Error: {error}")
+                failed.append(folder.name)
+        if self.as_json:
+            print(f'{{"datasets":[{",".join(results)}]}}')
+        if failed:
+            raise GatoError(
+                f"{len(failed)} of {len(folders)} tasks failed ({', '.join(failed)}), the others are there: "
+                "mend what is said of each above, then run the same command again"
+            )
 
 
 def _ingest_settings(asked: dict[str, Any]) -> Any:

@@ -27,6 +27,7 @@ class PhotoSource(DocumentSource):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _ = self.fit
 
     @cached_property

@@ -1,10 +1,12 @@
 """What all vision-language sources share: settings, names of inputs, and a scan that only counts."""
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gato_data.errors import EpisodeError
+from gato_data.errors import EpisodeError, SettingError
+from gato_data.weight_text import TABLE_1
 from gato_pipelines.source import Item, PartScan
 from gato_schemas.index import Part
 
@@ -23,10 +25,17 @@ class DocumentSource:
     """Reads documents; the fields are settings."""
 
     licence: ClassVar[str] = "as the input says"
+    reads_documents: ClassVar[bool] = True
 
     family: str = setting("", "Row of the paper's Table 1 that the dataset stands for.")
     task: str = setting("", "Name of the task; by default the family's.")
     end_of_text: bool = setting(True, "End every text with the text model's end-of-sentence piece.")
+
+    def __post_init__(self) -> None:
+        if self.family not in TABLE_1:
+            close = get_close_matches(self.family, TABLE_1, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(TABLE_1)}"
+            raise SettingError(f"family {self.family!r} is no row of the paper's Table 1: {hint}")
 
     @property
     def task_name(self) -> str:

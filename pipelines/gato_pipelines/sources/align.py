@@ -12,5 +12,6 @@ class Source(WebdatasetSource):
     """Images and alt texts: webdataset .tar archives, such as LAION's."""
 
     licence: ClassVar[str] = "images belong to their owners"
+    example: ClassVar[str] = "gato-data ingest align laion400m --out align"
 
     family: str = setting("align", WebdatasetSource.__dataclass_fields__["family"].metadata["help"])

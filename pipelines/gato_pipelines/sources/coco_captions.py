@@ -87,6 +87,7 @@ class Source(TableSource):
     """MS-COCO Captions: captions_*.json, or Karpathy's dataset_coco.json, and folders of images."""
 
     licence: ClassVar[str] = "annotations CC-BY-4.0; images as on Flickr"
+    example: ClassVar[str] = "gato-data ingest coco-captions coco --split train --out coco-captions"
 
     family: str = setting("coco-captions", PairSource.__dataclass_fields__["family"].metadata["help"])
     annotations: str = setting("", "Annotation file; by default the only one of that split in INPUT.", "FILE")

@@ -69,6 +69,9 @@ class Source(TableSource, WebdatasetSource):
     """Conceptual Captions (CC3M, CC12M): a .tsv and images named by row, or webdataset .tar archives."""
 
     licence: ClassVar[str] = "captions may be used freely (Google); images belong to their owners"
+    example: ClassVar[str] = (
+        "gato-data ingest conceptual-captions Train_GCC-training.tsv --images images --out cc3m --max-bad 100000"
+    )
 
     family: str = setting("conceptual-captions", TableSource.__dataclass_fields__["family"].metadata["help"])
     annotations: str = setting("", "The .tsv file; by default the only one in INPUT.", "FILE")

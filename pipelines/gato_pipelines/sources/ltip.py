@@ -12,5 +12,6 @@ class Source(WebdatasetSource):
     """Images and long texts: webdataset .tar archives."""
 
     licence: ClassVar[str] = "images belong to their owners"
+    example: ClassVar[str] = "gato-data ingest ltip tars --out ltip"
 
     family: str = setting("ltip", WebdatasetSource.__dataclass_fields__["family"].metadata["help"])

@@ -32,6 +32,7 @@ class Source(PhotoSource):
     """Web pages with images in order: MMC4 .jsonl(.zip) or OBELICS .parquet, with embedded images or a folder."""
 
     licence: ClassVar[str] = "MMC4: ODC-BY; OBELICS: CC-BY-4.0; images belong to their owners"
+    example: ClassVar[str] = "gato-data ingest m3w mmc4 --images mmc4/images --out m3w --max-bad 1000"
 
     family: str = setting("m3w", PhotoSource.__dataclass_fields__["family"].metadata["help"])
 

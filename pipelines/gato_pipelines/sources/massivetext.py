@@ -47,6 +47,9 @@ def kind_of(name: str) -> str:
 class Source(DocumentSource):
     """Texts: .txt, JSON lines (C4, The Pile, Dolma), parquet, plain or compressed, or TFDS text datasets."""
 
+    licence: ClassVar[str] = "as the corpus says"
+    example: ClassVar[str] = "gato-data ingest massivetext c4-train.00000-of-01024.json.gz --out c4"
+
     family: str = setting("massivetext", DocumentSource.__dataclass_fields__["family"].metadata["help"])
     text_key: str = setting("text", "Field or column of the text; dots lead into nested ones.", "KEY")
     split: str = setting("", "Split of a TFDS dataset; by default train.")
@@ -55,9 +58,8 @@ class Source(DocumentSource):
     )
     dedupe: Literal["off", "exact"] = setting("off", "Leave out texts that occurred before, to the letter.")
 
-    licence: ClassVar[str] = "as the corpus says"
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not all(self.text_key.split(".")):
             raise SettingError(f"{self.text_key!r} is no key: names joined by dots are wanted, such as meta.text")
 

@@ -19,5 +19,6 @@ class Source(QuestionSource):
         "mscoco_{split}*_annotations.json",
         "**/mscoco_{split}*_annotations.json",
     )
+    example: ClassVar[str] = "gato-data ingest okvqa okvqa --images coco --out okvqa"
 
     family: str = setting("okvqa", QuestionSource.__dataclass_fields__["family"].metadata["help"])

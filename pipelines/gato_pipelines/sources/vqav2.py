@@ -19,5 +19,6 @@ class Source(QuestionSource):
         "v2_mscoco_{split}*_annotations.json",
         "**/v2_mscoco_{split}*_annotations.json",
     )
+    example: ClassVar[str] = "gato-data ingest vqav2 vqav2 --images coco --loss-on answers --out vqav2"
 
     family: str = setting("vqav2", QuestionSource.__dataclass_fields__["family"].metadata["help"])

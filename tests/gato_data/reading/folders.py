@@ -251,7 +251,7 @@ def _joined(pieces: Sequence[TokenSequence]) -> TokenSequence:
         for name in ("tokens", "loss_mask", "modality", "position", "reward", "patches", "patch_position")
     }
     starts = [piece.timestep_starts + before for piece, before in zip(pieces, tokens, strict=False)]
-    grids = [piece.image_grid + [before, 0, 0, 0, 0] for piece, before in zip(pieces, patches, strict=False)]
+    grids = [piece.image_grid + np.array([before, 0, 0, 0, 0]) for piece, before in zip(pieces, patches, strict=False)]
     return TokenSequence(
         **columns,
         timestep_starts=np.concatenate(starts).astype(np.int32),

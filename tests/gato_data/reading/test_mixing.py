@@ -117,7 +117,7 @@ def test_wrong_toml_is_refused(tmp_path: Path, content: str, message: str) -> No
 
 
 def test_a_missing_toml_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="weights file .*none.toml cannot be read"):
+    with pytest.raises(InputError, match=r"weights file .*none\.toml cannot be read"):
         parse_weights(str(tmp_path / "none.toml"))
 
 
@@ -131,8 +131,8 @@ def test_datasets_that_do_not_go_together(library: Path, tmp_path: Path) -> None
     large = write_dataset(tmp_path / "large", {"train": [made]}, large_ids=True)
     with pytest.raises(MixtureError, match=r"pong and large have different vocabularies \(text_size 32000 and 70000\)"):
         plan_mixture([pong, large], "uniform", folder=tmp_path)
+    manifest = msgspec.structs.replace(read_manifest(pong), family="atary")
     with pytest.raises(MixtureError, match=r"dataset pong is of family 'atary', no row of the paper's Table 1"):
-        manifest = msgspec.structs.replace(read_manifest(pong), family="atary")
         resolve(parse_weights("gato"), [manifest])
     with pytest.raises(FormatError, match=r"nowhere has no dataset.json"):
         plan_mixture([tmp_path / "nowhere"], "uniform", folder=tmp_path)
@@ -145,17 +145,17 @@ def test_text_models(library: Path, tmp_path: Path) -> None:
     other = write_dataset(tmp_path / "other", {"train": [made]}, text_model="b" * 64)
     mixture = plan_mixture([library / "pong", one], "uniform", folder=tmp_path)
     assert mixture.vocabulary.text_model == "a" * 64
-    with pytest.raises(MixtureError, match=r"one and other have different text models \(text_model aaaaaaaaaaaa... and"):
+    with pytest.raises(MixtureError, match=r"one and other have different text models \(text_model aaaaaaaaaaaa... "):
         plan_mixture([library / "pong", one, other], "uniform", folder=tmp_path)
 
 
 def test_a_dataset_with_no_window(library: Path, tmp_path: Path, mix: Mix) -> None:
     empty = write_dataset(tmp_path / "empty", {"train": [[]]})
-    with pytest.raises(MixtureError, match="dataset empty in .* has no window: its train split has no episode"):
+    with pytest.raises(MixtureError, match=r"dataset empty in .* has no window: its train split has no episode"):
         plan_mixture([library / "pong", empty], "uniform", folder=tmp_path)
     tiny = write_dataset(tmp_path / "tiny", {"train": [episodes("pages", [0, 0])]}, family="massivetext")
     path = mix(library / "pong", tiny)
-    with pytest.raises(MixtureError, match="dataset tiny has no window: none of its episodes in 'train' has two tokens"):
+    with pytest.raises(MixtureError, match="dataset tiny has no window: none of its episodes in 'train'"):
         describe(read_mixture(path), path, run(3))
     untrained = write_dataset(tmp_path / "untrained", {"train": [_untrained()]}, family="massivetext")
     path = mix(untrained, measure="loss-tokens")

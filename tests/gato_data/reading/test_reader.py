@@ -9,7 +9,9 @@ import pytest
 
 from gato_data.batch import PADDING, Batch
 from gato_data.errors import MixtureError, SettingError
+from gato_data.mixing import add_stage
 from gato_data.reader import MixtureReader, ReadSettings, open_mixture
+from gato_schemas.mixture import encode_mixture, read_mixture
 from gato_schemas.sequence import POSITION_NONE, Modality
 from tests.gato_data.reading.folders import Whole, decode, episodes, write_dataset
 
@@ -132,7 +134,7 @@ def test_a_stream_may_be_endless_and_left(library: Path, mix: Mix) -> None:
         stream = reader.stream(forever())
         samples = [next(stream).sample.tolist() for _ in range(700)]
         stream.close()
-    assert sum(samples, []) == list(range(2800))
+    assert [n for batch in samples for n in batch] == list(range(2800))
 
 
 def test_one_index_in_memory_and_one_open_file_suffice(library: Path, mix: Mix) -> None:
@@ -162,6 +164,10 @@ def test_validation_reads_the_datasets_that_have_it(library: Path, mix: Mix) -> 
         batch = reader.batch(range(20))
         assert reader.dataset_names == ("walker", "pong")
     assert set(batch.dataset.tolist()) == {1}
+    later = add_stage(read_mixture(path), path, 50, [], "pong=0,walker=1")
+    path.write_bytes(encode_mixture(later))
+    with pytest.raises(MixtureError, match="the datasets that are drawn have no window in split 'validation'"):
+        open_mixture(path, split="validation", settings=plain())
     with pytest.raises(MixtureError, match="no dataset of the mixture has a window in split 'validation'"):
         open_mixture(mix(library / "walker"), split="validation", settings=plain())
 
@@ -182,9 +188,11 @@ def test_impossible_settings_are_refused(changes: dict[str, object], message: st
 
 
 def test_a_batch_beyond_the_memory_is_refused(library: Path, mix: Mix) -> None:
-    with open_mixture(mix(library / "pong"), settings=plain(memory=2**21)) as reader:
-        with pytest.raises(SettingError, match="a batch of 1000 windows of 64 can take 50 MiB"):
-            next(reader.stream([range(1000)]))
+    with (
+        open_mixture(mix(library / "pong"), settings=plain(memory=2**21)) as reader,
+        pytest.raises(SettingError, match="a batch of 1000 windows of 64 can take 50 MiB"),
+    ):
+        next(reader.stream([range(1000)]))
 
 
 def test_prompts_come_from_another_episode_of_the_same_task_and_agent(library: Path, mix: Mix) -> None:

@@ -149,7 +149,7 @@ def test_names_groups_and_patterns(settings: dict[str, Any], names: list[str], r
         ({"action_keys": ("wrist",)}, "--action-keys names 'wrist', .* lacks: it has arm, gripper, name"),
         ({"action_keys": ("name",)}, "--action-keys names name, which is text: actions are numbers"),
         ({"observation_keys": ("depth",)}, r"--observation-keys names depth, which is an image of uint16"),
-        ({"instruction_key": "words"}, "--instruction-key names 'words', which is no text of .* it has .*language_instr"),
+        ({"instruction_key": "words"}, "--instruction-key names 'words', which is no text of .* language_instr"),
         (
             {"observation_keys": ("joints",), "drop_keys": ("joints",)},
             r"has no observation to tokenize \(.*joints: asked",

@@ -1,0 +1,117 @@
+"""Raw episodes of any container to the episodes that are tokenized: filter, final timestep, images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import EpisodeError
+from gato_data.returns import episode_return
+from gato_pipelines.containers.container import REWARD, TERMINAL, Container
+from gato_pipelines.filtering import passes
+from gato_pipelines.final_step import kept_timesteps
+from gato_pipelines.images import Alpha, decode_and_fit
+from gato_pipelines.leaf_fields import fit_of
+from gato_pipelines.rlds.episode import RldsEpisode
+from gato_pipelines.rlds.features import Leaf
+from gato_pipelines.scanning import is_terminal, per_timestep, succeeded
+from gato_pipelines.selection import Wanted, select
+from gato_schemas.dataset import TaskInfo
+from gato_schemas.episode import Episode, Field, Value
+from gato_schemas.index import Part
+
+_RGBA = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What to make of the episodes of one part.
+
+    Attributes:
+        wanted: which features become tokens, and how.
+        agent: whose episodes they are.
+        id_leaves: what makes up the data set's own id of an episode.
+        success: the flag that has to be set, if one has to.
+    """
+
+    wanted: Wanted
+    agent: str
+    id_leaves: tuple[str, ...] = ()
+    success: Leaf | None = None
+
+
+class EpisodeReader:
+    """Turns the raw episodes of one part into episodes; `leaves` are those that it has to be given."""
+
+    def __init__(self, container: Container, part: Part, task: TaskInfo, reading: Reading) -> None:
+        self._container, self._part, self._task, self._reading = container, part, task, reading
+        self._chosen = select(container, reading.wanted)
+        extra = {REWARD, TERMINAL, *reading.id_leaves}
+        leaves = [*self._chosen.leaves, *(leaf for leaf in container.features.leaves if leaf.path in extra)]
+        leaves += [reading.success] if reading.success else []
+        self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
+
+    def keeps(self, raw: RldsEpisode) -> bool:
+        """Whether an episode passes the task's filter."""
+        chosen = self._task.filter
+        if chosen is None:
+            return True
+        if self._reading.success is not None and not succeeded(raw, self._reading.success):
+            return False
+        reward = per_timestep(raw, REWARD)
+        return passes(chosen, float("nan") if reward is None else episode_return(reward))
+
+    def episode(self, raw: RldsEpisode) -> Episode:
+        """One episode, its images decoded.
+
+        Raises:
+            EpisodeError: an image cannot be decoded, or no timestep is left.
+        """
+        reward, terminal = per_timestep(raw, REWARD), is_terminal(raw)
+        keep = kept_timesteps(raw.num_timesteps, self._task.final_step, terminal=terminal)
+        if keep < 1:
+            what = "and its final timestep is dropped" if raw.num_timesteps else "so there is nothing to learn from"
+            raise EpisodeError(f"the episode has {raw.num_timesteps} timesteps, {what}", stage="read")
+        histograms: dict[str, NDArray[np.int64]] = {}
+        chosen = self._chosen.observations
+        return Episode(
+            task=self._part.task,
+            agent=self._reading.agent,
+            source_episode_id=self._source_id(raw),
+            observations={spec.name: self._value(raw, leaf, spec, keep, histograms) for leaf, spec in chosen},
+            actions={spec.name: raw.tensors[leaf.path][:keep] for leaf, spec in self._chosen.actions},
+            reward=None if reward is None else reward[:keep].astype(np.float32),
+            episode_return=float("nan") if reward is None else float(np.float32(episode_return(reward))),
+            is_terminal=terminal,
+            histograms=histograms,
+        )
+
+    def _source_id(self, raw: RldsEpisode) -> str:
+        """The data set's own id of an episode; empty where it has none."""
+        return "/".join(str(raw.episode[path]) for path in self._reading.id_leaves if path in raw.episode)
+
+    def _value(
+        self, raw: RldsEpisode, leaf: Leaf, spec: Field, keep: int, histograms: dict[str, NDArray[np.int64]]
+    ) -> Value:
+        if spec.modality == "text":
+            return raw.texts[leaf.path][:keep]
+        if spec.modality != "image":
+            return raw.tensors[leaf.path][:keep]
+        histogram = histograms[spec.name] = np.zeros(256, np.int64)
+        fit = fit_of(leaf, self._reading.wanted.images)
+        if leaf.path in raw.images:
+            shape, alpha = _how_to_decode(self._container, leaf)
+            try:
+                return decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
+            except EpisodeError as error:
+                raise EpisodeError(f"{spec.name}: {error}", stage=error.stage) from error
+        frames = raw.tensors[leaf.path][:keep]
+        histogram += np.bincount(frames.reshape(-1), minlength=256)
+        return fit.apply(frames if frames.ndim == 4 else frames[..., None])
+
+
+def _how_to_decode(container: Container, leaf: Leaf) -> tuple[tuple[int | None, ...], Alpha]:
+    """Shape and treatment of the fourth channel, which is a gray frame in some containers and opacity in the others."""
+    if leaf.shape[2:] != (_RGBA,):
+        return leaf.shape, "white"
+    return (leaf.shape, "newest") if container.stacks_frames else ((*leaf.shape[:2], 3), "white")

@@ -1,0 +1,97 @@
+"""What one feature of a data set becomes: its modality, the size of its images, its field."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gato_data.errors import InputError, SettingError
+from gato_pipelines.image_fit import ImageFit
+from gato_pipelines.rlds.decode import NUMERIC_DTYPES, STRING_DTYPES, check_readable
+from gato_pipelines.rlds.features import Kind, Leaf
+from gato_schemas.episode import Field, FieldModality
+from gato_schemas.sequence import PATCH_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChoice:
+    """Size (height, width) that images get, None for one of their own, and how they get it."""
+
+    size: tuple[int, int] | None = None
+    fit: Literal["resize", "pad"] = "resize"
+
+
+DEFAULT = ImageChoice()
+
+
+def modality_of(leaf: Leaf) -> FieldModality:
+    """How a leaf becomes tokens; bytes of a picture's size are a picture, even where they are called a tensor."""
+    if leaf.kind == Kind.IMAGE or _is_picture(leaf):
+        return "image"
+    if leaf.dtype in STRING_DTYPES:
+        return "text"
+    return "continuous" if leaf.dtype.startswith("float") else "discrete"
+
+
+def _is_picture(leaf: Leaf) -> bool:
+    sides = leaf.shape[:2]
+    if leaf.dtype != "uint8" or leaf.sequences or len(leaf.shape) not in (2, 3) or None in leaf.shape:
+        return False
+    channels = leaf.shape[2] if len(leaf.shape) == 3 else 1
+    return channels in (1, 3) and all((side or 0) >= PATCH_SIZE for side in sides)
+
+
+def is_decodable(leaf: Leaf) -> bool:
+    """Whether a leaf can be read without TFDS."""
+    try:
+        check_readable(leaf)
+    except InputError:
+        return False
+    return True
+
+
+def unreadable(leaf: Leaf) -> str:
+    """Why a leaf cannot become tokens at all; empty where it can."""
+    if not is_decodable(leaf):
+        return "of a type that cannot be read"
+    if leaf.kind == Kind.IMAGE and leaf.dtype != "uint8":
+        return f"an image of {leaf.dtype} (a depth map?)"
+    if leaf.kind != Kind.IMAGE and leaf.dtype not in NUMERIC_DTYPES | STRING_DTYPES:
+        return f"of dtype {leaf.dtype or 'unknown'}"
+    return ""
+
+
+def field_of(leaf: Leaf, name: str, choice: ImageChoice = DEFAULT) -> Field:
+    """The field that a leaf becomes.
+
+    Raises:
+        SettingError: an image has no fixed size and none is given, or cannot be padded to the one given.
+    """
+    modality = modality_of(leaf)
+    if modality == "image":
+        fit = fit_of(leaf, choice)
+        height, width = (side or 0 for side in leaf.shape[:2])
+        size = fit.size(height, width)
+        content = fit.content(height, width) if height and width else size
+        if content[0] > size[0] or content[1] > size[1]:
+            raise SettingError(
+                f"images of {leaf.path} are {height}x{width} pixels, which cannot be padded to {size[0]}x{size[1]}: "
+                "give a larger --image-size, or use --image-fit resize"
+            )
+        return Field(name, "image", (*size, 3), leaf.dtype, content=None if content == size else content)
+    shape = () if modality == "text" else tuple(side or 0 for side in (*leaf.sequences, *leaf.shape))
+    return Field(name, modality, shape, leaf.dtype)
+
+
+def fit_of(leaf: Leaf, choice: ImageChoice) -> ImageFit:
+    """How the images of a leaf get sides that are multiples of 16 pixels: by default the nearest ones.
+
+    Raises:
+        SettingError: they have no fixed size, and none is given.
+    """
+    if choice.size is not None:
+        return ImageFit(height=choice.size[0], width=choice.size[1], mode=choice.fit)
+    if None in leaf.shape[:2]:
+        raise SettingError(f"images of {leaf.path} have no fixed size: give one with --image-size")
+    if choice.fit == "pad":
+        return ImageFit(mode="pad")
+    height, width = (max(PATCH_SIZE, round((side or 0) / PATCH_SIZE) * PATCH_SIZE) for side in leaf.shape[:2])
+    return ImageFit(height=height, width=width)
