@@ -20,6 +20,11 @@ def setting(default: Any, text: str, metavar: str = "") -> Any:
     return field(default=default, metadata=metadata)
 
 
+def family_setting(family: str) -> Any:
+    """The field `family` of a source whose documents are of that family unless said otherwise."""
+    return setting(family, "Row of the paper's Table 1 that the dataset stands for.")
+
+
 @dataclass(frozen=True)
 class DocumentSource:
     """Reads documents; the fields are settings."""
@@ -27,7 +32,7 @@ class DocumentSource:
     licence: ClassVar[str] = "as the input says"
     reads_documents: ClassVar[bool] = True
 
-    family: str = setting("", "Row of the paper's Table 1 that the dataset stands for.")
+    family: str = family_setting("")
     task: str = setting("", "Name of the task; by default the family's.")
     end_of_text: bool = setting(True, "End every text with the text model's end-of-sentence piece.")
 

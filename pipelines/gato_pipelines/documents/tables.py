@@ -106,7 +106,9 @@ def pictures_path(images: str, folder: Path) -> Path:
     """Where the images are: what a setting names, or the folder of the input."""
     if images:
         return beside(folder, images)
-    return folder if folder.is_dir() else folder.parent
+    if folder.is_dir():
+        return folder
+    return folder.parent.parent if folder.parent.name == "annotations" else folder.parent
 
 
 def beside(folder: Path, name: str) -> Path:

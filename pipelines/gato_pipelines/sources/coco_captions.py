@@ -12,10 +12,10 @@ import numpy as np
 from gato_data.errors import InputError
 from gato_data.permutation import Numbers
 from gato_pipelines.documents.annotations import Id, find_one, read_annotations
-from gato_pipelines.documents.pairs import Pair, PairSource
+from gato_pipelines.documents.pairs import Pair
 from gato_pipelines.documents.pictures import Pictures, read_first
 from gato_pipelines.documents.shuffle import deal
-from gato_pipelines.documents.source import bad, setting
+from gato_pipelines.documents.source import bad, family_setting, setting
 from gato_pipelines.documents.tables import PairTable, TableSource, beside
 from gato_pipelines.source import Item
 from gato_schemas.episode import Text
@@ -84,12 +84,14 @@ class CaptionTable:
 
 @dataclass(frozen=True)
 class Source(TableSource):
-    """MS-COCO Captions: captions_*.json, or Karpathy's dataset_coco.json, and folders of images."""
+    """MS-COCO Captions: photographs, each with the captions of five people."""
 
     licence: ClassVar[str] = "annotations CC-BY-4.0; images as on Flickr"
+    formats: ClassVar[str] = "official and Karpathy JSON; images in a folder, .tar or .zip"
+    tokens_per_timestep: ClassVar[str] = "144 an image of 192x192, then its caption"
     example: ClassVar[str] = "gato-data ingest coco-captions coco --split train --out coco-captions"
 
-    family: str = setting("coco-captions", PairSource.__dataclass_fields__["family"].metadata["help"])
+    family: str = family_setting("coco-captions")
     annotations: str = setting("", "Annotation file; by default the only one of that split in INPUT.", "FILE")
     split: str = setting("train", "Split: train, val, test, restval; several joined by commas.")
 

@@ -13,7 +13,7 @@ from gato_pipelines.documents.files import root_of
 from gato_pipelines.documents.pairs import Pair, PairOrBad
 from gato_pipelines.documents.pictures import Pictures, read_first
 from gato_pipelines.documents.shuffle import draw
-from gato_pipelines.documents.source import bad, setting
+from gato_pipelines.documents.source import bad, family_setting, setting
 from gato_pipelines.documents.tables import PairTable, TableSource, beside
 from gato_pipelines.documents.tsv import Rows, read_rows
 from gato_pipelines.documents.webdataset import IMAGE_SUFFIXES, WebdatasetSource
@@ -66,14 +66,14 @@ class RowTable:
 
 @dataclass(frozen=True)
 class Source(TableSource, WebdatasetSource):
-    """Conceptual Captions (CC3M, CC12M): a .tsv and images named by row, or webdataset .tar archives."""
+    """Conceptual Captions (CC3M, CC12M): images from the web with cleaned alt texts."""
 
     licence: ClassVar[str] = "captions may be used freely (Google); images belong to their owners"
-    example: ClassVar[str] = (
-        "gato-data ingest conceptual-captions Train_GCC-training.tsv --images images --out cc3m --max-bad 100000"
-    )
+    formats: ClassVar[str] = ".tsv of CC3M or CC12M; webdataset .tar"
+    tokens_per_timestep: ClassVar[str] = "144 an image of 192x192, then its caption"
+    example: ClassVar[str] = "gato-data ingest conceptual-captions Train_GCC-training.tsv --images images --out cc3m"
 
-    family: str = setting("conceptual-captions", TableSource.__dataclass_fields__["family"].metadata["help"])
+    family: str = family_setting("conceptual-captions")
     annotations: str = setting("", "The .tsv file; by default the only one in INPUT.", "FILE")
     columns: Literal["auto", "caption-url", "url-caption"] = setting(
         "auto", "Order of the columns: CC3M has the caption first, CC12M the link."

@@ -15,7 +15,7 @@ from gato_pipelines.documents.photo_source import PhotoSource
 from gato_pipelines.documents.pictures import open_pictures
 from gato_pipelines.documents.ranges import file_parts, part_limit
 from gato_pipelines.documents.rows import read_rows, row_parts
-from gato_pipelines.documents.source import AGENT, setting
+from gato_pipelines.documents.source import AGENT, family_setting
 from gato_pipelines.documents.streams import plain_name
 from gato_pipelines.documents.tables import pictures_path
 from gato_pipelines.documents.texts import decode_json, filled_lines
@@ -29,12 +29,14 @@ _COLUMNS = ("images", "texts")
 
 @dataclass(frozen=True)
 class Source(PhotoSource):
-    """Web pages with images in order: MMC4 .jsonl(.zip) or OBELICS .parquet, with embedded images or a folder."""
+    """Web pages with texts and images in their order."""
 
     licence: ClassVar[str] = "MMC4: ODC-BY; OBELICS: CC-BY-4.0; images belong to their owners"
+    formats: ClassVar[str] = "MMC4 .jsonl, OBELICS .parquet"
+    tokens_per_timestep: ClassVar[str] = "144 an image of 192x192, between texts"
     example: ClassVar[str] = "gato-data ingest m3w mmc4 --images mmc4/images --out m3w --max-bad 1000"
 
-    family: str = setting("m3w", PhotoSource.__dataclass_fields__["family"].metadata["help"])
+    family: str = family_setting("m3w")
 
     def parts(self, folder: Path) -> list[Part]:
         """Byte ranges of lines, runs of row groups."""

@@ -13,7 +13,7 @@ from gato_pipelines.documents.duplicates import NO_HASH, pack_hashes, text_hash
 from gato_pipelines.documents.files import find_files, root_of
 from gato_pipelines.documents.ranges import NOTED_BYTES, file_parts, part_limit, runs_of_files
 from gato_pipelines.documents.rows import read_texts, row_parts
-from gato_pipelines.documents.source import AGENT, DocumentSource, setting
+from gato_pipelines.documents.source import AGENT, DocumentSource, family_setting, setting
 from gato_pipelines.documents.streams import is_compressed, plain_name
 from gato_pipelines.documents.texts import (
     Decode,
@@ -45,12 +45,14 @@ def kind_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Source(DocumentSource):
-    """Texts: .txt, JSON lines (C4, The Pile, Dolma), parquet, plain or compressed, or TFDS text datasets."""
+    """Texts: web pages, books, code; one document an episode."""
 
     licence: ClassVar[str] = "as the corpus says"
+    formats: ClassVar[str] = "txt, JSON lines, parquet, each also compressed; TFDS"
+    tokens_per_timestep: ClassVar[str] = "text"
     example: ClassVar[str] = "gato-data ingest massivetext c4-train.00000-of-01024.json.gz --out c4"
 
-    family: str = setting("massivetext", DocumentSource.__dataclass_fields__["family"].metadata["help"])
+    family: str = family_setting("massivetext")
     text_key: str = setting("text", "Field or column of the text; dots lead into nested ones.", "KEY")
     split: str = setting("", "Split of a TFDS dataset; by default train.")
     separator: str = setting(

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.documents.questions import QuestionSource
-from gato_pipelines.documents.source import setting
+from gato_pipelines.documents.source import family_setting
 
 
 @dataclass(frozen=True)
 class Source(QuestionSource):
-    """OK-VQA: OpenEnded_*_questions.json, mscoco_*_annotations.json and COCO's images."""
+    """OK-VQA: questions that a picture alone does not answer, each with the most frequent answer."""
 
     question_patterns: ClassVar[tuple[str, ...]] = (
         "OpenEnded_mscoco_{split}*_questions.json",
@@ -19,6 +19,8 @@ class Source(QuestionSource):
         "mscoco_{split}*_annotations.json",
         "**/mscoco_{split}*_annotations.json",
     )
+    formats: ClassVar[str] = "official JSON; images in a folder, .tar or .zip"
+    tokens_per_timestep: ClassVar[str] = "144 an image of 192x192, then question and answer"
     example: ClassVar[str] = "gato-data ingest okvqa okvqa --images coco --out okvqa"
 
-    family: str = setting("okvqa", QuestionSource.__dataclass_fields__["family"].metadata["help"])
+    family: str = family_setting("okvqa")

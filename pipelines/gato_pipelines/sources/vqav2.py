@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.documents.questions import QuestionSource
-from gato_pipelines.documents.source import setting
+from gato_pipelines.documents.source import family_setting
 
 
 @dataclass(frozen=True)
 class Source(QuestionSource):
-    """VQAv2: v2_OpenEnded_*_questions.json, v2_*_annotations.json and COCO's images."""
+    """VQAv2: questions about pictures, each with the answer that most people gave."""
 
     question_patterns: ClassVar[tuple[str, ...]] = (
         "v2_OpenEnded_mscoco_{split}*_questions.json",
@@ -19,6 +19,8 @@ class Source(QuestionSource):
         "v2_mscoco_{split}*_annotations.json",
         "**/v2_mscoco_{split}*_annotations.json",
     )
+    formats: ClassVar[str] = "official JSON; images in a folder, .tar or .zip"
+    tokens_per_timestep: ClassVar[str] = "144 an image of 192x192, then question and answer"
     example: ClassVar[str] = "gato-data ingest vqav2 vqav2 --images coco --loss-on answers --out vqav2"
 
-    family: str = setting("vqav2", QuestionSource.__dataclass_fields__["family"].metadata["help"])
+    family: str = family_setting("vqav2")
