@@ -1,6 +1,6 @@
 """Images per CPU second of `gato-data ingest coco-captions`, beside what it is measured against.
 
-    ours    the whole ingest: Beam pipeline, annotations, decoding, fitting, tokens, zlib, indexes, manifest; one process
+    ours    the whole ingest: Beam pipeline, annotations, decoding, fitting, tokens, zlib, index, manifest; one process
     raw     the same without zlib (--patch-encoding raw)
     bare    Pillow: open, convert to RGB, resize; nothing is written
 

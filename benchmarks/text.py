@@ -52,7 +52,11 @@ def write_corpus(path: Path, size: int) -> Path:
     """Texts of this machine, in an order that does not depend on it."""
     library = Path(sysconfig.get_path("stdlib"))
     packages = Path(sysconfig.get_path("purelib"))
-    files = [*sorted(packages.glob("*.dist-info/METADATA")), *sorted(library.glob("*.py")), *sorted(library.glob("*/*.py"))]
+    files = [
+        *sorted(packages.glob("*.dist-info/METADATA")),
+        *sorted(library.glob("*.py")),
+        *sorted(library.glob("*/*.py")),
+    ]
     left = size
     with path.open("w", encoding="utf-8") as out:
         for number, file in enumerate(files):
@@ -171,11 +175,15 @@ WAYS = {"ours": ours, "bare": bare, "numpy": numpy, "datatrove": datatrove}
 
 
 def show(results: dict[str, dict[str, float]]) -> None:
-    print(f"{'way':<10}{'documents':>10}{'MB':>7}{'tokens':>12}{'CPU s':>8}{'MB / CPU s':>12}{'docs / CPU s':>14}{'peak MB':>9}")
+    print(
+        f"{'way':<10}{'documents':>10}{'MB':>7}{'tokens':>12}{'CPU s':>8}{'MB / CPU s':>12}"
+        f"{'docs / CPU s':>14}{'peak MB':>9}"
+    )
     for way, found in results.items():
         seconds, size = found["seconds"], found["bytes"] / 1e6
         print(
-            f"{way:<10}{found['documents']:>10,}{size:>7.1f}{found['tokens']:>12,}{seconds:>8.2f}{size / seconds:>12.2f}"
+            f"{way:<10}{found['documents']:>10,}{size:>7.1f}{found['tokens']:>12,}{seconds:>8.2f}"
+            f"{size / seconds:>12.2f}"
             f"{found['documents'] / seconds:>14,.0f}{found['peak_mb']:>9,.0f}"
         )
     ratio = results["ours"]["seconds"] / results["bare"]["seconds"]

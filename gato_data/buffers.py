@@ -12,8 +12,8 @@ from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE, POSITION_NONE
 Allocate: TypeAlias = Callable[[int], NDArray[np.uint8]]
 """Gives so many bytes of memory; a trainer may give memory that a GPU can copy from by itself (pinned)."""
 
-BYTES_A_SLOT = 4 + 1 + 1 + 4 + 4 + 2 * 8
-"""Bytes of a slot without its patch: tokens, mask, modality, position, raw tokens, and its share of the slot lists."""
+BYTES_A_SLOT = 4 + 1 + 1 + 4 + 4 + 4 + 8 + 8
+"""Of a slot without its patch: tokens, mask, modality, position, segment, raw tokens, and the two lists of slots."""
 
 
 def byte_view(array: NDArray[Any]) -> memoryview:
@@ -40,6 +40,8 @@ class Buffers:
         self.modality = self._array((rows, width), np.uint8)
         self.position = self._array((rows, width), np.int32)
         self.segment = self._array((rows, width), np.int32)
+        self.supervised_slot = self._array((rows * width,), np.int64)
+        self.patch_slot = np.empty(0, np.int64)
         self.raw_tokens = np.empty((rows, width), token_dtype)
         self._patches = np.empty((0, *PATCH_SHAPE), np.uint8)
         self._patch_position = np.empty((0, 4), np.uint8)
@@ -57,11 +59,26 @@ class Buffers:
             size = min(count + count // 8, max(count, self.rows * self.width))
             self._patches = self._array((size, *PATCH_SHAPE), np.uint8)
             self._patch_position = self._array((size, 4), np.uint8)
+            self.patch_slot = self._array((size,), np.int64)
         return self._patches[:count], self._patch_position[:count]
 
     def _array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
         return self._allocate(size).view(dtype).reshape(shape)
+
+
+def places_of(flags: NDArray[np.bool_], out: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`np.flatnonzero` of (B, W) into the first places of `out`, a few rows at a time.
+
+    Results of a whole batch are so large that the allocator would fetch new pages from the kernel for every one.
+    """
+    step = max(1, 12_288 // flags.shape[1])
+    at = 0
+    for row in range(0, len(flags), step):
+        found = np.flatnonzero(flags[row : row + step])
+        np.add(found, row * flags.shape[1], out=out[at : at + len(found)])
+        at += len(found)
+    return out[:at]
 
 
 def batch_bytes(rows: int, width: int, with_patches: bool) -> int:

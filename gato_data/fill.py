@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.batch import Batch
-from gato_data.buffers import Buffers, byte_view
+from gato_data.buffers import Buffers, byte_view, places_of
 from gato_data.episodes import EpisodeTable
 from gato_data.layouts import READ_COLUMNS, FinishedRows, Layout
 from gato_data.patches import PatchReader, PatchRun, layout_runs
@@ -87,6 +87,7 @@ class Filler:
     ) -> None:
         self._table, self._files, self._layouts, self._record_layout = table, files, layouts, record_layout
         self._width, self._token_bytes, self._with_segments = width, token_bytes, with_segments
+        self._with_patches = any(layout.num_patches for layout in layouts)
         self._finished = FinishedRows(layouts, width)
         self._patches = PatchReader(table, files, layouts, width)
 
@@ -106,12 +107,12 @@ class Filler:
         length = np.zeros(rows, np.int32)
         length[pieces.row] = pieces.slot + pieces.length  # of several pieces in a row the last one counts
         patches, patch_position = buffers.patches(sum(run.count for run in runs))
-        slots = np.zeros(0, np.int64)
+        patch_slot = buffers.patch_slot[:0]
         if runs:
             self._patches.read(runs, patches, patch_position)
             is_patch = modality == Modality.PATCH
             tokens[is_patch] = 0
-            slots = np.flatnonzero(is_patch)
+            patch_slot = places_of(is_patch, buffers.patch_slot)
         return Batch(
             tokens=tokens,
             loss_mask=mask,
@@ -119,8 +120,8 @@ class Filler:
             position=buffers.position[:rows],
             patches=patches,
             patch_position=patch_position,
-            patch_slot=slots,
-            supervised_slot=np.flatnonzero(mask.view(np.bool_)[:, 1:]),
+            patch_slot=patch_slot,
+            supervised_slot=places_of(mask.view(np.bool_)[:, 1:], buffers.supervised_slot),
             length=length,
             dataset=dataset.astype(np.int32),
             sample=sample,
@@ -153,11 +154,17 @@ class Filler:
         place = (reads.row * width + reads.slot) * item
         self._files.read_many(reads.shard, byte, place, place + reads.length * item, byte_view(buffers.raw_tokens))
         known, begins = layout != READ_COLUMNS, reads.slot == 0
-        first = np.flatnonzero(known & begins)
-        self._finished.put_whole(buffers, layout[first], reads.row[first], reads.length[first], reads.offset[first])
-        buffers.clear(reads.row[~known & begins])
-        for number in np.flatnonzero(known & ~begins).tolist():
-            self._finished.put(buffers, int(layout[number]), *reads.place(number))
+        whole = known & begins
+        if whole.all():
+            self._finished.put_whole(buffers, layout, reads.row, reads.length, reads.offset)
+        else:
+            at = np.flatnonzero(whole)
+            self._finished.put_whole(buffers, layout[at], reads.row[at], reads.length[at], reads.offset[at])
+            buffers.clear(reads.row[~known & begins])
+            for number in np.flatnonzero(known & ~begins).tolist():
+                self._finished.put(buffers, int(layout[number]), *reads.place(number))
+        if not self._with_patches and known.all():
+            return []
         runs = layout_runs(self._layouts, layout, reads.shard, reads.record, reads.offset, reads.length)
         for number in np.flatnonzero(~known).tolist():
             runs[number] = self._read_columns(

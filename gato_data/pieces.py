@@ -2,8 +2,9 @@
 episodes whose timesteps differ in length, where those timesteps start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,11 +36,19 @@ class Pieces:
     untrained: Numbers
     segment: Numbers
 
-    def of_rows(self, first: int, stop: int) -> "Pieces":
-        """The pieces of the rows [first, stop), renumbered from 0."""
-        part = slice(*np.searchsorted(self.row, (first, stop)))
-        columns = [getattr(self, name)[part] for name in ("slot", "token", "length", "untrained", "segment")]
-        return Pieces(self.row[part] - first, *columns)
+    def split(self, bounds: Numbers) -> Iterator["Pieces"]:
+        """The pieces of the rows between every two neighbouring bounds, rows renumbered from 0."""
+        places = np.searchsorted(self.row, bounds).tolist()
+        for first, (start, stop) in zip(bounds.tolist(), pairwise(places), strict=False):
+            part = slice(start, stop)
+            yield Pieces(
+                self.row[part] - first,
+                self.slot[part],
+                self.token[part],
+                self.length[part],
+                self.untrained[part],
+                self.segment[part],
+            )
 
     @classmethod
     def join(cls, parts: Sequence["Pieces"]) -> "Pieces":

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -74,13 +75,9 @@ class StreamPlanner:
         pieces = self.prompter.pieces(windows)
         if self._settings.pack:
             pieces = Pieces.join([pieces, packed_pieces(self._table, self.numbers.bins, windows)])
-        plans, first = [], 0
-        for one in ranges:
-            stop = first + len(one)
-            here = slice(first, stop)
-            plans.append(Plan(pieces.of_rows(first, stop), windows.dataset[here], samples[here]))
-            first = stop
-        return plans
+        bounds = np.cumsum([0, *map(len, ranges)])
+        parts = zip(pieces.split(bounds), pairwise(bounds.tolist()), strict=True)
+        return [Plan(part, windows.dataset[first:stop], samples[first:stop]) for part, (first, stop) in parts]
 
     def identity(self, sample: int | None = None) -> dict[str, str]:
         """What decides the samples before `sample` (all samples if None), each part as a short text.

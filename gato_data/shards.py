@@ -109,23 +109,21 @@ class ShardFiles:
         Raises:
             FormatError: as `read`.
         """
-        order = np.argsort(shard, kind="stable")
-        columns = (shard[order], offset[order], (offset + end - begin)[order], begin[order], end[order])
-        current, mapped, descriptor, file = -1, None, -1, None
-        for number, at, last, first, stop in zip(*(column.tolist() for column in columns), strict=True):
-            if number != current:
-                file = self._open.get(number) or self._open_file(number)
-                current, descriptor = number, file.fd
-                mapped = file.mapped if file.is_whole() else None
-            if mapped is not None and last <= len(mapped):
-                view[first:stop] = mapped[at:last]
-                continue
-            try:
-                short = os.preadv(descriptor, (view[first:stop],), at) != stop - first
-            except OSError:
-                short = True
-            if short:
+        numbers = shard.tolist()
+        maps = {number: self._whole_map(number) for number in set(numbers)}
+        last = offset + end - begin
+        for number, at, beyond, first, stop in zip(
+            numbers, offset.tolist(), last.tolist(), begin.tolist(), end.tolist(), strict=True
+        ):
+            mapped = maps[number]
+            if mapped is not None and beyond <= len(mapped):
+                view[first:stop] = mapped[at:beyond]
+            else:
                 self.read(number, at, view[first:stop])
+
+    def _whole_map(self, shard: int) -> memoryview | None:
+        file = self._open.get(shard) or self._open_file(shard)
+        return file.mapped if file.is_whole() else None
 
     def read_large(self, shard: int, offset: int, out: NDArray[np.uint8]) -> None:
         """Fill `out` with the bytes of a shard from `offset` on; copied from the map where there is one.
@@ -133,13 +131,13 @@ class ShardFiles:
         Raises:
             FormatError: as `read`.
         """
-        file = self._open.get(shard) or self._open_file(shard)
-        if file.mapped is None or offset + len(out) > file.size or not file.is_whole():
+        mapped = self._whole_map(shard)
+        if mapped is None or offset + len(out) > len(mapped):
             self.read(shard, offset, out.data)
             return
         if not self.is_cached(shard, offset):  # page faults would fetch one page after the other
             self.will_need(shard, offset, len(out))
-        np.copyto(out, np.frombuffer(file.mapped, np.uint8, len(out), offset))
+        np.copyto(out, np.frombuffer(mapped, np.uint8, len(out), offset))
 
     def is_cached(self, shard: int, offset: int) -> bool:
         """Whether a byte of a shard can be read without waiting for a disk."""

@@ -113,7 +113,9 @@ def _refusal(error: RuntimeError, size: int, counted: _Counted) -> InputError | 
     if match := _TOO_LARGE.search(str(error)):
         return SettingError(f"{of} permit at most {match[1]} pieces, not {size}: give --size {match[1]}, or more text")
     if match := _TOO_SMALL.search(str(error)):
-        return SettingError(f"{size} pieces are too few, bytes and characters alone are {match[1]}: give a larger --size")
+        return SettingError(
+            f"{size} pieces are too few, bytes and characters alone are {match[1]}: give a larger --size"
+        )
     return SettingError(f"SentencePiece could not train on {of} ({error})")
 
 

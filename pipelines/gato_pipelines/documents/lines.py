@@ -51,7 +51,7 @@ def read_pieces(path: Path, separator: bytes = b"\n", first: int = 0, size: int 
 def _split(file: Readable, start: int, separator: bytes) -> Iterator[Piece]:
     """All pieces from here on; `start` is the offset of the first."""
     tail, lost = b"", 0  # the beginning of the next piece, and how many bytes of it are gone already
-    while block := file.read(max(_BLOCK, len(tail))):
+    while block := file.read(max(_BLOCK, min(len(tail), MAX_PIECE_BYTES - len(tail)))):
         *whole, tail = (tail + block).split(separator)
         for data in whole:
             yield Piece(start, None if lost or len(data) > MAX_PIECE_BYTES else data)

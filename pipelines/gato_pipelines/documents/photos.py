@@ -38,7 +38,7 @@ MAX_ASPECT = 10
 _ORIENTATION = 0x0112
 _TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 """EXIF orientation: quarter turns anticlockwise, then whether left and right are swapped."""
-warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # refused by a lower limit of our own
+warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said by its dead letter
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError)
 """What Pillow raises for damaged files of one format or another."""
 

@@ -76,15 +76,13 @@ class FolderPictures:
             return None
         except (OSError, ValueError) as error:
             raise _unreadable(error) from error
-        with os.fdopen(handle, "rb", buffering=0) as file:
+        try:
             state = os.fstat(handle)
             if not stat.S_ISREG(state.st_mode):
                 raise EpisodeError("the image is not a file", stage="read")
-            _check_size(state.st_size)
-            try:
-                return file.read()
-            except OSError as error:
-                raise _unreadable(error) from error
+            return read_piece(handle, 0, state.st_size)
+        finally:
+            os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +99,14 @@ class TarPictures:
             return None
         if member.reason:
             raise EpisodeError(member.reason, stage="read")
-        return read_member(self.handle, member.offset, member.size)
+        return read_piece(self.handle, member.offset, member.size)
 
 
-def read_member(handle: int, offset: int, size: int) -> bytes:
-    """Bytes of an open archive.
+def read_piece(handle: int, offset: int, size: int) -> bytes:
+    """An encoded image out of an open file.
 
     Raises:
-        EpisodeError: they are too many, or the archive ends before.
+        EpisodeError: it is too large, or the file ends before.
     """
     _check_size(size)
     try:
@@ -116,7 +114,7 @@ def read_member(handle: int, offset: int, size: int) -> bytes:
     except OSError as error:
         raise _unreadable(error) from error
     if len(data) != size:
-        raise EpisodeError("the archive is cut off", stage="read")
+        raise EpisodeError("the file with the image is cut off", stage="read")
     return data
 
 

@@ -57,23 +57,25 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
     """
     pyarrow = import_pyarrow()
     with _open(path) as file:
-        groups: list[int] = []
-        first = skipped = 0
-        for number in range(file.metadata.num_row_groups):
-            last = first + file.metadata.row_group(number).num_rows
-            if last > part.first and first < part.first + part.count:
-                skipped = skipped if groups else part.first - first
-                groups.append(number)
-            first = last
-        row = part.first - skipped
         try:
-            for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(columns), use_threads=False):
-                for values in _as_bytes(pyarrow, batch).to_pylist():
+            for first, group in _groups(file.metadata, part):
+                batches = file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False)
+                rows = (values for batch in batches for values in _as_bytes(pyarrow, batch).to_pylist())
+                for row, values in enumerate(rows, first):
                     if part.first <= row < part.first + part.count:
                         yield row, values
-                    row += 1
         except (OSError, pyarrow.ArrowException, ValueError) as error:
             raise damaged(error) from error
+
+
+def _groups(metadata: Any, part: Part) -> Iterator[tuple[int, int]]:
+    """First row and number of the row groups that hold rows of a part."""
+    first = 0
+    for number in range(metadata.num_row_groups):
+        count = metadata.row_group(number).num_rows
+        if first + count > part.first and first < part.first + part.count:
+            yield first, number
+        first += count
 
 
 def read_texts(path: Path, part: Part, key: str) -> Iterator[TextRecord]:

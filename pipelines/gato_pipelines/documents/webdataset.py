@@ -12,7 +12,7 @@ import msgspec
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.files import find_files, root_of
 from gato_pipelines.documents.pairs import Pair, PairOrBad, PairSource
-from gato_pipelines.documents.pictures import MISSING, read_member
+from gato_pipelines.documents.pictures import MISSING, read_piece
 from gato_pipelines.documents.shuffle import draw
 from gato_pipelines.documents.source import AGENT, bad, setting
 from gato_pipelines.documents.tars import Member, tar_members
@@ -105,7 +105,7 @@ class WebdatasetSource(PairSource):
             text = self._caption(handle, sample)
         except EpisodeError as error:
             return Item(sample.key, 0, error=error)
-        return Pair(sample.key, sample.key, Text(text), partial(read_member, handle, *sample.image))
+        return Pair(sample.key, sample.key, Text(text), partial(read_piece, handle, *sample.image))
 
     def _caption(self, handle: int, sample: Sample) -> str:
         offset, size = sample.text if sample.text[1] else sample.json

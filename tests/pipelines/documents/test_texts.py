@@ -1,0 +1,188 @@
+"""Texts out of JSON lines, text files, parquet and TFRecord, good and bad ones."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gato_data.errors import EpisodeError, InputError
+from gato_pipelines.documents import texts
+from gato_pipelines.documents.rows import read_rows, read_texts, row_parts
+from gato_pipelines.documents.texts import TextRecord, json_decoder, read_json, read_plain, read_tfrecord, read_whole
+from gato_schemas.index import Part
+from gato_schemas.tfrecord import frame
+from gato_schemas.wire import binary, encode_example
+
+
+def part(path: Path, first: int = 0, count: int = 0) -> Part:
+    return Part(path.name, "text", path.stat().st_size, first, count)
+
+
+class TestJson:
+    def read(self, path: Path, data: bytes, key: str = "text") -> list[TextRecord]:
+        path.write_bytes(data)
+        return list(read_json(path, part(path), json_decoder(key)))
+
+    def test_a_text_its_place_and_its_id(self, tmp_path: Path) -> None:
+        data = b'{"text": "one", "id": 7}\n\n  \n{"id": "b", "text": "gr\\u00fcn", "other": [1, {"text": 3}]}'
+        assert self.read(tmp_path / "a.jsonl", data) == [
+            TextRecord("byte 0", "one", id="7"),
+            TextRecord("byte 29", "grün", id="b"),
+        ]
+
+    def test_a_nested_key(self, tmp_path: Path) -> None:
+        data = json.dumps({"meta": {"body": {"raw text": "deep"}}, "text": "shallow"}).encode()
+        assert self.read(tmp_path / "a.jsonl", data, "meta.body.raw text") == [TextRecord("byte 0", "deep")]
+
+    def test_the_id_itself_can_be_the_text(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path / "a.jsonl", b'{"id": "this"}', "id") == [TextRecord("byte 0", "this")]
+
+    def test_a_byte_order_mark_is_no_text(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "one"}') == [TextRecord("byte 0", "one")]
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            (b'{"text": ""}', "the text is empty"),
+            (b'{"text": " \\n\\t "}', "the text is empty"),
+            (b'{"body": "x"}', "there is no text under 'text' (Object missing required field `text`)"),
+            (b'{"text": 3}', "there is no text under 'text' (Expected `str`, got `int` - at `$.text`)"),
+            (b'{"text": null}', "there is no text under 'text' (Expected `str`, got `null` - at `$.text`)"),
+            (b"[1]", "there is no text under 'text' (Expected `object`, got `array`)"),
+            (b'{"text": "gr\xfcn"}', "the text is not valid UTF-8"),
+            (b'{"text": "x"} y', "the line is not JSON (trailing characters)"),
+            (b'{"text": "x', "the line is not JSON (Input data was truncated)"),
+            (
+                b'{"a": ' + b"[" * 100_000,
+                "the line is not JSON (maximum recursion depth exceeded while deserializing an",
+            ),
+        ],
+    )
+    def test_a_bad_line_does_not_hide_its_neighbours(self, tmp_path: Path, line: bytes, reason: str) -> None:
+        found = self.read(tmp_path / "a.jsonl", b'{"text": "before"}\n' + line + b'\n{"text": "after"}\n')
+        assert [record.text for record in found] == ["before", None, "after"]
+        assert found[1].reason.startswith(reason)
+
+
+class TestPlain:
+    def test_a_whole_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_bytes(b"\xef\xbb\xbfone\n\ntwo\n")
+        assert read_whole(path, "books/a.txt") == TextRecord("books/a.txt", "one\n\ntwo\n")
+
+    @pytest.mark.parametrize(("data", "reason"), [(b"", "the text is empty"), (b"\xff", "the text is not valid UTF-8")])
+    def test_a_bad_file(self, tmp_path: Path, data: bytes, reason: str) -> None:
+        (tmp_path / "a.txt").write_bytes(data)
+        assert read_whole(tmp_path / "a.txt", "a.txt") == TextRecord("a.txt", None, reason)
+
+    def test_a_file_that_is_too_long(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(texts, "MAX_PIECE_BYTES", 10)
+        (tmp_path / "a.txt").write_bytes(b"x" * 11)
+        assert read_whole(tmp_path / "a.txt", "a.txt").reason.startswith("the document is longer than")
+
+    def test_a_damaged_file(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt.gz").write_bytes(b"no gzip")
+        assert read_whole(tmp_path / "a.txt.gz", "a.txt.gz").reason.startswith("the rest of the file cannot be read")
+
+    def test_documents_between_separators(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_bytes("one<|end|>\n<|end|>zwölf".encode())
+        found = list(read_plain(path, part(path), b"<|end|>"))
+        assert found == [TextRecord("byte 0", "one"), TextRecord("byte 18", "zwölf")]
+
+
+class TestTfrecord:
+    def test_a_shard_of_texts(self, tmp_path: Path) -> None:
+        path = tmp_path / "pg19-train.tfrecord-00000-of-00001"
+        with path.open("wb") as file:
+            for features in (
+                {"text": binary([b"one"]), "meta/body": binary([b"deep"])},
+                {"text": binary([b"gr\xfcn"])},
+                {"text": binary([b"a", b"b"])},
+                {"title": binary([b"x"])},
+            ):
+                data = encode_example(features)[0]
+                header, footer = frame(data)
+                file.write(header + data + footer)
+        found = list(read_tfrecord(path, part(path), "text"))
+        assert [record.text for record in found] == ["one", None, None, None]
+        assert found[1].reason == "the text is not valid UTF-8"
+        assert found[2].reason == "there are 2 texts under 'text', one was wanted"
+        assert found[3].reason.startswith("there is no text under 'text'")
+        assert next(read_tfrecord(path, part(path), "meta.body")).text == "deep"
+        with path.open("ab") as file:
+            file.write(b"garbage")
+        with pytest.raises(EpisodeError, match="the rest of the file cannot be read"):
+            list(read_tfrecord(path, part(path), "text"))
+
+
+class TestParquet:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        rows = [f"text {number}" if number % 5 else None for number in range(20)]
+        table = pa.table({"n": list(range(20)), "text": rows, "meta": [{"body": f"deep {n}"} for n in range(20)]})
+        pq.write_table(table, tmp_path / "a.parquet", row_group_size=4)
+        return tmp_path / "a.parquet"
+
+    def test_row_groups_are_shared_out(self, path: Path) -> None:
+        whole = row_parts(path, "a.parquet", "text", ["text"], 1 << 30)
+        assert [(p.first, p.count) for p in whole] == [(0, 20)]
+        shared = row_parts(path, "a.parquet", "text", ["text"], whole[0].size // 2)
+        assert [(p.first, p.count) for p in shared] == [(0, 8), (8, 8), (16, 4)]
+        assert sum(p.size for p in shared) == whole[0].size
+        read = [record for p in shared for record in read_texts(path, p, "text")]
+        assert read == list(read_texts(path, whole[0], "text"))
+        assert [record.text for record in read[:3]] == [None, "text 1", "text 2"]
+        assert read[5] == TextRecord("row 5", None, "there is no text under 'text'")
+
+    def test_only_the_first_rows(self, path: Path) -> None:
+        found = list(read_texts(path, Part("a.parquet", "text", 0, 6, 3), "text"))
+        assert [record.key for record in found] == ["row 6", "row 7", "row 8"]
+
+    def test_a_nested_column(self, path: Path) -> None:
+        parts = row_parts(path, "a.parquet", "text", ["meta.body"], 1 << 30)
+        assert [r.text for r in read_texts(path, parts[0], "meta.body")][:2] == ["deep 0", "deep 1"]
+
+    def test_only_the_columns_wanted_are_read(self, path: Path) -> None:
+        assert next(read_rows(path, Part("a", "t", 0, 0, 1), ["n"])) == (0, {"n": 0})
+
+    def test_a_bad_text_does_not_hide_its_neighbours(self, tmp_path: Path) -> None:
+        column = pa.array([b"good", b"b\xe4d", b" "], pa.binary()).view(pa.string())
+        pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+        found = list(read_texts(tmp_path / "a.parquet", Part("a.parquet", "text", 0, 0, 3), "text"))
+        assert [record.text or record.reason for record in found] == [
+            "good",
+            "the text is not valid UTF-8",
+            "the text is empty",
+        ]
+
+    def test_a_column_that_is_not_there_is_named(self, path: Path) -> None:
+        with pytest.raises(InputError, match=r"a\.parquet has no column 'body': it has n, text, meta\.body"):
+            row_parts(path, "a.parquet", "text", ["body"], 1)
+
+    def test_a_damaged_file_is_one_part_and_one_dead_letter(self, path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:-10])
+        parts = row_parts(path, "a.parquet", "text", ["text"], 1)
+        assert [(p.first, p.count) for p in parts] == [(0, 1)]
+        with pytest.raises(EpisodeError, match="the rest of the file cannot be read"):
+            list(read_texts(path, parts[0], "text"))
+
+    def test_damage_behind_the_first_rows_leaves_those(self, path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        last = pq.ParquetFile(path).metadata.row_group(4).column(1)
+        start = last.dictionary_page_offset or last.data_page_offset
+        data[start : start + 20] = bytes(20)
+        path.write_bytes(data)
+        records = read_texts(path, Part("a.parquet", "text", 0, 0, 20), "text")
+        assert [next(records).text for _ in range(16)][14:] == ["text 14", None]
+        with pytest.raises(EpisodeError, match="the rest of the file cannot be read"):
+            next(records)
+
+
+def test_a_decoder_reads_nothing_but_the_text() -> None:
+    assert json_decoder("a.b")(b'{"x": {"a": 1}, "a": {"b": "t", "c": 2}, "id": [1]}') == ("t", "")
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b"1", type=str)
