@@ -53,6 +53,11 @@ def memory_in_use(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def validation_line(report: dict[str, Any]) -> str:
+    """What a person wants to know of an evaluation."""
+    return f"validation loss {_number(report['loss'])} | action accuracy {_share(report['action_accuracy'])}"
+
+
 def progress_line(record: dict[str, Any], steps: int) -> str:
     """One line for a person from a log record."""
     groups = {**record["dataset_loss"], **record["modality_loss"]}

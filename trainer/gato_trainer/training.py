@@ -18,7 +18,7 @@ from gato_trainer.loss import LossTotals
 from gato_trainer.model_setup import build_model, with_precision
 from gato_trainer.optimizer import learning_rate, make_optimizer, set_learning_rate
 from gato_trainer.plan import Work, flops, model_config, peak_flops
-from gato_trainer.progress import Log, Meter, progress_line
+from gato_trainer.progress import Log, Meter, progress_line, validation_line
 from gato_trainer.reading import ReadAhead
 from gato_trainer.run_folder import check_folder, check_same_run, open_folder, run_header
 from gato_trainer.stopping import StopSignal, dump_batch
@@ -181,8 +181,7 @@ class Training:
         """Evaluate, log it and keep it as the run's last evaluation."""
         report = evaluate(self.model, self.average, source, self.settings, self.world)
         self.progress.validation = {"step": self.progress.step, **report}
-        loss, accuracy = report["loss"], report["action_accuracy"]
-        line = f"step {self.progress.step}: validation loss {loss}, action accuracy {accuracy}"
+        line = f"step {self.progress.step}: {validation_line(report)}"
         self.log.write("validation", self.progress.validation, line)
 
     def save(self) -> None:

@@ -30,7 +30,9 @@ def _record(**lists) -> bytes:
         else:
             feature = tf_feature_pb2.Feature(int64_list=tf_feature_pb2.Int64List(value=values))
         features[name.replace("__", "/")] = feature
-    return tf_example_pb2.Example(features=tf_feature_pb2.Features(feature=features)).SerializeToString()
+    return tf_example_pb2.Example(features=tf_feature_pb2.Features(feature=features)).SerializeToString(
+        deterministic=True
+    )
 
 
 def _decode(record: bytes, *leaves: Leaf):
