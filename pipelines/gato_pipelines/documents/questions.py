@@ -95,9 +95,11 @@ class QuestionTable:
         """One question with its answer, and its picture."""
         question, answer = self.questions[number], self.answers[number]
         name = str(question.question_id)
-        if not (question.question or "").strip() or not answer.strip():
-            return bad(f"question {name}", f"the {'answer' if question.question else 'question'} is empty")
-        text = fill(self.template, question.question or "", answer, only_answers=self.only_answers)
+        asked = question.question or ""
+        for what, value in (("question", asked), ("answer", answer)):
+            if not value.strip():
+                return bad(f"question {name}", f"the {what} is empty")
+        text = fill(self.template, asked, answer, only_answers=self.only_answers)
         files = tuple(_places(question.image_id, self.subset))
         return Pair(f"question {name}, {files[0]}", name, text, partial(read_first, pictures, files))
 

@@ -125,7 +125,11 @@ def _is_below(leaf: str, columns: Sequence[str]) -> bool:
 
 def _as_bytes(pyarrow: Any, batch: Any) -> Any:
     """The same batch with every string type, however deep, replaced by its binary counterpart."""
-    return batch.cast(pyarrow.schema([field.with_type(_binary(pyarrow, field.type)) for field in batch.schema]))
+    types = [_binary(pyarrow, column.type) for column in batch.columns]
+    columns = [
+        column if column.type == kind else column.cast(kind) for column, kind in zip(batch.columns, types, strict=True)
+    ]
+    return pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _binary(pyarrow: Any, kind: Any) -> Any:

@@ -169,7 +169,8 @@ def decode_json(decoder: "msgspec.json.Decoder[Any]", data: bytes, lacking: str)
     except UnicodeDecodeError as error:
         raise EpisodeError("the text is not valid UTF-8", stage="decode") from error
     except msgspec.ValidationError as error:
-        raise EpisodeError(f"{lacking} ({error})", stage="decode") from error
+        what = re.sub(r"\[\d+\]", "[...]", str(error))  # where in a list is no kind of reason
+        raise EpisodeError(f"{lacking} ({what})", stage="decode") from error
     except (msgspec.DecodeError, RecursionError) as error:
         what = re.sub(r" \(byte \d+\)$", "", str(error)).removeprefix("JSON is malformed: ")
         raise EpisodeError(f"the line is not JSON ({what})", stage="decode") from error
