@@ -15,6 +15,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -67,15 +68,20 @@ def main() -> None:
 def prepare(folder: Path, content: str, names: list[str], scale: float) -> None:
     """Write the files of every reader that are not there yet."""
     made: Content | None = None
-    for name in ["flat memory map", *names]:
-        done = folder / f"{READERS[name].batches.__module__}-{name}.done"
-        if done.exists():
+    for name in names:
+        own = own_folder(folder, name)
+        if (own / "done").exists():
             continue
         made = made or make_content(content, scale)
-        folder.mkdir(parents=True, exist_ok=True)
-        READERS[name].write(folder, made)
-        done.touch()
+        own.mkdir(parents=True, exist_ok=True)
+        READERS[name].write(own, made)
+        (own / "done").touch()
     os.sync()
+
+
+def own_folder(folder: Path, name: str) -> Path:
+    """Where a reader keeps its files."""
+    return folder / re.sub(r"[^a-z]+", "-", name.lower())
 
 
 def make_content(kind: str, scale: float) -> Content:
@@ -147,7 +153,7 @@ def write_dataset(folder: Path, content: Content, encoding: str) -> None:
     from gato_schemas.record import Record
 
     folder.mkdir()
-    shards, kind = [], folder.parent.name
+    shards, kind = [], "benchmark"
     patches = PatchEncoding(encoding)  # type: ignore[arg-type]
     for number in range(8):
         path = folder / dataset.shard_name(kind, "train", number, 8)
@@ -187,9 +193,10 @@ def measure(name: str, content: str, folder: Path, cold: bool) -> None:
     """Read with one reader and print what it took; the time of importing it does not count."""
     for module in READERS[name].needs:
         importlib.import_module(module)
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    if cold:
-        drop_from_cache(files)
+    folder = own_folder(folder, name)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            (drop_from_cache if cold else read_into_cache)(path)
     start = time.perf_counter()
     batches = READERS[name].batches(folder, None)
     next(batches)
@@ -215,11 +222,17 @@ def measure(name: str, content: str, folder: Path, cold: bool) -> None:
     os._exit(0)  # some loaders leave threads behind that never end
 
 
-def drop_from_cache(files: list[Path]) -> None:
-    """Ask the kernel to forget the files' pages; they are clean, so it can."""
-    for path in files:
-        with path.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+def drop_from_cache(path: Path) -> None:
+    """Ask the kernel to forget a file's pages; they are clean, so it can."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def read_into_cache(path: Path) -> None:
+    """Read a file once."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(2**22):
+            pass
 
 
 def bytes_read() -> int:

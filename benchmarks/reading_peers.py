@@ -151,6 +151,7 @@ def write_tf(folder: Path, content: Content) -> None:
     from reading import write_dataset
 
     write_dataset(folder / "tf", content, "raw")
+    np.save(folder / "shape.npy", [content.period, content.patches])
 
 
 def read_tf(folder: Path, _: Content | None) -> Iterator[int]:

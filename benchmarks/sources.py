@@ -41,8 +41,8 @@ SOURCES = {
     "oxe_panda_stack": "rlds",
 }
 WAYS = ("read ours", "read batched", "read steps", "whole ours", "whole tfds")
-READ_BYTES, WRITE_BYTES = {"image": 8 << 20, "state": 2 << 20}, {"image": 8 << 20, "state": 16 << 20}
-"""Bytes of records, roughly, that reading and ingesting get to do: seconds, in which start-up does not matter."""
+TIMESTEPS = {"read": {"image": 4_000, "state": 20_000}, "whole": {"image": 10_000, "state": 100_000}}
+"""How much there is to do, roughly: seconds, in which start-up does not matter."""
 
 
 def main() -> None:
@@ -78,20 +78,20 @@ def compare(folder: Path, samples: Path, rounds: int) -> dict[str, Any]:
     """All ways on one data set."""
     row: dict[str, Any] = {"name": "/".join(folder.relative_to(samples).parts[:-1])}
     with tempfile.TemporaryDirectory() as temporary:
-        for what, sizes in (("read", READ_BYTES), ("whole", WRITE_BYTES)):
-            longer = repeat(folder, Path(temporary) / what / folder.relative_to(samples), sizes)
+        for what in TIMESTEPS:
+            longer = repeat(folder, Path(temporary) / what / folder.relative_to(samples), TIMESTEPS[what])
             for way in (way for way in WAYS if way.startswith(what)):
                 runs = [run(way, longer) for _ in range(rounds)]
                 row[way] = min(runs, key=lambda found: found["seconds"])
     return row
 
 
-def repeat(folder: Path, out: Path, sizes: dict[str, int]) -> Path:
+def repeat(folder: Path, out: Path, wanted: dict[str, int]) -> Path:
     """A copy whose shards hold their records several times, so that there is work for a while."""
     out.mkdir(parents=True)
     shards = sorted(folder.glob("*.tfrecord-*"))
     kind = "image" if b'"encodingFormat"' in (folder / "features.json").read_bytes() else "state"
-    times = max(1, sizes[kind] // sum(shard.stat().st_size for shard in shards))
+    times = max(1, round(wanted[kind] / count_timesteps(folder)))
     info = json.loads((folder / "dataset_info.json").read_text())
     for split in info["splits"]:
         split["shardLengths"] = [str(int(length) * times) for length in split["shardLengths"]]
@@ -100,6 +100,15 @@ def repeat(folder: Path, out: Path, sizes: dict[str, int]) -> Path:
     for shard in shards:
         (out / shard.name).write_bytes(shard.read_bytes() * times)
     return out
+
+
+def count_timesteps(folder: Path) -> int:
+    from gato_pipelines.containers.detect import open_container
+
+    container = open_container(folder)
+    leaves = container.features.select("steps/is_last")
+    items = (item for file in container.files("train") for item in container.episodes(file.name, leaves))
+    return sum(item.episode.num_timesteps for item in items if item.episode is not None)
 
 
 def run(way: str, folder: Path) -> dict[str, float]:

@@ -185,12 +185,15 @@ class Filler:
         modality = np.frombuffer(before, np.uint8)
         here = slice(slot, slot + length)
         buffers.modality[row, here] = modality[len(modality) - length :]
-        self._files.read(shard, column[_MASK] + offset, byte_view(buffers.loss_mask[row, here]))
+        loss_mask = buffers.loss_mask[row, here]
+        self._files.read(shard, column[_MASK] + offset, byte_view(loss_mask))
         position = np.empty(length, "<u2")
         self._files.read(shard, column[_POSITION] + 2 * offset, byte_view(position))
         buffers.position[row, here] = position
         if (modality > max(Modality)).any():
             raise self._files.error(shard, column[_MODALITY] + offset, "has an unknown modality")
+        if (loss_mask > 1).any():
+            raise self._files.error(shard, column[_MASK] + offset, "has a loss mask of other numbers than 0 and 1")
         is_patch = modality == Modality.PATCH
         first = int(index.ranks[int(index.rank_starts[local]) + mark]) + int(is_patch[: len(modality) - length].sum())
         return PatchRun(shard, record, first, int(is_patch[len(modality) - length :].sum()), READ_COLUMNS)

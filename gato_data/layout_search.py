@@ -75,9 +75,12 @@ def _read_layout(record: int, table: EpisodeTable, files: ShardFiles) -> Layout 
     modality = column("modality", "u1", period).astype(np.uint8)
     if int(np.count_nonzero(modality == Modality.PATCH)) != count or modality.max() > max(Modality):
         return None
+    loss_mask = column("loss_mask", "u1", period).astype(np.uint8)
+    if loss_mask.max() > 1:
+        return None
     return Layout(
         modality,
-        column("loss_mask", "u1", period).astype(np.uint8),
+        loss_mask,
         column("position", "<u2", period).astype(np.uint16),
         column("patch_position", "u1", 4 * count).astype(np.uint8).reshape(-1, 4),
     )

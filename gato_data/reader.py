@@ -101,7 +101,6 @@ class MixtureReader:
             token_bytes=self._token_dtype.itemsize,
             with_segments=settings.pack,
         )
-
         self._explainer = Explainer(table, self._files, self.dataset_names)
         self._read_ahead = ReadAhead(table, self._files, self._filler, self._token_dtype.itemsize)
 

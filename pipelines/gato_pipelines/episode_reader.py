@@ -70,8 +70,8 @@ class EpisodeReader:
         reward, terminal = per_timestep(raw, REWARD), is_terminal(raw)
         keep = kept_timesteps(raw.num_timesteps, self._task.final_step, terminal=terminal)
         if keep < 1:
-            what = "and its final timestep is dropped" if raw.num_timesteps else "so there is nothing to learn from"
-            raise EpisodeError(f"the episode has {raw.num_timesteps} timesteps, {what}", stage="read")
+            what = "one timestep, and its final one is dropped" if raw.num_timesteps else "no timestep"
+            raise EpisodeError(f"the episode has {what}", stage="read")
         histograms: dict[str, NDArray[np.int64]] = {}
         chosen = self._chosen.observations
         return Episode(

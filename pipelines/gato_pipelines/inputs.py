@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gato_data.errors import InputError
+from gato_pipelines.containers.detect import open_container
 from gato_pipelines.source import Source
 
 MAX_INPUTS = 10_000
@@ -18,6 +19,7 @@ def find_inputs(source: Source, given: Path | Sequence[Path]) -> dict[str, Path]
     Raises:
         InputError: an input is missing, given twice, or nothing matches a pattern.
     """
+    open_container.cache_clear()  # an input may have changed since an earlier run of this process
     found: dict[str, Path] = {}
     seen: set[Path] = set()
     for path in _expand([given] if isinstance(given, Path) else given):

@@ -10,6 +10,9 @@ from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.episode import Field, FieldModality
 from gato_schemas.sequence import PATCH_SIZE
 
+SMALLEST_GRAY = 32
+"""Sides from which bytes of shape (H, W) are a picture: smaller grids, such as NetHack's 21x79, are symbols."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageChoice:
@@ -32,11 +35,11 @@ def modality_of(leaf: Leaf) -> FieldModality:
 
 
 def _is_picture(leaf: Leaf) -> bool:
-    sides = leaf.shape[:2]
     if leaf.dtype != "uint8" or leaf.sequences or len(leaf.shape) not in (2, 3) or None in leaf.shape:
         return False
-    channels = leaf.shape[2] if len(leaf.shape) == 3 else 1
-    return channels in (1, 3) and all((side or 0) >= PATCH_SIZE for side in sides)
+    has_channels = len(leaf.shape) == 3
+    smallest = PATCH_SIZE if has_channels else SMALLEST_GRAY
+    return (not has_channels or leaf.shape[2] in (1, 3)) and all((side or 0) >= smallest for side in leaf.shape[:2])
 
 
 def is_decodable(leaf: Leaf) -> bool:

@@ -185,7 +185,7 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
         actions=[_with_range(spec, scans, source, final_step) for spec in first.actions],
         final_step=final_step,
         filter=make_filter(name, scans, [count for _, count in pairs], fraction, success),
-        left_out=first.left_out,
+        left_out={name: why for scan in scans for name, why in scan.left_out.items()},
     )
 
 

@@ -1,6 +1,8 @@
 """Sources at the command line: their list, several inputs, one dataset per task, dry runs of unknown data."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,39 @@ def test_wrong_settings_are_answered(option: str, value: str, message: str, tmp_
     result = run("ingest", "rlds", MODULAR / "hopper_4_full", "--out", tmp_path / "out", option, value)
     assert result.exit_code in (1, 2)
     assert message in result.stderr
+
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^gato-data (ingest .+)$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_page_about_sources_runs(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    words = [str(tmp_path / word) if word.startswith("out/") else word for word in shlex.split(line)]
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    for row in found.get("datasets", [found]):
+        assert row.get("dry_run") or row["totals"]["tokens"] > 0
+        assert row.get("dead_letters", 0) == 0
+
+
+def test_the_page_has_a_command_for_every_control_family() -> None:
+    made = {word for line in COMMANDS for word in shlex.split(line)}
+    text = {*TABLE_1} - {
+        "massivetext",
+        "m3w",
+        "align",
+        "ltip",
+        "okvqa",
+        "vqav2",
+        "coco-captions",
+        "conceptual-captions",
+    }
+    stands_for = {"rgb-stacking-sim": "rgb-stacking", "dm-control-random-large": "dm-control-random-small"}
+    assert {family for family in text if stands_for.get(family, family) not in made} == set()
+    assert all(f"`{family}`" in PAGE or f"`{family.removeprefix('dm-control')}`" in PAGE for family in text)

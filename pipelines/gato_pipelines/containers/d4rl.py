@@ -25,7 +25,17 @@ from gato_pipelines.containers.container import (
     File,
     RawItem,
 )
-from gato_pipelines.containers.hdf5 import child, find, leaf_of, open_hdf5, read_numbers, read_texts, walk
+from gato_pipelines.containers.hdf5 import (
+    child,
+    find,
+    leaf_of,
+    names,
+    num_rows,
+    open_hdf5,
+    read_numbers,
+    read_texts,
+    walk,
+)
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_schemas.dataset import FinalStep
@@ -80,9 +90,10 @@ def d4rl_container(path: Path) -> D4rlContainer:
         try:
             missing = [name for name in ("observations", "actions", *_ENDS) if child(root, name) is None]
             if missing:
+                found = ", ".join(names(root, "the file")) or "nothing"
                 raise InputError(
-                    f"{path} has no {missing[0]} (but {', '.join(sorted(root)) or 'nothing'}): a D4RL file with "
-                    "'timeouts' is wanted, because where episodes end cannot be told without"
+                    f"{path} has no {missing[0]} (but {found}): a D4RL file with 'timeouts' is wanted, because where "
+                    "episodes end cannot be told without"
                 )
             leaves = tuple(_leaves(root))
         except EpisodeError as error:
@@ -107,7 +118,8 @@ def _leaves(root: Any) -> Iterator[Leaf]:
 def _episode_bounds(root: Any) -> NDArray[np.int64]:
     """First row and one past the last row of every episode, int64 (E, 2)."""
     try:
-        flags = [read_numbers(name, child(root, name), 0, len(child(root, name))) for name in _ENDS]
+        sets = {name: child(root, name) for name in _ENDS}
+        flags = [read_numbers(name, data, 0, num_rows(name, data)) for name, data in sets.items()]
     except EpisodeError as error:
         raise InputError(f"{root.filename} cannot be read: {error}") from error
     if len(flags[0]) != len(flags[1]):

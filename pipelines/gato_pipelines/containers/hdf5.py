@@ -17,8 +17,9 @@ MAX_VALUE_BYTES = 1 << 32
 """Bytes of one field of one episode."""
 MAX_CHUNK_BYTES = 1 << 30
 """Bytes of a chunk, which is always decompressed whole."""
+MAX_MEMBERS = 1 << 22
+"""Members of a group: an episode each in Minari's files."""
 _MAX_DEPTH = 16
-_MAX_LEAVES = 1000
 _DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 """What h5py raises for a damaged file."""
 
@@ -45,6 +46,30 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         yield file
 
 
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Whatever h5py raises in here means that the file is damaged at `what`."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise EpisodeError(f"{what} cannot be read ({error})", stage="read") from error
+
+
+def names(group: Any, what: str) -> list[str]:
+    """Names of the members of a group, sorted.
+
+    Raises:
+        EpisodeError: it is damaged, or has more than `MAX_MEMBERS`.
+    """
+    with _reading(what):
+        if len(group) > MAX_MEMBERS:
+            raise EpisodeError(f"{what} has {len(group)} members, at most {MAX_MEMBERS} are read", stage="read")
+        found = list(group)
+    if not all(isinstance(name, str) for name in found):
+        raise EpisodeError(f"{what} has a member whose name is not UTF-8", stage="read")
+    return sorted(found)
+
+
 def child(group: Any, name: str) -> Any:
     """A group or data set inside `group`; None where there is none.
 
@@ -53,15 +78,13 @@ def child(group: Any, name: str) -> Any:
     """
     import h5py
 
-    try:
+    with _reading(name):
         link = group.get(name, getlink=True)
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
             raise EpisodeError(f"{name} is a link to somewhere else: data inside the file is wanted", stage="read")
         return group.get(name)
-    except _DAMAGE as error:
-        raise EpisodeError(f"{name} cannot be read ({error})", stage="read") from error
 
 
 def find(root: Any, path: str, sets: Mapping[str, str]) -> Any:
@@ -85,15 +108,26 @@ def walk(group: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
     Raises:
         EpisodeError: it is nested too deeply, or damaged.
     """
-    if not hasattr(group, "keys"):
+    if hasattr(group, "ndim"):
         yield path, group
+    if not hasattr(group, "keys"):  # a data set, or the name of a type
         return
-    if depth == _MAX_DEPTH or len(group) > _MAX_LEAVES:
-        raise EpisodeError(f"{path} is nested too deeply or has too many members", stage="read")
-    for name in sorted(group.keys()):
+    if depth == _MAX_DEPTH:
+        raise EpisodeError(f"{path} is nested more than {_MAX_DEPTH} deep", stage="read")
+    for name in names(group, path):
         found = child(group, name)
         if found is not None:
             yield from walk(found, f"{path}/{name}", depth + 1)
+
+
+def num_rows(path: str, data: Any) -> int:
+    """Rows of a data set.
+
+    Raises:
+        EpisodeError: it is damaged, or a single value.
+    """
+    with _reading(path):
+        return len(data)
 
 
 def is_text(data: Any) -> bool:
@@ -111,17 +145,18 @@ def leaf_of(path: str, data: Any) -> Leaf | None:
     """
     import h5py
 
-    if is_text(data):
-        return Leaf(path=path, kind=Kind.TEXT, dtype="string")
-    first = read_bytes(path, data, 0, 1) if data.ndim and len(data) else []
-    if h5py.check_vlen_dtype(data.dtype) == np.uint8 or (first and _is_encoded(data, first[0])):
-        if not first:
+    with _reading(path):
+        if is_text(data):
+            return Leaf(path=path, kind=Kind.TEXT, dtype="string")
+        first = read_bytes(path, data, 0, 1) if data.ndim and len(data) else []
+        if h5py.check_vlen_dtype(data.dtype) == np.uint8 or (first and _is_encoded(data, first[0])):
+            if not first:
+                return None
+            height, width, channels = read_header(first[0])
+            return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=(height, width, channels), image_format="jpeg")
+        if data.dtype.kind not in "biuf" or not data.ndim:
             return None
-        height, width, channels = read_header(first[0])
-        return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=(height, width, channels), image_format="jpeg")
-    if data.dtype.kind not in "biuf" or not data.ndim:
-        return None
-    return Leaf(path=path, kind=Kind.TENSOR, dtype=data.dtype.name, shape=tuple(data.shape[1:]))
+        return Leaf(path=path, kind=Kind.TENSOR, dtype=data.dtype.name, shape=tuple(data.shape[1:]))
 
 
 def _is_encoded(data: Any, first: bytes) -> bool:
@@ -135,11 +170,9 @@ def read_numbers(path: str, data: Any, start: int, stop: int) -> NDArray[Any]:
     Raises:
         EpisodeError: they cannot be read, or take more than `MAX_VALUE_BYTES`.
     """
-    _check(path, data, stop - start)
-    try:
+    with _reading(path):
+        _check(path, data, stop - start)
         values: NDArray[Any] = data[start:stop]
-    except _DAMAGE as error:
-        raise EpisodeError(f"{path} cannot be read ({error})", stage="read") from error
     if len(values) != stop - start:
         raise EpisodeError(f"{path} has {len(values)} rows from {start} on, {stop - start} were wanted", stage="read")
     return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -153,8 +186,9 @@ def read_bytes(path: str, data: Any, start: int, stop: int) -> list[bytes]:
     """
     import h5py
 
-    if h5py.check_vlen_dtype(data.dtype) != np.uint8 and not (data.dtype == np.uint8 and data.ndim == 2):
-        return []
+    with _reading(path):
+        if h5py.check_vlen_dtype(data.dtype) != np.uint8 and not (data.dtype == np.uint8 and data.ndim == 2):
+            return []
     return [np.asarray(row, np.uint8).tobytes() for row in read_numbers(path, data, start, stop)]
 
 

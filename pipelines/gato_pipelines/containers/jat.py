@@ -121,7 +121,7 @@ def _import_parquet() -> tuple[Any, tuple[type[BaseException], ...]]:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingPackageError('parquet files need pyarrow: pip install "gato-data[ingest]"') from error
-    return pyarrow.parquet, (EpisodeError, pyarrow.ArrowException, OSError)
+    return pyarrow.parquet, (EpisodeError, pyarrow.ArrowException, OSError, ValueError)
 
 
 def _split_names(paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:

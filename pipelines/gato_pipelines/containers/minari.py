@@ -23,7 +23,18 @@ from gato_pipelines.containers.container import (
     File,
     RawItem,
 )
-from gato_pipelines.containers.hdf5 import child, find, leaf_of, open_hdf5, read_bytes, read_numbers, read_texts, walk
+from gato_pipelines.containers.hdf5 import (
+    child,
+    find,
+    leaf_of,
+    names,
+    num_rows,
+    open_hdf5,
+    read_bytes,
+    read_numbers,
+    read_texts,
+    walk,
+)
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_schemas.dataset import FinalStep
@@ -79,10 +90,7 @@ def minari_container(data: Path) -> MinariContainer:
     metadata = _metadata(data / METADATA)
     name = metadata.dataset_id or data.resolve().parent.name
     with open_hdf5(data / MAIN_FILE) as root:
-        count = sum(key.startswith("episode_") for key in root)
-        if not count:
-            raise InputError(f"{data / MAIN_FILE} has no episodes: a Minari data set is wanted")
-        leaves = _leaves(root, data / MAIN_FILE)
+        leaves, count = _leaves(root, data / MAIN_FILE)
     return MinariContainer(
         path=data,
         name=name,
@@ -110,10 +118,13 @@ def _environment(metadata: _Metadata) -> str:
         return ""
 
 
-def _leaves(root: Any, path: Path) -> tuple[Leaf, ...]:
-    """The leaves of the first episode."""
+def _leaves(root: Any, path: Path) -> tuple[tuple[Leaf, ...], int]:
+    """The leaves of the first episode, and the number of episodes."""
     found = []
     try:
+        count = sum(name.startswith("episode_") for name in names(root, "the file"))
+        if not count:
+            raise InputError(f"{path} has no episodes: a Minari data set is wanted")
         episode = child(root, "episode_0")
         for target, name in _SETS.items():
             group = None if episode is None else child(episode, name)
@@ -123,7 +134,7 @@ def _leaves(root: Any, path: Path) -> tuple[Leaf, ...]:
             found += [leaf_of(place, data) or _unreadable(place) for place, data in pairs]
     except EpisodeError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    return tuple(sorted(found, key=lambda leaf: leaf.path))
+    return tuple(sorted(found, key=lambda leaf: leaf.path)), count
 
 
 def _unreadable(path: str) -> Leaf:
@@ -135,12 +146,13 @@ def _decode(root: Any, ordinal: int, leaves: tuple[Leaf, ...]) -> RldsEpisode:
     actions = None if episode is None else child(episode, "actions")
     if actions is None:
         raise EpisodeError(f"episode_{ordinal} is missing, or has no actions", stage="read")
-    steps = min(len(data) for _, data in walk(actions, ACTION))
+    steps = min((num_rows(path, data) for path, data in walk(actions, ACTION)), default=0)
     tensors, images, texts = {}, {}, {}
     for leaf in leaves:
         data = find(episode, leaf.path, _SETS)
-        if leaf.path != OBSERVATION and not leaf.path.startswith(OBSERVATION + "/") and len(data) != steps:
-            raise EpisodeError(f"{leaf.path} has {len(data)} timesteps, {steps} were expected", stage="read")
+        is_observed = leaf.path == OBSERVATION or leaf.path.startswith(OBSERVATION + "/")
+        if not is_observed and (rows := num_rows(leaf.path, data)) != steps:
+            raise EpisodeError(f"{leaf.path} has {rows} timesteps, {steps} were expected", stage="read")
         if leaf.kind == Kind.TEXT:
             texts[leaf.path] = read_texts(leaf.path, data, 0, steps)
         elif leaf.kind == Kind.IMAGE:

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from gato_data.errors import FormatError, MixtureError, SettingError
+from gato_data.errors import FormatError, GatoError, MixtureError, SettingError
 from gato_data.reader import ReadSettings, open_mixture
 from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import encode_manifest, read_manifest
-from gato_schemas.index import SUFFIX, read_index
+from gato_schemas.index import COLUMNS, SUFFIX, read_index
 from tests.gato_data.reading.folders import episodes, write_dataset
 
 Mix = Callable[..., Path]
@@ -151,23 +151,77 @@ def test_the_index_of_another_shard(broken: Path, mix: Mix) -> None:
         read_all(path)
 
 
-def test_an_index_that_points_outside_its_shard(broken: Path, mix: Mix) -> None:
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [("columns", 2**31), ("offset", 2**60), ("length", 2**31), ("num_tokens", 2**31), ("num_patches", 2**31),
+     ("task", 99), ("blocks", 2**31), ("block_starts", 2**40), ("rank_starts", 7), ("num_timesteps", 2**31)],
+)  # fmt: skip
+def test_an_index_that_points_outside_its_shard(broken: Path, mix: Mix, section: str, value: int) -> None:
     """Even one whose own checksum and the manifest's agree."""
-    folder, shard = broken, shards(broken)[0]
+    shard = shards(broken)[0]
     path = shard.with_name(shard.name + SUFFIX)
+    array = read_index(path).arrays[section]
     data = bytearray(path.read_bytes())
-    index = read_index(path)
-    at = bytes(data).index(index.arrays["columns"].tobytes())
-    data[at : at + 4] = (2**31).to_bytes(4, "little")
-    body = bytes(data[:-4])
+    at = bytes(data).index(array.tobytes())
+    data[at : at + array.itemsize] = value.to_bytes(array.itemsize, "little")
+    commit(broken, path, bytes(data[:-4]))
+    with pytest.raises(FormatError, match=r"points outside its shard|sections .* do not agree"):
+        read_all(mix(broken))
+
+
+def commit(folder: Path, path: Path, body: bytes) -> None:
+    """Write an index, and a manifest that vouches for it."""
     path.write_bytes(body + google_crc32c.value(body).to_bytes(4, "little"))
     manifest = read_manifest(folder)
     train = manifest.splits["train"]
     changed = msgspec.structs.replace(train.shards[0], index_crc=google_crc32c.value(path.read_bytes()))
     splits = {"train": msgspec.structs.replace(train, shards=[changed, *train.shards[1:]])}
     (folder / "dataset.json").write_bytes(encode_manifest(msgspec.structs.replace(manifest, splits=splits)))
-    with pytest.raises(FormatError, match="points outside its shard"):
+
+
+@pytest.mark.parametrize(
+    ("column", "what"), [("modality", "an unknown modality"), ("loss_mask", "a loss mask of other")]
+)
+def test_columns_with_impossible_values(library: Path, tmp_path: Path, mix: Mix, column: str, what: str) -> None:
+    folder = Path(shutil.copytree(library / "told", tmp_path / "odd"))
+    shard = shards(folder)[0]
+    index = read_index(shard.with_name(shard.name + SUFFIX))
+    data = bytearray(shard.read_bytes())
+    for record in range(len(index)):
+        at = int(index.offset[record] + index.columns[record, COLUMNS.index(column)])
+        data[at : at + int(index.num_tokens[record])] = b"\x09" * int(index.num_tokens[record])
+    shard.write_bytes(data)
+    with pytest.raises(FormatError, match=rf"record \d+, byte \d+: the shard has {what}"):
         read_all(mix(folder))
+
+
+def test_random_damage_is_an_error_or_nothing(library: Path, tmp_path: Path, mix: Mix) -> None:
+    """Two hundred damaged files, each checked in full: the error is ours, or the windows are the same."""
+    folder = Path(shutil.copytree(library / "captions", tmp_path / "fuzzed"))
+    path, generator = mix(folder), np.random.default_rng(0)
+    settings = ReadSettings(context_length=64, verify="full")
+
+    def windows() -> bytes:
+        with open_mixture(path, settings=settings) as reader:
+            batch = reader.batch(range(6))
+        return b"".join(array.tobytes() for array in (batch.tokens, batch.loss_mask, batch.position, batch.patches))
+
+    wanted, errors = windows(), 0
+    files = sorted(folder.iterdir())
+    for number in range(200):
+        file = files[number % len(files)]
+        data = file.read_bytes()
+        damaged = bytearray(data)
+        damaged[int(generator.integers(len(data)))] ^= 1 << int(generator.integers(8))
+        if number % 3 == 0:
+            damaged = damaged[: int(generator.integers(len(data)))]
+        file.write_bytes(damaged)
+        try:
+            assert windows() == wanted
+        except GatoError:
+            errors += 1
+        file.write_bytes(data)
+    assert errors > 150
 
 
 def test_a_dataset_made_again_says_what_changed(tmp_path: Path, mix: Mix) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gato_data.errors import InputError
+from gato_data.errors import GatoError, InputError
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.episode import RldsEpisode
@@ -198,7 +198,7 @@ class TestJat:
             "features have different numbers of timesteps: {'steps/observation': 3, 'steps/action': 2}",
             "steps/observation has -1 to 2 values a timestep",
             "steps/action has 1 empty values",
-            "the episode has 0 timesteps",
+            "the episode has no timestep",
             "is missing",
         ]
         assert len(letters) == 6
@@ -433,3 +433,39 @@ class TestDetection:
         (tmp_path / "a.hdf5").write_bytes(content)
         with pytest.raises(InputError, match="is no HDF5 file, or damaged"):
             open_container(tmp_path / "a.hdf5")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        RAW / "run_1-00000-of-00001",
+        JAT / "babyai-go-to-local" / "train-00000-of-00001.parquet",
+        MINARI / "data" / "main_data.hdf5",
+    ],
+    ids=["raw", "jat", "minari"],
+)
+def test_damage_anywhere_is_named_and_never_a_traceback(path: Path, tmp_path: Path) -> None:
+    """A file cut off or changed at random: what is wrong is said of the file or of its episodes."""
+    whole = gzip.decompress(path.read_bytes()) if path.parent == RAW else path.read_bytes()
+    rng = np.random.default_rng(0)
+    said: list[str] = []
+    for number in range(60):
+        data = bytearray(whole[: int(rng.integers(len(whole)))] if number % 5 == 0 else whole)
+        for at in rng.integers(0, max(len(data), 1), int(rng.integers(1, 20))) if data else ():
+            data[int(at)] ^= 1 << int(rng.integers(8))
+        file = tmp_path / path.name
+        file.write_bytes(gzip.compress(bytes(data), 1) if path.parent == RAW else bytes(data))
+        open_container.cache_clear()
+        try:
+            container = open_container(file)
+            items = [
+                item
+                for found in container.files("train")
+                for item in container.episodes(found.name, container.features.steps, 0, found.num_episodes)
+            ]
+        except GatoError as error:
+            said.append(str(error))
+        else:
+            said += [str(item.error) for item in items if item.error is not None][:1]
+    assert len(said) > 20
+    assert all(len(text) > 20 for text in said)

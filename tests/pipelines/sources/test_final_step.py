@@ -108,7 +108,7 @@ def test_an_episode_of_one_timestep_that_is_dropped_is_named(tmp_path: Path) -> 
     folder = write(tmp_path / "rlds", LEAVES, [placeholder(1), made([0.0], [0])])
     ingest(folder, tmp_path / "out", source="rlds", max_bad=1)
     assert (
-        "the episode has 1 timesteps, and its final timestep is dropped"
+        "the episode has one timestep, and its final one is dropped"
         in (tmp_path / "out" / "dead_letters.jsonl").read_text()
     )
     assert len(read_dataset(tmp_path / "out")) == 1
