@@ -183,7 +183,7 @@ def write_dataset(folder: Path, content: Content, encoding: str) -> None:
 
 def write_mixture(folder: Path, out: Path) -> None:
     """A mixture of one dataset."""
-    from gato_data.mixing import plan_mixture
+    from gato_data.mixing.make import plan_mixture
     from gato_schemas.mixture import encode_mixture
 
     out.write_bytes(encode_mixture(plan_mixture([folder], "uniform", folder=out.parent)))

@@ -281,7 +281,7 @@ def ours(encoding: str) -> Reader:
         write_mixture(folder / encoding, folder / f"{encoding}.json")
 
     def batches(folder: Path, _: Content | None) -> Iterator[int]:
-        from gato_data.reader import ReadSettings, open_mixture
+        from gato_data.reading.reader import ReadSettings, open_mixture
 
         settings = ReadSettings(context_length=LENGTH, prompt_share=0.0, threads=1)
         with open_mixture(folder / f"{encoding}.json", settings=settings) as reader:
@@ -292,7 +292,7 @@ def ours(encoding: str) -> Reader:
                 tensors = {name: torch.from_numpy(getattr(batch, name)) for name in names}
                 yield int(tensors["tokens"].shape[0]) * LENGTH - int(BATCH * LENGTH - (batch.length - 1).sum())
 
-    return Reader(("gato_data.reader",), write, batches)
+    return Reader(("gato_data.reading.reader",), write, batches)
 
 
 READERS = {

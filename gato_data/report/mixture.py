@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import InputError
-from gato_data.mixing import MixturePlan, Run, describe
+from gato_data.mixing.make import MixturePlan, Run, describe
 from gato_data.report.printable import count, printable
 from gato_schemas.mixture import Mixture, read_mixture
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gato_data.reading.conftest import library
+from tests.gato_data.conftest import library
 from tests.gato_data.report.conftest import arm, captions, told
 
 __all__ = ["arm", "captions", "library", "told"]

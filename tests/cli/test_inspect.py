@@ -412,7 +412,7 @@ def test_a_page_of_a_shard_without_its_index(arm: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def mixture(arm: Path, captions: Path, told: Path, tmp_path: Path) -> Path:
-    from gato_data.mixing import plan_mixture
+    from gato_data.mixing.make import plan_mixture
     from gato_schemas.mixture import encode_mixture
 
     mixed = plan_mixture([told, captions], {"arm": 3, "captions": 1}, folder=tmp_path)

@@ -143,7 +143,7 @@ def pictures() -> list[bytes]:
 
 def mixture() -> bytes:
     """A mixture file of one dataset."""
-    from gato_data.mixing import WeightOptions, plan_mixture
+    from gato_data.mixing.make import WeightOptions, plan_mixture
     from gato_schemas.mixture import encode_mixture
 
     with TemporaryDirectory() as folder:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gato_data.batch import Batch
 from gato_data.errors import MissingPackageError, MixtureError
+from gato_data.reading.batch import Batch
 from gato_trainer import batches, train
 from gato_trainer.__main__ import main
 from gato_trainer.batches import check_identity, identity, passes

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from gato_data.errors import FormatError, MixtureError
-from gato_data.mixing import plan_mixture
+from gato_data.mixing.make import plan_mixture
 from gato_schemas.mixture import encode_mixture
 from gato_trainer.batches import open_sources, passes
 from gato_trainer.checkpoint import committed

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gato_data.batch import Batch
 from gato_data.errors import FormatError, OutputError, TrainError
+from gato_data.reading.batch import Batch
 from gato_trainer import training
 from gato_trainer.checkpoint import committed
 from gato_trainer.config import ModelConfig, TrainSettings

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from gato_data.batch import Batch
 from gato_data.errors import MixtureError
+from gato_data.reading.batch import Batch
 
 
 class BatchSource(Protocol):
@@ -36,12 +36,12 @@ def open_sources(
         mixture: the file that `gato-data mix` wrote.
         context_length: input tokens of a window.
         seed: of the order of the windows.
-        read_options: further fields of `gato_data.reader.ReadSettings`.
+        read_options: further fields of `gato_data.reading.reader.ReadSettings`.
 
     Raises:
         MixtureError: the mixture or its datasets cannot be used.
     """
-    from gato_data.reader import ReadSettings, open_mixture
+    from gato_data.reading.reader import ReadSettings, open_mixture
 
     settings = ReadSettings(context_length=context_length, seed=seed, **read_options)
     source: BatchSource = open_mixture(mixture, split="train", settings=settings)
@@ -84,7 +84,7 @@ def check_identity(stored: Mapping[str, str], source: BatchSource, sample: int) 
     Raises:
         MixtureError: names what changed: a dataset, a weight, a setting of the reader.
     """
-    from gato_data.plan import check_identity as check
+    from gato_data.reading.plan import check_identity as check
 
     check(stored, identity(source, sample))
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gato_data.batch import Batch
 from gato_data.errors import TrainError
+from gato_data.reading.batch import Batch
 from gato_schemas.sequence import (
     PATCH_POSITIONS,
     POSITION_ACTION,

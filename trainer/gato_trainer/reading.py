@@ -9,7 +9,7 @@ from types import TracebackType
 
 import torch
 
-from gato_data.batch import Batch
+from gato_data.reading.batch import Batch
 from gato_trainer.batches import BatchSource, stream
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.distributed import World

@@ -10,8 +10,8 @@ from types import FrameType, TracebackType
 import numpy as np
 import torch
 
-from gato_data.batch import Batch
 from gato_data.errors import TrainError
+from gato_data.reading.batch import Batch
 from gato_trainer.config import TrainSettings
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.batch import PADDING, Batch
+from gato_data.reading.batch import PADDING, Batch
 from gato_schemas.sequence import (
     POSITION_ACTION,
     POSITION_NONE,

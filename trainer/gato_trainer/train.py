@@ -65,7 +65,7 @@ def train(mixture: Path, settings: TrainSettings, *, quiet: bool = False, **read
         mixture: the file that `gato-data mix` wrote.
         settings: made by `train_settings`.
         quiet: no lines on stderr.
-        read_options: further fields of `gato_data.reader.ReadSettings`.
+        read_options: further fields of `gato_data.reading.reader.ReadSettings`.
     """
     source, validation = open_sources(mixture, settings.context_length, settings.seed, **read_options)
     try:

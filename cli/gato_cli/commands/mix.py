@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gato_cli.options import json_option, settings_options
-from gato_data.settings import ReadSettings
+from gato_data.reading.settings import ReadSettings
 
 if TYPE_CHECKING:
     from gato_schemas.mixture import Mixture
@@ -102,8 +102,8 @@ def command(
       gato-data mix --weights gato --out mixture.json --dry-run breakout pong
       gato-data mix explain mixture.json --step 10 --rank 1 --world-size 8
     """
-    from gato_data.mixing import WeightOptions, add_stage, plan_mixture
-    from gato_data.mixture_plan import Run, describe
+    from gato_data.mixing.make import WeightOptions, add_stage, plan_mixture
+    from gato_data.mixing.plan import Run, describe
     from gato_schemas.mixture import encode_mixture, read_mixture
 
     run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(**reading))
@@ -190,10 +190,10 @@ def explain(
     """
     import msgspec
 
-    from gato_data.reader import open_mixture
+    from gato_data.reading.reader import open_mixture
+    from gato_data.reading.sampler import rank_samples
     from gato_data.report.terminal import console
     from gato_data.report.terminal.batch import print_batch
-    from gato_data.sampler import rank_samples
 
     samples = rank_samples(step, batch_size, rank, world_size)
     with open_mixture(mixture, split=split, settings=ReadSettings(**reading)) as reader:

@@ -36,7 +36,7 @@ def command(as_json: bool) -> None:
 
 def _row(name: str, cls: type[Any]) -> dict[str, Any]:
     """What a source says of itself."""
-    from gato_data.weight_text import TABLE_1
+    from gato_data.mixing.weight_text import TABLE_1
 
     families = getattr(cls, "families", ()) or tuple(filter(None, (str(getattr(cls, "family", "")),)))
     return {

@@ -14,7 +14,7 @@ _MODELS = ("tiny", "79m", "364m", "1.2b")
 
 def _read_options() -> list[click.Option]:
     """Options of the reader that are not options of the trainer as well."""
-    from gato_data.settings import ReadSettings
+    from gato_data.reading.settings import ReadSettings
 
     return [option for option in settings_options(ReadSettings) if option.name not in ("context_length", "seed")]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from gato_data.explain import ExplainedWindow
+from gato_data.reading.explain import ExplainedWindow
 from gato_data.report.printable import count, printable
 from gato_data.report.terminal.table import Cell, Column, print_table
 

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from gato_data.mixture_plan import MixturePlan, PlannedDataset
+from gato_data.mixing.plan import MixturePlan, PlannedDataset
 from gato_data.report.printable import count, printable
 from gato_data.report.terminal.table import Cell, Column, print_table
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_data.weight_text import TABLE_1
+from gato_data.mixing.weight_text import TABLE_1
 from gato_pipelines.source import Item, PartScan
 from gato_schemas.index import Part
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import FormatError, GatoError, MixtureError, SettingError
-from gato_data.reader import ReadSettings, open_mixture
+from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import encode_manifest, read_manifest
 from gato_schemas.index import COLUMNS, SUFFIX, read_index
@@ -238,7 +238,7 @@ def test_a_dataset_made_again_says_what_changed(tmp_path: Path, mix: Mix) -> Non
 
 
 def test_a_dataset_in_another_place_is_found_with_its_mixture(library: Path, tmp_path: Path) -> None:
-    from gato_data.mixing import plan_mixture
+    from gato_data.mixing.make import plan_mixture
     from gato_schemas.mixture import encode_mixture
 
     home = tmp_path / "home"

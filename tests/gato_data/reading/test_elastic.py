@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from gato_data.batch import Batch
 from gato_data.errors import MixtureError
-from gato_data.mixing import add_stage
-from gato_data.plan import check_identity
-from gato_data.reader import MixtureReader, ReadSettings, open_mixture
-from gato_data.sampler import rank_samples
+from gato_data.mixing.make import add_stage
+from gato_data.reading.batch import Batch
+from gato_data.reading.plan import check_identity
+from gato_data.reading.reader import MixtureReader, ReadSettings, open_mixture
+from gato_data.reading.sampler import rank_samples
 from gato_schemas.mixture import encode_mixture, read_mixture
 
 STEPS, BATCH_SIZE = 14, 10
@@ -46,7 +46,7 @@ def digests(reader: MixtureReader, ranges: Iterable[range]) -> list[str]:
 @pytest.fixture(scope="module")
 def mixture(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All kinds of datasets, and other weights from step 9 on."""
-    from gato_data.mixing import plan_mixture
+    from gato_data.mixing.make import plan_mixture
 
     folder = tmp_path_factory.mktemp("elastic")
     kinds = ("pong", "raw", "walker", "told", "captions", "pages")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gato_data.pieces import Pieces
-from gato_data.plan import Plan
-from gato_data.prefetch import announce_ahead, plan_ahead
-from gato_data.reader import ReadSettings, open_mixture
-from gato_data.shards import ShardFiles
+from gato_data.reading.pieces import Pieces
+from gato_data.reading.plan import Plan
+from gato_data.reading.prefetch import announce_ahead, plan_ahead
+from gato_data.reading.reader import ReadSettings, open_mixture
+from gato_data.reading.shards import ShardFiles
 
 Mix = Callable[..., Path]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gato_data.batch import PADDING, Batch
 from gato_data.errors import MixtureError, SettingError
-from gato_data.mixing import add_stage
-from gato_data.reader import MixtureReader, ReadSettings, open_mixture
+from gato_data.mixing.make import add_stage
+from gato_data.reading.batch import PADDING, Batch
+from gato_data.reading.reader import MixtureReader, ReadSettings, open_mixture
 from gato_schemas.mixture import encode_mixture, read_mixture
 from gato_schemas.sequence import POSITION_NONE, Modality
 from tests.gato_data.reading.folders import Whole, decode, episodes, write_dataset

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gato_data.errors import MixtureError, SettingError
-from gato_data.sampler import BLOCK, Sampler, Stage, Tree, integer_weights, rank_samples
+from gato_data.reading.sampler import BLOCK, Sampler, Stage, Tree, integer_weights, rank_samples
 
 HEAVY = np.random.default_rng(5).pareto(0.5, 604).tolist()
 """604 weights of which the largest is many million times the smallest."""

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gato_data.errors import SettingError
-from gato_data.packing import pack
 from gato_data.permutation import combine, key
-from gato_data.windows import Spans, cut, span
+from gato_data.reading.packing import pack
+from gato_data.reading.windows import Spans, cut, span
 
 
 def numbers(*values: int) -> np.ndarray:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.buffers import byte_view
-from gato_data.episodes import EpisodeTable
-from gato_data.layouts import READ_COLUMNS, Layout
 from gato_data.permutation import Numbers
-from gato_data.shards import ShardFiles
+from gato_data.reading.buffers import byte_view
+from gato_data.reading.episodes import EpisodeTable
+from gato_data.reading.layouts import READ_COLUMNS, Layout
+from gato_data.reading.shards import ShardFiles
 from gato_schemas.compression import inflate_block
 from gato_schemas.errors import FormatError
 from gato_schemas.index import COLUMNS, ShardIndex

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.episodes import EpisodeTable
-from gato_data.shards import ShardFiles
+from gato_data.reading.episodes import EpisodeTable
+from gato_data.reading.shards import ShardFiles
 from gato_schemas.index import COLUMNS
 
 _COLUMN = COLUMNS.index("timestep_starts")

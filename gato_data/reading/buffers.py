@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gato_data.batch import PADDING
+from gato_data.reading.batch import PADDING
 from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE, POSITION_NONE
 
 Allocate: TypeAlias = Callable[[int], NDArray[np.uint8]]

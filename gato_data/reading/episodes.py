@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
-from gato_data.shard_index import Shard
-from gato_data.shards import ShardFiles
+from gato_data.reading.shard_index import Shard
+from gato_data.reading.shards import ShardFiles
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import COLUMNS, ShardIndex

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from gato_data.datasets import open_mixture_datasets
-from gato_data.episodes import read_table
 from gato_data.errors import MixtureError
-from gato_data.pieces import WindowNumbers
-from gato_data.sampler import Sampler
-from gato_data.settings import ReadSettings
-from gato_data.weights import dataset_totals, normal, window_stages
+from gato_data.reading.datasets import open_mixture_datasets
+from gato_data.reading.episodes import read_table
+from gato_data.reading.pieces import WindowNumbers
+from gato_data.reading.sampler import Sampler
+from gato_data.reading.settings import ReadSettings
+from gato_data.reading.weights import dataset_totals, normal, window_stages
 from gato_schemas.mixture import Measure, Mixture
 
 

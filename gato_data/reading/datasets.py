@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from gato_data.episodes import OpenDataset
 from gato_data.errors import MixtureError
+from gato_data.reading.episodes import OpenDataset
 from gato_schemas.dataset import Manifest, VocabularyInfo, read_manifest
 from gato_schemas.mixture import Mixture, MixtureDataset
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from gato_data.episodes import EpisodeTable
-from gato_data.fill import Filler, Reads
-from gato_data.pieces import Pieces
-from gato_data.shards import ShardFiles
+from gato_data.reading.episodes import EpisodeTable
+from gato_data.reading.fill import Filler, Reads
+from gato_data.reading.pieces import Pieces
+from gato_data.reading.shards import ShardFiles
 
 
 class ReadAhead:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.buffers import byte_view
-from gato_data.episodes import EpisodeTable, OpenDataset, RecordCounts
-from gato_data.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, plain_text
-from gato_data.shards import ShardFiles
+from gato_data.reading.buffers import byte_view
+from gato_data.reading.episodes import EpisodeTable, OpenDataset, RecordCounts
+from gato_data.reading.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, plain_text
+from gato_data.reading.shards import ShardFiles
 from gato_schemas.index import COLUMNS
 from gato_schemas.sequence import Modality
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gato_data.episodes import EpisodeTable
 from gato_data.errors import MixtureError
 from gato_data.permutation import Numbers
-from gato_data.sampler import Stage
+from gato_data.reading.episodes import EpisodeTable
+from gato_data.reading.sampler import Stage
 from gato_schemas.mixture import Measure, Mixture
 
 

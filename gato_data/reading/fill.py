@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.batch import Batch
-from gato_data.buffers import Buffers, byte_view, places_of
-from gato_data.episodes import EpisodeTable
-from gato_data.layouts import READ_COLUMNS, FinishedRows, Layout
-from gato_data.patches import PatchReader, PatchRun, layout_runs
 from gato_data.permutation import Numbers
-from gato_data.pieces import Pieces
-from gato_data.shards import ShardFiles
+from gato_data.reading.batch import Batch
+from gato_data.reading.buffers import Buffers, byte_view, places_of
+from gato_data.reading.episodes import EpisodeTable
+from gato_data.reading.layouts import READ_COLUMNS, FinishedRows, Layout
+from gato_data.reading.patches import PatchReader, PatchRun, layout_runs
+from gato_data.reading.pieces import Pieces
+from gato_data.reading.shards import ShardFiles
 from gato_schemas.index import COLUMNS, RANK_TOKENS
 from gato_schemas.sequence import Modality
 

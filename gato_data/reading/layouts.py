@@ -12,9 +12,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.batch import PADDING
-from gato_data.buffers import Buffers
 from gato_data.permutation import Numbers
+from gato_data.reading.batch import PADDING
+from gato_data.reading.buffers import Buffers
 from gato_schemas.sequence import POSITION_NONE, Modality
 
 READ_COLUMNS = -1

@@ -16,7 +16,7 @@ import numpy as np
 
 from gato_data.errors import SettingError
 from gato_data.permutation import Keys, Numbers, below
-from gato_data.settings import WindowMode
+from gato_data.reading.settings import WindowMode
 
 _LONG = 8
 """Episodes of this many windows can afford an extra one where otherwise nearly every epoch had the same cuts."""

@@ -6,9 +6,9 @@ from itertools import islice
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from gato_data.batch import Batch
-from gato_data.buffers import Buffers
-from gato_data.plan import Plan
+from gato_data.reading.batch import Batch
+from gato_data.reading.buffers import Buffers
+from gato_data.reading.plan import Plan
 
 PLANNED_SAMPLES = 4096
 """Samples planned at a time: enough for the cost of planning to be that of arrays."""

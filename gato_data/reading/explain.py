@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from gato_data.episodes import EpisodeTable
-from gato_data.fill import Reads
-from gato_data.pieces import Pieces, Windows
-from gato_data.prompts import Prompts
-from gato_data.shards import ShardFiles
+from gato_data.reading.episodes import EpisodeTable
+from gato_data.reading.fill import Reads
+from gato_data.reading.pieces import Pieces, Windows
+from gato_data.reading.prompts import Prompts
+from gato_data.reading.shards import ShardFiles
 from gato_schemas import wire
 from gato_schemas.errors import FormatError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gato_data.mixing import WeightOptions, plan_mixture
+from gato_data.mixing.make import WeightOptions, plan_mixture
 from gato_schemas.mixture import encode_mixture
 from tests.gato_data.reading.folders import episodes, write_dataset
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
-from gato_data.settings import Verify
-from gato_data.shard_index import Shard
+from gato_data.reading.settings import Verify
+from gato_data.reading.shard_index import Shard
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex
 from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc32c, refuse_foreign

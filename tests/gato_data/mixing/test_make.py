@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gato_data.errors import FormatError, InputError, MixtureError
-from gato_data.mixing import Run, WeightOptions, add_stage, describe, plan_mixture
-from gato_data.reader import ReadSettings, open_mixture
-from gato_data.weight_text import TABLE_1, parse_weights, resolve
+from gato_data.mixing.make import Run, WeightOptions, add_stage, describe, plan_mixture
+from gato_data.mixing.weight_text import TABLE_1, parse_weights, resolve
+from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_schemas.dataset import Manifest, encode_manifest, read_manifest
 from gato_schemas.mixture import encode_mixture, read_mixture
 from tests.gato_data.reading.folders import episodes, write_dataset
@@ -254,7 +254,7 @@ def test_datasets_never_drawn_are_named(library: Path, mix: Mix) -> None:
 
 
 def test_planning_opens_no_shard(library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gato_data import shards
+    from gato_data.reading import shards
 
     def refuse(*_: object) -> None:
         raise AssertionError("a shard was opened")

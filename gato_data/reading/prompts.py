@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.episodes import EpisodeTable
 from gato_data.permutation import Keys, Numbers, below, combine, key
-from gato_data.pieces import Pieces, Windows, whole_windows
-from gato_data.settings import ReadSettings
-from gato_data.timesteps import TimestepStarts
-from gato_data.windows import Cuts, cut
+from gato_data.reading.episodes import EpisodeTable
+from gato_data.reading.pieces import Pieces, Windows, whole_windows
+from gato_data.reading.settings import ReadSettings
+from gato_data.reading.timesteps import TimestepStarts
+from gato_data.reading.windows import Cuts, cut
 
 _ONE = 2**20
 """Shares are multiples of 2**-20, so that their products with a draw number are exact."""

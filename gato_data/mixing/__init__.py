@@ -1,0 +1,1 @@
+"""Making mixtures: weights, stages, and the plan of what a run reads."""
