@@ -1,11 +1,16 @@
 """Asking the kernel for what coming batches need: the future of a stream is known, so cold reads need not wait."""
 
-import numpy as np
+import dataclasses
 
 from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.fill import Filler, Reads
 from gato_data.reading.pieces import Pieces
 from gato_data.reading.shards import ShardFiles
+
+PROBES = 8
+"""Pieces of a batch that are looked for in memory before the kernel is told of all of them."""
+MOST_SKIPPED = 15
+"""Batches that are believed to be in memory, without a look, after enough others were."""
 
 
 class ReadAhead:
@@ -15,24 +20,30 @@ class ReadAhead:
         table: the episodes of the mixture.
         files: its shards.
         filler: knows which bytes a piece needs.
-        token_bytes: 2 or 4.
     """
 
-    def __init__(self, table: EpisodeTable, files: ShardFiles, filler: Filler, token_bytes: int) -> None:
-        self._table, self._files, self._filler, self._token_bytes = table, files, filler, token_bytes
-        self._turn = 0
+    def __init__(self, table: EpisodeTable, files: ShardFiles, filler: Filler) -> None:
+        self._table, self._files, self._filler = table, files, filler
+        self._skip = self._skipped = 0
 
     def announce(self, pieces: Pieces) -> None:
-        """Start reading what these pieces need, unless one of them, another each time, is in memory already."""
-        count = len(pieces.row)
-        if not count:
+        """Start reading what these pieces need, unless some of them, spread evenly, are all in memory already."""
+        if not len(pieces.row):
             return
-        self._turn = (self._turn + 1) % count
-        token = int(pieces.token[self._turn])
-        record = int(np.searchsorted(self._table.record_token, token, side="right")) - 1
-        shard = int(np.searchsorted(self._table.shard_record, record, side="right")) - 1
-        within = (token - int(self._table.record_token[record])) * self._token_bytes
-        if self._files.is_cached(shard, int(self._table.tokens_at[record]) + within):
+        if self._skipped < self._skip:
+            self._skipped += 1
             return
+        self._skipped = 0
+        if self._in_memory(pieces):
+            self._skip = min(2 * self._skip + 1, MOST_SKIPPED)
+            return
+        self._skip = 0
         for place in self._filler.spans(Reads.of(pieces, self._table)):
             self._files.will_need(*place)
+
+    def _in_memory(self, pieces: Pieces) -> bool:
+        step = -(-len(pieces.row) // PROBES)
+        some = Pieces(*(getattr(pieces, column.name)[step // 2 :: step] for column in dataclasses.fields(pieces)))
+        spans = self._filler.spans(Reads.of(some, self._table))
+        # The ends of a span share their pages with its neighbours, which may have been read before.
+        return all(self._files.is_cached(shard, offset + size // 2) for shard, offset, size in spans)

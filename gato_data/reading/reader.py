@@ -102,7 +102,7 @@ class MixtureReader:
             with_segments=settings.pack,
         )
         self._explainer = Explainer(table, self._files, self.dataset_names)
-        self._read_ahead = ReadAhead(table, self._files, self._filler, self._token_dtype.itemsize)
+        self._read_ahead = ReadAhead(table, self._files, self._filler)
 
     def batch(self, samples: range) -> Batch:
         """Read the windows with these global sample numbers into new arrays.

@@ -135,7 +135,7 @@ class ShardFiles:
         if mapped is None or offset + len(out) > len(mapped):
             self.read(shard, offset, out.data)
             return
-        if not self.is_cached(shard, offset):  # page faults would fetch one page after the other
+        if not self.is_cached(shard, offset + len(out) // 2):  # page faults would fetch one page after the other
             self.will_need(shard, offset, len(out))
         np.copyto(out, np.frombuffer(mapped, np.uint8, len(out), offset))
 

@@ -59,6 +59,28 @@ def test_what_is_in_memory_is_not_announced(library: Path, mix: Mix, monkeypatch
         reader._read_ahead.announce(reader.planner.plan([range(12)])[0].pieces)
 
 
+def test_one_missing_window_among_many_is_enough(library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[int] = []
+    looks = iter([True, True, False])
+    with open_mixture(mix(library / "raw"), settings=ReadSettings(context_length=64)) as reader:
+        monkeypatch.setattr(ShardFiles, "is_cached", lambda *_: next(looks))
+        monkeypatch.setattr(ShardFiles, "will_need", lambda _, shard, offset, size: announced.append(size))
+        reader._read_ahead.announce(reader.planner.plan([range(12)])[0].pieces)
+    assert len(announced) >= 12
+
+
+def test_looks_become_rare_while_everything_is_in_memory(
+    library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: set[int] = set()
+    with open_mixture(mix(library / "walker"), settings=ReadSettings(context_length=64)) as reader:
+        pieces = reader.planner.plan([range(12)])[0].pieces
+        for number in range(120):
+            monkeypatch.setattr(ShardFiles, "is_cached", lambda *_, n=number: bool(looked.add(n)) or n < 100)
+            reader._read_ahead.announce(pieces)
+    assert sorted(looked) == [0, 2, 6, 14, 30, 46, 62, 78, 94, *range(110, 120)]
+
+
 def plan_of(samples: range) -> Plan:
     nothing = np.zeros(0, np.int64)
     return Plan(Pieces(*[nothing] * 6), nothing, np.arange(samples.start, samples.stop))
