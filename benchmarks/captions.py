@@ -3,6 +3,7 @@
     ours    the whole ingest: Beam pipeline, annotations, decoding, fitting, tokens, zlib, index, manifest; one process
     raw     the same without zlib (--patch-encoding raw)
     bare    Pillow: open, convert to RGB, resize; nothing is written
+    draft   the same, with JPEGs decoded at a half, quarter or eighth of their size, as ours are
 
 The photographs are JPEGs of the size that COCO's have (640 x 426), put together from the six of the tests, or a folder
 of one's own. Each way runs in a process of its own, in turn; the fastest of `--rounds` counts. CPU time is of the
@@ -113,7 +114,7 @@ def raw(path: Path, out: Path) -> tuple[int, float]:
     return ours(path, out, "raw")
 
 
-def bare(path: Path, out: Path) -> tuple[int, float]:
+def bare(path: Path, out: Path, *, draft: bool = False) -> tuple[int, float]:
     import PIL.JpegImagePlugin  # noqa: F401
     from PIL import Image
 
@@ -121,11 +122,17 @@ def bare(path: Path, out: Path) -> tuple[int, float]:
     start = time.process_time()
     for image in images:
         with Image.open("/" + image["file_name"]) as photo:
+            if draft:
+                photo.draft(None, (SIZE, SIZE))
             photo.convert("RGB").resize((SIZE, SIZE))
     return len(images), time.process_time() - start
 
 
-WAYS = {"ours": ours, "raw": raw, "bare": bare}
+def draft(path: Path, out: Path) -> tuple[int, float]:
+    return bare(path, out, draft=True)
+
+
+WAYS = {"ours": ours, "raw": raw, "bare": bare, "draft": draft}
 
 
 def show(results: dict[str, dict[str, float]]) -> None:

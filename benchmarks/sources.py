@@ -6,7 +6,7 @@
              compress, write
 
 The recordings of tests/data are made longer by repeating their shards, so that start-up does not count; --samples takes
-other folders of TFDS data sets. Every run is a process of its own; CPU time is of all its threads; the fastest of
+other folders of TFDS datasets. Every run is a process of its own; CPU time is of all its threads; the fastest of
 --rounds counts.
 
     python benchmarks/sources.py
@@ -47,8 +47,8 @@ TIMESTEPS = {"read": {"image": 4_000, "state": 20_000}, "whole": {"image": 10_00
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=Path, default=SAMPLES, help="folder of TFDS data sets")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this data set; repeatable")
+    parser.add_argument("--samples", type=Path, default=SAMPLES, help="folder of TFDS datasets")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only this dataset; repeatable")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each, the fastest counts (default 2)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
@@ -75,7 +75,7 @@ def data_sets(samples: Path, only: list[str]) -> Iterator[Path]:
 
 
 def compare(folder: Path, samples: Path, rounds: int) -> dict[str, Any]:
-    """All ways on one data set."""
+    """All ways on one dataset."""
     row: dict[str, Any] = {"name": "/".join(folder.relative_to(samples).parts[:-1])}
     with tempfile.TemporaryDirectory() as temporary:
         for what in TIMESTEPS:
@@ -332,7 +332,7 @@ def cut(tf: Any, frames: Any, spec: Any) -> Any:
 def show(row: dict[str, Any], *, header: bool) -> None:
     if header:
         print("timesteps per CPU second, and how many times TFDS's")
-        print(f"{'data set':<40}{'read':>10}{'batched':>9}{'steps':>8}{'whole':>10}{'tfds':>7}{'tokens':>12}")
+        print(f"{'dataset':<40}{'read':>10}{'batched':>9}{'steps':>8}{'whole':>10}{'tfds':>7}{'tokens':>12}")
     rate = {way: row[way]["timesteps"] / row[way]["seconds"] for way in WAYS}
     tokens = row["whole ours"]["tokens"] / row["whole ours"]["seconds"]
     read, whole = rate["read ours"], rate["whole ours"]

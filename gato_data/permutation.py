@@ -6,6 +6,7 @@ a Feistel network is measurably uneven, are tables sorted by hash.
 """
 
 import hashlib
+from array import array
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -79,10 +80,10 @@ def permute(numbers: Numbers, sizes: Numbers, keys: Keys) -> Numbers:
 
 
 @lru_cache(maxsize=2048)
-def _table(size: int, key: int) -> list[int]:
+def _table(size: int, key: int) -> "array[int]":
+    """The permutation as 16-bit numbers, so that all tables that are kept take 16 MiB together."""
     hashes = combine(np.uint64(key), np.arange(size))
-    order: list[int] = np.argsort(hashes, kind="stable").tolist()
-    return order
+    return array("H", np.argsort(hashes, kind="stable").astype(np.uint16).tobytes())
 
 
 def _feistel(numbers: Numbers, sizes: Numbers, keys: Keys) -> Numbers:

@@ -38,8 +38,9 @@ def rebuild_index(path: Path, manifest: Manifest, split: str) -> index.ShardInde
                 hasher, first = EpisodeHasher(), len(rows)
             hasher.add_tokens(record.sequence.tokens)
             hasher.add_pixels(record.sequence.patches)
-            columns, spans = payload_spans(raw.data)
-            rows.append(index_row(record, raw.offset, raw.data, columns, tasks, agents))
+            columns, spans = payload_spans(raw.data, wire.decode_example(raw.data))
+            row = index_row(record, columns, tasks, agents)
+            rows.append({"offset": raw.offset, "length": len(raw.data), "crc": masked_crc32c(raw.data), **row})
             blocks.append(spans)
             ranks.append(patch_ranks(record.sequence.modality))
     except OSError as error:
@@ -69,13 +70,16 @@ def _note_hash(rows: list[dict[str, Any]], first: int, hasher: EpisodeHasher) ->
         row["episode_hash"] = digest
 
 
-def payload_spans(data: bytes) -> tuple[dict[str, int], NDArray[np.uint32]]:
+def payload_spans(data: bytes, features: wire.Features) -> tuple[dict[str, int], NDArray[np.uint32]]:
     """Where a record's payloads lie in it: offset of each array column; offset and length (B, 2) of each patch block.
+
+    Args:
+        data: the record.
+        features: views of `data`, as `wire.decode_example` gives them.
 
     Raises:
         FormatError: it is not a record.
     """
-    features = wire.decode_example(data)
     base = np.asarray(memoryview(data)).ctypes.data
 
     def spans(name: str) -> list[tuple[int, int]]:
@@ -86,10 +90,8 @@ def payload_spans(data: bytes) -> tuple[dict[str, int], NDArray[np.uint32]]:
     return {name: spans(name)[0][0] for name in index.COLUMNS}, blocks
 
 
-def index_row(
-    record: Record, offset: int, data: bytes, columns: dict[str, int], tasks: list[str], agents: list[str]
-) -> dict[str, Any]:
-    """A record's row in the index, without the hash of its episode.
+def index_row(record: Record, columns: dict[str, int], tasks: list[str], agents: list[str]) -> dict[str, Any]:
+    """A record's row in the index, without its place, its checksum and the hash of its episode.
 
     Raises:
         FormatError: its task or agent is not in the tables.
@@ -98,16 +100,13 @@ def index_row(
         raise FormatError(f"{record.episode_id}: task {record.task!r} or agent {record.agent!r} is not in the manifest")
     sequence = record.sequence
     return {
-        "offset": offset,
-        "length": len(data),
-        "crc": masked_crc32c(data),
         "columns": [columns[name] for name in index.COLUMNS],
         "num_tokens": sequence.num_tokens,
         "num_patches": sequence.num_patches,
         "num_timesteps": sequence.num_timesteps,
         "num_images": sequence.num_images,
         "tokens_by_modality": np.bincount(sequence.modality, minlength=len(Modality)),
-        "loss_tokens": int(sequence.loss_mask.sum()),
+        "loss_tokens": int(sequence.loss_mask.sum(dtype=np.int64)),
         "task": tasks.index(record.task),
         "agent": agents.index(record.agent),
         "chunk": record.chunk,

@@ -1,5 +1,6 @@
 """What all tests share: quiet TensorFlow, hypothesis without time limits, and one recorded and ingested game."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -7,6 +8,13 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
+
+if importlib.util.find_spec("triton") and importlib.util.find_spec("torch"):
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"  # kernels run on the CPU; chosen before Triton is imported
+    import triton.language  # noqa: F401 - before TensorFlow, after which importing Triton crashes: both bring LLVM
 
 settings.register_profile("default", deadline=None)  # a busy machine is no failure
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

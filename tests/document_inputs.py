@@ -1,4 +1,4 @@
-"""Small corpora of text and pictures in the layouts that public data sets have, made of real photographs."""
+"""Small corpora of text and pictures in the layouts that public datasets have, made of real photographs."""
 
 import io
 import json

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from gato_data.tokenize import TokenizeSettings
-from gato_pipelines.commit import Summary
 from gato_pipelines.ingest import IngestSettings, plan_only, run
 from gato_pipelines.inputs import find_inputs
 from gato_pipelines.rlds.card import DatasetCard
@@ -18,6 +17,7 @@ from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.writer import write_directory
 from gato_pipelines.shards import Job
 from gato_pipelines.source import make_source
+from gato_pipelines.summary import Summary
 from gato_schemas.compression import PatchEncoding
 
 CONTINUOUS = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="float32", shape=(2,))

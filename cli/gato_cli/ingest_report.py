@@ -11,8 +11,8 @@ from gato_data.report.answers import counts_json
 from gato_data.report.printable import printable
 from gato_data.report.terminal.console import stdout
 from gato_data.statistics import sum_counts
-from gato_pipelines.commit import Summary
 from gato_pipelines.ingest import DryRun
+from gato_pipelines.summary import Summary
 from gato_schemas.dataset import EpisodeFilter, TaskInfo
 from gato_schemas.episode import Field
 from gato_schemas.sequence import PATCH_SIZE
@@ -39,7 +39,7 @@ def tokens_per_timestep(task: TaskInfo) -> str:
     return f"{total} + text" if text else str(total)
 
 
-def dry_run_json(dry: DryRun, out: Path) -> str:
+def dry_run_json(dry: DryRun, out: Path | str) -> str:
     """What would be written, as one JSON object."""
     result = {
         "dry_run": True,
@@ -53,7 +53,7 @@ def dry_run_json(dry: DryRun, out: Path) -> str:
     return msgspec.json.encode(result, order="sorted").decode()
 
 
-def print_dry_run(dry: DryRun, out: Path) -> None:
+def print_dry_run(dry: DryRun, out: Path | str) -> None:
     """What would be written."""
     console = stdout()
     for name, task in dry.plan.tasks.items():
@@ -110,7 +110,7 @@ def _done(summary: Summary, tokens: int, seconds: float) -> str:
     return f"is complete: {tokens:,} tokens in {seconds:.1f} s ({tokens / max(seconds, 1e-9):,.0f} a second)"
 
 
-def summary_json(summary: Summary, out: Path) -> str:
+def summary_json(summary: Summary, out: Path | str) -> str:
     """What was written, as one JSON object."""
     manifest = summary.manifest
     result = {
@@ -131,7 +131,7 @@ def summary_json(summary: Summary, out: Path) -> str:
     return msgspec.json.encode(result, order="sorted").decode()
 
 
-def print_summary(summary: Summary, out: Path, *, seconds: float) -> None:
+def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:
     """What was written."""
     manifest = summary.manifest
     table = Table("split", "shards", "episodes", "timesteps", "tokens", "trained on", "MB", box=None, pad_edge=False)

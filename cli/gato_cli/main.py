@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -20,6 +21,7 @@ COMMANDS = {
     "vocabulary": "Train a text model, or look at one.",
 }
 """Name and help line of every command, in `gato_cli.commands`."""
+_ADDRESS = re.compile(r"(s3a?|gs|gcs|abfss?|az|adl|hdfs|memory)://")
 MAX_MESSAGE = 2000
 """Characters of an error that are shown: what it quotes may come from anybody's file."""
 
@@ -46,6 +48,7 @@ class LazyGroup(click.Group):
             close = get_close_matches(args[0], COMMANDS, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(COMMANDS)}."
             ctx.fail(f"no command named {args[0]!r}. {hint}")
+        _refuse_addresses(args)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -64,6 +67,16 @@ class LazyGroup(click.Group):
             if ctx.params.get("debug"):
                 raise
             raise click.ClickException(printable(str(error), MAX_MESSAGE)) from error
+
+
+def _refuse_addresses(args: list[str]) -> None:
+    """Ingest alone reads and writes object stores: the others look at many small places of large files."""
+    for place in args[1:] if args and args[0] != "ingest" else ():
+        if _ADDRESS.match(place):
+            raise click.ClickException(
+                f"{place} is remote, and {args[0]} works on folders of this machine: copy it here first, for example "
+                "with aws s3 sync, or gcloud storage cp --recursive"
+            )
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -11,6 +12,18 @@ if TYPE_CHECKING:
     ParamType: TypeAlias = click.ParamType[Any]
 else:
     ParamType = click.ParamType  # generic for type checkers only, in some versions of click
+
+
+class Place(ParamType):
+    """A path, or the address of a folder or file that is not on this machine."""
+
+    name = "PATH|ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """A Path, or an address such as s3://bucket/folder as it is."""
+        from gato_pipelines.remote import as_place
+
+        return as_place(value) if isinstance(value, str) else Path(value)
 
 
 class HeightWidth(ParamType):

@@ -12,7 +12,8 @@ from gato_data.mixing.weight_text import WeightChoice, parse_weights, resolve
 from gato_data.reading.datasets import common_vocabulary, mixture_dataset, open_datasets, open_mixture_datasets
 from gato_data.reading.episodes import OpenDataset, read_table
 from gato_data.reading.pieces import WindowNumbers
-from gato_data.reading.weights import dataset_totals, normal
+from gato_data.reading.sampler import Sampler
+from gato_data.reading.weights import dataset_totals, normal, window_stages
 from gato_schemas.mixture import Measure, Mixture, MixtureStage
 
 __all__ = [
@@ -64,7 +65,7 @@ def plan_mixture(
     """
     opened = open_datasets(datasets)
     _check_train(opened)
-    stage = _stage(opened, weights, options or WeightOptions(), run, 0)
+    stage = _stage(opened, weights, options or WeightOptions(), run)
     manifests = [dataset.manifest for dataset in opened]
     mixture = Mixture(
         vocabulary=common_vocabulary(manifests),
@@ -106,16 +107,16 @@ def add_stage(
     added = [folder for folder in datasets if folder.resolve() not in folders]
     opened = open_datasets([*(dataset.folder for dataset in known), *added])
     _check_train(opened)
-    stage = _stage(opened, weights, options or WeightOptions(), run, first_sample)
-    longer = [msgspec.structs.replace(old, weights=[*old.weights, *[0.0] * len(added)]) for old in mixture.stages]
     manifests = [dataset.manifest for dataset in opened]
-    return msgspec.structs.replace(
+    longer = msgspec.structs.replace(
         mixture,
         vocabulary=common_vocabulary(manifests),
         max_observation_tokens=max(manifest.max_observation_tokens for manifest in manifests),
         datasets=[*mixture.datasets, *(mixture_dataset(dataset, path.parent) for dataset in opened[len(known) :])],
-        stages=[*longer, stage],
+        stages=[msgspec.structs.replace(old, weights=[*old.weights, *[0.0] * len(added)]) for old in mixture.stages],
     )
+    stage = _stage(opened, weights, options or WeightOptions(), run, longer, first_sample)
+    return msgspec.structs.replace(longer, stages=[*longer.stages, stage])
 
 
 def _check_train(datasets: Sequence[OpenDataset]) -> None:
@@ -132,18 +133,27 @@ def _stage(
     weights: str | Mapping[str, float],
     options: WeightOptions,
     run: Run | None,
-    first_sample: int,
+    earlier: Mixture | None = None,
+    first_sample: int = 0,
 ) -> MixtureStage:
     choice = parse_weights(weights) if isinstance(weights, str) else WeightChoice(weights)
-    temperature = options.temperature or choice.temperature or 1.0
+    given = choice.temperature if options.temperature is None else options.temperature
+    temperature = 1.0 if given is None else given
     if not 0 < temperature < float("inf"):
         raise MixtureError(f"temperature {temperature:g} is not possible: a number above 0 is wanted")
     measure = options.measure or choice.measure or "windows"
     asked = normal(resolve(choice, [dataset.manifest for dataset in datasets]))
-    shares = normal([weight ** (1 / temperature) if weight else 0.0 for weight in asked])
+    shares = asked if temperature == 1 else _even(asked, temperature)
     if options.max_epochs is not None:
-        shares, measure = _cap(datasets, shares, measure, options.max_epochs, run, first_sample), "windows"
+        shares = _cap(datasets, shares, measure, options.max_epochs, run, earlier, first_sample)
+        measure = "windows"
     return MixtureStage(first_sample=first_sample, measure=measure, weights=shares)
+
+
+def _even(shares: Sequence[float], temperature: float) -> list[float]:
+    """Shares to the power 1 / temperature; the largest becomes 1 before, so that not all of them can vanish."""
+    largest = max(shares)
+    return normal([(share / largest) ** (1 / temperature) if share else 0.0 for share in shares])
 
 
 def _cap(
@@ -152,12 +162,18 @@ def _cap(
     measure: Measure,
     max_epochs: float,
     run: Run | None,
+    earlier: Mixture | None,
     first_sample: int,
 ) -> list[float]:
-    """Shares of windows such that no dataset is drawn more than `max_epochs` times in the rest of the run."""
+    """Shares of windows from `first_sample` on such that no dataset is drawn more than `max_epochs` times in all."""
     if run is None or not max_epochs > 0:
         raise MixtureError("--max-epochs wants a number above 0, and --steps and --batch-size of the run")
     samples = run.samples - first_sample
+    if samples < 1:
+        raise MixtureError(
+            f"the run of {run.samples:,} windows ends before these weights begin at sample {first_sample:,}: "
+            "--max-epochs wants the --steps of the whole run"
+        )
     table, _ = read_table(datasets, "train")
     numbers = WindowNumbers.of(table, run.settings)
     totals = dataset_totals(table, numbers.of_datasets)
@@ -165,14 +181,19 @@ def _cap(
         share * windows / max(amount, 1)
         for share, windows, amount in zip(shares, totals["windows"].tolist(), totals[measure].tolist(), strict=True)
     ]
-    most = [max_epochs * windows / samples for windows in totals["windows"].tolist()]
-    if sum(limit for limit, share in zip(most, per_window, strict=True) if share) < 1:
-        all_windows = int(sum(totals["windows"].tolist()) * max_epochs)
+    drawn = [0] * len(datasets)
+    if earlier is not None:
+        drawn = Sampler(window_stages(earlier, totals, "train")).counts(first_sample)
+    left = [
+        max(0.0, max_epochs * windows - before) if share else 0.0
+        for share, windows, before in zip(per_window, totals["windows"].tolist(), drawn, strict=True)
+    ]
+    if sum(left) < samples:
         raise MixtureError(
-            f"{samples:,} windows are wanted, {max_epochs:g} epochs of all datasets give {all_windows:,}: "
-            "raise --max-epochs or take fewer steps"
+            f"{samples:,} windows are wanted, {max_epochs:g} epochs of the datasets that are drawn leave "
+            f"{int(sum(left)):,}: raise --max-epochs or take fewer steps"
         )
-    return _pour(normal(per_window), most)
+    return _pour(normal(per_window), [windows / samples for windows in left])
 
 
 def _pour(shares: Sequence[float], most: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def _read_toml(path: Path) -> WeightChoice:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"weights file {path} cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
         raise MixtureError(f"{path} is not a TOML file ({error})") from error
     unknown = sorted(set(data) - {"weights", "preset", "by", "temperature"})
     if unknown:
@@ -132,7 +133,9 @@ def _toml_weights(data: Mapping[str, Any], path: Path) -> str | dict[str, float]
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float)
 
 
 def resolve(choice: WeightChoice, manifests: Sequence[Manifest]) -> list[float]:
@@ -147,6 +150,8 @@ def resolve(choice: WeightChoice, manifests: Sequence[Manifest]) -> list[float]:
         weights = _named(choice.weights, [manifest.name for manifest in manifests], choice.origin)
     if not sum(weights) > 0:
         raise MixtureError("all weights are zero: at least one dataset with a positive weight is wanted")
+    if not math.isfinite(sum(weights)):
+        raise MixtureError(f"{choice.origin}: the weights sum to infinity: give smaller ones, only their ratios count")
     return weights
 
 

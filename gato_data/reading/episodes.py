@@ -109,7 +109,7 @@ def read_table(
             if files is not None:
                 files.keep_index(shard, index, size)
             for name, values in _rows(index, dataset.manifest, first_group).items():
-                columns[name].append(values)
+                columns[name].append(np.array(values))  # a view would keep the whole index in memory
             records += len(index)
             shard += 1
             sizes.append(len(index))
@@ -154,10 +154,11 @@ def _rows(index: ShardIndex, manifest: Manifest, first_group: int) -> dict[str, 
 
 def _numbers(names: Sequence[str], known: Sequence[str], index: ShardIndex) -> Numbers:
     """The manifest's number of each name in an index's own table; at least one entry."""
-    unknown = sorted(set(names) - set(known))
+    number = {name: at for at, name in enumerate(known)}
+    unknown = sorted(set(names) - set(number))
     if unknown:
         raise FormatError(f"the index of {index.header.shard} names {unknown[0]!r}, which its manifest does not")
-    return np.array([known.index(name) for name in names] or [0], np.int64)
+    return np.array([number[name] for name in names] or [0], np.int64)
 
 
 def _join(

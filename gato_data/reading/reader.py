@@ -90,6 +90,7 @@ class MixtureReader:
         # copies from maps hold the interpreter's lock, so threads would only get into each other's way
         self._all_mapped = settings.map_files and not any(shard.info.totals.patches for shard in shards)
         self._with_patches = bool(counts.by_modality[:, Modality.PATCH].any())
+        self._slots(1)
         self._token_dtype = np.dtype("<u2" if mixture.vocabulary.token_dtype == "uint16" else "<i4")
         layouts, record_layout = find_layouts(datasets, table, counts, self._files)
         self._filler = Filler(
@@ -173,7 +174,7 @@ class MixtureReader:
         if needed > self.settings.memory // 2:
             raise SettingError(
                 f"a batch of {rows} windows of {self.context_length} can take {needed / 2**20:,.0f} MiB, half the "
-                f"memory is {self.settings.memory / 2**21:,.0f} MiB: raise --memory or make the batch smaller"
+                f"memory is {self.settings.memory / 2**21:,.1f} MiB: raise --memory or make the batch smaller"
             )
         return self.settings.memory // 2 // needed
 

@@ -9,6 +9,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -18,9 +19,11 @@ from gato_data.errors import MixtureError, SettingError
 
 ALGORITHM = 1
 """Grows when the same seed and mixture would give another stream."""
-WEIGHT_SUM = 2**44
+WEIGHT_SUM = 2**46
 BLOCK = 2**16
 """Samples for which the tree's counters are kept; products of a weight and a place in a block fit in int64."""
+MOST_SAMPLES = 2**43
+"""Sample numbers stay below this, so that products of a draw and a share fit in int64."""
 _CACHED_BLOCKS = 4
 
 
@@ -36,20 +39,31 @@ def rank_samples(step: int, batch_size: int, rank: int, world_size: int) -> rang
         raise SettingError(f"rank {rank} of {world_size} does not exist: ranks are 0 to {world_size - 1}")
     if step < 0 or batch_size < 1:
         raise SettingError(f"step {step} with a batch of {batch_size}: a step from 0 and a batch from 1 are wanted")
+    if (step + 1) * batch_size > MOST_SAMPLES:
+        raise SettingError(f"step {step:,} lies beyond sample {MOST_SAMPLES:,}, the last one that can be drawn")
     first = step * batch_size
     return range(first + rank * batch_size // world_size, first + (rank + 1) * batch_size // world_size)
 
 
 def integer_weights(weights: Sequence[float]) -> list[int]:
-    """Weights as integers that sum to about 2**44; a positive weight never becomes 0.
+    """Weights as integers that sum to exactly 2**46, each within 1 of its share.
+
+    After 10**12 samples that is within 0.015 draws. A weight may become 0 only where its dataset's share of
+    `MOST_SAMPLES` samples is less than one draw.
 
     Raises:
         MixtureError: no weight is positive.
     """
-    total = sum(weights)
-    if not total > 0:
+    if not sum(weights) > 0:
         raise MixtureError("all weights are zero: at least one dataset with a positive weight is wanted")
-    return [max(1, round(weight / total * WEIGHT_SUM)) if weight > 0 else 0 for weight in weights]
+    ratios = [Fraction(weight) for weight in weights]
+    scale = WEIGHT_SUM / sum(ratios)
+    exact = [ratio * scale for ratio in ratios]
+    result = [int(weight) for weight in exact]
+    by_rest = sorted(range(len(exact)), key=lambda number: result[number] - exact[number])
+    for number in by_rest[: WEIGHT_SUM - sum(result)]:
+        result[number] += 1
+    return result
 
 
 class Tree:

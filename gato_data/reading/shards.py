@@ -3,7 +3,6 @@
 Every failure names the file, the byte and, where it can be told, the record.
 """
 
-import mmap
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
+from gato_data.reading.open_file import OpenFile, most_open
 from gato_data.reading.settings import Verify
 from gato_data.reading.shard_index import Shard
 from gato_schemas.errors import FormatError
@@ -24,38 +24,12 @@ from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc32c, ref
 _SAMPLED_FRAMES = 10
 
 
-class _OpenFile:
-    """A file that closes when the last reader lets go of it; `mapped` is its bytes, or None if it is not mapped."""
-
-    __slots__ = ("fd", "mapped", "size")
-
-    def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.size = os.fstat(self.fd).st_size
-        self.mapped: memoryview | None = None
-
-    def map(self) -> None:
-        """Map the file, to be read at random places."""
-        if self.size:
-            whole = mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ)
-            whole.madvise(mmap.MADV_RANDOM)
-            self.mapped = memoryview(whole)
-
-    def is_whole(self) -> bool:
-        """Whether the file still has the size it was opened with: touching a map beyond the end kills the process."""
-        return self.mapped is not None and os.fstat(self.fd).st_size == self.size
-
-    def __del__(self) -> None:
-        if hasattr(self, "fd"):
-            os.close(self.fd)
-
-
 class ShardFiles:
     """Reads from the shards of a mixture, by number; safe to use from several threads.
 
     Args:
         shards: all shards, in the order of their numbers.
-        max_open: files kept open at a time.
+        max_open: files kept open at a time; fewer where the system's limit on a process asks for it.
         index_bytes: indexes kept in memory; at least one is.
         verify: what is checked when a shard is first opened.
         map_files: map shards without compressed patches: they are only copied, which costs least from a map.
@@ -66,8 +40,8 @@ class ShardFiles:
     ) -> None:
         self.shards = shards
         self._map = map_files
-        self._max_open, self._index_bytes, self._verify = max_open, index_bytes, verify
-        self._open: OrderedDict[int, _OpenFile] = OrderedDict()
+        self._max_open, self._index_bytes, self._verify = min(max_open, most_open()), index_bytes, verify
+        self._open: OrderedDict[int, OpenFile] = OrderedDict()
         self._indexes: OrderedDict[int, tuple[ShardIndex, int]] = OrderedDict()
         self._held = 0
         self._checked: set[int] = set()
@@ -110,11 +84,15 @@ class ShardFiles:
             FormatError: as `read`.
         """
         numbers = shard.tolist()
-        maps = {number: self._whole_map(number) for number in set(numbers)}
+        maps: dict[int, memoryview | None] = {}
         last = offset + end - begin
         for number, at, beyond, first, stop in zip(
             numbers, offset.tolist(), last.tolist(), begin.tolist(), end.tolist(), strict=True
         ):
+            if number not in maps:
+                if len(maps) >= self._max_open:  # what is held here stays open
+                    maps.clear()
+                maps[number] = self._whole_map(number)
             mapped = maps[number]
             if mapped is not None and beyond <= len(mapped):
                 view[first:stop] = mapped[at:beyond]
@@ -190,10 +168,10 @@ class ShardFiles:
             self._indexes.clear()
             self._held = 0
 
-    def _open_file(self, shard: int) -> _OpenFile:
+    def _open_file(self, shard: int) -> OpenFile:
         path, info = self.shards[shard].path, self.shards[shard].info
         try:
-            file = _OpenFile(path)
+            file = OpenFile(path)
         except OSError as error:
             raise _not_opened(path, error) from error
         refuse_foreign(os.pread(file.fd, 64, 0), path)
@@ -203,14 +181,15 @@ class ShardFiles:
             self._check_records(shard, file)
             self._checked.add(shard)
         if self._map and (not info.totals.patches or self.shards[shard].manifest.patch_encoding.name == "raw"):
-            file.map()
+            with suppress(OSError):  # without a map it is read like any other
+                file.map()
         with self._lock:
             self._open[shard] = file
             while len(self._open) > self._max_open:
                 self._open.popitem(last=False)
         return file
 
-    def _check_records(self, shard: int, file: _OpenFile) -> None:
+    def _check_records(self, shard: int, file: OpenFile) -> None:
         index = self.index(shard)
         records = range(len(index))
         if self._verify == "frames" and len(index) > _SAMPLED_FRAMES:
@@ -218,7 +197,7 @@ class ShardFiles:
         for record in records:
             self._check_record(shard, file, record)
 
-    def _check_record(self, shard: int, file: _OpenFile, record: int) -> None:
+    def _check_record(self, shard: int, file: OpenFile, record: int) -> None:
         index = self.index(shard)
         offset, length = int(index.offset[record]), int(index.length[record])
         header = os.pread(file.fd, HEADER_BYTES, offset - HEADER_BYTES)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gato_data.report.dead_letters import Reason, reasons
 from gato_data.report.files import open_manifest
 from gato_data.report.round_trip import round_trip
 from gato_data.tokenize import ordered
@@ -53,12 +54,14 @@ class DatasetSummary:
 
     Attributes:
         missing: shards and indexes that the manifest names and the folder lacks, or that have another size.
+        left_out: why episodes were left out, the most frequent reason first.
     """
 
     folder: Path
     manifest: Manifest
     fields: Sequence[FieldSummary]
     missing: Sequence[str]
+    left_out: Sequence[Reason] = ()
 
 
 def summarize_dataset(folder: Path) -> DatasetSummary:
@@ -70,7 +73,8 @@ def summarize_dataset(folder: Path) -> DatasetSummary:
     """
     manifest = open_manifest(folder)
     fields = [field for name, task in sorted(manifest.tasks.items()) for field in _fields(manifest, name, task)]
-    return DatasetSummary(folder=folder, manifest=manifest, fields=fields, missing=list(_missing(folder, manifest)))
+    missing, left_out = list(_missing(folder, manifest)), reasons(folder) if manifest.dead_letters else ()
+    return DatasetSummary(folder=folder, manifest=manifest, fields=fields, missing=missing, left_out=left_out)
 
 
 def _missing(folder: Path, manifest: Manifest) -> Iterator[str]:

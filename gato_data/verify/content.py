@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from gato_schemas.sequence import (
 
 Problem: TypeAlias = tuple[str, str]
 """Name of the check, and what is wrong."""
+AnyNumber = TypeVar("AnyNumber", bound=np.generic)
 
 
 class ContentCheck:
@@ -48,13 +49,13 @@ class ContentCheck:
         period = sequence.num_tokens // max(sequence.num_timesteps, 1)
         if not period or not sequence.num_timesteps:
             return
-        low, high = id_ranges(self._manifest.vocabulary).astype(np.int32)[sequence.modality[:period]].T
+        low, high = id_ranges(self._manifest.vocabulary)[sequence.modality[:period]].T  # they hold, so they fit
         step = _Timestep(
             sequence.modality[:period].copy(),
             sequence.loss_mask[:period].copy(),
             sequence.position[:period].copy(),
-            low,
-            high,
+            low.astype(sequence.tokens.dtype),
+            (high - 1).astype(sequence.tokens.dtype),
             sequence.tokens.dtype,
         )
         if step.repeats_in(sequence):
@@ -63,13 +64,13 @@ class ContentCheck:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Timestep:
-    """One timestep that was checked, U tokens: modality, mask, position, range of ids [low, high), dtype of ids."""
+    """One timestep that was checked, U tokens: modality, mask, position, range of ids [low, last], dtype of ids."""
 
     modality: NDArray[np.uint8]
     loss_mask: NDArray[np.uint8]
     position: NDArray[np.uint16]
-    low: NDArray[np.int32]
-    high: NDArray[np.int32]
+    low: NDArray[np.integer[Any]]
+    last: NDArray[np.integer[Any]]
     dtype: np.dtype[np.generic]
 
     def repeats_in(self, sequence: TokenSequence) -> bool:
@@ -77,15 +78,20 @@ class _Timestep:
         period, steps = len(self.modality), sequence.num_timesteps
         if steps * period != sequence.num_tokens or not steps or sequence.tokens.dtype != self.dtype:
             return False
-        tokens = sequence.tokens.reshape(steps, period)
+        tokens = sequence.tokens
         return bool(
-            (sequence.timestep_starts == np.arange(steps) * period).all()
-            and (sequence.modality.reshape(steps, period) == self.modality).all()
-            and (sequence.loss_mask.reshape(steps, period) == self.loss_mask).all()
-            and (sequence.position.reshape(steps, period) == self.position).all()
-            and (tokens.min(axis=0) >= self.low).all()
-            and (tokens.max(axis=0) < self.high).all()
+            np.array_equal(sequence.timestep_starts, np.arange(0, sequence.num_tokens, period, dtype=np.int32))
+            and np.array_equal(sequence.modality, _repeated(self.modality, steps))
+            and np.array_equal(sequence.loss_mask, _repeated(self.loss_mask, steps))
+            and np.array_equal(sequence.position, _repeated(self.position, steps))
+            and not (tokens < _repeated(self.low, steps)).any()
+            and not (tokens > _repeated(self.last, steps)).any()
         )
+
+
+def _repeated(values: NDArray[AnyNumber], times: int) -> NDArray[AnyNumber]:
+    """An array over and over: copied as bytes, which costs less than numpy's own way for a short one."""
+    return np.frombuffer(values.tobytes() * times, values.dtype)
 
 
 def _problems(record: Record, manifest: Manifest) -> Iterator[Problem]:
@@ -219,6 +225,8 @@ _CODES = {"discrete": int(Modality.DISCRETE), "continuous": int(Modality.CONTINU
 
 def _patch_positions(sequence: TokenSequence) -> Iterator[Problem]:
     """The interval of every patch is the one that its image's rows and columns give."""
+    if not sequence.num_images:
+        return
     grids, which = np.unique(sequence.image_grid[:, 1:3], axis=0, return_inverse=True)
     for number, (rows, columns) in enumerate(grids.tolist()):
         first = sequence.image_grid[which.reshape(-1) == number, 0].astype(np.int64)

@@ -24,6 +24,7 @@ class Piece:
         data: the record's data; None where there is no record.
         error: what is wrong with it; empty where its frame and its checksums are right.
         whole: whether the data is known to be undamaged; with an error, only the frame around it is damaged.
+        crc: masked CRC32C of the data.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Piece:
     data: bytes | None
     error: str = ""
     whole: bool = True
+    crc: int = 0
 
 
 def pieces(path: Path, index: ShardIndex | None) -> Iterator[Piece]:
@@ -92,9 +94,11 @@ def _record(file: BinaryIO, at: int, size: int, number: int, known: _Known) -> P
     end = at + HEADER_BYTES + length + FOOTER_BYTES
     checksum = masked_crc32c(data)
     if int.from_bytes(footer, "little") == checksum:
-        return Piece(number, at, end, data)
+        return Piece(number, at, end, data, crc=checksum)
     if told == (length, checksum):
-        return Piece(number, at, end, data, "the checksum behind the record is damaged, the record is not")
+        return Piece(
+            number, at, end, data, "the checksum behind the record is damaged, the record is not", crc=checksum
+        )
     return Piece(number, at, end, data, "the record does not match its checksum", whole=False)
 
 
@@ -109,7 +113,7 @@ def _behind_damaged_header(
     if masked_crc32c(data) != told[1]:
         return None
     end = at + HEADER_BYTES + told[0] + FOOTER_BYTES
-    return Piece(number, at, end, data, "the length before the record is damaged, the record is not")
+    return Piece(number, at, end, data, "the length before the record is damaged, the record is not", crc=told[1])
 
 
 def _length(header: bytes) -> int | None:

@@ -18,7 +18,7 @@ from gato_schemas.compression import inflate_block
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import COLUMNS, ShardIndex
-from gato_schemas.record import BLOCK_PATCHES, Record, decode_record
+from gato_schemas.record import BLOCK_PATCHES, Record, record_of
 from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts
 from gato_schemas.tfrecord import HEADER_BYTES
@@ -107,7 +107,8 @@ class _Walk:
             self._condemn(piece, "", piece.error)
             return
         try:
-            record = decode_record(piece.data, self._manifest.patch_encoding.name, with_patches=False)
+            features = wire.decode_example(piece.data)
+            record = record_of(features, self._manifest.patch_encoding.name, with_patches=False)
         except FormatError as error:
             self._close()
             self._find("record", f"the record cannot be read ({error})", piece)
@@ -115,7 +116,7 @@ class _Walk:
             return
         if self._last is None or not self._follows(record):
             self._close()
-        self._add(piece, record)
+        self._add(piece, record, features)
 
     def end(self) -> None:
         """The shard is read."""
@@ -132,8 +133,8 @@ class _Walk:
         last = self._last
         return last is not None and last.episode_id == record.episode_id and record.chunk == last.chunk + 1
 
-    def _add(self, piece: Piece, record: Record) -> None:
-        found = list(self._problems(piece, record))
+    def _add(self, piece: Piece, record: Record, features: wire.Features) -> None:
+        found = list(self._problems(record, features))
         if not self._episode:
             if record.chunk != 0:
                 found.append(("chunks", f"the episode begins with chunk {record.chunk}, the ones before are missing"))
@@ -147,20 +148,20 @@ class _Walk:
             self._find(check, message, piece, record.episode_id)
         if found:
             self._faulty = self._faulty or found[0][1]
-        self._episode.append((Piece(piece.number, piece.start, piece.end, None), self._compare(piece, record)))
+        at = self._compare(piece, record, features)
+        self._episode.append((Piece(piece.number, piece.start, piece.end, None), at))
         self._count(record)
         self._last = record
 
-    def _problems(self, piece: Piece, record: Record) -> Iterator[Problem]:
+    def _problems(self, record: Record, features: wire.Features) -> Iterator[Problem]:
         if record.task not in self._manifest.tasks or record.agent not in self._agents:
             yield "task", f"task {record.task!r} or agent {record.agent!r} is not in the manifest"
         if not 0 <= record.chunk < record.num_chunks:
             yield "chunks", f"chunk {record.chunk} of {record.num_chunks} cannot be"
         yield from self._content.problems(record)
         self._hasher.add_tokens(record.sequence.tokens)
-        assert piece.data is not None
         try:
-            for pixels in _pixels(piece.data, record.sequence.num_patches, self._manifest.patch_encoding.name):
+            for pixels in _pixels(features, record.sequence.num_patches, self._manifest.patch_encoding.name):
                 self._hasher.add_pixels(np.frombuffer(pixels, np.uint8))
         except FormatError as error:
             yield "patches", str(error)
@@ -184,7 +185,7 @@ class _Walk:
                 self._differ("the hash of the episode in the index is another", self._episode[0][0])
         self._episode, self._last, self._faulty, self._hasher = [], None, "", EpisodeHasher()
 
-    def _compare(self, piece: Piece, record: Record) -> int | None:
+    def _compare(self, piece: Piece, record: Record, features: wire.Features) -> int | None:
         """Compare a record with its row of the index, whose number is returned."""
         index, offset = self._index, piece.start + HEADER_BYTES
         if index is None or piece.data is None:
@@ -193,11 +194,12 @@ class _Walk:
         if at == len(index) or int(index.offset[at]) != offset:
             self._differ("the index does not know this record", piece)
             return None
-        columns, blocks = payload_spans(piece.data)
+        columns, blocks = payload_spans(piece.data, features)
         try:
-            row = index_row(record, offset, piece.data, columns, self._tasks, self._agents)
+            row = index_row(record, columns, self._tasks, self._agents)
         except FormatError:
             return at  # found already
+        row |= {"length": len(piece.data), "crc": piece.crc}
         differing = [name for name, value in row.items() if not _same(name, index.arrays[name][at], value, record)]
         if not np.array_equal(_slice(index.arrays, "block_starts", "blocks", at), blocks):
             differing.append("blocks")
@@ -217,7 +219,7 @@ class _Walk:
             images=so_far.images + sequence.num_images,
             patches=so_far.patches + sequence.num_patches,
             tokens=so_far.tokens + sequence.num_tokens,
-            loss_tokens=so_far.loss_tokens + int(sequence.loss_mask.sum()),
+            loss_tokens=so_far.loss_tokens + int(sequence.loss_mask.sum(dtype=np.int64)),
             tokens_by_modality=tuple(a + int(b) for a, b in zip(so_far.tokens_by_modality, by_modality, strict=True)),
         )
 
@@ -254,20 +256,23 @@ def _slice(arrays: Mapping[str, Any], starts: str, values: str, record: int) -> 
 def _same(name: str, found: Any, wanted: Any, record: Record) -> bool:
     """Whether an index says what a record says; where an empty column lies does not matter."""
     if name == "columns":
-        used = [len(getattr(record.sequence, column)) > 0 for column in COLUMNS]
-        return bool((found == np.array(wanted))[used].all())
+        sequence = record.sequence
+        pairs = zip(COLUMNS, found.tolist(), wanted, strict=True)
+        return all(offset == right or not len(getattr(sequence, column)) for column, offset, right in pairs)
     if name == "episode_return":
         return np.float32(found).tobytes() == np.float32(wanted).tobytes() or bool(np.isnan(found) and np.isnan(wanted))
-    return bool((found == np.asarray(wanted).astype(found.dtype)).all())
+    if name == "tokens_by_modality":
+        return bool(found.tolist() == wanted.tolist())
+    return int(found) == int(wanted)
 
 
-def _pixels(data: bytes, patches: int, encoding: str) -> Iterator[bytes | bytearray | memoryview]:
+def _pixels(features: wire.Features, patches: int, encoding: str) -> Iterator[bytes | bytearray | memoryview]:
     """Yield the pixels of a record, one block in memory at a time; every zlib checksum is checked.
 
     Raises:
         FormatError: a block is damaged, or there is another number of them than the patches take.
     """
-    payloads = wire.get_bytes(wire.decode_example(data), "patches")
+    payloads = wire.get_bytes(features, "patches")
     if encoding == "raw":
         if len(payloads) != 1 or len(payloads[0]) != patches * PATCH_BYTES:
             raise FormatError(f"column patches has {sum(map(len, payloads))} bytes for {patches} patches")

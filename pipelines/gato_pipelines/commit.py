@@ -1,8 +1,8 @@
 """The end of an ingest: merge the indexes of all shards, write the JSON files, the manifest last."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import google_crc32c
@@ -16,6 +16,7 @@ from gato_pipelines.output import difference, release
 from gato_pipelines.planning import without_reasons
 from gato_pipelines.shards import Job, finished
 from gato_pipelines.source import Source, recorded_settings
+from gato_pipelines.summary import Summary, warnings_of
 from gato_schemas.dataset import (
     DEAD_LETTERS,
     MANIFEST,
@@ -36,22 +37,7 @@ from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, read_index
 from gato_schemas.statistics import Counts
 
-
-@dataclass(frozen=True)
-class Summary:
-    """What an ingest made, and what its user should know.
-
-    Attributes:
-        manifest: of the dataset.
-        warnings: one sentence each.
-        finished_before: parts that an earlier run had finished.
-        was_complete: there was nothing left to do.
-    """
-
-    manifest: Manifest
-    warnings: tuple[str, ...]
-    finished_before: int = 0
-    was_complete: bool = False
+_AGAIN = "choose another --out, or --overwrite to make it again"
 
 
 def already_complete(job: Job, source: Source) -> Summary | None:
@@ -62,24 +48,42 @@ def already_complete(job: Job, source: Source) -> Summary | None:
     """
     if not (job.out / MANIFEST).exists():
         return None
-    again = "choose another --out, or --overwrite to make it again"
+    manifest = check_same(job, source)
+    for number, part in enumerate(job.plan.parts):
+        if finished(job, number) is None:
+            raise OutputError(
+                f"{job.out} holds a complete dataset, but {_why_not_finished(job, number)} ({part.file}): {_AGAIN}"
+            )
+    return Summary(manifest, warnings_of(manifest), was_complete=True)
+
+
+def check_same(job: Job, source: Source) -> Manifest:
+    """The manifest of a complete dataset, which has to be one that this job makes.
+
+    Raises:
+        OutputError: it was made from other input or with other settings, is damaged, or of another version.
+    """
     try:
         manifest = read_manifest(job.out)
     except FormatError as error:
-        raise OutputError(f"{error}: {again}") from error
+        raise OutputError(f"{error}: {_AGAIN}") from error
     if manifest.fingerprint != job.fingerprint or manifest.name != job.name:
         stored = _comparable(manifest, max((len(split.shards) for split in manifest.splits.values()), default=0))
         wanted = _comparable(_manifest(job, source, {}, 0), len(job.plan.parts))
         what = f" ({difference(stored, wanted)})" if stored != wanted else ""
         raise OutputError(
-            f"{job.out} holds a complete dataset made from other input or with other settings{what}: {again}"
+            f"{job.out} holds a complete dataset made from other input or with other settings{what}: {_AGAIN}"
         )
-    for number, part in enumerate(job.plan.parts):
-        if finished(job, number) is None:
-            raise OutputError(
-                f"{job.out} holds a complete dataset, but {_why_not_finished(job, number)} ({part.file}): {again}"
-            )
-    return Summary(manifest, _warnings(manifest), was_complete=True)
+    return manifest
+
+
+def without_dead_letters(out: Path) -> Summary | None:
+    """The summary of a complete dataset from which nothing was left out; None for any other folder."""
+    try:
+        manifest = read_manifest(out)
+    except FormatError:
+        return None
+    return None if manifest.dead_letters else Summary(manifest, warnings_of(manifest), was_complete=True)
 
 
 def _comparable(manifest: Manifest, shards: int) -> dict[str, Any]:
@@ -118,13 +122,18 @@ def commit(job: Job, source: Source, max_bad: int) -> Summary:
     letters = [letter for index in indexes["train"] for letter in index.header.dead_letters]
     lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
     write_durably(job.out / DEAD_LETTERS, lines)
-    bad = sum(letter.count for letter in letters)
+    bad = sum(map(dead_letters_of, indexes["train"]))
     totals = sum_counts(index.header.totals for split in indexes.values() for index in split)
     _check_dead_letters(job, letters, bad, totals.episodes, max_bad)
     manifest = _manifest(job, source, indexes, bad)
     _write(job, manifest)
     release(job.out)
-    return Summary(manifest, _warnings(manifest))
+    return Summary(manifest, warnings_of(manifest))
+
+
+def dead_letters_of(index: ShardIndex) -> int:
+    """How many episodes the dead letters of a shard stand for."""
+    return sum(letter.count for letter in index.header.dead_letters)
 
 
 def _manifest(job: Job, source: Source, indexes: Mapping[str, list[ShardIndex]], bad: int) -> Manifest:
@@ -176,7 +185,7 @@ def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int
     raise OutputError(
         f"{bad} of {bad + good} episodes could not be used, --max-bad allows {max_bad} (first: {example}); all are in "
         f"{job.out / DEAD_LETTERS}: run the same command with --max-bad {bad} to go without them (finished shards are "
-        "kept), or mend the input and use --overwrite"
+        "kept), or mend the input and run it with --retry-dead-letters"
     )
 
 
@@ -221,26 +230,3 @@ def _write(job: Job, manifest: Manifest) -> None:
     for name, content in ((TFDS_FEATURES, features), (TFDS_INFO, info)):
         write_durably(job.out / name, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
     write_durably(job.out / MANIFEST, encode_manifest(manifest))
-
-
-def _warnings(manifest: Manifest) -> tuple[str, ...]:
-    found = []
-    for name, split in manifest.splits.items():
-        if not split.totals.episodes:
-            found.append(
-                f"the {name} split is empty: --holdout draws every episode on its own, "
-                f"and none of these fell to it; give more episodes or another share"
-            )
-    clips = manifest.source.settings.get("action_range") != "quantile"  # which leaves values out on purpose
-    for row in manifest.statistics if clips else ():
-        if row.role == "action" and row.modality == "continuous" and any(row.saturated):
-            share = sum(row.saturated) / (row.count * len(row.saturated))
-            low, high = min(row.low), max(row.high)
-            found.append(
-                f"{share:.1%} of the values of action {row.field!r} of task {row.task!r} were clipped "
-                f"(they reach from {low:g} to {high:g}): --action-range LOW:HIGH maps a wider range"
-            )
-    if manifest.dead_letters:
-        left_out = "1 episode was" if manifest.dead_letters == 1 else f"{manifest.dead_letters} episodes were"
-        found.append(f"{left_out} left out: see {DEAD_LETTERS}")
-    return tuple(found)

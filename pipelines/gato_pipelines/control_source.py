@@ -11,6 +11,7 @@ from gato_data.errors import EpisodeError, InputError, SettingError
 from gato_data.mixing.weight_text import TABLE_1
 from gato_pipelines.containers.container import REWARD, Container
 from gato_pipelines.containers.detect import open_container
+from gato_pipelines.documents.files import root_of
 from gato_pipelines.episode_reader import EpisodeReader, Reading
 from gato_pipelines.filtering import check_fraction
 from gato_pipelines.final_step import FinalStepSetting
@@ -44,13 +45,15 @@ class ControlSource:
     Table 1 that its data can stand for, `unwanted` are patterns of observations that are left out, and why.
     """
 
-    licence: ClassVar[str] = "as the data set says"
+    licence: ClassVar[str] = "as the dataset says"
     formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL"
     families: ClassVar[tuple[str, ...]] = ()
-    tokens_per_timestep: ClassVar[str] = "as the data set says"
+    tokens_per_timestep: ClassVar[str] = "as the dataset says"
     example: ClassVar[str] = ""
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: ClassVar[Mapping[str, str]] = {}
+    read_by_part: ClassVar[str] = r"\.tfrecord"
+    """Pattern of the names of files that nothing but their own part opens, apart from their first bytes."""
 
     task: str = setting("", "Name of the task; by default the input's own: a game, a level, a body.")
     split: str = setting("train", "Split of the input to read.")
@@ -102,7 +105,7 @@ class ControlSource:
 
     @cached_property
     def id_leaves(self) -> tuple[str, ...]:
-        """Episode-level leaves that make up the data set's own id, and number episodes in the order of collection."""
+        """Episode-level leaves that make up the dataset's own id, and number episodes in the order of collection."""
         return ("episode_id",)
 
     def wanted(self) -> Wanted:
@@ -126,6 +129,11 @@ class ControlSource:
             Part(file.name, self.task_name(container.variant(file.name)), file.size, 0, file.num_episodes or 0)
             for file in container.files(self.split)
         ]
+
+    def files_of(self, folder: Path, part: Part) -> list[str]:
+        """Names of the files of a part, relative to the input's root."""
+        path, root = self.container(folder).path / part.file, root_of(folder)
+        return [path.relative_to(root).as_posix() if path.is_relative_to(root) else part.file]
 
     def input_names(self, folder: Path) -> list[str]:
         """Name, config and version of the input."""

@@ -30,7 +30,7 @@ class Reading:
     Attributes:
         wanted: which features become tokens, and how.
         agent: whose episodes they are.
-        id_leaves: what makes up the data set's own id of an episode.
+        id_leaves: what makes up the dataset's own id of an episode.
         success: the flag that has to be set, if one has to.
     """
 
@@ -87,7 +87,7 @@ class EpisodeReader:
         )
 
     def _source_id(self, raw: RldsEpisode) -> str:
-        """The data set's own id of an episode; empty where it has none."""
+        """The dataset's own id of an episode; empty where it has none."""
         return "/".join(str(raw.episode[path]) for path in self._reading.id_leaves if path in raw.episode)
 
     def _value(

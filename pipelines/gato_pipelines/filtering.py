@@ -87,7 +87,7 @@ def _succeeded(scan: PartScan, count: int, success: str) -> NDArray[np.bool_]:
 
 
 def _collection_order(pairs: Sequence[tuple[PartScan, int]]) -> NDArray[np.int64]:
-    """Places of all episodes in the order of collection: by agent and the data set's own numbers, else as stored."""
+    """Places of all episodes in the order of collection: by agent and the dataset's own numbers, else as stored."""
     numbers = [numbers for scan, count in pairs for numbers in scan.order[:count]]
     total = sum(count for _, count in pairs)
     if len(numbers) != total or len({len(entry) for entry in numbers}) != 1 or not numbers[0]:

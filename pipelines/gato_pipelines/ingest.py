@@ -10,83 +10,31 @@ A part's shards depend on the part and the job alone, so any runner and any numb
 a run that was interrupted continues with the parts that are not finished.
 """
 
-import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gato_data.errors import InputError, SettingError
-from gato_data.tokenize import TokenizeSettings
-from gato_data.tokenizers.text import TextTokenizer
-from gato_data.vocabulary import DiscreteIds, Vocabulary
-from gato_pipelines.commit import Summary, already_complete, commit
-from gato_pipelines.documents.duplicates import write_duplicates
+from gato_data.errors import InputError
+from gato_data.vocabulary import Vocabulary
+from gato_pipelines.commit import without_dead_letters
+from gato_pipelines.fingerprint import Decided, decide, vocabulary_of
+from gato_pipelines.ingest_settings import IngestSettings
 from gato_pipelines.inputs import find_inputs
-from gato_pipelines.output import check_ours, claim, dataset_name, work_folder
-from gato_pipelines.planning import (
-    SMALL_WRITE,
-    ScanJob,
-    check_observation_tokens,
-    local_workers,
-    make_plan,
-    without_reasons,
-)
-from gato_pipelines.progress import Watcher, WriteProgress, scan_progress, watching
-from gato_pipelines.runners import RunnerName, run_over
-from gato_pipelines.shards import WORK, Job, finished, write_part
-from gato_pipelines.source import PartScan, Plan, Source, make_source, recorded_settings
-from gato_schemas.compression import PatchEncoding
-from gato_schemas.dataset import FORMAT_VERSION
-from gato_schemas.index import INDEX_VERSION, Part
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class IngestSettings:
-    """What is asked of an ingest, apart from the source's own settings.
-
-    Attributes:
-        name: of the dataset; by default the output folder's.
-        holdout: share of episodes that go to the validation split, in [0, 1).
-        max_episodes: only the first ones.
-        max_bad: dead letters that are put up with.
-        encoding: of patches.
-        tokenize: the choices that the paper leaves open.
-        discrete_ids: layout of the vocabulary.
-        text_model: path of a SentencePiece model; None for the packaged one.
-        runner, beam_options, workers: where it runs.
-        overwrite: start again where the folder holds another dataset of ours.
-    """
-
-    name: str = ""
-    holdout: float = 0.0
-    max_episodes: int | None = None
-    max_bad: int = 0
-    encoding: PatchEncoding = field(default_factory=PatchEncoding)
-    tokenize: TokenizeSettings = field(default_factory=TokenizeSettings)
-    discrete_ids: DiscreteIds = "paper"
-    text_model: Path | None = None
-    runner: RunnerName = "local"
-    beam_options: tuple[str, ...] = ()
-    workers: int | None = None
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.holdout < 1:
-            raise SettingError(f"holdout is {self.holdout}: a share in [0, 1) is wanted")
-        if self.max_episodes is not None and self.max_episodes < 1:
-            raise SettingError(f"max-episodes is {self.max_episodes}: at least 1 is wanted")
-        if self.name and not _NAME.fullmatch(self.name):
-            raise SettingError(
-                f"name is {self.name!r}: lower-case letters, digits and underscores after a letter are wanted"
-            )
+from gato_pipelines.output import check_ours, dataset_name, work_folder
+from gato_pipelines.places import Places, fitting, places
+from gato_pipelines.planning import check_observation_tokens, make_plan
+from gato_pipelines.progress import Watcher, scan_progress, watching
+from gato_pipelines.remote_input import Mirror
+from gato_pipelines.retry import buried_parts
+from gato_pipelines.scan_job import ScanJob
+from gato_pipelines.shards import WORK, Job
+from gato_pipelines.source import PartScan, Plan, Source, make_source
+from gato_pipelines.summary import Summary
+from gato_pipelines.writing import Writing
+from gato_schemas.index import Part
 
 
 @dataclass(frozen=True)
@@ -99,7 +47,11 @@ class DryRun:
 
 
 def plan_only(
-    source: str, settings: Mapping[str, Any], inputs: Path | Sequence[Path], out: Path, ingest: IngestSettings
+    source: str,
+    settings: Mapping[str, Any],
+    inputs: Path | str | Sequence[Path | str],
+    out: Path | str,
+    ingest: IngestSettings,
 ) -> DryRun:
     """Scan the inputs and decide, without writing anything.
 
@@ -108,19 +60,21 @@ def plan_only(
     """
     made = make_source(source, settings)
     ingest = _as_source_says(made, ingest)
-    check_ours(out)
-    folders = find_inputs(made, inputs)
-    scans = [made.scan(folders[part.input], part) for part in _parts(made, folders)]
-    plan = _plan(made, scans, ingest)
-    vocabulary, _ = _vocabulary(plan, ingest)
-    return DryRun(plan, _decides(source, made, plan, vocabulary, ingest)[0], vocabulary)
+    with places(made, inputs, out) as found:
+        check_ours(found.out)
+        folders = find_inputs(made, found.inputs)
+        parts, mirrors = _parts(made, folders), _mirrors(found, folders)
+        scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
+        plan = _plan(made, [scan.look(number) for number in range(len(parts))], ingest)
+    vocabulary, _ = vocabulary_of(plan, ingest.text_model, ingest.discrete_ids)
+    return DryRun(plan, _decide(source, made, plan, vocabulary, ingest).fingerprint, vocabulary)
 
 
 def run(
     source: str,
     settings: Mapping[str, Any],
-    inputs: Path | Sequence[Path],
-    out: Path,
+    inputs: Path | str | Sequence[Path | str],
+    out: Path | str,
     ingest: IngestSettings,
     report: Callable[[str], None] = lambda line: None,
     watcher: Watcher | None = None,
@@ -130,8 +84,9 @@ def run(
     Args:
         source: name of the source.
         settings: the source's settings; those not given have their defaults.
-        inputs: folders or files; a pattern such as `recordings/*` stands for all that match it.
-        out: the dataset's folder, created if need be.
+        inputs: folders or files, or addresses such as s3://bucket/folder; a pattern such as `recordings/*` stands for
+            all that match it.
+        out: the dataset's folder, created if need be, or its address.
         ingest: everything else.
         report: called with a line of what was found out.
         watcher: is shown how far it is.
@@ -139,61 +94,73 @@ def run(
     Raises:
         InputError: an input is missing, empty, or not what the source reads.
         OutputError: `out` is not ours, holds another dataset, cannot be written, or too many episodes are bad.
+        MissingPackageError: a package for an address is not installed.
     """
     made = make_source(source, settings)
-    ingest = _as_source_says(made, ingest)
-    folders = find_inputs(made, inputs)
-    parts = _parts(made, folders)
-    with work_folder(out, overwrite=ingest.overwrite):
-        scan = ScanJob(source, dict(settings), folders, parts, out / WORK)
-        with watching(scan_progress(out / WORK, scan.prefix, len(parts)), watcher):
-            scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers)
-        plan = _plan(made, scans, ingest)
-        for note in plan.notes:
-            report(note)
-        if duplicates := write_duplicates(scans, out / WORK):
-            report(f"{duplicates:,} documents occurred before and are left out")
-        vocabulary, model = _vocabulary(plan, ingest)
-        fingerprint, decides = _decides(source, made, plan, vocabulary, ingest)
-        job = Job(
-            source=source,
-            settings=dict(settings),
-            inputs=folders,
-            out=out,
-            name=ingest.name or dataset_name(out),
-            plan=plan,
-            tokenize=ingest.tokenize,
-            vocabulary=vocabulary,
-            encoding=ingest.encoding,
-            text_model=model,
-            holdout=ingest.holdout,
-            libraries=decides["libraries"],
-            fingerprint=fingerprint,
-        )
-        if (complete := already_complete(job, made)) is not None:
-            return complete
-        claim(job, decides)
-        todo = [number for number in range(len(plan.parts)) if finished(job, number) is None]
-        done = len(plan.parts) - len(todo)
-        report(_progress(plan, done))
-        if todo:
-            log = out / WORK / "workers.log"
-            processes = local_workers(plan.parts, SMALL_WRITE, ingest.workers)
-            with watching(WriteProgress(job, todo), watcher):
-                run_over(todo, partial(write_part, job), ingest.runner, ingest.beam_options, processes, log)
-        return replace(commit(job, made, ingest.max_bad), finished_before=done)
+    ingest = fitting(_as_source_says(made, ingest), inputs, out)
+    with places(made, inputs, out) as found:
+        if ingest.retry_dead_letters and (whole := without_dead_letters(found.out)) is not None:
+            report(f"{out} has no dead letters: there is nothing to try again")
+            return whole
+        again = buried_parts(found.out) if ingest.retry_dead_letters else set()
+        folders = find_inputs(made, found.inputs)
+        parts, mirrors = _parts(made, folders), _mirrors(found, folders)
+        with work_folder(found.out, overwrite=ingest.overwrite):
+            if found.output is not None:
+                found.output.drop_missing()
+            scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
+            with watching(scan_progress(found.out / WORK, scan.prefix, len(parts)), watcher):
+                scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers, again)
+            plan = _plan(made, scans, ingest)
+            for note in plan.notes:
+                report(note)
+            job, decided = _job(source, made, settings, folders, found.out, plan, ingest)
+            job = replace(job, mirrors=mirrors, output=found.output)
+            writing = Writing(job, made, scans, decided, ingest, report, watcher)
+            return writing.retry() if ingest.retry_dead_letters else writing.all()
+
+
+def _mirrors(found: Places, folders: Mapping[str, Path]) -> dict[str, Mirror]:
+    return {name: found.mirrors[path] for name, path in folders.items() if path in found.mirrors}
+
+
+def _job(
+    source: str,
+    made: Source,
+    settings: Mapping[str, Any],
+    folders: Mapping[str, Path],
+    out: Path,
+    plan: Plan,
+    ingest: IngestSettings,
+) -> tuple[Job, Decided]:
+    vocabulary, model = vocabulary_of(plan, ingest.text_model, ingest.discrete_ids)
+    decided = _decide(source, made, plan, vocabulary, ingest)
+    job = Job(
+        source=source,
+        settings=dict(settings),
+        inputs=dict(folders),
+        out=out,
+        name=ingest.name or dataset_name(out),
+        plan=plan,
+        tokenize=ingest.tokenize,
+        vocabulary=vocabulary,
+        encoding=ingest.encoding,
+        text_model=model,
+        holdout=ingest.holdout,
+        libraries=decided.libraries,
+        fingerprint=decided.fingerprint,
+    )
+    return job, decided
+
+
+def _decide(source: str, made: Source, plan: Plan, vocabulary: Vocabulary, ingest: IngestSettings) -> Decided:
+    return decide(source, made, plan, vocabulary, ingest.tokenize, ingest.encoding, ingest.holdout)
 
 
 def _as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:
     """The settings with what the source's own ones say of tokenizing."""
     end = getattr(source, "end_of_text", ingest.tokenize.end_of_text_documents)
     return replace(ingest, tokenize=replace(ingest.tokenize, end_of_text_documents=end))
-
-
-def _progress(plan: Plan, done: int) -> str:
-    episodes, parts = sum(part.count for part in plan.parts), len(plan.parts)
-    text = f"{episodes:,} episode{'s' * (episodes != 1)} in {parts:,} part{'s' * (parts != 1)}"
-    return f"{text}, {done:,} of them finished already" if done else text
 
 
 def _parts(source: Source, folders: Mapping[str, Path]) -> list[Part]:
@@ -211,42 +178,3 @@ def _plan(source: Source, scans: Sequence[PartScan], ingest: IngestSettings) -> 
     plan = make_plan(scans, source, ingest.max_episodes)
     check_observation_tokens(plan, ingest.tokenize.max_observation_tokens)
     return plan
-
-
-def _vocabulary(plan: Plan, ingest: IngestSettings) -> tuple[Vocabulary, bytes | None]:
-    """The vocabulary, and the text model where any text will be tokenized."""
-    model = TextTokenizer.load(ingest.text_model) if ingest.text_model else TextTokenizer.default()
-    fields = [field for task in plan.tasks.values() for field in task.observations]
-    has_text = any(field.modality == "text" for field in fields) or not fields
-    digest = model.sha256 if has_text else None
-    vocabulary = Vocabulary(model.size, ingest.discrete_ids, digest)
-    return vocabulary, model.model_bytes if has_text else None
-
-
-def _decides(
-    source: str, made: Source, plan: Plan, vocabulary: Vocabulary, ingest: IngestSettings
-) -> tuple[str, dict[str, Any]]:
-    """Everything that decides the bytes of the shards apart from the input itself, and its hash: the fingerprint."""
-    decides = {
-        "format": [FORMAT_VERSION, INDEX_VERSION],
-        "source": source,
-        "settings": recorded_settings(made),
-        "tasks": {name: without_reasons(task) for name, task in plan.tasks.items()},
-        "agents": plan.agents,
-        "shards": len(plan.parts),
-        "vocabulary": vocabulary.info,
-        "tokenize": asdict(ingest.tokenize),
-        "encoding": asdict(ingest.encoding),
-        "holdout": ingest.holdout,
-        "libraries": _libraries(made, has_text=vocabulary.text_model is not None),
-    }
-    encoded = msgspec.json.encode(decides, order="deterministic")
-    return hashlib.sha256(encoded).hexdigest()[:32], msgspec.json.decode(encoded, type=dict[str, Any])
-
-
-def _libraries(source: Source, *, has_text: bool) -> dict[str, str]:
-    """Versions of the libraries that decide bytes."""
-    found = {"deflate": version("deflate"), **source.libraries()}
-    if has_text:
-        found["sentencepiece"] = version("sentencepiece")
-    return dict(sorted(found.items()))

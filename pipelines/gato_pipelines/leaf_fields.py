@@ -1,4 +1,4 @@
-"""What one feature of a data set becomes: its modality, the size of its images, its field."""
+"""What one feature of a dataset becomes: its modality, the size of its images, its field."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -19,6 +19,8 @@ from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, TEXT_MODEL, TFDS_FEATUR
 _FILES = {MANIFEST, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES}
 _SHARD = re.compile(r"^[a-z0-9_]+-(train|validation)\.tfrecord-\d{5,}-of-\d{5,}(\.index)?(\.tmp)?$")
 _JOB, _LOCK = "job.json", "lock"
+RETRY = "retry"
+"""Folder inside the work folder for the shards of dead letters that are tried again; it outlives an interruption."""
 _MAX_SHOWN = 100
 _MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
 
@@ -110,7 +112,9 @@ def _clear(out: Path, *, everything: bool) -> None:
             if path.name in _FILES or _SHARD.match(path.name):
                 path.unlink()
     for path in (out / WORK).iterdir():
-        if path.is_dir():
+        if path.is_dir() and path.name == RETRY and not everything:
+            shutil.rmtree(path / WORK, ignore_errors=True)
+        elif path.is_dir():
             shutil.rmtree(path)
         elif everything and path.name != _LOCK:
             path.unlink()

@@ -4,99 +4,24 @@ Every part is scanned once without decoding an image; the plan that comes out is
 ever decides for itself.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from math import prod
-from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from gato_data.errors import InputError, OutputError, SettingError
+from gato_data.errors import InputError, SettingError
 from gato_data.ranges import RangeKind, bounds, merge_ranges
-from gato_data.shard_writer import write_durably
 from gato_data.tokenize import ordered
 from gato_pipelines.filtering import make_filter
 from gato_pipelines.final_step import decide
-from gato_pipelines.runners import RunnerName, run_over
-from gato_pipelines.shards import cannot_read, cannot_write
-from gato_pipelines.source import PartScan, Plan, Source, make_source
+from gato_pipelines.scan_job import part_key
+from gato_pipelines.source import PartScan, Plan, Source
 from gato_schemas.dataset import FinalStep, TaskInfo
 from gato_schemas.episode import Field, FieldModality
 from gato_schemas.index import Part
 from gato_schemas.sequence import PATCH_SIZE
-
-SMALL_SCAN, SMALL_WRITE = 2**28, 2**24
-"""Bytes of input below which one process reads it all: starting several takes longer."""
-
-
-def local_workers(parts: Sequence[Part], small: int, asked: int | None) -> int | None:
-    """Processes of the local runner: as asked, else one for a small input, else all cores (None)."""
-    return asked or (1 if sum(part.size for part in parts) < small else None)
-
-
-@dataclass(frozen=True)
-class ScanJob:
-    """The planning pass over all parts; every scan is a file in `work`, so that a continued run does not repeat it."""
-
-    source: str
-    settings: dict[str, Any]
-    inputs: dict[str, Path]
-    parts: list[Part]
-    work: Path
-
-    def run(self, runner: RunnerName, options: Sequence[str] = (), workers: int | None = None) -> list[PartScan]:
-        """Scan every part on a runner."""
-        todo = [number for number in range(len(self.parts)) if self._stored(number) is None]
-        if todo:
-            processes = local_workers(self.parts, SMALL_SCAN, workers)
-            run_over(todo, self.scan, runner, options, processes, self.work / "workers.log")
-        return [self._found(number) for number in range(len(self.parts))]
-
-    def scan(self, number: int) -> None:
-        """Scan one part.
-
-        Raises:
-            InputError: the part cannot be read.
-            OutputError: the result cannot be written.
-        """
-        part = self.parts[number]
-        try:
-            found = make_source(self.source, self.settings).scan(self.inputs[part.input], part)
-        except OSError as error:
-            raise cannot_read(error, part.file) from error
-        try:
-            write_durably(self._file(number), msgspec.json.encode((part, found)))
-        except OSError as error:
-            raise cannot_write(error, self.work.parent) from error
-
-    @property
-    def prefix(self) -> str:
-        """What the names of all scans with these settings begin with."""
-        settings = [self.source, asdict(make_source(self.source, self.settings))]  # type: ignore[call-overload]
-        return f"scan-{hashlib.sha256(msgspec.json.encode(settings, order='deterministic')).hexdigest()[:16]}-"
-
-    def _file(self, number: int) -> Path:
-        return self.work / f"{self.prefix}{number:05d}.json"
-
-    def _found(self, number: int) -> PartScan:
-        scan = self._stored(number)
-        if scan is None:
-            raise OutputError(
-                f"what the workers found in {self.parts[number].file} is not in {self.work}: is it a folder that all "
-                "of them share?"
-            )
-        return scan
-
-    def _stored(self, number: int) -> PartScan | None:
-        """A finished scan of the same part; None where there is none."""
-        try:
-            part, scan = msgspec.json.decode(self._file(number).read_bytes(), type=tuple[Part, PartScan])
-        except (OSError, msgspec.MsgspecError):
-            return None
-        return scan if part == self.parts[number] else None
 
 
 def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | None) -> Plan:
@@ -109,17 +34,19 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
     parts = _limit([scan.part for scan in scans], max_episodes)
     if not any(part.count for part in parts):
         raise InputError("the input has no episode: nothing was written")
-    read = {(part.input, part.file, part.first): part.count for part in parts}
+    read = {part_key(part): part.count for part in parts}
     by_task: dict[str, list[tuple[PartScan, int]]] = defaultdict(list)
     for scan in scans:
-        if (count := read.get((scan.part.input, scan.part.file, scan.part.first))) is not None:
+        if (count := read.get(part_key(scan.part))) is not None:
             by_task[scan.part.task].append((scan, count))
+    sizes = {scan.part: scan.size for scan in scans}  # a part of which only the first episodes are wanted has none
     _check_modalities([scan for pairs in by_task.values() for scan, _ in pairs])
     return Plan(
         tasks={name: _task(name, by_task[name], source) for name in sorted(by_task)},
         agents=sorted({agent for pairs in by_task.values() for scan, _ in pairs for agent in scan.agents}),
         parts=parts,
         notes=list(dict.fromkeys(note for scan in scans for note in scan.notes)),
+        sizes=[sizes.get(part) for part in parts],
     )
 
 

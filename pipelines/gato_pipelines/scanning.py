@@ -46,7 +46,7 @@ def scalar_leaf(container: Container, path: str) -> Leaf | None:
 
 
 def per_timestep(episode: RldsEpisode, path: str) -> NDArray[Any] | None:
-    """One number per timestep, (T,), None where there is none; some data sets store it as (T, 1).
+    """One number per timestep, (T,), None where there is none; some datasets store it as (T, 1).
 
     Raises:
         EpisodeError: there are several numbers per timestep.

@@ -66,17 +66,18 @@ def select(container: Container, wanted: Wanted) -> Selection:
         SettingError: an image has no fixed size, and none is given.
     """
     observed = {_name(leaf, "observation"): leaf for leaf in below(container, OBSERVATION)}
+    observed = _named_beside(container, wanted) | observed
     acted = {_name(leaf, "action"): leaf for leaf in below(container, ACTION)}
     _check_names(container, wanted, observed, acted)
     reasons = {name: _why_not(name, leaf, wanted, alone=len(observed) == 1) for name, leaf in observed.items()}
     kept = [leaf for name, leaf in observed.items() if not reasons[name]]
-    kept += _instruction(container, wanted, has_text=any(modality_of(leaf) == "text" for leaf in kept))
+    instructions = _instruction(container, wanted, has_text=any(modality_of(leaf) == "text" for leaf in kept))
+    kept += [leaf for leaf in instructions if leaf not in kept]
     actions = list(_actions(acted, wanted))
     left_out = {name: why for name, why in reasons.items() if why} | _beside(container, kept, actions)
     if not kept or not actions:
         what = "observation" if not kept else "action"
-        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        found = why or ", ".join(leaf.path for leaf in container.features.steps)
+        found = _grouped(left_out) or ", ".join(leaf.path for leaf in container.features.steps)
         raise InputError(f"{container.label} has no {what} to tokenize ({found}): name one with --{what}-keys")
     names = [_name(leaf, "observation") for leaf in kept]
     if twice := next((name for name in names if names.count(name) > 1), ""):
@@ -91,6 +92,21 @@ def select(container: Container, wanted: Wanted) -> Selection:
 def below(container: Container, path: str) -> list[Leaf]:
     """The leaves at or under a path."""
     return [leaf for leaf in container.features.steps if leaf.path == path or leaf.path.startswith(path + "/")]
+
+
+def _named_beside(container: Container, wanted: Wanted) -> dict[str, Leaf]:
+    """Leaves beside observation and action that --observation-keys names in full, such as an embedding."""
+    apart = {leaf.path for group in (OBSERVATION, ACTION) for leaf in below(container, group)} | _STANDARD
+    beside = {leaf.path.removeprefix(_STEPS): leaf for leaf in container.features.steps if leaf.path not in apart}
+    return {name: leaf for name, leaf in beside.items() if name in wanted.observation_keys}
+
+
+def _grouped(left_out: Mapping[str, str]) -> str:
+    """Every reason once, behind the names it goes for."""
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        names.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(found)}: {reason}" for reason, found in names.items())
 
 
 def _name(leaf: Leaf, group: str) -> str:

@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,11 @@ from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
 from gato_pipelines.documents.batching import with_texts
 from gato_pipelines.documents.duplicates import read_duplicates
+from gato_pipelines.remote_input import Mirror, files_here
+from gato_pipelines.remote_output import WORK as WORK
+from gato_pipelines.remote_output import RemoteOutput
 from gato_pipelines.source import Item, Plan, Source, make_source
+from gato_pipelines.unchanged import check_unchanged
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import shard_name
 from gato_schemas.episode import Document, Episode, EpisodeSpec
@@ -27,8 +31,6 @@ from gato_schemas.index import SUFFIX, DeadLetter, IndexHeader, Part, ShardIndex
 from gato_schemas.record import Record
 from gato_schemas.sequence import TokenSequence
 
-WORK = ".ingest"
-"""Folder inside an unfinished dataset that holds the plan and temporary shards; it is removed at the end."""
 MAX_DEAD_LETTERS = 10_000
 """Dead letters of one part that are kept one by one; the others are counted together."""
 
@@ -48,6 +50,8 @@ class Job:
         holdout: share of episodes in the validation split.
         libraries: versions of the libraries that decide bytes.
         fingerprint: hash of all that decides the bytes.
+        mirrors: of the inputs whose files come when they are read, by name.
+        output: what copies shards to where they belong; None where that is `out`.
     """
 
     source: str
@@ -63,6 +67,8 @@ class Job:
     holdout: float
     libraries: dict[str, str]
     fingerprint: str
+    mirrors: Mapping[str, Mirror] = field(default_factory=dict)
+    output: RemoteOutput | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -144,7 +150,7 @@ def _write_part(job: Job, number: int, work: Path) -> None:
             split: ShardWriter(file, job.encoding, list(job.plan.tasks), job.plan.agents)
             for split, file in files.items()
         }
-        for item, text in with_texts(_items(job, part), job.text):
+        for item, text in with_texts(_items(job, number), job.text):
             episode_id = f"{part.task}/{number:05d}/{item.ordinal:06d}"
             split = split_of(episode_id, job.holdout)
             try:
@@ -174,16 +180,23 @@ def _write_part(job: Job, number: int, work: Path) -> None:
         )
         index = work / (shard.name + SUFFIX)
         write_durably(index, encode_index(header, writer.arrays()))
+        if job.output is not None:
+            job.output.push_shard(work / shard.name, index)
         (work / shard.name).replace(shard)
         index.replace(job.out / index.name)
 
 
-def _items(job: Job, part: Part) -> Iterator[Item]:
+def _items(job: Job, number: int) -> Iterator[Item]:
+    part, source = job.plan.parts[number], job.make_source()
+    folder, size = job.inputs[part.input], job.plan.sizes[number] if job.plan.sizes else None
     duplicates = read_duplicates(job.out / WORK, part)
     try:
-        for item in job.make_source().read(job.inputs[part.input], part, job.plan.tasks[part.task]):
-            if item.error is not None or item.ordinal not in duplicates:
-                yield item
+        check_unchanged(source, folder, part, size)
+        with files_here(job.mirrors, source, folder, part):
+            for item in source.read(folder, part, job.plan.tasks[part.task]):
+                if item.error is not None or item.ordinal not in duplicates:
+                    yield item
+        check_unchanged(source, folder, part, size)
     except OSError as error:
         raise cannot_read(error, part.file) from error
 

@@ -31,12 +31,14 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         agents: every agent's name, sorted.
         parts: the pieces of input, one shard per split each, in order.
         notes: what a user should know of how the input is read.
+        sizes: bytes of the files of each part when they were scanned; None where the source looks after them itself.
     """
 
     tasks: dict[str, TaskInfo]
     agents: list[str]
     parts: list[Part]
     notes: list[str] = []
+    sizes: list[int | None] = []
 
 
 class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,11 +78,12 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         final_step: what the file format says of them, if it does.
         returns: of every episode, if a filter needs them; None where it cannot be told.
         successes: whether every episode succeeded, if a filter needs that.
-        order: the data set's own numbers of every episode, in the order of collection; empty where it has none.
+        order: the dataset's own numbers of every episode, in the order of collection; empty where it has none.
         ranges: of continuous actions if wanted: all timesteps but the last, and the last ones of episodes that end in
             a terminal state and of the others.
         notes: what a user should know of how the part is read.
         hashes: uint64 of every document, little-endian, if duplicates are to be left out; 0 for an unreadable one.
+        size: bytes of the part's files when they were scanned.
     """
 
     part: Part
@@ -96,6 +99,7 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ranges: dict[str, ActionRanges] = {}
     notes: list[str] = []
     hashes: bytes = b""
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Every section is a little-endian array at a multiple of 64 bytes; the header's t
 after its shard, so it is also the shard's commit marker. It is never authoritative for the data.
 """
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ RANK_TOKENS = 256
 COLUMNS = ("tokens", *ARRAY_COLUMNS)
 """Order of the columns in the `columns` section."""
 
+_ADVICE = ": run gato-data verify --repair, it writes the index anew from the shard"
 _ALIGNMENT = 64
 _LENGTH = struct.Struct("<I")
 _PER_RECORD: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
@@ -206,7 +208,7 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
     if not data.startswith(MAGIC):
         raise FormatError(f"{name} is not a shard index of gato-data")
     if len(data) < len(MAGIC) + 2 * _LENGTH.size or google_crc32c.value(data[:-4]) != _LENGTH.unpack(data[-4:])[0]:
-        raise FormatError(f"{name} is truncated or damaged: delete it and run the same ingest again to rebuild it")
+        raise FormatError(f"{name} is truncated or damaged{_ADVICE}")
     start = len(MAGIC) + _LENGTH.size
     length = _LENGTH.unpack_from(data, len(MAGIC))[0]
     header = decode_versioned(
@@ -216,6 +218,7 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
         name=name,
         noun="index",
         problem="has a malformed header",
+        advice=_ADVICE,
     )
     base = _padded(start + length)
     arrays = {key: _section(data, base, header, key, name) for key in (*_PER_RECORD, *_FREE)}
@@ -234,7 +237,7 @@ def _section(data: bytes, base: int, header: IndexHeader, key: str, name: str) -
     section, (dtype, row) = header.sections.get(key), {**_PER_RECORD, **_FREE}[key]
     if section is None or section.dtype != np.dtype(dtype).str or tuple(section.shape[1:]) != row or not section.shape:
         raise FormatError(f"{name}: section {key} is missing or of another type")
-    count = int(np.prod([int(n) for n in section.shape], dtype=object))
+    count = math.prod(section.shape)
     start = base + section.offset
     if min(section.shape) < 0 or section.offset < 0 or start + count * np.dtype(dtype).itemsize > len(data) - 4:
         raise FormatError(f"{name}: section {key} runs past the end of the file")

@@ -129,7 +129,15 @@ def decode_record(data: bytes | memoryview, encoding: str, *, with_patches: bool
     Raises:
         FormatError: a feature is missing or malformed, or the columns do not agree.
     """
-    features = wire.decode_example(data)
+    return record_of(wire.decode_example(data), encoding, with_patches=with_patches)
+
+
+def record_of(features: wire.Features, encoding: str, *, with_patches: bool = True) -> Record:
+    """The record that an Example's features make; otherwise as `decode_record`.
+
+    Raises:
+        FormatError: a feature is missing or malformed, or the columns do not agree.
+    """
     arrays: dict[str, Any] = {name: _array(features, name, dtype) for name, dtype in ARRAY_COLUMNS.items()}
     num_tokens, num_patches = _int(features, "num_tokens"), _int(features, "num_patches")
     if num_patches != len(arrays["patch_position"]):

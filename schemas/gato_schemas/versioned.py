@@ -13,7 +13,9 @@ class _Versioned(msgspec.Struct):
     version: int | None = None
 
 
-def decode_versioned(data: bytes, kind: type[T], version: int, *, name: str, noun: str, problem: str) -> T:
+def decode_versioned(
+    data: bytes, kind: type[T], version: int, *, name: str, noun: str, problem: str, advice: str = ""
+) -> T:
     """Parse one JSON object of a known version.
 
     Args:
@@ -23,6 +25,7 @@ def decode_versioned(data: bytes, kind: type[T], version: int, *, name: str, nou
         name: of the file, in errors.
         noun: what has the version, in errors: "index".
         problem: what is said of a file that is no such object: "is not a mixture file".
+        advice: what to do with a file of another version.
 
     Raises:
         FormatError: it is of another version, or malformed.
@@ -30,7 +33,7 @@ def decode_versioned(data: bytes, kind: type[T], version: int, *, name: str, nou
     try:
         found = msgspec.json.decode(data, type=_Versioned).version
         if found != version:
-            raise FormatError(f"{name} has {noun} version {found}, this program reads version {version}")
+            raise FormatError(f"{name} has {noun} version {found}, this program reads version {version}{advice}")
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{name} {problem} ({error})") from error

@@ -29,6 +29,7 @@ from gato_schemas.wire_lists import (
     int64_list,
     number_pieces,
     submessages,
+    whole_field,
 )
 
 Span: TypeAlias = tuple[int, int]
@@ -172,6 +173,11 @@ def leading_features(head: bytes | memoryview) -> dict[str, memoryview]:
 def _entry(entry: memoryview) -> tuple[str, memoryview]:
     """Key and serialized Feature of one map entry."""
     name, feature = b"", memoryview(b"")
+    stop = 2 + entry[1] if len(entry) > 2 and entry[0] == _FIRST[0] and entry[1] < 0x80 else len(entry)
+    rest = whole_field(entry[stop:])
+    if rest is not None and rest[0] == 2:
+        name, feature = bytes(entry[2:stop]), rest[1]
+        entry = entry[:0]
     for number, wire_type, payload in fields(entry):
         if wire_type != LENGTH:
             continue
@@ -214,7 +220,9 @@ def get_integer(features: Features, key: str) -> int:
     Raises:
         FormatError: the feature is missing, of another kind, or has another number of values.
     """
-    payload = memoryview(b"".join(number_pieces(_get(features, key, "int64"), VARINT)))
+    payload = _get(features, key, "int64")
+    only = whole_field(payload)
+    payload = only[1] if only is not None and only[0] == 1 else memoryview(b"".join(number_pieces(payload, VARINT)))
     value, at = read_varint(payload, 0) if len(payload) else (0, -1)
     if at != len(payload):
         raise FormatError(f"feature {key} has no value or several, one was wanted")
@@ -246,6 +254,8 @@ def _get(features: Features, key: str, kind: str) -> memoryview:
 
 def _list(feature: memoryview) -> tuple[int, memoryview]:
     """Field number and payload of a feature's last list; 0 where there is none."""
+    if (only := whole_field(feature)) is not None and only[0] <= _INT64_LIST:
+        return only
     kind, value = 0, feature[:0]
     for number, wire_type, payload in fields(feature):
         if wire_type == LENGTH and number in (_BYTES_LIST, _FLOAT_LIST, _INT64_LIST):

@@ -23,6 +23,8 @@ def bytes_list(payload: memoryview) -> list[memoryview]:
     Raises:
         FormatError: it is malformed, or has more than `MAX_BYTES_VALUES` values.
     """
+    if (only := whole_field(payload)) is not None and only[0] == 1:
+        return [only[1]]
     values: list[memoryview] = []
     for value in submessages(payload):
         values.append(value)
@@ -88,6 +90,17 @@ def submessages(view: memoryview) -> Iterator[memoryview]:
     for number, wire_type, payload in fields(view):
         if number == 1 and wire_type == LENGTH:
             yield payload
+
+
+def whole_field(view: memoryview) -> tuple[int, memoryview] | None:
+    """Number and payload of the one length-delimited field that makes up a whole message; None for any other message.
+
+    Most messages of an Example are that, and need no loop.
+    """
+    if len(view) < 2 or view[0] & 0x87 != LENGTH or view[0] < 8:
+        return None
+    length, at = read_varint(view, 1)
+    return (view[0] >> 3, view[at:]) if at + length == len(view) else None
 
 
 def fields(view: memoryview) -> Iterator[tuple[int, int, memoryview]]:

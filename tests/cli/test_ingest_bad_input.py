@@ -131,7 +131,7 @@ class TestDamagedShards:
         assert found == (
             f"{lost} of 6 episodes could not be used, --max-bad allows 0 (first: {why}); all are in "
             f"{out}/dead_letters.jsonl: run the same command with --max-bad {lost} to go without them (finished "
-            "shards are kept), or mend the input and use --overwrite"
+            "shards are kept), or mend the input and run it with --retry-dead-letters"
         )
         assert not (out / "dataset.json").exists()
         before = {path.name: path.stat().st_ino for path in shards(out)}

@@ -99,6 +99,9 @@ def test_a_stage_with_another_dataset(library: Path, out: Path) -> None:
     assert [stage.first_sample for stage in mixture.stages] == [0, 100]
     assert [stage.weights for stage in mixture.stages] == [[1.0, 0.0], [0.25, 0.75]]
     assert [line.split()[4] for line in result.stdout.splitlines()[1:3]] == ["125", "75"]
+    assert "Warning" not in result.stderr
+    late = mix(*weights[:2], "--at-step", "5000", "--dry-run", "--out", out, *SMALL)
+    assert late.stderr == ("Warning: the plan ends at step 20, before these weights begin: give --steps.\n")
     message = error_of(mix(*weights, "--out", out, *SMALL))
     assert message.startswith("a stage from sample 100 on would change what was planned")
 
@@ -108,7 +111,9 @@ def test_a_picture_of_the_plan(library: Path, out: Path, monkeypatch: pytest.Mon
     names = ("pong", "raw", "walker", "told", "captions", "pages")
     folders = [library / name for name in names]
     picture = out.with_name("plan.png")
-    assert mix("--weights", "gato", "--out", out, *SMALL, "--plot", picture, *folders).exit_code == 0
+    drawn = mix("--weights", "gato", "--out", out, *SMALL, "--plot", picture, *folders)
+    assert drawn.exit_code == 0
+    assert drawn.stderr.splitlines()[-1] == f"Wrote {out} and {picture}."
     assert picture.read_bytes().startswith(b"\x89PNG")
     wrong = mix("--weights", "gato", "--out", out, *SMALL, "--plot", out.with_name("plan.docx"), *folders)
     assert "plan.docx cannot be written" in error_of(wrong)

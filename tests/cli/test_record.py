@@ -49,7 +49,7 @@ def test_it_says_what_was_recorded_and_by_whom(tmp_path: Path) -> None:
 def test_json_and_the_same_bytes_again(tmp_path: Path) -> None:
     first = json.loads(run("atari", "--game", "Pong", *SHORT, "--out", tmp_path / "a", "--json").stdout)
     again = json.loads(run("atari", "--game", "pong", *SHORT, "--out", tmp_path / "b", "--json").stdout)
-    assert sorted(first) == ["episodes", "game", "mean_return", "out", "terminal", "timesteps"]
+    assert sorted(first) == ["episodes", "game", "mean_return", "out", "policy", "terminal", "timesteps"]
     assert (first["episodes"], first["timesteps"], first["terminal"]) == (2, 42, 0)
     assert {**first, "game": "", "out": ""} == {**again, "game": "", "out": ""}
     assert digests(tmp_path / "a") == digests(tmp_path / "b")

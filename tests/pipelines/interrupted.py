@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gato_pipelines import ingest, planning
+from gato_pipelines import scan_job, writing
 from gato_pipelines.ingest import IngestSettings, run
 
 NEVER = 10**6
@@ -56,7 +56,7 @@ def finished(out: Path) -> dict[str, tuple[int, int]]:
 
 def main(folder: Path, out: Path) -> None:
     """Kill at the first place, the second and so on, until a run is not killed any more."""
-    ingest.run_over = planning.run_over = in_this_process
+    writing.run_over = scan_job.run_over = in_this_process
     for place in range(1, NEVER):
         target = out / str(place) / "breakout"
         killed = ingest_until(folder, target, place) == signal.SIGKILL

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gato_data.errors import InputError, OutputError, SettingError
-from gato_pipelines import planning
+from gato_pipelines import scan_job as scanning
 from gato_pipelines.inputs import find_inputs
-from gato_pipelines.planning import ScanJob, check_observation_tokens, local_workers, make_plan
+from gato_pipelines.planning import check_observation_tokens, make_plan
+from gato_pipelines.scan_job import ScanJob, local_workers
 from gato_pipelines.source import PartScan, Plan, make_source
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Field
@@ -28,7 +29,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             scanned.append(element)
             function(element)
 
-    monkeypatch.setattr(planning, "run_over", run_over)
+    monkeypatch.setattr(scanning, "run_over", run_over)
     return scanned
 
 
@@ -74,7 +75,7 @@ def test_a_damaged_scan_is_made_again(arm: Path, tmp_path: Path, in_this_process
 
 
 def test_a_scan_that_did_not_arrive_is_no_lost_part(arm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "run_over", lambda *_: None)
+    monkeypatch.setattr(scanning, "run_over", lambda *_: None)
     with pytest.raises(
         OutputError, match=r"^what the workers found in .*00000-of-00003 is not in .*work: is it a folder"
     ):
@@ -93,7 +94,7 @@ def test_unreadable_input_and_a_full_disk_are_told_apart(
         with pytest.raises(InputError, match=r"00000-of-00003 cannot be read \(Input/output error\): mend that"):
             job.scan(0)
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "write_durably", broken)
+        patch.setattr(scanning, "write_durably", broken)
         with pytest.raises(OutputError, match=rf"^{tmp_path} cannot be written \(Input/output error\): free space"):
             job.scan(0)
 

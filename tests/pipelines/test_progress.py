@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gato_pipelines import ingest, shards
+from gato_pipelines import shards, writing
 from gato_pipelines.ingest import IngestSettings, run
 from gato_pipelines.progress import Progress, WriteProgress, _TemporaryShard, watching
 from gato_schemas.dataset import read_manifest
@@ -71,8 +71,8 @@ def looks_at_every_index(monkeypatch: pytest.MonkeyPatch) -> list[Progress]:
         for element in elements:
             function(element)
 
-    monkeypatch.setattr(ingest, "watching", watched)
-    monkeypatch.setattr(ingest, "run_over", in_this_process)
+    monkeypatch.setattr(writing, "watching", watched)
+    monkeypatch.setattr(writing, "run_over", in_this_process)
     monkeypatch.setattr(shards, "write_durably", noted)
     return found
 
@@ -99,7 +99,7 @@ def test_a_continued_run_knows_what_was_there_before(recording: Path, breakout: 
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest, "run_over", interrupted)
+        patch.setattr(writing, "run_over", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run("atari", {}, recording, out, settings)
     watcher = Noting()

@@ -89,7 +89,7 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(
             run(resumed, source, quiet=True)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
-        with pytest.raises(TrainError, match=r"needs 0.0 GB.*free some space"):
+        with pytest.raises(TrainError, match=r"needs 1.2 MB and .*checkpoints has 0.0 MB free.*free some space"):
             run(resumed, source, quiet=True)
     assert {path.name for path in (settings.out / "checkpoints").iterdir()} == {"step-00000002"}
     assert run(resumed, source, quiet=True).step == 6

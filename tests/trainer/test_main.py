@@ -1,20 +1,21 @@
+import dataclasses
+import importlib.machinery
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+import types
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gato_data.errors import MissingPackageError, MixtureError
-from gato_data.reading.batch import Batch
-from gato_trainer import batches, train
+from gato_trainer import train
 from gato_trainer.__main__ import main
-from gato_trainer.batches import check_identity, identity, passes
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.inputs import Randomness, prepare
 from gato_trainer.loss import LossTotals
@@ -45,18 +46,24 @@ def arguments(out: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("synthetic")
-def test_train_plan_resume_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_plan_resume_and_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "run"
     assert main(arguments(out, "--dry-run", "--json")) == 0
     planned = json.loads(capsys.readouterr().out)
     assert not out.exists()
+    monkeypatch.setenv("RANK", "1")
+    assert main(arguments(out, "--dry-run")) == 0
+    assert capsys.readouterr().out == ""
+    monkeypatch.delenv("RANK")
     assert main(arguments(out, "--stop-step", "1", "--json")) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     assert (result["step"], result["parameters"]) == (1, planned["parameters"])
     assert "step 1/2 | loss " in captured.err
     assert main(arguments(out, "--resume")) == 0
-    assert "step: 2" in capsys.readouterr().out
+    assert re.fullmatch(rf"{re.escape(str(out))}: step 2, loss 7\.\d+ -> 7\.\d+\n", capsys.readouterr().out)
     assert main(["export", str(out), "--out", str(tmp_path / "model.safetensors")]) == 0
     assert (tmp_path / "model.safetensors").stat().st_size > 4 * planned["parameters"]
 
@@ -66,28 +73,12 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["train", "--mixture", str(tmp_path / "none.json"), "--out", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err.startswith("Error: no mixture")
     assert main(arguments(tmp_path / "run", "--learning-rate", "0")) == 1
-    assert capsys.readouterr().err == "Error: learning_rate must be positive; got 0.0\n"
+    assert capsys.readouterr().err == "Error: learning_rate must be a finite number above 0; got 0.0\n"
+    for option in ("--learning-rate", "--clip", "--weight-decay"):
+        assert main(arguments(tmp_path / "run", option, "nan")) == 1
+        assert "must be a finite number" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["train", "--model", "7b"])
-
-
-def test_a_stream_may_use_its_buffers_again(small_settings: Make, source: SyntheticSource) -> None:
-    @dataclass(frozen=True)
-    class Streaming(SyntheticSource):
-        """Overwrites the arrays of a batch when the next one is asked for, as the reader does."""
-
-        def stream(self, ranges: Iterable[range]) -> Iterator[Batch]:
-            for samples in ranges:
-                batch = self.batch(samples)
-                yield batch
-                for field in fields(batch):
-                    array = getattr(batch, field.name)
-                    if isinstance(array, np.ndarray):
-                        array[...] = 7
-
-    expected = run(small_settings("single"), source, quiet=True)
-    streamed = run(small_settings("stream", micro_batch_size=2), Streaming(**asdict(source)), quiet=True)
-    assert [loss for _, loss in streamed.losses] == pytest.approx([loss for _, loss in expected.losses], rel=1e-5)
 
 
 class NoWaiting(TorchDispatchMode):
@@ -116,16 +107,63 @@ def test_a_step_never_waits_for_the_device(
         row_loss.sum().item()
 
 
-def test_tensorboard_is_optional(
+@pytest.mark.parametrize(("name", "value"), [("tensorboard", True), ("wandb", "gato")])
+def test_other_places_for_curves_are_optional(
+    small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    settings = small_settings(**{name: value})
+    with pytest.raises(MissingPackageError, match=f"pip install {name}"):
+        run(settings, source, quiet=True)
+    assert not settings.out.exists()
+
+
+def test_curves_go_to_one_run_of_weights_and_biases(
     small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    with pytest.raises(MissingPackageError, match="pip install tensorboard"):
-        run(small_settings(tensorboard=True), source, quiet=True)
+    begun: list[dict[str, Any]] = []
+    points: list[tuple[dict[str, float], int]] = []
+
+    class Run:
+        def log(self, values: dict[str, float], step: int) -> None:
+            points.append((values, step))
+
+        def finish(self) -> None:
+            points.append(({}, -1))
+
+    def init(**options: Any) -> Run:
+        begun.append(options)
+        return Run()
+
+    package = types.ModuleType("wandb")
+    package.init = init  # type: ignore[attr-defined]
+    package.__spec__ = importlib.machinery.ModuleSpec("wandb", None)
+    monkeypatch.setitem(sys.modules, "wandb", package)
+    settings = small_settings(wandb="gato", stop_step=3)
+    run(settings, source, quiet=True)
+    run(dataclasses.replace(settings, resume=True, stop_step=None), source, quiet=True)
+    assert [options["project"] for options in begun] == ["gato", "gato"]
+    assert begun[0]["id"] == begun[1]["id"]
+    assert begun[0]["config"]["steps"] == settings.steps
+    names = {name for values, _ in points for name in values}
+    assert {"train/loss", "train/dataset_loss/control", "train/modality_loss/text"} <= names
+    assert points[-1] == ({}, -1)
 
 
-def test_scalars_go_to_tensorboard_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_command_lines_have_the_same_options() -> None:
+    from gato_cli.commands.train import command
+
+    def flags(text: str) -> set[str]:
+        return set(re.findall(r"--[a-z0-9-]+", text))
+
+    shown = subprocess.run(
+        [sys.executable, "-m", "gato_trainer", "train", "--help"], check=True, capture_output=True, text=True
+    )
+    ours = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts) if flag != "-h"}
+    assert flags(shown.stdout) - {"--help"} == ours
+
+
+def test_scalars_go_to_other_places_too(tmp_path: Path) -> None:
     points: list[tuple[str, float, int]] = []
 
     class Writer:
@@ -135,19 +173,18 @@ def test_scalars_go_to_tensorboard_too(tmp_path: Path, monkeypatch: pytest.Monke
         def close(self) -> None:
             points.append(("closed", 0.0, 0))
 
-    monkeypatch.setattr("gato_trainer.progress._tensorboard", lambda out: Writer())
-    log = Log(tmp_path, tensorboard=True, first=True, quiet=True)
-    log.write("train", {"step": 3, "loss": 1.5, "dataset_loss": {}}, "line")
+    log = Log(tmp_path, curves=[Writer()], first=True, quiet=True)
+    log.write("train", {"step": 3, "loss": 1.5, "dataset_loss": {"pong": 2.5}}, "line")
     log.close()
-    assert points == [("train/loss", 1.5, 3), ("closed", 0.0, 0)]
+    assert points == [("train/loss", 1.5, 3), ("train/dataset_loss/pong", 2.5, 3), ("closed", 0.0, 0)]
 
 
 def test_the_progress_line_says_what_is_unknown() -> None:
     record = {
         "step": 1,
         "loss": None,
-        "dataset_loss": {"pong": 1.25},
-        "modality_loss": {},
+        "dataset_loss": {"pong": 1.25, "text": 3.5},
+        "modality_loss": {"text": 3.5, "discrete": 1.25},
         "action_accuracy": None,
         "learning_rate": 1e-7,
         "tokens_per_second": 12345.6,
@@ -158,23 +195,17 @@ def test_the_progress_line_says_what_is_unknown() -> None:
     }
     line = progress_line(record, 50)
     assert line == (
-        "step 1/50 | loss n/a (pong 1.250) | action accuracy n/a | lr 1.00e-07 | "
-        "12,346 tokens/s, 79 supervised | MFU n/a | data wait 0.4 % | 1.00 GiB"
+        "step 1/50 | loss n/a (pong 1.250, text 3.500; text 3.500, discrete 1.250) | action accuracy n/a | "
+        "lr 1.00e-07 | 12,346 tokens/s, 79 supervised | MFU n/a | data wait 0.4 % | 1.00 GiB"
     )
+    without = progress_line({**record, "dataset_loss": {}, "modality_loss": {}}, 50)
+    assert without.startswith("step 1/50 | loss n/a | action accuracy n/a")
 
 
 def test_no_points_no_curve(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("")
     assert plot_losses(tmp_path) is None
     assert list(tmp_path.iterdir()) == [tmp_path / "log.jsonl"]
-
-
-def test_a_source_that_cannot_tell(source: SyntheticSource) -> None:
-    assert identity(source, 5) == {}
-    assert passes(source, 100) == {}
-    with pytest.raises(MixtureError, match="weights"):
-        check_identity({"weights": "[1]"}, source, 5)
-    assert batches.stream(source, [range(2)]).__next__().tokens.shape == (2, 25)
 
 
 def test_presets_are_known_without_torch() -> None:

@@ -1,6 +1,7 @@
 """The trainer on real dataset folders, through the reader."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from contextlib import closing
@@ -10,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gato_data.errors import FormatError, MixtureError
+from gato_data.errors import FormatError, MixtureError, TrainError
 from gato_data.mixing.make import plan_mixture
 from gato_schemas.mixture import encode_mixture
+from gato_trainer import training
 from gato_trainer.batches import open_sources, passes
 from gato_trainer.checkpoint import committed
 from gato_trainer.config import TrainSettings
@@ -42,6 +44,20 @@ def mixture(tmp_path: Path) -> Path:
 def settings_for(small_settings: Make, name: str = "run", **options: object) -> TrainSettings:
     settings = small_settings(name, **{"batch_size": 8, "context_length": 40, **options})
     return dataclasses.replace(settings, model=dataclasses.replace(settings.model, vocabulary_size=33025))
+
+
+def test_a_loss_that_is_not_finite_names_the_episodes(
+    mixture: Path, small_settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "learning_rate", lambda step, settings: 1e30)
+    settings = settings_for(small_settings)
+    with pytest.raises(TrainError, match="is not finite; its windows are described in"):
+        train(mixture, settings, quiet=True)
+    dump = json.loads(next(settings.out.glob("nonfinite-step-*.json")).read_text())
+    named = {(window["dataset"], piece["episode_id"]) for window in dump["windows"] for piece in window["pieces"]}
+    assert len(dump["windows"]) == settings.batch_size
+    assert {dataset for dataset, _ in named} == {window["dataset"] for window in dump["windows"]}
+    assert all(episode for _, episode in named)
 
 
 def test_a_mixture_is_trained_on_and_resumed_to_the_bit(mixture: Path, small_settings: Make) -> None:

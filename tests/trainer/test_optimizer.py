@@ -34,7 +34,8 @@ def test_a_short_run_warms_up_for_a_tenth() -> None:
 def test_fine_tuning_is_the_papers() -> None:
     settings = train_settings("364m", Path("run"), fine_tune=True)
     assert [learning_rate(step, settings) for step in (0, 9_999)] == [1e-5, 1e-5]
-    assert (settings.steps, settings.batch_size, settings.model.dropout) == (10_000, 64, 0.1)
+    assert (settings.steps, settings.batch_size, settings.context_length) == (10_000, 64, 1024)
+    assert (settings.model.dropout, settings.model.stochastic_depth, settings.weight_decay) == (0.1, 0.0, 0.0)
     assert train_settings("364m", Path("run"), fine_tune=True, batch_size=8).batch_size == 8
 
 

@@ -67,6 +67,7 @@ def test_a_plan_counts_without_writing(small_settings: Make, source: SyntheticSo
     assert record["memory_bytes"] == sum(record["memory"].values())
     assert not settings.out.exists()
     assert any("supervised" in line for line in made.lines())
+    assert (record["micro_batch_size"], plan(settings, source, world=3).micro_batch_size) == (100, 34)
     two = plan(settings, source, world=2)
     assert two.memory["state"] == made.memory["state"] // 2
 

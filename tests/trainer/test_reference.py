@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gato_data.errors import TrainError
-from gato_trainer.kernels import REFERENCE, operations, reference
+from gato_trainer.kernels import reference
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -130,10 +129,3 @@ def test_embedding_puts_patches_and_positions_where_they_belong() -> None:
     torch.testing.assert_close(out[0, 2], table[3])
     torch.testing.assert_close(out[1, 0], vectors[1] + rows[8] + columns[127] + local[2])
     torch.testing.assert_close(out[1, 2], table[6] + local[4])
-
-
-def test_the_kernel_switch() -> None:
-    assert operations("reference") is REFERENCE
-    assert operations("auto") is REFERENCE
-    with pytest.raises(TrainError, match="no fused kernels"):
-        operations("fused")

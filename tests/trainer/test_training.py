@@ -1,7 +1,5 @@
 import dataclasses
 import json
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gato_data.errors import FormatError, OutputError, TrainError
+from gato_data.errors import OutputError, TrainError
 from gato_data.reading.batch import Batch
-from gato_trainer import training
 from gato_trainer.checkpoint import committed
 from gato_trainer.config import ModelConfig, TrainSettings
-from gato_trainer.distributed import choose_device
 from gato_trainer.export import export
 from gato_trainer.presets import train_settings
-from gato_trainer.stopping import out_of_memory
 from gato_trainer.synthetic import SyntheticSource
 from gato_trainer.train import run
 
@@ -63,6 +58,15 @@ def test_the_log_has_the_losses_of_every_group(small_settings: Make, source: Syn
     assert len(log_of(settings.out, "validation")) == 1
 
 
+def test_a_missing_validation_split_is_said(
+    small_settings: Make, source: SyntheticSource, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(small_settings(steps=1, evaluate_every=1), source)
+    assert "no evaluation: no dataset has a validation split" in capsys.readouterr().err
+    run(small_settings("with", steps=1, evaluate_every=1), source, source)
+    assert "no evaluation" not in capsys.readouterr().err
+
+
 def test_accumulation_gives_the_same_losses(small_settings: Make, source: SyntheticSource) -> None:
     whole = run(small_settings("whole"), source, quiet=True)
     for micro in (1, 3):
@@ -95,49 +99,36 @@ def test_seeds_give_different_runs(small_settings: Make, source: SyntheticSource
     assert runs[0].losses != runs[2].losses
 
 
-def test_sigterm_saves_and_stops(small_settings: Make, source: SyntheticSource) -> None:
+def test_an_evaluation_does_not_count_as_training(small_settings: Make, source: SyntheticSource) -> None:
+    seconds = 30.0
+
     @dataclass(frozen=True)
-    class Terminating(SyntheticSource):
+    class Slow(SyntheticSource):
         def batch(self, samples: range) -> Batch:
-            if samples.start == 5 * 4:
-                os.kill(os.getpid(), signal.SIGTERM)
+            clock.now += seconds
             return SyntheticSource.batch(self, samples)
 
-    settings = small_settings(steps=500)
-    before = signal.getsignal(signal.SIGTERM)
-    result = run(settings, Terminating(**dataclasses.asdict(source)), quiet=True)
-    assert result.stopped_by == "SIGTERM"
-    assert 0 < result.step < 500
-    assert committed(settings.out / "checkpoints")[-1][0] == result.step
-    assert signal.getsignal(signal.SIGTERM) is before
+    class Clock:
+        now = 0.0
 
+        def perf_counter(self) -> float:
+            self.now += 1e-6
+            return self.now
 
-def test_a_shard_that_fails_under_a_run_loses_nothing(small_settings: Make, source: SyntheticSource) -> None:
-    @dataclass(frozen=True)
-    class Failing(SyntheticSource):
-        def batch(self, samples: range) -> Batch:
-            if samples.start >= 4 * 4:
-                raise FormatError("shard x.tfrecord changed while it was read")
-            return SyntheticSource.batch(self, samples)
-
-    settings = small_settings()
-    with pytest.raises(FormatError, match="changed while"):
-        run(settings, Failing(**dataclasses.asdict(source)), quiet=True)
-    assert committed(settings.out / "checkpoints")[-1][0] == 4
-
-
-def test_a_loss_that_is_not_finite_stops_with_a_dump(
-    small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rate = training.learning_rate
-    monkeypatch.setattr(training, "learning_rate", lambda step, settings: 1e30 if step == 4 else rate(step, settings))
-    settings = small_settings(checkpoint_every=2)
-    with pytest.raises(TrainError, match=r"loss of step 5 is not finite.*step-00000004"):
-        run(settings, source, quiet=True)
-    dump = json.loads((settings.out / "nonfinite-step-00000005.json").read_text())
-    assert [window["sample"] for window in dump["windows"]] == [20, 21, 22, 23]
-    assert [window["dataset"] for window in dump["windows"]] == ["control", "control", "control", "text"]
-    assert [step for step, _ in committed(settings.out / "checkpoints")] == [2, 4]
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gato_trainer.training.time", clock)
+        patch.setattr("gato_trainer.progress.time", clock)
+        settings = small_settings(evaluate_every=3, evaluate_samples=4, log_every=4, steps=8)
+        run(settings, source, Slow(**dataclasses.asdict(source)), quiet=True)
+    records = log_of(settings.out)
+    assert [record["step"] for record in records] == [1, 4, 8]
+    assert all(record["seconds"] < 1 for record in records)
+    ratios = [record["supervised_tokens_per_second"] / record["tokens_per_second"] for record in records[1:]]
+    supervised = [
+        record["supervised_tokens"] / (steps * 4 * 24) for record, steps in zip(records[1:], (3, 4), strict=True)
+    ]
+    assert ratios == pytest.approx(supervised)
 
 
 def test_the_average_follows_and_is_exported(small_settings: Make, source: SyntheticSource) -> None:
@@ -228,34 +219,14 @@ def test_the_reader_must_make_windows_of_the_context_length(small_settings: Make
         run(small_settings(context_length=32), source, quiet=True)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_cuda_without_a_gpu() -> None:
-    with pytest.raises(TrainError, match="torch sees no GPU"):
-        choose_device("cuda")
-
-
-def test_a_disk_that_fills_up_under_the_log(
-    small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
+def test_a_profile_is_written(
+    small_settings: Make, source: SyntheticSource, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr("gato_trainer.progress.Log.write", full)
-    with pytest.raises(OutputError, match=r"No space left on device.*--resume"):
-        run(small_settings(), source, quiet=True)
-
-
-def test_running_out_of_memory_says_what_to_lower(small_settings: Make) -> None:
-    settings = small_settings(micro_batch_size=2)
-    error = RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: ...")
-    explained = out_of_memory(error, settings)
-    assert explained is not None
-    assert "--micro-batch-size (now 2" in str(explained)
-    assert out_of_memory(RuntimeError("shapes differ"), settings) is None
-
-
-def test_a_profile_is_written(small_settings: Make, source: SyntheticSource) -> None:
     settings = small_settings(steps=7, profile=True)
-    run(settings, source, quiet=True)
+    run(settings, source)
+    assert "profile" not in capsys.readouterr().err
     assert "aten::mm" in (settings.out / "profile" / "table.txt").read_text()
     assert json.loads((settings.out / "profile" / "trace.json").read_text())["traceEvents"]
+    run(small_settings("short", steps=2, profile=True), source)
+    assert "no profile was written" in capsys.readouterr().err
+    assert not (settings.out.parent / "short" / "profile").exists()

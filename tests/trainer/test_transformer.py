@@ -164,3 +164,17 @@ def test_packed_episodes_do_not_see_each_other(
     unpacked = model.hidden(dataclasses.replace(packed, segment=None), None)
     torch.testing.assert_close(hidden[2:], unpacked[2:])
     torch.testing.assert_close(hidden[:2, :10], unpacked[:2, :10])
+
+
+def test_blocks_are_compiled_once_for_all(small: ModelConfig, build: Callable[..., Gato]) -> None:
+    """torch.compile gives up on a function after 8 versions of it, and runs it slowly from then on."""
+    from torch._dynamo.testing import CompileCounter
+
+    config = dataclasses.replace(small, blocks=12, dropout=0.1)
+    model = build(config)
+    compiled = CompileCounter()
+    for block in model.blocks:
+        block.compile(dynamic=False, backend=compiled)
+    source = SyntheticSource(context_length=24, vocabulary_size=1200, patches=4)
+    model.hidden(inputs_of(source, config, step=1), None)
+    assert compiled.frame_count == 2  # the first block has no branch to add

@@ -5,48 +5,66 @@ This is also what torchrun starts: `torchrun --nproc-per-node 8 -m gato_trainer 
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from gato_data.errors import GatoError
+from gato_data.reading.settings import ReadSettings
 from gato_trainer.presets import PRESETS, train_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 1 an error that the user can fix."""
     options = vars(_parser().parse_args(arguments))
-    command, as_json = options.pop("command"), options.pop("json", False)
     try:
-        result = {"train": _train, "export": _export}[command](options, as_json)
+        lines = {"train": _train, "export": _export}[options.pop("command")](options)
     except GatoError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    if result is not None:
-        print(json.dumps(result, indent=1) if as_json else "\n".join(f"{k}: {v}" for k, v in result.items()))
+    for line in lines:
+        print(line)
     return 0
 
 
-def _train(options: dict[str, Any], as_json: bool) -> dict[str, Any] | None:
+def _train(options: dict[str, Any]) -> list[str]:
+    """Train or plan; the lines to print, of which torchrun's other processes have none."""
     from gato_trainer.train import dry_run, train
 
-    mixture, only_plan = options.pop("mixture"), options.pop("dry_run")
+    mixture, only_plan, as_json = (options.pop(name) for name in ("mixture", "dry_run", "json"))
+    read = {option.name: options.pop(option.name) for option in _read_options()}
     settings = train_settings(options.pop("model"), options.pop("out"), **options)
-    if only_plan:
-        made = dry_run(mixture, settings)
-        if as_json:
-            return made.to_json()
-        print("\n".join(made.lines()))
-        return None
-    result = train(mixture, settings)
-    return result.to_json() if result.is_first else None
+    made = dry_run(mixture, settings, **read) if only_plan else train(mixture, settings, **read)
+    if os.environ.get("RANK", "0") != "0":
+        return []
+    return [json.dumps(made.to_json(), indent=1)] if as_json else made.lines()
 
 
-def _export(options: dict[str, Any], as_json: bool) -> dict[str, Any]:
+def _read_options() -> "list[Field[Any]]":
+    """Settings of the reader that are not settings of the trainer as well."""
+    return [option for option in fields(ReadSettings) if option.name not in ("context_length", "seed")]
+
+
+def _add_read_option(parser: argparse.ArgumentParser, option: "Field[Any]") -> None:
+    flag = "--" + option.name.replace("_", "-")
+    text, hint = option.metadata["help"], get_type_hints(ReadSettings)[option.name]
+    if hint is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=option.default, help=text)
+    elif get_origin(hint) is Literal:
+        parser.add_argument(flag, choices=get_args(hint), default=option.default, help=text)
+    else:
+        kind = next((arm for arm in get_args(hint) if arm is not NoneType), hint)
+        parser.add_argument(flag, type=kind, default=option.default, help=text)
+
+
+def _export(options: dict[str, Any]) -> list[str]:
     from gato_trainer.export import export
 
-    return {"file": str(export(options["run"], options["out"]))}
+    return [str(export(options["run"], options["out"]))]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,12 +83,17 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("learning-rate", "weight-decay", "clip", "ema", "stochastic-depth", "dropout"):
         train.add_argument(f"--{name}", type=float)
     train.add_argument("--positions", choices=("transformer-xl", "rope"))
+    train.add_argument("--action-position", choices=("shared", "none"))
+    train.add_argument("--separator-position", choices=("none", "own"))
     train.add_argument("--schedule", choices=("cosine", "constant"))
     train.add_argument("--precision", choices=("fp32", "bf16"))
     train.add_argument("--shard", dest="sharding", choices=("none", "zero2", "full"))
     train.add_argument("--device", choices=("auto", "cpu", "cuda"))
     train.add_argument("--kernels", choices=("reference", "fused", "auto"))
     train.add_argument("--compile", action=argparse.BooleanOptionalAction)
+    train.add_argument("--wandb", metavar="PROJECT", help="a project of Weights & Biases")
+    for option in _read_options():
+        _add_read_option(train, option)
     for name in ("resume", "overwrite", "tensorboard", "profile", "dry-run", "json"):
         train.add_argument(f"--{name}", action="store_true")
     export = commands.add_parser("export", help="write a run's parameters as one safetensors file")

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from gato_data.errors import MixtureError
 from gato_data.reading.batch import Batch
 
@@ -87,6 +89,14 @@ def check_identity(stored: Mapping[str, str], source: BatchSource, sample: int) 
     from gato_data.reading.plan import check_identity as check
 
     check(stored, identity(source, sample))
+
+
+def window_pieces(source: BatchSource, samples: range) -> list[list[dict[str, Any]]]:
+    """The pieces of episodes that each window is made of, by name; empty lists if the source cannot tell."""
+    explain = getattr(source, "explain", None)
+    if explain is None:
+        return [[] for _ in samples]
+    return [msgspec.to_builtins(window.pieces) for window in explain(samples)]
 
 
 def passes(source: BatchSource, samples: int) -> dict[str, float]:

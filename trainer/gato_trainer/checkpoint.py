@@ -24,6 +24,7 @@ from torch.distributed.checkpoint.state_dict_loader import load as load_distribu
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from gato_data.errors import TrainError
+from gato_trainer.averaging import local
 from gato_trainer.distributed import World
 
 FORMAT = 1
@@ -44,6 +45,12 @@ def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, ema: list[
         if ema:
             state[f"ema.{name}"] = ema[index]
     return state
+
+
+def all_finite(state: dict[str, Tensor]) -> bool:
+    """Whether this process's part of every tensor is finite; waits for the device."""
+    parts = [part for tensor in state.values() if (part := local(tensor)).numel()]
+    return bool(torch.stack([part.isfinite().all() for part in parts]).all())
 
 
 def prepare_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
@@ -193,7 +200,7 @@ class Checkpoints:
         free = shutil.disk_usage(self.folder).free
         if free < need:
             raise TrainError(
-                f"the checkpoint of step {step} needs {need / 1e9:.1f} GB and {self.folder} has {free / 1e9:.1f} GB "
+                f"the checkpoint of step {step} needs {need / 1e6:,.1f} MB and {self.folder} has {free / 1e6:,.1f} MB "
                 f"free; {self._last_good()}; free some space and continue with --resume"
             )
 

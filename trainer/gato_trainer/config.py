@@ -1,6 +1,7 @@
 """What is trained and how: the shape of the model and the settings of a run."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -92,12 +93,14 @@ class TrainSettings:
         sharding: over several processes: "zero2" shards gradients and optimizer state and keeps the gathered
             parameters between forward and backward, "full" gathers twice, "none" (one process only).
         seed: of the parameters, stochastic depth, patch positions and dropout.
-        kernels: which implementation of the fusable operations runs.
+        kernels: which implementation of the fusable operations runs: "reference", plain torch; "auto", each fused
+            one that this machine runs and that passes its test; "fused", all of them or an error.
         compile: torch.compile per block; None means on a GPU only.
         log_every, checkpoint_every, evaluate_every: in steps; 0 for never (checkpoints: only at the end).
         keep_checkpoints: how many checkpoints stay.
         evaluate_samples: validation windows per evaluation.
         read_ahead: steps that are read before they are needed.
+        tensorboard: write TensorBoard files into the run folder. wandb: a project of Weights & Biases.
         profile: write a profile of a few steps into the run folder.
     """
 
@@ -134,6 +137,7 @@ class TrainSettings:
     overwrite: bool = False
     init_from: Path | None = None
     tensorboard: bool = False
+    wandb: str | None = None
     profile: bool = False
 
     def __post_init__(self) -> None:
@@ -169,11 +173,11 @@ class TrainSettings:
 
 def _positive(settings: TrainSettings, *names: str) -> None:
     for name in names:
-        if not getattr(settings, name) > 0:
-            raise SettingError(f"{name} must be positive; got {getattr(settings, name)}")
+        if not 0 < getattr(settings, name) < math.inf:
+            raise SettingError(f"{name} must be a finite number above 0; got {getattr(settings, name)}")
 
 
 def _not_negative(settings: TrainSettings, *names: str) -> None:
     for name in names:
-        if getattr(settings, name) < 0:
-            raise SettingError(f"{name} must not be negative; got {getattr(settings, name)}")
+        if not 0 <= getattr(settings, name) < math.inf:
+            raise SettingError(f"{name} must be a finite number of at least 0; got {getattr(settings, name)}")

@@ -13,7 +13,7 @@ from gato_trainer.checkpoint import committed, load, read_header
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.distributed import World, shard
 from gato_trainer.initialize import materialize
-from gato_trainer.kernels import operations
+from gato_trainer.kernels import Shapes, operations
 from gato_trainer.run_folder import newest_checkpoint
 from gato_trainer.transformer import Gato, count_parameters
 
@@ -31,11 +31,12 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
     """The model with its first values, or those of `init_from`, on the device; and its parameter count.
 
     Raises:
-        TrainError: `init_from` holds another model.
+        TrainError: `init_from` holds another model, or `--kernels fused` is not available.
     """
-    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    dtype = _dtype(settings)
+    chosen = operations(settings.kernels, _shapes(settings, config, world))
     with torch.device("meta"):
-        model = Gato(config, operations(settings.kernels), dtype)
+        model = Gato(config, chosen, dtype)
     parameters = count_parameters(model)
     compiled = world.device.type == "cuda" if settings.compile is None else settings.compile
     if compiled:
@@ -48,6 +49,22 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
     if settings.init_from is not None and not continued:
         _load_parameters(model, settings.init_from, world)
     return model, parameters
+
+
+def _dtype(settings: TrainSettings) -> torch.dtype:
+    return torch.bfloat16 if settings.precision == "bf16" else torch.float32
+
+
+def _shapes(settings: TrainSettings, config: ModelConfig, world: World) -> Shapes:
+    """What a micro-batch of one process asks of the operations."""
+    share = -(-settings.batch_size // world.size)
+    return Shapes(
+        model=config,
+        windows=min(settings.micro_batch_size or share, share),
+        length=settings.context_length,
+        dtype=_dtype(settings),
+        device=world.device,
+    )
 
 
 def _load_parameters(model: Gato, path: Path, world: World) -> None:

@@ -111,6 +111,7 @@ class Plan:
     tokens_per_step: int
     supervised_tokens_per_step: int
     patches_per_step: int
+    micro_batch_size: int
     flops_per_step: int
     memory_bytes: int
     memory: dict[str, int]
@@ -128,7 +129,8 @@ class Plan:
             f"tokens a step       {self.tokens_per_step:,}, of them {self.supervised_tokens_per_step:,} supervised "
             f"and {self.patches_per_step:,} patches (by its first windows)",
             f"FLOPs a step        {self.flops_per_step:.3g}",
-            f"memory (estimate)   {self.memory_bytes / 2**30:.2f} GiB on each device: "
+            f"memory (estimate)   {self.memory_bytes / 2**30:.2f} GiB on each device, "
+            f"{self.micro_batch_size} windows at once: "
             + ", ".join(f"{name} {value / 2**30:.2f}" for name, value in self.memory.items()),
         ]
         return rows + [f"passes over {name}: {passes:.3g}" for name, passes in self.passes.items()]
@@ -171,6 +173,7 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
         tokens_per_step=work.windows * work.length,
         supervised_tokens_per_step=work.rows,
         patches_per_step=work.patches,
+        micro_batch_size=micro,
         flops_per_step=flops(config, work),
         memory_bytes=sum(parts.values()),
         memory=parts,

@@ -68,8 +68,9 @@ FINE_TUNING: dict[str, Any] = {
     "steps": 10_000,
     "evaluate_every": 100,
     "dropout": 0.1,
+    "stochastic_depth": 0.0,
 }
-"""The paper's fine-tuning (appendix E): Adam at a constant rate with dropout."""
+"""The paper's fine-tuning (appendix E): Adam at a constant rate with dropout; stochastic depth is for pre-training."""
 
 
 def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options: Any) -> TrainSettings:

@@ -10,9 +10,14 @@ _SKIP, _WARM_UP, _ACTIVE = 2, 1, 3
 
 
 class Profile:
-    """Profiles steps 4 to 6 of an invocation into `trace.json` (for a trace viewer) and `table.txt`."""
+    """Profiles steps 4 to 6 of an invocation into `trace.json` (for a trace viewer) and `table.txt`.
+
+    Attributes:
+        missing: whether a profile was asked for and the invocation was too short for one.
+    """
 
     def __init__(self, folder: Path, enabled: bool) -> None:
+        self.missing = enabled
         self._folder = folder
         self._profiler: profile | None = None
         if enabled:
@@ -42,6 +47,7 @@ class Profile:
             self._profiler.step()
 
     def _write(self, profiler: profile) -> None:
+        self.missing = False
         self._folder.mkdir(exist_ok=True)
         profiler.export_chrome_trace(str(self._folder / "trace.json"))
         order = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"

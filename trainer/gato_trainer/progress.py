@@ -1,14 +1,15 @@
-"""What a person sees of a run: the progress line, the JSON-lines log and TensorBoard."""
+"""What a person sees of a run: the progress line, and the JSON-lines log."""
 
 import json
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from gato_data.errors import MissingPackageError
+from gato_trainer.curves import Curves
 from gato_trainer.run_folder import LOG_FILE, trim_log
 
 
@@ -24,6 +25,10 @@ class Meter:
         self._began = time.perf_counter()
         self._waited = waited
         self._tokens = self._flops = 0
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count time that was not spent on training."""
+        self._began += seconds
 
     def add(self, tokens: int, flops: int) -> None:
         """Count a micro-batch of this process."""
@@ -60,10 +65,14 @@ def validation_line(report: dict[str, Any]) -> str:
 
 def progress_line(record: dict[str, Any], steps: int) -> str:
     """One line for a person from a log record."""
-    groups = {**record["dataset_loss"], **record["modality_loss"]}
+    groups = [  # apart, since a dataset may be called like a modality
+        ", ".join(f"{name} {value:.3f}" for name, value in record[kind].items())
+        for kind in ("dataset_loss", "modality_loss")
+    ]
+    by_group = "; ".join(filter(None, groups))
     parts = [
         f"step {record['step']}/{steps}",
-        f"loss {_number(record['loss'])} ({', '.join(f'{name} {value:.3f}' for name, value in groups.items())})",
+        f"loss {_number(record['loss'])}" + (f" ({by_group})" if by_group else ""),
         f"action accuracy {_share(record['action_accuracy'])}",
         f"lr {record['learning_rate']:.2e}",
         f"{record['tokens_per_second']:,.0f} tokens/s, {record['supervised_tokens_per_second']:,.0f} supervised",
@@ -82,23 +91,13 @@ def _share(value: float | None) -> str:
     return "n/a" if value is None else f"{100 * value:.1f} %"
 
 
-class Scalars(Protocol):
-    """What takes scalar curves, such as TensorBoard's SummaryWriter."""
-
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
-        """Add a point."""
-
-    def close(self) -> None:
-        """Write everything out."""
-
-
 class Log:
-    """`log.jsonl`, one object per line and flushed at once, and TensorBoard beside it if asked for."""
+    """`log.jsonl`, one object per line and flushed at once, and other places for curves beside it."""
 
-    def __init__(self, out: Path, *, tensorboard: bool, first: bool, quiet: bool) -> None:
+    def __init__(self, out: Path, *, curves: Sequence[Curves] = (), first: bool, quiet: bool) -> None:
         self._out = out
         self._stream = open(out / LOG_FILE, "a") if first else None  # noqa: SIM115 - closed in close()
-        self._scalars = _tensorboard(out) if tensorboard and first else None
+        self._curves = curves
         self._quiet = quiet or not first
 
     def trim(self, step: int) -> None:
@@ -113,10 +112,9 @@ class Log:
         if self._stream is not None:
             self._stream.write(json.dumps({"kind": kind, **record}) + "\n")
             self._stream.flush()
-        if self._scalars is not None:
-            for name, value in record.items():
-                if isinstance(value, float):
-                    self._scalars.add_scalar(f"{kind}/{name}", value, int(record["step"]))
+        for curves in self._curves:
+            for name, value in _flat(record):
+                curves.add_scalar(f"{kind}/{name}", value, int(record["step"]))
         self.say(line)
 
     def say(self, line: str) -> None:
@@ -128,14 +126,13 @@ class Log:
         """Close the files."""
         if self._stream is not None:
             self._stream.close()
-        if self._scalars is not None:
-            self._scalars.close()
+        for curves in self._curves:
+            curves.close()
 
 
-def _tensorboard(out: Path) -> Scalars:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingPackageError("--tensorboard needs the package tensorboard: pip install tensorboard") from error
-    writer: Scalars = SummaryWriter(str(out / "tensorboard"))
-    return writer
+def _flat(record: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}/{inner}", number) for inner, number in _flat(value))
+        elif isinstance(value, float):
+            yield name, value

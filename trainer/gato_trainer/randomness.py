@@ -60,14 +60,14 @@ def row_keys(sample_key: torch.Tensor, length: int) -> torch.Tensor:
     return mix32((sample_key[:, None] + position[None, :]) & _MASK32).flatten()
 
 
-def dropout(x: torch.Tensor, rate: float, row_key: torch.Tensor, site: int) -> torch.Tensor:
+def dropout(x: torch.Tensor, rate: float, row_key: torch.Tensor, site: int | torch.Tensor) -> torch.Tensor:
     """Dropout whose mask depends on the token's key, the site in the model and the feature only.
 
     Args:
         x: (..., D) with N rows in all.
         rate: chance of a zero; what stays is divided by 1 - rate.
         row_key: int64 (N,), 32-bit keys.
-        site: a number of the place in the model.
+        site: a number of the place in the model, or int64 () with it.
     """
     width = x.shape[-1]
     key = mix32((row_key + site * 0xC2B2AE35) & _MASK32)

@@ -64,6 +64,7 @@ class ReadAhead:
         stop: int,
     ) -> None:
         self._settings, self._config, self._world = settings, config, world
+        self._pinned = world.device.type == "cuda"
         self._steps = iter(range(start, stop))
         ranges = (samples for step in range(start, stop) for samples in self._ranges(step))
         self._batches = stream(source, (_readable(samples) for samples in ranges))
@@ -109,4 +110,7 @@ class ReadAhead:
 
     def _read(self, step: int) -> list[Inputs]:
         randomness_of = Randomness(self._settings.seed, step)
-        return [_prepared(next(self._batches), samples, self._config, randomness_of) for samples in self._ranges(step)]
+        prepared = [
+            _prepared(next(self._batches), samples, self._config, randomness_of) for samples in self._ranges(step)
+        ]
+        return [inputs.pinned() for inputs in prepared] if self._pinned else prepared

@@ -16,7 +16,7 @@ from gato_trainer.config import ModelConfig, TrainSettings
 
 RUN_FILE = "run.json"
 LOG_FILE = "log.jsonl"
-_OURS = (RUN_FILE, LOG_FILE, "checkpoints", "loss.png", "profile", "tensorboard")
+_OURS = (RUN_FILE, LOG_FILE, "checkpoints", "loss.png", "profile", "tensorboard", "wandb", "wandb-id")
 
 
 def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource, parameters: int) -> dict[str, Any]:
@@ -37,6 +37,8 @@ def check_folder(settings: TrainSettings) -> bool:
         TrainError: it holds a run and neither `resume` nor `overwrite` was asked for, or there is nothing to resume.
     """
     out = settings.out
+    if settings.resume and settings.overwrite:
+        raise TrainError("--resume continues a run and --overwrite replaces it: give one of them")
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; a run needs a folder")
     is_run = (out / RUN_FILE).is_file()

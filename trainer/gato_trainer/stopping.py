@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from gato_data.errors import TrainError
-from gato_data.reading.batch import Batch
+from gato_trainer.batches import BatchSource, window_pieces
 from gato_trainer.config import TrainSettings
 
 
@@ -42,26 +41,29 @@ class StopSignal:
         self.received = signal.Signals(number).name
 
 
-def out_of_memory(error: RuntimeError, settings: TrainSettings) -> TrainError | None:
+def out_of_memory(error: RuntimeError | MemoryError, settings: TrainSettings, processes: int) -> TrainError | None:
     """A sentence that says what to lower, if the error means that memory ran out."""
-    text = str(error)
-    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in text:
+    ran_out = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    if not ran_out:
         return None
-    micro = settings.micro_batch_size or settings.batch_size
+    share = -(-settings.batch_size // processes)
+    micro = min(settings.micro_batch_size or share, share)
+    lower = f"--micro-batch-size (now {micro}; the batch and its result stay the same) or --context-length"
+    if micro == 1:
+        lower = "--context-length, or take a smaller --model or, with --shard full, more processes"
     return TrainError(
-        f"out of memory with {micro} windows of {settings.context_length} tokens at once: lower "
-        f"--micro-batch-size (now {micro}; the batch and its result stay the same) or --context-length"
+        f"out of memory with {micro} window{'s' if micro > 1 else ''} of {settings.context_length} tokens at once: "
+        f"lower {lower}; --dry-run shows what needs memory"
     )
 
 
-def dump_batch(
-    out: Path, step: int, batch: Batch, datasets: tuple[str, ...], describe: Callable[[int], object] | None
-) -> Path:
-    """Write the arrays of a step's windows and a description of where they come from.
+def dump_batch(out: Path, step: int, source: BatchSource, samples: range) -> Path:
+    """Write the arrays of a step's windows, and the episodes that they are made of.
 
     Returns:
         The JSON file; the arrays are beside it as .npz.
     """
+    batch = source.batch(samples)
     path = out / f"nonfinite-step-{step:08d}.json"
     np.savez_compressed(
         path.with_suffix(".npz"),
@@ -70,11 +72,13 @@ def dump_batch(
     windows = [
         {
             "sample": int(sample),
-            "dataset": datasets[int(dataset)],
+            "dataset": source.dataset_names[int(dataset)],
             "length": int(length),
-            "episode": None if describe is None else describe(int(sample)),
+            "pieces": pieces,
         }
-        for sample, dataset, length in zip(batch.sample, batch.dataset, batch.length, strict=True)
+        for sample, dataset, length, pieces in zip(
+            batch.sample, batch.dataset, batch.length, window_pieces(source, samples), strict=True
+        )
     ]
-    path.write_text(json.dumps({"step": step, "windows": windows}, indent=1, default=str) + "\n")
+    path.write_text(json.dumps({"step": step, "windows": windows}, indent=1) + "\n")
     return path

@@ -57,6 +57,14 @@ class RunResult:
             "stopped_by": self.stopped_by,
         }
 
+    def lines(self) -> list[str]:
+        """The result for a person; a run that was stopped before its first log line has no loss."""
+        loss = "" if self.first_loss is None else f", loss {self.first_loss:.3f} -> {self.last_loss:.3f}"
+        lines = [f"{self.out}: step {self.step}{loss}"]
+        if self.stopped_by:
+            lines.append(f"stopped by {self.stopped_by}: the same command with --resume continues")
+        return lines
+
 
 def train(mixture: Path, settings: TrainSettings, *, quiet: bool = False, **read_options: Any) -> RunResult:
     """Open the windows of a mixture file and `run` on them.
@@ -104,7 +112,7 @@ def run(
     """
     world = join_world(settings.device)
     try:
-        with StopSignal() as stop, _explained(settings):
+        with StopSignal() as stop, _explained(settings, world.size):
             training = Training(settings, source, validation, world, quiet)
             return _run(training, stop)
     finally:
@@ -112,12 +120,12 @@ def run(
 
 
 @contextlib.contextmanager
-def _explained(settings: TrainSettings) -> Iterator[None]:
+def _explained(settings: TrainSettings, processes: int) -> Iterator[None]:
     """Turn running out of memory or disk into a sentence."""
     try:
         yield
-    except RuntimeError as error:
-        explained = out_of_memory(error, settings)
+    except (RuntimeError, MemoryError) as error:
+        explained = out_of_memory(error, settings, processes)
         if explained is None:
             raise
         raise explained from error
@@ -134,11 +142,16 @@ def _run(training: Training, stop: StopSignal) -> RunResult:
         f"{settings.model_name}: {training.parameters / 1e6:.1f}M parameters, {processes} on "
         f"{world.device}, steps {progress.step} to {settings.last_step} of {settings.steps}"
     )
+    training.log.say(training.model.operations.summary)
+    if settings.evaluate_every and training.validation is None:
+        training.log.say("no evaluation: no dataset has a validation split; gato-data ingest --holdout makes one")
     if peak_flops(world.device) is not None:
         training.log.say(MFU_FORMULA)
     try:
         with Profile(settings.out / "profile", settings.profile and world.is_first) as profile:
             training.steps(stop, profile.step)
+        if profile.missing:
+            training.log.say("no profile was written: it covers steps 4 to 6 after the start, and the run was shorter")
     finally:
         training.log.close()
     if world.is_first:

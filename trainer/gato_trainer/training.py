@@ -1,16 +1,18 @@
 """The state of a run in one process, and what happens in a step."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from gato_data.errors import GatoError, TrainError
 from gato_trainer.averaging import start_average, update_average
 from gato_trainer.batches import BatchSource, check_identity, identity
-from gato_trainer.checkpoint import Checkpoints, load, prepare_optimizer, read_header, state_tensors
+from gato_trainer.checkpoint import Checkpoints, all_finite, load, prepare_optimizer, read_header, state_tensors
 from gato_trainer.config import TrainSettings
+from gato_trainer.curves import Curves, check_packages, open_curves
 from gato_trainer.distributed import World, synchronize_gradients
 from gato_trainer.evaluate import evaluate
 from gato_trainer.inputs import Inputs
@@ -48,6 +50,7 @@ class Training:
     ) -> None:
         self.settings = settings = with_precision(settings, world.device)
         self.source, self.validation, self.world = source, validation, world
+        check_packages(tensorboard=settings.tensorboard, wandb=settings.wandb)
         config = model_config(settings, source)
         if settings.batch_size < world.size:
             raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
@@ -61,11 +64,19 @@ class Training:
         self.optimizer = make_optimizer(self.model, settings)
         self.average = start_average(self.model, settings.ema)
         self.checkpoints = Checkpoints(settings.out / "checkpoints", world, settings.keep_checkpoints)
-        self.log = Log(settings.out, tensorboard=settings.tensorboard, first=world.is_first, quiet=quiet)
+        self.log = Log(settings.out, curves=self._curves(), first=world.is_first, quiet=quiet)
         self.progress = Progress(self._restore())
         self.totals = LossTotals.zeros(source.dataset_names, world.device)
         self.meter = Meter(peak_flops(world.device))
         self.first_bad = torch.full((), -1, dtype=torch.int64, device=world.device)
+
+    def _curves(self) -> list[Curves]:
+        if not self.world.is_first:
+            return []
+        settings = self.settings
+        return open_curves(
+            settings.out, tensorboard=settings.tensorboard, wandb=settings.wandb, config=self.header["settings"]
+        )
 
     def _restore(self) -> int:
         """Load the newest checkpoint of a run that is continued; the number of steps done."""
@@ -119,6 +130,7 @@ class Training:
         if failures:
             self.save()
             self.checkpoints.wait()
+            self.log.say(f"saved at step {self.progress.step}: continue with --resume when the data are whole again")
             raise failure or TrainError("another process could not read its data; see its message")
         if stops:
             self.progress.stopped_by = stop.received or "a signal"
@@ -158,8 +170,9 @@ class Training:
             self._check_finite()
             self._log(reader)
         if self.validation is not None and (_every(step, settings.evaluate_every) or last):
+            began = time.perf_counter()
             self.evaluate(self.validation)
-            self.meter.reset(reader.waited)
+            self.meter.leave_out(time.perf_counter() - began)
         if _every(step, settings.checkpoint_every) and not last:
             self.save()
         self.checkpoints.poll()
@@ -187,30 +200,36 @@ class Training:
     def save(self) -> None:
         """Begin to save the state after the last step; a state that is not finite is never saved."""
         self._check_finite()
+        state = state_tensors(self.model, self.optimizer, self.average)
+        bad = -1 if all_finite(state) else self.progress.step - 1
+        if (bad := self.world.first(bad)) >= 0:
+            self._stop_at(bad, "the state after")
         sample = self.progress.step * self.settings.batch_size
         header = {**self.header, "next_sample": sample, "stream": identity(self.source, sample)}
-        self.checkpoints.save(self.progress.step, state_tensors(self.model, self.optimizer, self.average), header)
+        self.checkpoints.save(self.progress.step, state, header)
 
     def _check_finite(self) -> None:
-        """Stop if a loss since the last check was not finite.
+        """Stop if a loss since the last check was not finite."""
+        bad = self.world.first(int(self.first_bad))
+        if bad >= 0:
+            self._stop_at(bad, "the loss of")
+
+    def _stop_at(self, bad: int, what: str) -> NoReturn:
+        """Stop because of what came out of the step that is number `bad`, from 0; people count from 1.
 
         Raises:
             TrainError: says where the batch was written and which checkpoint is good.
         """
-        bad = self.world.first(int(self.first_bad))
-        if bad < 0:
-            return
         dumped = "the other process's message"
         if self.world.is_first:
             size = self.settings.batch_size
-            batch = self.source.batch(range(bad * size, (bad + 1) * size))
-            describe = getattr(self.source, "describe", None)
-            dumped = str(dump_batch(self.settings.out, bad, batch, self.source.dataset_names, describe))
+            samples = range(bad * size, (bad + 1) * size)
+            dumped = str(dump_batch(self.settings.out, bad + 1, self.source, samples))
         self.checkpoints.wait()
         newest = self.checkpoints.newest()
         good = f"the last good checkpoint is {newest[1]}" if newest else "there is no checkpoint before it"
         raise TrainError(
-            f"the loss of step {bad} is not finite; its windows are described in {dumped} and {good}; "
+            f"{what} step {bad + 1} is not finite; its windows are described in {dumped} and {good}; "
             f"try a lower --learning-rate or --clip 1"
         )
 

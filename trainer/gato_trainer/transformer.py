@@ -97,10 +97,9 @@ class Block(nn.Module):
     normalisation are one operation, across the border between blocks too.
     """
 
-    def __init__(self, config: ModelConfig, operations: Operations, index: int) -> None:
+    def __init__(self, config: ModelConfig, operations: Operations) -> None:
         super().__init__()
         self.operations = operations
-        self.index = index
         self.dropout = config.dropout
         self.attention_norm = Norm(config.width)
         self.attention = Attention(config, operations)
@@ -116,6 +115,7 @@ class Block(nn.Module):
         positions: Tensor,
         segment: Tensor | None,
         row_key: Tensor | None = None,
+        site: Tensor | None = None,
         rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run the block.
@@ -124,7 +124,8 @@ class Block(nn.Module):
             x: (B, T, D), the residual stream. branch: (B, T, D), not yet added to it.
             keep_branch, keep_attention: float (B,), scales of `branch` and of the attention output.
             positions: of `Gato.positions`. segment: int64 (B, T), of `Inputs`.
-            row_key: int64 (B * T,), for dropout.
+            row_key: int64 (B * T,), for dropout. site: int64 (), of the block's first one: a tensor, since
+                torch.compile would make code for every value of a number.
             rows: int64 (S,), the only rows whose output is needed; attention still sees all of them.
 
         Returns:
@@ -138,13 +139,13 @@ class Block(nn.Module):
             x, mixed = x.flatten(0, 1).index_select(0, rows), mixed.flatten(0, 1).index_select(0, rows)
             keep_attention = None if keep_attention is None else keep_attention[window]
             row_key = None if row_key is None else row_key[rows]
-        attended = self._drop(self.attention.project(mixed), row_key, 2 * self.index + 1)
+        attended = self._drop(self.attention.project(mixed), row_key, site, 0)
         norm = self.feed_forward_norm
         x, normed = self.operations.add_norm(x, attended, keep_attention, norm.gain, norm.bias)
-        return x, self._drop(self.feed_forward(normed), row_key, 2 * self.index + 2)
+        return x, self._drop(self.feed_forward(normed), row_key, site, 1)
 
-    def _drop(self, branch: Tensor, row_key: Tensor | None, site: int) -> Tensor:
-        return branch if row_key is None else dropout(branch, self.dropout, row_key, site)
+    def _drop(self, branch: Tensor, row_key: Tensor | None, site: Tensor | None, which: int) -> Tensor:
+        return branch if row_key is None or site is None else dropout(branch, self.dropout, row_key, site + which)
 
 
 class Gato(nn.Module):
@@ -158,7 +159,7 @@ class Gato(nn.Module):
         self.operations = operations
         self.dtype = dtype
         self.embedding = Embedding(config, operations)
-        self.blocks = nn.ModuleList(Block(config, operations, index) for index in range(config.blocks))
+        self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.blocks))
         self.norm = Norm(config.width)
 
     def positions(self, length: int, device: torch.device) -> Tensor:
@@ -180,8 +181,9 @@ class Gato(nn.Module):
         for index, block in enumerate(self.blocks):
             last = index == len(self.blocks) - 1
             keep_attention = None if keep is None else keep[2 * index]
+            site = None if row_key is None else torch.full_like(row_key[0], 2 * index + 1)
             x, branch = block(
-                x, branch, keep_branch, keep_attention, positions, inputs.segment, row_key, rows if last else None
+                x, branch, keep_branch, keep_attention, positions, inputs.segment, row_key, site, rows if last else None
             )
             keep_branch = None if keep is None else keep[2 * index + 1]
         if rows is not None and keep_branch is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gato_cli.options import settings_options
+from gato_cli.options import Place, settings_options
 from gato_data.errors import GatoError
 
 
@@ -37,10 +37,8 @@ def _ingest_options() -> list[click.Parameter]:
 
     share = click.FloatRange(0, 1, max_open=True)
     return [
-        click.Argument(["inputs"], metavar="[INPUT]...", nargs=-1, type=click.Path(path_type=Path)),
-        click.Option(
-            ["--out"], required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the dataset."
-        ),
+        click.Argument(["inputs"], metavar="[INPUT]...", nargs=-1, type=Place()),
+        click.Option(["--out"], required=True, metavar="DIR", type=Place(), help="Folder of the dataset."),
         click.Option(["--per-task"], is_flag=True, help="One dataset for each task, in folders inside DIR."),
         click.Option(["--name"], help="Name of the dataset; by default the folder's.", default=""),
         click.Option(["--holdout"], type=share, default=0.0, help="Share of episodes in the validation split."),
@@ -62,6 +60,11 @@ def _ingest_options() -> list[click.Parameter]:
         click.Option(["--beam-option"], multiple=True, metavar="NAME=VALUE", help="Passed on to Beam; repeatable."),
         click.Option(["--tfds-name"], metavar="NAME", help="Instead of INPUT: a dataset that TFDS downloads."),
         click.Option(["--overwrite"], is_flag=True, help="Start again where DIR holds a dataset of ours."),
+        click.Option(
+            ["--retry-dead-letters"],
+            is_flag=True,
+            help="After the input was mended: make those shards anew that hold dead letters.",
+        ),
         click.Option(["--dry-run"], is_flag=True, help="Show what would be done; write nothing."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object instead of a table."),
     ]
@@ -90,8 +93,8 @@ def _run(
     source: str,
     settings: dict[str, Any],
     *,
-    inputs: tuple[Path, ...],
-    out: Path,
+    inputs: tuple[Path | str, ...],
+    out: Path | str,
     per_task: bool,
     tfds_name: str | None,
     dry_run: bool,
@@ -111,7 +114,7 @@ def _run(
         inputs = (prepare(tfds_name, report=_progress, documents=documents),)
     asked_for = _Ingest(source, settings, ingest, dry_run, as_json)
     if per_task:
-        asked_for.one_per_task(inputs, out)
+        asked_for.one_per_task(_local(inputs), _local([out])[0])
         return
     result = asked_for.one(inputs, out)
     if as_json:
@@ -128,7 +131,7 @@ class _Ingest:
     dry_run: bool
     as_json: bool
 
-    def one(self, inputs: Sequence[Path], out: Path) -> str:
+    def one(self, inputs: Sequence[Path | str], out: Path | str) -> str:
         """One dataset; returns the result as JSON."""
         from gato_cli.ingest_progress import IngestProgress
         from gato_cli.ingest_report import dry_run_json, print_dry_run, print_summary, print_warnings, summary_json
@@ -173,9 +176,16 @@ class _Ingest:
             )
 
 
+def _local(places: Sequence[Path | str]) -> list[Path]:
+    for place in places:
+        if isinstance(place, str):
+            raise click.UsageError(f"--per-task wants folders of this machine, {place} is remote: ingest task by task")
+    return [Path(place) for place in places]
+
+
 def _ingest_settings(asked: dict[str, Any]) -> Any:
     from gato_data.tokenize import TokenizeSettings
-    from gato_pipelines.ingest import IngestSettings
+    from gato_pipelines.ingest_settings import IngestSettings
     from gato_schemas.compression import PatchEncoding
 
     return IngestSettings(
@@ -191,6 +201,7 @@ def _ingest_settings(asked: dict[str, Any]) -> Any:
         beam_options=asked["beam_option"],
         workers=asked["workers"],
         overwrite=asked["overwrite"],
+        retry_dead_letters=asked["retry_dead_letters"],
     )
 
 

@@ -121,7 +121,9 @@ def command(
         draw_plan(plan, plot)
     if not dry_run:
         _write(mixture, out, encode_mixture(mixture))
-    _print(plan, None if dry_run else out, as_json)
+    _print(plan, None if dry_run else out, plot, as_json)
+    if at_step is not None and at_step >= steps:
+        click.echo(f"Warning: the plan ends at step {steps:,}, before these weights begin: give --steps.", err=True)
 
 
 def _check_out(out: Path) -> None:
@@ -152,7 +154,7 @@ def _write(mixture: "Mixture", out: Path, data: bytes) -> None:
         raise OutputError(f"{out} cannot be written ({error.strerror})") from error
 
 
-def _print(plan: Any, out: Path | None, as_json: bool) -> None:
+def _print(plan: Any, out: Path | None, plot: Path | None, as_json: bool) -> None:
     from gato_data.report.terminal import console
     from gato_data.report.terminal.mixture import plan_json, print_plan
 
@@ -162,8 +164,9 @@ def _print(plan: Any, out: Path | None, as_json: bool) -> None:
         print_plan(console.stdout(), plan)
     for name in plan.never_drawn:
         click.echo(f"Warning: {name} is never drawn in {plan.steps} steps of {plan.batch_size}.", err=True)
-    if out is not None and not as_json:
-        click.echo(f"Wrote {out}.", err=True)
+    written = [file for file in (out, plot) if file is not None]
+    if written and not as_json:
+        click.echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
 
 
 @read_options(

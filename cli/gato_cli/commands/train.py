@@ -1,7 +1,6 @@
 """`gato-data train`: the door to the separate trainer; torch is imported only when it runs."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def _with_read_options(command: click.Command) -> click.Command:
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Of the computation.")
 @click.option("--shard", "sharding", type=click.Choice(["none", "zero2", "full"]), help="Over several processes.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.")
-@click.option("--kernels", type=click.Choice(["reference", "fused", "auto"]), help="Fused operations, or plain torch.")
+@click.option("--kernels", type=click.Choice(["reference", "fused", "auto"]), help="Plain torch by default.")
 @click.option("--compile/--no-compile", default=None, help="torch.compile each block; by default on a GPU.")
 @click.option("--seed", type=click.IntRange(0), help="Of parameters, data order and all randomness.")
 @click.option("--log-every", type=click.IntRange(1), help="Steps between two log lines.")
@@ -60,6 +59,7 @@ def _with_read_options(command: click.Command) -> click.Command:
 @click.option("--resume", is_flag=True, help="Continue the run in RUN.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in RUN.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard files as well.")
+@click.option("--wandb", metavar="PROJECT", help="Send the curves to this project of Weights & Biases as well.")
 @click.option("--profile", is_flag=True, help="Write a profile of a few steps.")
 @click.option("--dry-run", is_flag=True, help="Show the plan; write nothing.")
 @json_option
@@ -94,12 +94,7 @@ def command(
     result = train(mixture, settings, **read)
     if not result.is_first:
         return
-    if as_json:
-        print(json.dumps(result.to_json(), sort_keys=True))
-        return
-    print(f"{result.out}: step {result.step}, loss {result.first_loss:.3f} -> {result.last_loss:.3f}")
-    if result.stopped_by:
-        print(f"Stopped by {result.stopped_by}: continue with --resume.", file=sys.stderr)
+    print(json.dumps(result.to_json(), sort_keys=True) if as_json else "\n".join(result.lines()))
 
 
 command = _with_read_options(command)

@@ -17,6 +17,12 @@ from gato_schemas.episode import Bound
 
 TASKS = 10
 """Tasks described one by one; `--json` has them all."""
+REASONS = 10
+"""Reasons for leaving episodes out that are shown."""
+_LEFT_OUT = (
+    Column("episodes", number=True),
+    *(Column(name) for name in ("stage", "reason", "first")),
+)
 _SPLITS = (
     Column("split"),
     *(Column(name, number=True) for name in ("shards", "size", "episodes", "timesteps", "tokens", "loss")),
@@ -47,9 +53,27 @@ def print_dataset(console: Console, summary: DatasetSummary) -> None:
         _print_task(console, name, manifest.tasks[name], fields, manifest.tokenization)
     if hidden := len(manifest.tasks) - len(shown):
         console.print(f"\n... {counted(hidden, 'more task')}: --json has all of them", soft_wrap=True)
+    _print_left_out(console, summary)
     if summary.missing:
         heading(console, "Missing files")
         print_facts(console, [("", printable(line, 200)) for line in summary.missing])
+
+
+def _print_left_out(console: Console, summary: DatasetSummary) -> None:
+    """Why episodes were left out, and what to do about it."""
+    if not summary.left_out:
+        return
+    heading(console, f"Left out: {counted(summary.manifest.dead_letters, 'episode')}")
+    shown = summary.left_out[:REASONS]
+    rows: list[list[Cell]] = [
+        [count(found.episodes), found.stage, printable(found.reason, 200), printable(found.first, 120)]
+        for found in shown
+    ]
+    print_table(console, _LEFT_OUT, rows)
+    if hidden := len(summary.left_out) - len(shown):
+        console.print(f"... {counted(hidden, 'more reason')}: --json has all of them", soft_wrap=True)
+    advice = "mended the input? The command that made the dataset, with --retry-dead-letters, makes those shards anew."
+    console.print(advice, soft_wrap=True)
 
 
 def heading(console: Console, text: str) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from gato_data.errors import EpisodeError, InputError
+from gato_data.errors import EpisodeError
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Leaf
+from gato_pipelines.unchanged import changed
 from gato_schemas.dataset import FinalStep
 
 OBSERVATION, ACTION = "steps/observation", "steps/action"
@@ -49,9 +50,9 @@ class Container(ABC):
 
     Attributes:
         path: the folder that the names of files are relative to.
-        name: what the data set calls itself, never a path.
+        name: what the dataset calls itself, never a path.
         config: its variant: a game, a level, a body; empty where there is none.
-        version: of the data set; empty where it has none.
+        version: of the dataset; empty where it has none.
         licence: redistribution terms; empty where undeclared.
         features: all leaves, named as in RLDS.
         final_step: what the file format says of final timesteps; None where that has to be found out.
@@ -84,10 +85,7 @@ class Container(ABC):
             OSError: it is gone.
         """
         if (now := (self.path / file).stat().st_size) != size:
-            raise InputError(
-                f"{file} changed while it was ingested: it had {size} bytes and has {now} now; run the same command "
-                "again when nothing writes to it any more, finished shards are kept"
-            )
+            raise changed(file, size, now)
 
     def variant(self, file: str) -> str:
         """What the episodes of a file are of: the default name of their task."""

@@ -1,4 +1,4 @@
-"""D4RL data sets in HDF5: the timesteps of all episodes one after the other.
+"""D4RL datasets in HDF5: the timesteps of all episodes one after the other.
 
     observations (N, ...)   actions (N, ...)   rewards (N,)   terminals (N,)   timeouts (N,)
     next_observations, infos/..., metadata/...   are not read: `metadata` holds the weights of whole policies

@@ -14,7 +14,7 @@ TFDS_FORMATS = ("riegeli", "parquet", "bagz")
 _HDF5 = (".hdf5", ".h5")
 _MINARI = "main_data.hdf5"
 _WANTED = (
-    f"an RLDS data set in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{_MINARI}, "
+    f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{_MINARI}, "
     "a D4RL .hdf5 file, or raw RL Unplugged files (run_1-00000-of-00050)"
 )
 
@@ -25,15 +25,15 @@ def open_container(path: Path, through_tfds: str = "") -> Container:
 
     Args:
         path: a folder or a file.
-        through_tfds: why TFDS has to read an RLDS data set; empty where it need not.
+        through_tfds: why TFDS has to read an RLDS dataset; empty where it need not.
 
     Raises:
-        InputError: there is nothing, nothing that can be read, or several data sets.
+        InputError: there is nothing, nothing that can be read, or several datasets.
         FormatError: a file is damaged.
         MissingPackageError: a package that the file format needs is not installed.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist: give the folder or the file of a data set")
+        raise InputError(f"{path} does not exist: give the folder or the file of a dataset")
     try:
         return _open_file(path) if path.is_file() else _open_folder(path, through_tfds)
     except OSError as error:

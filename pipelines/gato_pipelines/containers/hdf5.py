@@ -71,7 +71,7 @@ def names(group: Any, what: str) -> list[str]:
 
 
 def child(group: Any, name: str) -> Any:
-    """A group or data set inside `group`; None where there is none.
+    """A group or dataset inside `group`; None where there is none.
 
     Raises:
         EpisodeError: it is a link to somewhere else, or damaged.
@@ -88,7 +88,7 @@ def child(group: Any, name: str) -> Any:
 
 
 def find(root: Any, path: str, sets: Mapping[str, str]) -> Any:
-    """The data set of a leaf, given what the sets in the file are called in RLDS.
+    """The dataset of a leaf, given what the sets in the file are called in RLDS.
 
     Raises:
         EpisodeError: there is none, it is a link to somewhere else, or damaged.
@@ -103,14 +103,14 @@ def find(root: Any, path: str, sets: Mapping[str, str]) -> Any:
 
 
 def walk(group: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield the path and data set of everything at or below `group`, in the order of names.
+    """Yield the path and dataset of everything at or below `group`, in the order of names.
 
     Raises:
         EpisodeError: it is nested too deeply, or damaged.
     """
     if hasattr(group, "ndim"):
         yield path, group
-    if not hasattr(group, "keys"):  # a data set, or the name of a type
+    if not hasattr(group, "keys"):  # a dataset, or the name of a type
         return
     if depth == _MAX_DEPTH:
         raise EpisodeError(f"{path} is nested more than {_MAX_DEPTH} deep", stage="read")
@@ -121,7 +121,7 @@ def walk(group: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
 
 
 def num_rows(path: str, data: Any) -> int:
-    """Rows of a data set.
+    """Rows of a dataset.
 
     Raises:
         EpisodeError: it is damaged, or a single value.
@@ -131,14 +131,14 @@ def num_rows(path: str, data: Any) -> int:
 
 
 def is_text(data: Any) -> bool:
-    """Whether a data set holds strings."""
+    """Whether a dataset holds strings."""
     import h5py
 
     return h5py.check_string_dtype(data.dtype) is not None
 
 
 def leaf_of(path: str, data: Any) -> Leaf | None:
-    """The leaf that a data set of timesteps stands for; None where it is of a type that cannot be read.
+    """The leaf that a dataset of timesteps stands for; None where it is of a type that cannot be read.
 
     Raises:
         EpisodeError: it is damaged.
@@ -179,7 +179,7 @@ def read_numbers(path: str, data: Any, start: int, stop: int) -> NDArray[Any]:
 
 
 def read_bytes(path: str, data: Any, start: int, stop: int) -> list[bytes]:
-    """Rows [start, stop) of bytes, such as encoded images; empty where the data set holds something else.
+    """Rows [start, stop) of bytes, such as encoded images; empty where the dataset holds something else.
 
     Raises:
         EpisodeError: as `read_numbers`.
@@ -209,7 +209,7 @@ def _text(value: Any) -> str:
 
 
 def _check(path: str, data: Any, rows: int) -> None:
-    """Check where a data set's values lie and how much memory they take."""
+    """Check where a dataset's values lie and how much memory they take."""
     if data.is_virtual or data.external:
         raise EpisodeError(f"{path} lies in other files: data inside the file is wanted", stage="read")
     size = data.dtype.itemsize

@@ -154,7 +154,7 @@ def _first_row(folder: Path, names: dict[str, tuple[str, ...]]) -> dict[str, Any
                     return {column: batch.column(column)[0] for column in batch.schema.names}
         except damage as error:
             problem = str(error)
-    raise InputError(f"no parquet file in {folder} can be read ({problem}): download the data set again")
+    raise InputError(f"no parquet file in {folder} can be read ({problem}): download the dataset again")
 
 
 def _known() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Minari data sets in HDF5: one group per episode, T actions and T + 1 observations.
+"""Minari datasets in HDF5: one group per episode, T actions and T + 1 observations.
 
     <namespace>/<name>-v0/data/main_data.hdf5       episode_0/observations, actions, rewards, terminations, ...
     <namespace>/<name>-v0/data/metadata.json
@@ -56,7 +56,7 @@ class _Environment(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class MinariContainer(Container):
-    """The `data` folder of one data set."""
+    """The `data` folder of one dataset."""
 
     format: ClassVar[str] = "Minari (HDF5)"
 
@@ -65,7 +65,7 @@ class MinariContainer(Container):
     def files(self, split: str) -> list[File]:
         """The one file."""
         if split != "train":
-            raise InputError(f"{self.path} has no split {split!r}: Minari data sets have only 'train'")
+            raise InputError(f"{self.path} has no split {split!r}: Minari datasets have only 'train'")
         return [File(MAIN_FILE, (self.path / MAIN_FILE).stat().st_size, self.num_episodes)]
 
     def episodes(
@@ -82,7 +82,7 @@ class MinariContainer(Container):
 
 
 def minari_container(data: Path) -> MinariContainer:
-    """The container of a data set's `data` folder.
+    """The container of a dataset's `data` folder.
 
     Raises:
         InputError: the file holds no episodes, or its observations and actions cannot be read.
@@ -108,7 +108,7 @@ def _metadata(path: Path) -> _Metadata:
         with path.open("rb") as file:
             return msgspec.json.decode(file.read(MAX_METADATA_BYTES), type=_Metadata)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise InputError(f"{path} is not the description of a Minari data set ({error})") from error
+        raise InputError(f"{path} is not the description of a Minari dataset ({error})") from error
 
 
 def _environment(metadata: _Metadata) -> str:
@@ -124,12 +124,12 @@ def _leaves(root: Any, path: Path) -> tuple[tuple[Leaf, ...], int]:
     try:
         count = sum(name.startswith("episode_") for name in names(root, "the file"))
         if not count:
-            raise InputError(f"{path} has no episodes: a Minari data set is wanted")
+            raise InputError(f"{path} has no episodes: a Minari dataset is wanted")
         episode = child(root, "episode_0")
         for target, name in _SETS.items():
             group = None if episode is None else child(episode, name)
             if group is None and target in (OBSERVATION, ACTION):
-                raise InputError(f"{path} has no {name} in episode_0: a Minari data set is wanted")
+                raise InputError(f"{path} has no {name} in episode_0: a Minari dataset is wanted")
             pairs = [] if group is None else walk(group, target)
             found += [leaf_of(place, data) or _unreadable(place) for place, data in pairs]
     except EpisodeError as error:

@@ -34,7 +34,7 @@ def find_files(path: Path, wanted: Callable[[str], bool], what: str) -> list[str
         raise InputError(f"{path} does not exist: give a file or folder with {what}")
     if not wanted(path.name):
         raise InputError(f"{path} is none of these: {what}")
-    return [path.name]
+    return [_checked(path.name, path.parent)]
 
 
 def _walk(folder: Path, wanted: Callable[[str], bool]) -> list[str]:
@@ -44,10 +44,20 @@ def _walk(folder: Path, wanted: Callable[[str], bool]) -> list[str]:
         for name in files:
             file = Path(base) / name
             if not name.startswith(".") and wanted(name) and file.is_file():
-                found.append(file.relative_to(folder).as_posix())
+                found.append(_checked(file.relative_to(folder).as_posix(), folder))
         if len(found) > MAX_FILES:
             raise InputError(f"{folder} holds more than {MAX_FILES:,} files: give one of its folders at a time")
     return found
+
+
+def _checked(name: str, folder: Path) -> str:
+    """A name that can be written into the dataset."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(name).decode(errors="replace")
+        raise InputError(f"{folder} holds a file whose name is not UTF-8 ({shown}): rename it") from error
+    return name
 
 
 def is_inside(name: str) -> bool:

@@ -35,6 +35,7 @@ MIN_SIDE = PATCH_SIZE
 MAX_ASPECT = 10
 """Longer side divided by the shorter one: beyond it are banners and rules, which no square can show."""
 
+_STRIP_PIXELS = 1 << 22
 _ORIENTATION = 0x0112
 _TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 """EXIF orientation: quarter turns anticlockwise, then whether left and right are swapped."""
@@ -141,7 +142,22 @@ def _orientation(photo: Pillow.Image) -> int:
 
 
 def _rgb_or_gray(photo: Pillow.Image) -> Pixels:
-    """Pixels as stored, uint8 (H, W, 3) or gray (H, W)."""
+    """Pixels as stored, uint8 (H, W, 3) or gray (H, W); a large photograph in strips, which take less memory."""
+    width, height = photo.size
+    rows = max(_STRIP_PIXELS // width, 1)
+    if rows >= height:
+        return _converted(photo)
+    pixels = None
+    for top in range(0, height, rows):
+        strip = _converted(photo.crop((0, top, width, min(top + rows, height))))
+        if pixels is None:
+            pixels = np.empty((height, *strip.shape[1:]), np.uint8)
+        pixels[top : top + rows] = strip
+    assert pixels is not None
+    return pixels
+
+
+def _converted(photo: Pillow.Image) -> Pixels:
     if photo.mode.startswith("I;16") or photo.mode == "I":  # a PNG of 16 bits
         wide = np.asarray(photo)
         return np.asarray(np.clip(wide, 0, 65535) >> 8, np.uint8)

@@ -1,16 +1,19 @@
 """Rows of parquet files, in parts of whole row groups."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents.lines import MAX_PIECE_BYTES
-from gato_pipelines.documents.streams import damaged, import_pyarrow
+from gato_pipelines.documents.streams import check_expansion, damaged, import_pyarrow
 from gato_pipelines.documents.texts import TextRecord
 from gato_schemas.index import Part
 
 _BATCH_ROWS = 64
+_LARGE_BYTES = 1 << 20
+"""Bytes of a repeated string from which on a batch is a single row."""
 
 
 def row_parts(path: Path, name: str, task: str, columns: Sequence[str], limit: int) -> list[Part]:
@@ -40,8 +43,7 @@ def row_parts(path: Path, name: str, task: str, columns: Sequence[str], limit: i
         parts, first, count, size = [], 0, 0, 0
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
-            chunks = [group.column(at) for at in range(group.num_columns)]
-            bytes_ = sum(chunk.total_uncompressed_size for chunk in chunks if _is_below(chunk.path_in_schema, columns))
+            bytes_ = sum(chunk.total_uncompressed_size for chunk in _chunks(group, columns))
             if count and size + bytes_ > limit:
                 parts.append(Part(name, task, size, first, count))
                 first, count, size = first + count, 0, 0
@@ -53,19 +55,60 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
     """Number and values of the rows of a part; strings stay bytes, so that one bad text does not hide the others.
 
     Raises:
-        EpisodeError: the file cannot be read to the end of the part.
+        EpisodeError: the file cannot be read to the end of the part, or expands beyond all measure.
     """
     pyarrow = import_pyarrow()
+    stored, produced = path.stat().st_size, 0
     with _open(path) as file:
         try:
             for first, group in _groups(file.metadata, part):
-                batches = file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=list(columns), use_threads=False)
+                for chunk in _chunks(file.metadata.row_group(group), columns):
+                    check_expansion(chunk.total_uncompressed_size, chunk.total_compressed_size)
+                at_once = 1 if _longest_repeated(path, file.metadata, group, columns) > _LARGE_BYTES else _BATCH_ROWS
+                batches = file.iter_batches(at_once, row_groups=[group], columns=list(columns), use_threads=False)
                 rows = (values for batch in batches for values in _as_bytes(pyarrow, batch).to_pylist())
                 for row, values in enumerate(rows, first):
+                    produced += sum(len(value) for value in values.values() if isinstance(value, bytes))
+                    check_expansion(produced, stored)
                     if part.first <= row < part.first + part.count:
                         yield row, values
         except (OSError, pyarrow.ArrowException, ValueError) as error:
             raise damaged(error) from error
+
+
+def _longest_repeated(path: Path, metadata: Any, group: int, columns: Sequence[str]) -> int:
+    """Bytes of the longest string that a row group stores once and may name in every row."""
+    pyarrow = import_pyarrow()
+    strings = [
+        chunk.path_in_schema
+        for chunk in _chunks(metadata.row_group(group), columns)
+        if chunk.has_dictionary_page and chunk.physical_type == "BYTE_ARRAY"
+    ]
+    if not strings:
+        return 0
+    # Of columns read as dictionaries, the first row shows all of them.
+    with pyarrow.parquet.ParquetFile(path, metadata=metadata, read_dictionary=strings, pre_buffer=False) as file:
+        batches = file.iter_batches(1, row_groups=[group], columns=list(columns), use_threads=False)
+        found = [_longest(pyarrow, column) for batch in itertools.islice(batches, 1) for column in batch.columns]
+    return max(found, default=0)
+
+
+def _longest(pyarrow: Any, array: Any) -> int:
+    kind = array.type
+    if pyarrow.types.is_dictionary(kind):
+        sizes = pyarrow.compute.binary_length(array.dictionary)
+        return pyarrow.compute.max(sizes).as_py() or 0
+    if pyarrow.types.is_struct(kind):
+        return max((_longest(pyarrow, column) for column in array.flatten()), default=0)
+    return _longest(pyarrow, array.flatten()) if pyarrow.types.is_nested(kind) else 0
+
+
+def _chunks(group: Any, columns: Sequence[str]) -> Iterator[Any]:
+    """The column chunks of a row group that are read."""
+    for at in range(group.num_columns):
+        chunk = group.column(at)
+        if _is_below(chunk.path_in_schema, columns):
+            yield chunk
 
 
 def _groups(metadata: Any, part: Part) -> Iterator[tuple[int, int]]:

@@ -45,6 +45,7 @@ def import_pyarrow() -> ModuleType:
         MissingPackageError: it is not installed.
     """
     try:
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError as error:
         raise MissingPackageError(
@@ -100,7 +101,7 @@ class _Bounded:
     def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
         self._produced += len(data)
-        _check_expansion(self._produced, self._file.tell())
+        check_expansion(self._produced, self._file.tell())
         return data
 
 
@@ -122,7 +123,7 @@ class _Members:
                 self._stream, self._produced = cast(Readable, self._archive.open(member)), 0
             data = self._stream.read(size)
             self._produced += len(data)
-            _check_expansion(self._produced, member.compress_size)
+            check_expansion(self._produced, member.compress_size)
             if data:
                 return data
             self._stream, self._number = None, self._number + 1
@@ -131,7 +132,12 @@ class _Members:
         return b""
 
 
-def _check_expansion(produced: int, consumed: int) -> None:
+def check_expansion(produced: int, consumed: int) -> None:
+    """Stop at so many bytes out of so many compressed ones.
+
+    Raises:
+        EpisodeError: these are more than any text or image expands to.
+    """
     if produced > max(FREE_EXPANSION, MAX_EXPANSION * consumed):
         raise EpisodeError(
             f"the rest of the file is not read: it expands more than {MAX_EXPANSION} times", stage="read"

@@ -143,6 +143,8 @@ def json_decoder(key: str) -> Decode:
     decoder = msgspec.json.Decoder(msgspec.defstruct("Row", members, rename={"value": names[0]}))
 
     def decode(data: bytes) -> tuple[str, str]:
+        if data.lstrip()[:1] == b"[":
+            raise EpisodeError("the line is a list: JSON lines are wanted, one object each", stage="decode")
         row = decode_json(decoder, data, f"there is no text under {key!r}")
         text: Any = row
         for _ in names:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -22,7 +23,7 @@ from gato_schemas.index import Part
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 MAX_CAPTION_BYTES = 1 << 20
-_ARCHIVES = ".tar archives"
+_ARCHIVES = "uncompressed .tar archives"
 
 
 @dataclass(slots=True)
@@ -73,6 +74,8 @@ def read_archive(path: Path) -> Archive:
 @dataclass(frozen=True)
 class WebdatasetSource(PairSource):
     """Reads pairs out of tar archives, each of which is one part; the fields are settings."""
+
+    read_by_part: ClassVar[str] = r"\.tar$"
 
     caption_key: str = setting("caption", "Key of the caption in .json members, where there is no .txt.")
 

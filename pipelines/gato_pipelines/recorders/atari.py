@@ -6,18 +6,18 @@ Unplugged. Frames are made as for DQN: the pixel-wise maximum of the last two sc
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gato_pipelines.ale import MAX_FRAMES, SIDE, Emulator, Play, find_rom, game_title, import_ale_py
 from gato_pipelines.image_fit import import_cv2
+from gato_pipelines.recorders.recording import Recording, Writing, write_recording
 from gato_pipelines.rlds.card import DatasetCard
-from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
-from gato_pipelines.rlds.writer import write_directory
+
+POLICY = "a random player"
 
 _IMAGE = "steps/observation"
 FEATURES = Features(
@@ -41,16 +41,6 @@ FEATURES = Features(
     )
 )
 """The features of TFDS's `rlu_atari` 1.3.0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """What was recorded: the dataset, its timesteps (final ones included), and every episode's clipped return."""
-
-    directory: Directory
-    num_timesteps: int
-    returns: tuple[float, ...]
-    num_terminal: int
 
 
 def record(
@@ -90,16 +80,8 @@ def record(
     """
     play = Play(seed=seed, max_frames=max_frames, frame_skip=frame_skip, sticky=sticky)
     rom = find_rom(game)
-    tally = _Tally(progress)
-    directory = write_directory(
-        out,
-        _card(rom, play),
-        tally.watch(_episodes(rom, episodes, play)),
-        num_episodes=episodes,
-        num_shards=shards,
-        overwrite=overwrite,
-    )
-    return Recording(directory, tally.num_timesteps, tuple(tally.returns), tally.num_terminal)
+    writing = Writing(shards=shards, overwrite=overwrite, progress=progress)
+    return write_recording(out, _card(rom, play), _episodes(rom, episodes, play), episodes, **writing)
 
 
 def _card(rom: str, play: Play) -> DatasetCard:
@@ -120,7 +102,7 @@ def _card(rom: str, play: Play) -> DatasetCard:
         module=__name__,
         metadata={
             "game": game,
-            "policy": "uniform random over the minimal action set",
+            "policy": POLICY,
             "seed": play.seed,
             "max_frames": play.max_frames,
             "frame_skip": play.frame_skip,
@@ -129,25 +111,6 @@ def _card(rom: str, play: Play) -> DatasetCard:
             "opencv": cv2.__version__,
         },
     )
-
-
-class _Tally:
-    """Counts episodes as they pass by."""
-
-    def __init__(self, progress: Callable[[int, int], None] | None) -> None:
-        self._progress = progress
-        self.num_timesteps = 0
-        self.num_terminal = 0
-        self.returns: list[float] = []
-
-    def watch(self, episodes: Iterator[RldsEpisode]) -> Iterator[RldsEpisode]:
-        for episode in episodes:
-            self.num_timesteps += episode.num_timesteps
-            self.num_terminal += int(episode.tensors["steps/is_terminal"][-1])
-            self.returns.append(float(np.asarray(episode.episode["episode_return"])))
-            if self._progress is not None:
-                self._progress(len(self.returns), self.num_timesteps)
-            yield episode
 
 
 def _episodes(rom: str, count: int, play: Play) -> Iterator[RldsEpisode]:

@@ -127,16 +127,16 @@ class Source(TableSource):
         for number, picture in enumerate(chosen):
             captions += [(str(sentence.sentid), sentence.raw or "", number) for sentence in picture.sentences]
         shown = np.array([number for _, _, number in captions], np.int64)
-        places = [tuple(_places(picture)) for picture in chosen]
+        subset = files[0].stem.removeprefix("captions_")
+        places = [tuple(_places(picture, subset)) for picture in chosen]
         return CaptionTable(files[0].name, captions, places, wrong, deal(shown, self.seed, self.pairs_per_episode))
 
 
-def _places(picture: _Picture) -> Iterator[str]:
-    """Where a picture may be: in the folder of images, or in that of its year's split."""
+def _places(picture: _Picture, subset: str) -> Iterator[str]:
+    """Where a picture may be: in the folder of images, or in that of its year's split, such as train2017."""
     name = picture.file_name or picture.filename
     if picture.filepath:
         yield f"{picture.filepath}/{name}"
     yield name
-    pieces = PurePosixPath(name).name.split("_")
-    if len(pieces) == 3:  # COCO_train2014_000000000009.jpg
-        yield f"{pieces[1]}/{name}"
+    pieces = PurePosixPath(name).name.split("_")  # COCO_train2014_000000000009.jpg; 000000000009.jpg since 2017
+    yield f"{pieces[1] if len(pieces) == 3 else subset}/{name}"

@@ -72,6 +72,7 @@ class Source(TableSource, WebdatasetSource):
     formats: ClassVar[str] = ".tsv of CC3M or CC12M; webdataset .tar"
     tokens_per_timestep: ClassVar[str] = "144 an image of 192x192, then its caption"
     example: ClassVar[str] = "gato-data ingest conceptual-captions Train_GCC-training.tsv --images images --out cc3m"
+    read_by_part: ClassVar[str] = ""  # an archive may hold the images of a table
 
     family: str = family_setting("conceptual-captions")
     annotations: str = setting("", "The .tsv file; by default the only one in INPUT.", "FILE")

@@ -19,7 +19,7 @@ class Source(ControlSource):
     licence: ClassVar[str] = "of your own recordings"
     formats: ClassVar[str] = "RLDS, Minari, D4RL"
     families: ClassVar[tuple[str, ...]] = ("manipulation-playground",)
-    tokens_per_timestep: ClassVar[str] = "as the data set says"
+    tokens_per_timestep: ClassVar[str] = "as the dataset says"
     example: ClassVar[str] = "gato-data ingest manipulation-playground panda-stack --out playground"
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("discrete", "continuous"))
 

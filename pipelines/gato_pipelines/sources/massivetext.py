@@ -51,6 +51,7 @@ class Source(DocumentSource):
     formats: ClassVar[str] = "txt, JSON lines, parquet, each also compressed; TFDS"
     tokens_per_timestep: ClassVar[str] = "text"
     example: ClassVar[str] = "gato-data ingest massivetext c4-train.00000-of-01024.json.gz --out c4"
+    read_by_part: ClassVar[str] = r"(?<!\.parquet)$"
 
     family: str = family_setting("massivetext")
     text_key: str = setting("text", "Field or column of the text; dots lead into nested ones.", "KEY")
@@ -128,12 +129,18 @@ class Source(DocumentSource):
         except EpisodeError as error:
             yield Item("rest of the file", part.count, error=error)
 
+    def files_of(self, folder: Path, part: Part) -> list[str]:
+        """Names of the files of a part."""
+        if not self._is_whole(part.file):
+            return [part.file]
+        names = [name for name in _names(self, folder) if self._is_whole(name)]
+        return names[part.first : part.first + part.count]
+
     def texts(self, folder: Path, part: Part) -> Iterator[TextRecord]:
         """The texts of a part one by one; raises EpisodeError where the rest of a file cannot be read."""
         path, kind = root_of(folder) / part.file, kind_of(part.file)
         if self._is_whole(part.file):
-            names = [name for name in _names(self, folder) if self._is_whole(name)]
-            return (read_whole(root_of(folder) / name, name) for name in names[part.first : part.first + part.count])
+            return (read_whole(root_of(folder) / name, name) for name in self.files_of(folder, part))
         if kind == "json":
             return read_json(path, part, self._decode)
         if kind == "parquet":

@@ -1,4 +1,4 @@
-"""Playroom: images, an instruction and actions, all of them as the data set has them.
+"""Playroom: images, an instruction and actions, all of them as the dataset has them.
 
 The paper lists this row of its Table 1 and says nothing more of it, and its data are not public. RLDS of other agents
 that follow instructions has the same form.
@@ -17,7 +17,7 @@ class Source(ControlSource):
     licence: ClassVar[str] = "of your own recordings"
     formats: ClassVar[str] = "RLDS"
     families: ClassVar[tuple[str, ...]] = ("playroom",)
-    tokens_per_timestep: ClassVar[str] = "as the data set says"
+    tokens_per_timestep: ClassVar[str] = "as the dataset says"
     example: ClassVar[str] = "gato-data ingest playroom recordings --out playroom"
 
     family: str = default("family", "playroom")

@@ -1,4 +1,4 @@
-"""Any control data: what becomes of every field is told by the data set itself, and shown by --dry-run.
+"""Any control data: what becomes of every field is told by the dataset itself, and shown by --dry-run.
 
 image, or bytes of a picture's size     patches; sides to the nearest multiple of 16
 text                                    text tokens
@@ -16,7 +16,7 @@ from gato_pipelines.control_source import ControlSource
 
 @dataclass(frozen=True)
 class Source(ControlSource):
-    """Any RLDS, JAT, Minari or D4RL episodes; their fields are found in the data set."""
+    """Any RLDS, JAT, Minari or D4RL episodes; their fields are found in the dataset."""
 
     formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL, raw RL Unplugged Atari"
     example: ClassVar[str] = "gato-data ingest rlds taco_play --out taco-play --action-keys rel_actions_world"

@@ -87,6 +87,7 @@ def test_weights_from_a_toml_file(tmp_path: Path, library: Path) -> None:
         ("pong=nan,walker=1", "weight of pong is nan: a number from 0 on is wanted"),
         ("pong=inf,walker=1", "weight of pong is inf: a number from 0 on is wanted"),
         ("pong=0,walker=0", "all weights are zero"),
+        ("pong=1e308,walker=1e308", "the weights sum to infinity: give smaller ones"),
         ("pong=1", "dataset walker has no weight: add walker=W, or leave it out"),
     ],
 )
@@ -107,6 +108,8 @@ def test_wrong_weights_are_refused(library: Path, tmp_path: Path, text: str, mes
         ("preset = 'paper'", "preset = 'paper' is unknown"),
         ("temperature = 'hot'\n[weights]\npong = 1", "temperature = 'hot' is not a number"),
         ("[weights", "is not a TOML file"),
+        (f"[weights]\npong = {'9' * 400}", "weight of pong is 9+, a number is wanted"),
+        (f"[weights]\npong = {'9' * 5000}", "is not a TOML file"),
     ],
 )
 def test_wrong_toml_is_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -210,7 +213,9 @@ def test_temperature_evens_the_weights(library: Path, tmp_path: Path) -> None:
     options = WeightOptions(temperature=2.0)
     mixture = plan_mixture(given, {"pong": 16, "walker": 1}, folder=tmp_path, options=options)
     assert mixture.stages[0].weights == pytest.approx([0.8, 0.2])
-    for wrong in (-1.0, float("nan"), float("inf")):
+    cold = plan_mixture(given, {"pong": 1, "walker": 1}, folder=tmp_path, options=WeightOptions(temperature=1e-6))
+    assert cold.stages[0].weights == [0.5, 0.5]
+    for wrong in (-1.0, 0.0, float("nan"), float("inf")):
         with pytest.raises(MixtureError, match="a number above 0 is wanted"):
             plan_mixture(given, "uniform", folder=tmp_path, options=WeightOptions(temperature=wrong))
 
@@ -228,10 +233,23 @@ def test_no_dataset_is_drawn_more_often_than_allowed(library: Path, tmp_path: Pa
     rows = describe(capped, plain, run(steps)).datasets
     assert all(row.passes <= most + 1 / row.epoch_windows for row in rows)
     assert sum(row.windows for row in rows) == steps * 10
-    with pytest.raises(MixtureError, match="epochs of all datasets give"):
+    with pytest.raises(MixtureError, match="6 epochs of the datasets that are drawn leave"):
         plan_mixture(given, "uniform", folder=tmp_path, options=options, run=run(steps * 2))
     with pytest.raises(MixtureError, match="--max-epochs wants a number above 0, and --steps"):
         plan_mixture(given, "uniform", folder=tmp_path, options=options)
+
+
+def test_epochs_drawn_before_a_stage_count_too(library: Path, mix: Mix) -> None:
+    path = mix(library / "pong", library / "walker", weights="pong=1,walker=1")
+    mixture = read_mixture(path)
+    most, epoch = 5.0, describe(mixture, path, run(1)).datasets[0].epoch_windows
+    steps, first = epoch * 8 // 10, epoch * 4
+    weights = {"pong": 100, "walker": 1}
+    longer = add_stage(mixture, path, first, [], weights, options=WeightOptions(max_epochs=most), run=run(steps))
+    pong, _ = describe(longer, path, run(steps)).datasets
+    assert pong.passes == pytest.approx(most, abs=2 / pong.epoch_windows)
+    with pytest.raises(MixtureError, match="ends before these weights begin at sample 500: --max-epochs wants"):
+        add_stage(mixture, path, 500, [], weights, options=WeightOptions(max_epochs=most), run=run(50))
 
 
 def test_stages_are_only_added_at_the_end(library: Path, mix: Mix) -> None:
@@ -254,12 +272,12 @@ def test_datasets_never_drawn_are_named(library: Path, mix: Mix) -> None:
 
 
 def test_planning_opens_no_shard(library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gato_data.reading import shards
+    from gato_data.reading import open_file
 
     def refuse(*_: object) -> None:
         raise AssertionError("a shard was opened")
 
-    monkeypatch.setattr(shards._OpenFile, "__init__", refuse)
+    monkeypatch.setattr(open_file.OpenFile, "__init__", refuse)
     path = mix(*(library / kind for kind in ("pong", "told", "captions")))
     assert describe(read_mixture(path), path, run(10)).steps == 10
 

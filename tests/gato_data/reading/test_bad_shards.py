@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from gato_data.errors import FormatError, GatoError, MixtureError, SettingError
+from gato_data.errors import FormatError, GatoError, MixtureError
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import encode_manifest, read_manifest
@@ -131,7 +131,8 @@ def test_an_index_of_another_version(broken: Path, mix: Mix) -> None:
     path, index = mix(broken), shards(broken)[0].with_name(shards(broken)[0].name + SUFFIX)
     data = index.read_bytes()[:-4].replace(b'"version":1', b'"version":9')
     index.write_bytes(data + google_crc32c.value(data).to_bytes(4, "little"))
-    with pytest.raises(FormatError, match=r"00000-of-00003.index has index version 9, this program reads version 1"):
+    message = "00003.index has index version 9, this program reads version 1: run gato-data verify --repair"
+    with pytest.raises(FormatError, match=message):
         read_all(path)
 
 
@@ -249,27 +250,6 @@ def test_a_dataset_in_another_place_is_found_with_its_mixture(library: Path, tmp
     (home / "plans" / "m.json").write_bytes(encode_mixture(mixture))
     moved = home.rename(tmp_path / "elsewhere")
     read_all(moved / "plans" / "m.json")
-
-
-def test_tables_beyond_the_memory_are_refused(tmp_path: Path, mix: Mix) -> None:
-    made = episodes("pages", [2] * 8000)
-    folder = write_dataset(tmp_path / "many", {"train": [made]}, family="massivetext")
-    with pytest.raises(SettingError, match=r"the tables of 8,000 episodes take 0\.\d MiB"):
-        read_all(mix(folder), ReadSettings(context_length=64, memory=2**20))
-
-
-def test_thousands_of_shards_in_bounded_memory(tmp_path: Path, mix: Mix) -> None:
-    """Three hundred shards with sixteen open files and a few indexes in memory."""
-    made = episodes("walker", [6] * 300)
-    folder = write_dataset(tmp_path / "wide", {"train": [[one] for one in made]})
-    settings = ReadSettings(context_length=64, max_open_files=16, memory=2**21, map_files=False)
-    with open_mixture(mix(folder), settings=settings) as reader:
-        reader._files.limit_indexes(2**15)
-        assert reader.num_windows == 300
-        seen = sorted(int(t) for b in reader.stream([range(n, n + 50) for n in range(0, 300, 50)]) for t in b.length)
-        assert len(seen) == 300
-        assert len(reader._files._open) <= 16
-        assert reader._files._held <= 2**15 + 2**14
 
 
 def test_shards_that_vanish_between_two_batches(broken: Path, mix: Mix) -> None:

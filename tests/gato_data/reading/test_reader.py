@@ -195,6 +195,11 @@ def test_a_batch_beyond_the_memory_is_refused(library: Path, mix: Mix) -> None:
         next(reader.stream([range(1000)]))
 
 
+def test_a_window_beyond_the_memory_is_refused(library: Path, mix: Mix) -> None:
+    with pytest.raises(SettingError, match="a batch of 1 windows of 100000000 can take"):
+        open_mixture(mix(library / "pong"), settings=plain(context_length=10**8))
+
+
 def test_prompts_come_from_another_episode_of_the_same_task_and_agent(library: Path, mix: Mix) -> None:
     for kind in ("pong", "walker", "told"):
         wholes = decode(library / kind)

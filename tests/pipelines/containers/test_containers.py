@@ -409,7 +409,7 @@ class TestHostileHdf5:
 class TestDetection:
     def test_a_folder_of_nothing_known(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("x")
-        with pytest.raises(InputError, match="holds nothing that can be read here: an RLDS data set"):
+        with pytest.raises(InputError, match="holds nothing that can be read here: an RLDS dataset"):
             open_container(tmp_path)
 
     def test_an_empty_folder_and_none_at_all(self, tmp_path: Path) -> None:

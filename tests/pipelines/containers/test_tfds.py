@@ -20,7 +20,7 @@ SOKOBAN = Path(__file__).parents[2] / "data" / "rlds" / "sokoban" / "rooms_10x10
 
 
 def as_array_record(folder: Path, out: Path) -> Path:
-    """The same data set in TFDS's file format for random access."""
+    """The same dataset in TFDS's file format for random access."""
     module = pytest.importorskip("array_record.python.array_record_module", reason="needs the package array_record")
     out.mkdir()
     info = json.loads((folder / "dataset_info.json").read_text())
@@ -58,7 +58,7 @@ def test_a_damaged_array_record_costs_its_own_episodes(tmp_path: Path) -> None:
 
 @pytest.fixture
 def nested(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
-    """A data set with a feature that is not read without TFDS (sound); and its values."""
+    """A dataset with a feature that is not read without TFDS (sound); and its values."""
     import tensorflow_datasets as tfds
 
     steps = {

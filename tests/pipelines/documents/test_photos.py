@@ -98,6 +98,20 @@ def test_sixteen_bits_lose_the_lower_eight() -> None:
     assert (decode_photo(encode(PIL.Image.fromarray(gray)), FIT).pixels == 0xAB).all()
 
 
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("RGBA", "PNG"), ("P", "GIF"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "WEBP")]
+)
+def test_strips_of_a_large_photograph_give_the_same_pixels(
+    mode: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = open_photo("cat")
+    image.putalpha(PIL.Image.linear_gradient("L").resize(image.size))
+    data = encode(image.convert(mode), kind)
+    whole = decode_photo(data, FIT).content
+    monkeypatch.setattr(photos, "_STRIP_PIXELS", 7 * image.width)
+    assert decode_photo(data, FIT).content == whole
+
+
 @pytest.mark.parametrize("orientation", range(10))
 @pytest.mark.parametrize("mode", ["resize", "pad", "crop"])
 def test_exif_orientation_is_applied(orientation: int, mode: Any) -> None:

@@ -165,6 +165,12 @@ class TestFiles:
         ]
         assert root_of(tmp_path) == tmp_path
 
+    def test_a_name_that_is_not_utf8_is_refused(self, tmp_path: Path) -> None:
+        with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "wb"):
+            pass
+        with pytest.raises(InputError, match=r"holds a file whose name is not UTF-8 .*: rename it"):
+            find_files(tmp_path, lambda name: name.endswith(".txt"), ".txt files")
+
     def test_a_single_file(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt").touch()
         assert find_files(tmp_path / "a.txt", lambda name: True, "files") == ["a.txt"]

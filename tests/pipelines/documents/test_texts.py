@@ -1,6 +1,7 @@
 """Texts out of JSON lines, text files, parquet and TFRecord, good and bad ones."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -9,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.documents import texts
-from gato_pipelines.documents.rows import read_rows, read_texts, row_parts
+from gato_pipelines.documents import streams, texts
+from gato_pipelines.documents.rows import _longest_repeated, read_rows, read_texts, row_parts
 from gato_pipelines.documents.texts import TextRecord, json_decoder, read_json, read_plain, read_tfrecord, read_whole
 from gato_schemas.index import Part
 from gato_schemas.tfrecord import frame
@@ -51,7 +52,8 @@ class TestJson:
             (b'{"body": "x"}', "there is no text under 'text' (Object missing required field `text`)"),
             (b'{"text": 3}', "there is no text under 'text' (Expected `str`, got `int` - at `$.text`)"),
             (b'{"text": null}', "there is no text under 'text' (Expected `str`, got `null` - at `$.text`)"),
-            (b"[1]", "there is no text under 'text' (Expected `object`, got `array`)"),
+            (b"3", "there is no text under 'text' (Expected `object`, got `int`)"),
+            (b'[{"text": "x"}]', "the line is a list: JSON lines are wanted, one object each"),
             (b'{"text": "gr\xfcn"}', "the text is not valid UTF-8"),
             (b'{"text": "x"} y', "the line is not JSON (trailing characters)"),
             (b'{"text": "x', "the line is not JSON (Input data was truncated)"),
@@ -169,6 +171,38 @@ class TestParquet:
         assert [(p.first, p.count) for p in parts] == [(0, 1)]
         with pytest.raises(EpisodeError, match="the rest of the file cannot be read"):
             list(read_texts(path, parts[0], "text"))
+
+    def test_a_string_that_every_row_repeats_is_an_attack(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A dictionary of one long text, named 5,000 times: 10 GB out of 100 kB."""
+        column = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), pa.array(["x " * 1_000_000]))
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"text": column}), path)
+        monkeypatch.setattr(streams, "FREE_EXPANSION", 1 << 25)
+        tracemalloc.start()
+        held, most = pa.total_allocated_bytes(), []
+        records = read_texts(path, Part("a.parquet", "text", 0, 0, 5000), "text")
+        with pytest.raises(EpisodeError, match="expands more than 200 times"):
+            most += (pa.total_allocated_bytes() - held for _ in records)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert 5 < len(most) < 50
+        assert max(most) + peak < 40e6
+
+    def test_a_repeated_string_in_a_list_is_seen(self, tmp_path: Path) -> None:
+        table = pa.table({"texts": [["short", None], None, ["l" * 5000, "short"]], "n": [1, 2, 3]})
+        pq.write_table(table, tmp_path / "a.parquet")
+        with pq.ParquetFile(tmp_path / "a.parquet") as file:
+            assert _longest_repeated(tmp_path / "a.parquet", file.metadata, 0, ["texts"]) == 5000
+            assert _longest_repeated(tmp_path / "a.parquet", file.metadata, 0, ["n"]) == 0
+
+    def test_pages_that_expand_beyond_all_measure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"text": ["x" * 1_000_000] * 3}), path, compression="zstd", use_dictionary=False)
+        monkeypatch.setattr(streams, "FREE_EXPANSION", 1 << 20)
+        with pytest.raises(EpisodeError, match="expands more than 200 times"):
+            next(read_texts(path, Part("a.parquet", "text", 0, 0, 3), "text"))
 
     def test_damage_behind_the_first_rows_leaves_those(self, path: Path) -> None:
         data = bytearray(path.read_bytes())

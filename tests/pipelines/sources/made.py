@@ -1,4 +1,4 @@
-"""RLDS data sets made for a test, of any features."""
+"""RLDS datasets made for a test, of any features."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,7 +58,7 @@ def episode(columns: Mapping[str, Any], *, terminal: bool = True, once: Mapping[
 def write(
     folder: Path, leaves: Sequence[Leaf], episodes: Sequence[RldsEpisode], *, name: str = "arm", shards: int = 1
 ) -> Path:
-    """Write the episodes as an RLDS data set; returns its folder."""
+    """Write the episodes as an RLDS dataset; returns its folder."""
     every = tuple(sorted((*leaves, *_FLAGS), key=lambda leaf: leaf.path))
     card = DatasetCard(name=name, version="1.0.0", features=Features(every), module="tests")
     write_directory(folder, card, episodes, num_episodes=len(episodes), num_shards=shards)

@@ -27,7 +27,7 @@ def letters(folder: Path) -> list[dict[str, Any]]:
 
 
 def append(folder: Path, record: bytes, episodes: int) -> None:
-    """Add a record to the only shard of a data set."""
+    """Add a record to the only shard of a dataset."""
     header, footer = frame(record)
     shard = next(folder.glob("*.tfrecord-*"))
     shard.write_bytes(shard.read_bytes() + header + record + footer)

@@ -122,6 +122,8 @@ def test_its_tokens_are_those_of_the_reference(robot: Path, tmp_path: Path) -> N
         ({"observation_keys": ("*t",)}, ["camera/front", "camera/wrist"]),
         ({"observation_keys": ("*/front", "h?lding")}, ["camera/front", "holding"]),
         ({"observation_keys": ("embedding", "joints"), "max": 600}, ["embedding", "joints"]),
+        ({"observation_keys": ("language_embedding", "joints"), "max": 600}, ["joints", "language_embedding"]),
+        ({"observation_keys": ("language_instruction", "joints")}, ["language_instruction", "joints"]),
         ({"observation_keys": ("camera/*", "joints"), "drop_keys": ("*/wrist",)}, ["camera/front", "joints"]),
         ({"drop_keys": ("camera", "frame", "grid")}, ["language_instruction", "holding", "joints"]),
         ({"drop_keys": ("camera", "frame", "grid"), "instruction_key": "none"}, ["holding", "joints"]),
@@ -148,6 +150,8 @@ def test_names_groups_and_patterns(settings: dict[str, Any], names: list[str], r
         ({"drop_keys": ("zzz",)}, "--drop-keys names 'zzz', which robot/1.0.0 lacks: it has camera/front, "),
         ({"action_keys": ("wrist",)}, "--action-keys names 'wrist', .* lacks: it has arm, gripper, name"),
         ({"action_keys": ("name",)}, "--action-keys names name, which is text: actions are numbers"),
+        ({"observation_keys": ("reward",)}, "--observation-keys names 'reward', which robot/1.0.0 lacks"),
+        ({"observation_keys": ("language_*",)}, r"--observation-keys names 'language_\*', which robot/1.0.0 lacks"),
         ({"observation_keys": ("depth",)}, r"--observation-keys names depth, which is an image of uint16"),
         ({"instruction_key": "words"}, "--instruction-key names 'words', which is no text of .* language_instr"),
         (

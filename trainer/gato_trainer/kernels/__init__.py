@@ -1,21 +1,60 @@
 """The fusable operations of the model, behind one switch.
 
-`reference.py` holds each of them in plain torch: the definition of what is right. A faster implementation is
-another `Operations` value with the same signatures; parameters and checkpoints do not depend on the choice.
+`reference.py` holds each of them in plain torch: the definition of what is right. A fused implementation has the
+same signature and stands in a file of its own, `fused_*.py`, which only this module imports, and only when a run
+asks for it: a machine without Triton or without a GPU never gets there. Parameters and checkpoints do not depend
+on the choice.
+
+To add a fused operation, write `fused_<what>.py` with
+
+- a function that has the name and the signature of a field of `Operations`. Make it of `torch.library.custom_op`
+  if a block calls it, so that torch.compile passes it by;
+- `why_not(shapes) -> str | None`: why it does not take these shapes, in words that follow "because", or None.
+
+and name it in `FUSED`. `self_test.py` then runs it beside its reference at the start of every run.
 """
 
+import dataclasses
+import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from gato_data.errors import TrainError
+from gato_trainer.config import ModelConfig
 from gato_trainer.kernels import reference
+
+FUSED = {
+    "add_norm": "fused_norm",
+    "geglu": "fused_geglu",
+    "embed": "fused_embedding",
+    "linear_cross_entropy": "fused_cross_entropy",
+    "relative_attention": "fused_relative_attention",
+    "rotary_attention": "fused_rotary_attention",
+}
+"""Which module of this package holds the fused implementation of a field of `Operations`."""
+
+TRITON_VERSIONS = ("3.6", "3.7")
+"""Releases of Triton that the kernels were tested with: those that torch 2.11 to 2.13 come with."""
+
+CAPABILITY = (8, 0)
+"""Lowest compute capability: the first with bf16 and asynchronous copies."""
+
+_UNUSED = {"transformer-xl": "rotary_attention", "rope": "relative_attention"}
 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """One implementation of every fusable operation; signatures and shapes are those of `reference`."""
+    """One implementation of every fusable operation; signatures and shapes are those of `reference`.
+
+    Attributes:
+        name: "reference", "fused", or "mixed" if some operations fell back.
+        summary: which operations are fused, and why others are not; one line for the run's log.
+    """
 
     name: str
     linear: Callable[..., Tensor]
@@ -27,6 +66,23 @@ class Operations:
     embed: Callable[..., Tensor]
     normalise_patches: Callable[..., Tensor]
     linear_cross_entropy: Callable[..., tuple[Tensor, Tensor]]
+    summary: str = "kernels: reference"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shapes:
+    """What a run will ask of the operations.
+
+    Attributes:
+        windows: of a micro-batch, B. length: tokens of a window, T.
+        dtype: that is computed in. device: where.
+    """
+
+    model: ModelConfig
+    windows: int
+    length: int
+    dtype: torch.dtype
+    device: torch.device
 
 
 REFERENCE = Operations(
@@ -43,12 +99,76 @@ REFERENCE = Operations(
 )
 
 
-def operations(kernels: str) -> Operations:
-    """The operations for `--kernels`: "reference", or "auto", which takes the fastest that runs here.
+def operations(kernels: str, shapes: Shapes) -> Operations:
+    """The operations for `--kernels`.
+
+    Args:
+        kernels: "reference"; "auto", which takes every fused operation that runs here and passes its test; or
+            "fused", which wants all of them. "fused" also takes Triton's interpreter (`TRITON_INTERPRET=1`),
+            which needs no GPU and is far too slow for anything but tests.
+        shapes: of the run.
 
     Raises:
-        TrainError: `kernels` is "fused", of which there is none in this version.
+        TrainError: `kernels` is "fused" and an operation is not available; names each with its reason.
     """
-    if kernels == "fused":
-        raise TrainError("this version has no fused kernels; use --kernels reference")
-    return REFERENCE
+    if kernels == "reference":
+        return REFERENCE
+    wanted = {name: module for name, module in FUSED.items() if name != _UNUSED[shapes.model.positions]}
+    reason = _why_not_here(shapes.device, interpreter=kernels == "fused")
+    found = {name: reason or _load(name, module, shapes) for name, module in wanted.items()}
+    if shapes.device.type == "cuda":
+        torch.cuda.empty_cache()  # of the tests
+    fused = {name: made for name, made in found.items() if callable(made)}
+    missing = {name: made for name, made in found.items() if isinstance(made, str)}
+    if kernels == "fused" and missing:
+        listed = reason or _listed(missing)
+        raise TrainError(f"--kernels fused is not available: {listed}; use --kernels auto or reference")
+    if not fused:
+        return dataclasses.replace(REFERENCE, summary=f"kernels: reference, because {reason or _listed(missing)}")
+    summary = f"kernels: fused {', '.join(fused)}"
+    if missing:
+        summary += f"; reference for the rest, because {_listed(missing)}"
+    name = "mixed" if missing else "fused"
+    return dataclasses.replace(REFERENCE, **fused, name=name, summary=summary)
+
+
+def _listed(missing: dict[str, str]) -> str:
+    """Every operation that is missing with its reason, in one line."""
+    return "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+
+
+def _why_not_here(device: torch.device, *, interpreter: bool) -> str | None:
+    """Why no fused operation runs on this machine, or None. Triton is not imported for a device it cannot use."""
+    interpreting = os.environ.get("TRITON_INTERPRET") == "1"
+    if device.type != "cuda" and not (interpreter and interpreting):
+        return f"the device is {device.type}, and the fused kernels need a CUDA GPU"
+    try:
+        triton = importlib.import_module("triton")
+    except ImportError as error:
+        return f"Triton cannot be imported ({error})"
+    if ".".join(triton.__version__.split(".")[:2]) not in TRITON_VERSIONS:
+        tested = " and ".join(TRITON_VERSIONS)
+        return f"this is Triton {triton.__version__}, the kernels were tested with {tested}"
+    if interpreting:
+        return None if interpreter else "TRITON_INTERPRET is set, and Triton's interpreter is only for tests"
+    if torch.version.hip is not None:
+        return "this torch is built for AMD GPUs, and the kernels were written for NVIDIA's"
+    capability = torch.cuda.get_device_capability(device)
+    if capability < CAPABILITY:
+        name, (major, minor) = torch.cuda.get_device_name(device), capability
+        return f"{name} has compute capability {major}.{minor}, and the fused kernels need 8.0"
+    return None
+
+
+def _load(name: str, module: str, shapes: Shapes) -> Callable[..., Any] | str:
+    """The fused operation if it takes the shapes and passes its test, else the reason."""
+    from gato_trainer.kernels.self_test import self_test
+
+    try:
+        loaded = importlib.import_module(f"{__name__}.{module}")
+    except (ImportError, AttributeError) as error:  # a Triton whose interface has changed
+        return f"{module} cannot be imported ({error})"
+    reason: str | None = loaded.why_not(shapes)
+    operation: Callable[..., Any] = getattr(loaded, name)
+    reason = reason or self_test(name, operation, getattr(REFERENCE, name), shapes)
+    return reason or operation

@@ -16,12 +16,13 @@ from torch.utils.checkpoint import checkpoint
 LOGIT_ROWS = 4096
 """Supervised rows whose logits exist at one time; more are computed in pieces and again in the backward."""
 
-_BACKENDS = [
+BACKENDS = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 ]
+"""Of torch's attention without a mask, the fastest first: the default order changes between releases."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -121,8 +122,8 @@ def relative_attention(
 
 
 def rotate(x: Tensor, angle: Tensor) -> Tensor:
-    """Turn pairs of features (e, e + E/2) of x (B, H, T, E) by angle (T, E/2), in float32."""
-    first, second = x.float().chunk(2, dim=-1)
+    """Turn pairs of features (e, e + E/2) of x (B, H, T, E) by angle (T, E/2), in float32 at least."""
+    first, second = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, dim=-1)
     cos, sin = angle.cos(), angle.sin()
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 
@@ -139,8 +140,8 @@ def rotary_attention(q: Tensor, k: Tensor, v: Tensor, angle: Tensor, segment: Te
             return F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
     if not q.is_cuda:
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    # The default order of backends changes between releases; a mask tensor makes cuDNN's backward unsafe.
-    with sdpa_kernel(_BACKENDS, set_priority=True):
+    # Without a mask tensor, which makes cuDNN's backward unsafe.
+    with sdpa_kernel(BACKENDS, set_priority=True):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
@@ -190,10 +191,10 @@ def linear_cross_entropy(hidden: Tensor, table: Tensor, target: Tensor) -> tuple
     Args:
         hidden: (N, D), the normalised outputs of the supervised positions only.
         table: (V, D), the tied token table.
-        target: int64 (N,).
+        target: int64 (N,); -1 marks a row of padding, whose loss and gradients are 0.
 
     Returns:
-        float32 (N,), the losses, and bool (N,), whether the most likely id is the target.
+        float32 (N,) (float64 if `hidden` is), the losses, and bool (N,), whether the most likely id is the target.
     """
     if len(hidden) <= LOGIT_ROWS:
         return _linear_cross_entropy(hidden, table, target)
@@ -205,6 +206,7 @@ def linear_cross_entropy(hidden: Tensor, table: Tensor, target: Tensor) -> tuple
 
 
 def _linear_cross_entropy(hidden: Tensor, table: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    logits = linear(hidden, table).float()
+    logits = linear(hidden, table)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     correct = logits.detach().argmax(dim=-1) == target
-    return F.cross_entropy(logits, target, reduction="none"), correct
+    return F.cross_entropy(logits, target, ignore_index=-1, reduction="none"), correct

@@ -1,0 +1,46 @@
+"""What an ingest made, and what its user should know of it."""
+
+from dataclasses import dataclass
+
+from gato_schemas.dataset import DEAD_LETTERS, Manifest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an ingest made, and what its user should know.
+
+    Attributes:
+        manifest: of the dataset.
+        warnings: one sentence each.
+        finished_before: parts that an earlier run had finished.
+        was_complete: there was nothing left to do.
+    """
+
+    manifest: Manifest
+    warnings: tuple[str, ...]
+    finished_before: int = 0
+    was_complete: bool = False
+
+
+def warnings_of(manifest: Manifest) -> tuple[str, ...]:
+    """One sentence for each thing in a manifest that looks wrong."""
+    found = []
+    for name, split in manifest.splits.items():
+        if not split.totals.episodes:
+            found.append(
+                f"the {name} split is empty: --holdout draws every episode on its own, "
+                f"and none of these fell to it; give more episodes or another share"
+            )
+    clips = manifest.source.settings.get("action_range") != "quantile"  # which leaves values out on purpose
+    for row in manifest.statistics if clips else ():
+        if row.role == "action" and row.modality == "continuous" and any(row.saturated):
+            share = sum(row.saturated) / (row.count * len(row.saturated))
+            low, high = min(row.low), max(row.high)
+            found.append(
+                f"{share:.1%} of the values of action {row.field!r} of task {row.task!r} were clipped "
+                f"(they reach from {low:g} to {high:g}): --action-range LOW:HIGH maps a wider range"
+            )
+    if manifest.dead_letters:
+        left_out = "1 episode was" if manifest.dead_letters == 1 else f"{manifest.dead_letters} episodes were"
+        found.append(f"{left_out} left out: see {DEAD_LETTERS}")
+    return tuple(found)

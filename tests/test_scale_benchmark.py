@@ -1,0 +1,38 @@
+"""The benchmark behind docs/scale.md, at a small size: every figure is there, and those that grow have their size."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def scale() -> ModuleType:
+    path = ROOT / "benchmarks" / "scale.py"
+    spec = importlib.util.spec_from_file_location("scale_benchmark", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scale_benchmark"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_its_small_size(scale: ModuleType, tmp_path: Path) -> None:
+    found = scale.measure(tmp_path, 5000)
+    opened = found["opened"]
+    assert opened["records"] == pytest.approx(5000, abs=len(scale.TABLE_1))
+    assert set(found["index_bytes"]) == {row.name for row in scale.TABLE_1}
+    assert sum(found["index_bytes"].values()) == sum(path.stat().st_size for path in tmp_path.rglob("*.index"))
+    assert opened["table_bytes"] < 64 * opened["records"]
+    assert opened["table_peak_bytes"] >= opened["manifests_peak_bytes"] > 0
+
+
+def test_the_rows_are_those_of_the_paper(scale: ModuleType) -> None:
+    assert sum(row.tasks for row in scale.TABLE_1) == 596
+    assert sum(row.episodes for row in scale.TABLE_1) == pytest.approx(63e6, rel=0.01)
+    assert sum(row.tokens for row in scale.TABLE_1) == pytest.approx(1.6e12, rel=0.01)
