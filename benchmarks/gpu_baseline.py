@@ -3,7 +3,8 @@
 Modules of plain torch in autocast, one projection for q, k and v, torch's scaled_dot_product_attention, learned
 absolute positions, logits for every position, cross entropy with ignored targets, fused AdamW, all of it through
 torch.compile: each block, and the head with its loss (24 blocks in one graph take minutes to compile). Where nanoGPT
-has a GELU this has our split GEGLU, so that both do the same matrix products.
+has a GELU this has our split GEGLU, so that both do the same matrix products. As there, autocast leaves the residual
+stream in float32; ours is bf16.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """How the GPU benchmark measures: time, failures, the state of the card, and the rows it reports."""
 
+import gc
 import importlib.metadata
 import json
 import os
@@ -59,6 +60,12 @@ def guarded(clock: Clock, section: str, name: str, measure: Callable[[], dict[st
         lines = str(error).strip().splitlines() or [""]
         values = {"error": f"{type(error).__name__}: {lines[0][:200]}"}
     report(section, name, **values, took_s=round(time.monotonic() - begin, 1))
+    release_memory()
+
+
+def release_memory() -> None:
+    """Free what was measured: compiled models are in cycles, and would take memory from the next measurement."""
+    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from gpu_baseline import make_baseline
 from gpu_ceilings import copy_rate, product_rate
-from gpu_measure import Clock, guarded, once
+from gpu_measure import Clock, guarded, once, release_memory
 from torch import Tensor
 
 from gato_trainer.config import ModelConfig
@@ -111,7 +111,7 @@ def with_less_memory(run: Run, bench: Bench, clock: Clock) -> dict[str, Any]:
             if micro == 1:
                 raise
             micro //= 2
-        torch.cuda.empty_cache()
+        release_memory()
 
 
 def measure_run(run: Run, bench: Bench, micro: int, clock: Clock) -> dict[str, Any]:

@@ -78,12 +78,18 @@ def check_same(job: Job, source: Source) -> Manifest:
 
 
 def without_dead_letters(out: Path) -> Summary | None:
-    """The summary of a complete dataset from which nothing was left out; None for any other folder."""
+    """The summary of a complete dataset from which nothing was left out or is missing; None for any other folder."""
     try:
         manifest = read_manifest(out)
     except FormatError:
         return None
-    return None if manifest.dead_letters else Summary(manifest, warnings_of(manifest), was_complete=True)
+    shards = [(out / shard.name, shard.size) for split in manifest.splits.values() for shard in split.shards]
+    whole = all(path.is_file() and path.stat().st_size == size and _index_of(path).is_file() for path, size in shards)
+    return Summary(manifest, warnings_of(manifest), was_complete=True) if whole and not manifest.dead_letters else None
+
+
+def _index_of(shard: Path) -> Path:
+    return shard.with_name(shard.name + SUFFIX)
 
 
 def _comparable(manifest: Manifest, shards: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from gato_pipelines.fingerprint import Decided, decide, vocabulary_of
 from gato_pipelines.ingest_settings import IngestSettings
 from gato_pipelines.inputs import find_inputs
 from gato_pipelines.output import check_ours, dataset_name, work_folder
-from gato_pipelines.places import Places, fitting, places
+from gato_pipelines.places import Places, check_apart, fitting, places
 from gato_pipelines.planning import check_observation_tokens, make_plan
 from gato_pipelines.progress import Watcher, scan_progress, watching
 from gato_pipelines.remote_input import Mirror
@@ -63,6 +63,7 @@ def plan_only(
     with places(made, inputs, out) as found:
         check_ours(found.out)
         folders = find_inputs(made, found.inputs)
+        check_apart(found, folders.values())
         parts, mirrors = _parts(made, folders), _mirrors(found, folders)
         scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
         plan = _plan(made, [scan.look(number) for number in range(len(parts))], ingest)
@@ -104,10 +105,12 @@ def run(
             return whole
         again = buried_parts(found.out) if ingest.retry_dead_letters else set()
         folders = find_inputs(made, found.inputs)
+        check_apart(found, folders.values())
         parts, mirrors = _parts(made, folders), _mirrors(found, folders)
+        before = found.output.names() if found.output is not None else set()
         with work_folder(found.out, overwrite=ingest.overwrite):
             if found.output is not None:
-                found.output.drop_missing()
+                found.output.drop(before)
             scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
             with watching(scan_progress(found.out / WORK, scan.prefix, len(parts)), watcher):
                 scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers, again)

@@ -6,8 +6,8 @@ and `remote_output.py`.
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +27,8 @@ _PACKAGES = {
     "abfs": "adlfs",
     "abfss": "adlfs",
     "az": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
 }
 _FOREIGN_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -44,10 +46,26 @@ def is_remote(place: Path | str) -> bool:
 
 
 def as_place(text: str) -> Path | str:
-    """A path, or the address of something remote as it is."""
+    """A path, or the address of something remote as it is.
+
+    Raises:
+        InputError: an address that names nothing, such as s3://, or that ends in "..".
+    """
     if is_remote(text):
-        return text.rstrip("/")
+        return address_of(text)
     return Path(unquote(urlsplit(text).path)) if text.lower().startswith("file://") else Path(text)
+
+
+def address_of(text: str) -> str:
+    """An address without slashes at its end.
+
+    Raises:
+        InputError: it names nothing, such as s3://, or ends in "..".
+    """
+    protocol, _, rest = text.partition("://")
+    if last_name(rest) in ("", ".", ".."):
+        raise InputError(f"{text} names no folder: give an address such as {protocol}://bucket/folder")
+    return text.rstrip("/")
 
 
 def last_name(address: str) -> str:
@@ -74,12 +92,14 @@ class RemoteFolder:
                 found = files.find(root, detail=True)
             except FileNotFoundError:
                 return {}
-        sizes = {_relative(path, root): int(entry["size"]) for path, entry in found.items() if entry["type"] == "file"}
+        sizes = {_relative(path, root): entry["size"] for path, entry in found.items() if _is_file(path, entry)}
         if len(sizes) > MAX_FILES:
             raise InputError(f"{self.address} holds more than {MAX_FILES:,} files: give one of its folders at a time")
-        for name in sizes:
+        for name, size in sizes.items():
             if name and not is_inside(name):
                 raise InputError(f"{self.address} holds a file {name!r}, whose name leads out of the folder")
+            if not isinstance(size, int) or not 0 <= size < 1 << 63:
+                raise InputError(f"{self.address} does not say how large {name!r} is: copy it to this machine first")
         return dict(sorted((name, size) for name, size in sizes.items() if name or len(sizes) == 1))
 
     def matches(self) -> list[str]:
@@ -129,6 +149,19 @@ class RemoteFolder:
                 except FileNotFoundError:
                     continue
 
+    def remove_folder(self, name: str) -> None:
+        """Remove an empty folder where the place has folders; where it has none there is nothing to remove."""
+        if self.address.partition("://")[0].lower() in _PACKAGES:
+            return
+        files, root = _system(self.address)
+        with suppress(OSError, NotImplementedError):
+            files.rmdir(_join(root, name))
+
+
+def _is_file(path: str, entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of a listing is a file; a name with a slash at its end is how object stores show a folder."""
+    return entry["type"] == "file" and not path.endswith("/")
+
 
 def _join(root: str, name: str) -> str:
     return f"{root.rstrip('/')}/{name}" if name else root
@@ -149,8 +182,9 @@ def _system(address: str) -> tuple[Any, str]:
     try:
         files, root = url_to_fs(address)
     except ImportError as error:
-        package = _PACKAGES.get(protocol, f"the package for {protocol}:// that fsspec's documentation names")
-        raise MissingPackageError(f"{address} needs another package: pip install {package}") from error
+        package = _PACKAGES.get(protocol)
+        how = f"pip install {package}" if package else "fsspec's documentation names it"
+        raise MissingPackageError(f"{address} needs another package: {how}") from error
     except ValueError as error:
         raise InputError(f"{address} is no address that fsspec knows ({error}): give s3://, gs:// or a path") from error
     return files, str(root)

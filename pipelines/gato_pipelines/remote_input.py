@@ -141,6 +141,24 @@ def make_placeholder(path: Path, size: int) -> None:
     fresh.replace(path)
 
 
+def make_placeholders(address: str, root: Path, sizes: Mapping[str, int]) -> None:
+    """A placeholder below `root` for every file of a remote folder.
+
+    Raises:
+        InputError: this machine cannot have all of them: a name is too long, or also the name of a folder.
+    """
+    for name, size in sizes.items():
+        path = root / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make_placeholder(path, size)
+        except OSError as error:
+            raise InputError(
+                f"{address} holds a file {name[:200]!r} that cannot be a file of this machine "
+                f"({error.strerror or type(error).__name__}): rename it there, or give another folder"
+            ) from error
+
+
 def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
     """Make a folder below `scratch` that looks like the input; returns the input in it, a folder or a file.
 
@@ -153,7 +171,7 @@ def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
         raise InputError(f"{address} does not exist, or is empty: give a folder or a file")
     is_file, state = set(sizes) == {""}, scratch / "state"
     state.mkdir(parents=True)
-    root = scratch if is_file else scratch / name
+    root = scratch / "files" if is_file else scratch / "files" / name
     if is_file:
         (state / "is-file").touch()
         sizes = {name: sizes[""]}
@@ -161,9 +179,7 @@ def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
     made = Mirror(remote, root, state, pattern)
     now = [file for file in sizes if not made.comes_later(file)]
     _check_room(address, sum(sizes[file] for file in now), scratch)
-    for file in sizes:
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        make_placeholder(root / file, sizes[file])
+    make_placeholders(address, root, sizes)
     remote.get(["" if is_file else file for file in now], [root / file for file in now])
     return (root / name if is_file else root), made
 

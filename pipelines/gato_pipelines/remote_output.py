@@ -7,15 +7,15 @@ there what a local one would leave.
 """
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from gato_data.errors import GatoError, OutputError
-from gato_pipelines.documents.files import is_inside
+from gato_data.errors import OutputError
 from gato_pipelines.remote import RemoteFolder
-from gato_pipelines.remote_input import make_placeholder
+from gato_pipelines.remote_input import make_placeholder, make_placeholders
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
 from gato_schemas.index import SUFFIX
 
@@ -47,18 +47,20 @@ class RemoteOutput:
         """
         sizes = self.remote.sizes()
         wanted = [name for name in sizes if name.endswith(SUFFIX) or name in (*_SMALL, _JOB, _SCANS)]
-        for name, size in sizes.items():
-            if not is_inside(name):
-                raise OutputError(f"{self.remote.address} is a file: --out wants a folder")
-            (self.out / name).parent.mkdir(parents=True, exist_ok=True)
-            make_placeholder(self.out / name, size)
+        if "" in sizes:
+            raise OutputError(f"{self.remote.address} is a file: --out wants a folder")
+        make_placeholders(self.remote.address, self.out, sizes)
         self.remote.get(wanted, [self.out / name for name in wanted])
         if _SCANS in sizes:
             self._unpack_scans()
 
-    def drop_missing(self) -> None:
-        """Remove there what is not in the folder any more, the manifest first: somebody asked to start again."""
-        gone = [name for name in self.remote.sizes() if not (self.out / name).exists()]
+    def names(self) -> set[str]:
+        """The files of the folder."""
+        return {path.relative_to(self.out).as_posix() for path in self.out.rglob("*") if path.is_file()}
+
+    def drop(self, before: Set[str]) -> None:
+        """Remove there what was in the folder and is not any more, the manifest first; what came since then stays."""
+        gone = [name for name in self.remote.sizes() if name in before and not (self.out / name).exists()]
         self.remote.remove(sorted(gone, key=lambda name: (name != MANIFEST, not name.endswith(SUFFIX), name)))
 
     def push_claim(self) -> None:
@@ -106,12 +108,9 @@ class RemoteOutput:
     def tidy(self) -> None:
         """Remove there what a finished ingest does not need any more."""
         self.remote.remove([name for name in self.remote.sizes() if name.startswith(f"{WORK}/")])
+        self.remote.remove_folder(WORK)
 
     def push_dead_letters(self) -> None:
         """Copy the list of what could not be used, so that a user can look at it."""
         if (self.out / DEAD_LETTERS).exists():
             self.remote.put(self.out / DEAD_LETTERS, DEAD_LETTERS)
-
-    def reword(self, error: GatoError) -> None:
-        """Let an error name the address, and not the folder that stands for it."""
-        error.args = (str(error).replace(str(self.out), self.remote.address), *error.args[1:])

@@ -1,9 +1,11 @@
 """The GPU benchmark at its toy size: a rented hour must not begin with repairing it."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,27 @@ def test_what_fails_is_said_and_the_rest_goes_on(
     assert first["error"] == "RuntimeError: out of resources"
     assert second["ms"] == 1.0
     assert "are needed" in third["left_out"]
+
+
+def test_memory_is_free_for_the_next_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import gpu_measure
+    import torch
+
+    made: list[weakref.ref[torch.nn.Module]] = []
+
+    def measure() -> dict[str, Any]:
+        model = torch.nn.Linear(2, 2)
+        model.compile(backend="eager")  # refers to the model, which refers to it
+        made.append(weakref.ref(model))
+        return {"ms": 1.0}
+
+    gc.disable()
+    try:
+        gpu_measure.guarded(gpu_measure.Clock(float("inf")), "steps", "compiled", measure)
+        assert made[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_section_that_crashes_takes_nothing_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

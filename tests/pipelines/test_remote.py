@@ -11,23 +11,18 @@ import fsspec
 import pytest
 
 from gato_data.errors import GatoError, InputError, MissingPackageError, OutputError, SettingError
-from gato_pipelines import ingest as ingesting
-from gato_pipelines.ingest_settings import IngestSettings
 from gato_pipelines.remote import RemoteFolder, as_place, is_remote
 from gato_pipelines.remote_input import Mirror
 from gato_pipelines.remote_output import RemoteOutput
-from gato_pipelines.summary import Summary
 from tests.document_inputs import make_coco
+from tests.remote_folders import down, empty_memory, memory_file, run, up
 from tests.rlds_inputs import digests, flip, moving, shards, write
 
 
 @pytest.fixture
 def memory() -> Iterator[fsspec.AbstractFileSystem]:
     """fsspec's memory, empty before and after."""
-    files = fsspec.filesystem("memory")
-    files.store.clear()
-    yield files
-    files.store.clear()
+    yield from empty_memory()
 
 
 @pytest.fixture
@@ -40,26 +35,6 @@ def source(tmp_path: Path) -> Path:
 def wanted(source: Path, tmp_path: Path) -> dict[str, str]:
     run(source, tmp_path / "wanted" / "arm")
     return digests(tmp_path / "wanted" / "arm")
-
-
-def run(source: Any, out: Any, name: str = "rlds", settings: Any = None, **asked: Any) -> Summary:
-    return ingesting.run(name, settings or {}, source, out, IngestSettings(**{"workers": 1, "holdout": 0.3, **asked}))
-
-
-def up(files: fsspec.AbstractFileSystem, folder: Path, address: str) -> str:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            files.pipe_file(f"{address}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-    return address
-
-
-def down(address: str, to: Path) -> dict[str, str]:
-    """The hash of every file of a remote folder."""
-    remote = RemoteFolder(address)
-    for name in remote.sizes():
-        (to / name).parent.mkdir(parents=True, exist_ok=True)
-        (to / name).write_bytes(remote.read(name))
-    return digests(to)
 
 
 def test_from_memory_to_memory(
@@ -110,9 +85,6 @@ def test_large_files_come_when_they_are_read_and_go_again(
     fetched: list[str] = []
     here: list[int] = []
     fetch, make_room = Mirror._fetch, Mirror._make_room
-    monkeypatch.setattr(
-        "gato_pipelines.remote_input.Mirror._fetch", lambda m, name: (fetched.append(name), fetch(m, name))
-    )
 
     def after(found: Mirror) -> None:
         make_room(found)
@@ -246,14 +218,9 @@ def test_errors_of_a_user(memory: fsspec.AbstractFileSystem, source: Path, monke
 
 
 def test_a_name_that_leads_out_of_the_folder(memory: fsspec.AbstractFileSystem) -> None:
-    memory.store["/bucket/rlds/../../evil"] = memory.store.setdefault("/bucket/rlds/a", None) or _file(memory)
+    memory.store["/bucket/rlds/../../evil"] = memory.store.setdefault("/bucket/rlds/a", None) or memory_file(memory)
     with pytest.raises(InputError, match="whose name leads out of the folder"):
         RemoteFolder("memory://bucket/rlds").sizes()
-
-
-def _file(memory: fsspec.AbstractFileSystem) -> Any:
-    memory.pipe_file("/bucket/rlds/a", b"1")
-    return memory.store["/bucket/rlds/a"]
 
 
 @pytest.mark.parametrize(

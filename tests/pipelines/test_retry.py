@@ -117,6 +117,16 @@ def test_nothing_to_retry(good: Path, tmp_path: Path, wanted: dict[str, str]) ->
     assert digests(out) == wanted
 
 
+@pytest.mark.parametrize("suffix", ["", ".index"])
+def test_a_lost_shard_is_made_anew_without_any_dead_letter(
+    good: Path, tmp_path: Path, wanted: dict[str, str], suffix: str
+) -> None:
+    out = tmp_path / "undisturbed" / "out"
+    (out / f"{shards(out)[1].name}{suffix}").unlink()
+    again(good, out)
+    assert digests(out) == wanted
+
+
 def test_no_dataset(good: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="holds no dataset whose dead letters could be tried again"):
         again(good, tmp_path / "new")

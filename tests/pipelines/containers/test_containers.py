@@ -288,12 +288,12 @@ class TestMinari:
         assert_same(found, [tokenize(rows, expected)])
 
     def test_damaged_episodes_are_named_and_the_rest_is_kept(self, tmp_path: Path) -> None:
-        shutil.copytree(MINARI / "data", tmp_path / "data")
-        with h5py.File(tmp_path / "data" / "main_data.hdf5", "r+") as file:
+        shutil.copytree(MINARI / "data", tmp_path / "walker" / "data")
+        with h5py.File(tmp_path / "walker" / "data" / "main_data.hdf5", "r+") as file:
             del file["episode_1/actions"]
             del file["episode_2/rewards"]
             file["episode_2/rewards"] = np.zeros(3)
-        ingest(tmp_path, tmp_path / "out", source="modular-rl", max_bad=2)
+        ingest(tmp_path / "walker", tmp_path / "out", source="modular-rl", max_bad=2)
         letters = (tmp_path / "out" / "dead_letters.jsonl").read_text()
         assert "episode_1 is missing, or has no actions" in letters
         assert "steps/reward has 3 timesteps, 15 were expected" in letters

@@ -34,6 +34,9 @@ TYPES = {
 MULTIPLES = ("_ptr", "_step", "_head")
 """Ends of the names of arguments that are multiples of 16 at the paper's sizes; so is `length`."""
 
+TURNS = {"first_window", "windows", "parts"}
+"""Arguments whose values differ between the turns of one backward."""
+
 
 def kernels(size: int) -> Iterator[tuple[str, str, dict[str, Any], Tiles]]:
     """(module, kernel, constants, tiles) of the kernels as they are launched for a head size, nothing packed."""
@@ -73,6 +76,7 @@ def compile_one(module: str, name: str, constants: dict[str, Any], tiles: Tiles,
         usage = _tool("--dump-resource-usage", file.name)
         code = _tool("--dump-sass", file.name)
     counts = {key.lower(): int(value) for key, value in re.findall(r"(REG|STACK):(\d+)", usage)}
+    counts["specialised"] = sum(p.name in TURNS and not p.do_not_specialize for p in kernel.params)
     counts["shared"] = made.metadata.shared
     counts["local"] = len(re.findall(r"\b(LDL|STL)\b", code))
     counts["wgmma"] = len(re.findall(r"\bHGMMA\b", code))

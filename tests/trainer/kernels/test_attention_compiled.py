@@ -33,6 +33,7 @@ def test_kernels_for_hopper(compiled: dict[str, dict[str, Any]]) -> None:
         assert found["local"] == 0, f"{label} spills"
         assert found["stack"] == 0, f"{label} has a stack frame"
         assert found["shared"] <= SHARED, label
+        assert found["specialised"] == 0, f"{label} is compiled again in turns that the self-test does not have"
         if "RELATIVE" in found:
             assert found["wgmma"] + found["mma"] > 0, f"{label} has no matrix instructions"
             if found["SIZE"] == 32:

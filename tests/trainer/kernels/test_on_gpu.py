@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from gato_trainer.config import Positions
 from gato_trainer.kernels import FUSED, REFERENCE, Operations, Shapes, operations
 from gato_trainer.kernels.self_test import cases, compare
 from gato_trainer.presets import PRESETS, train_settings
@@ -19,10 +20,11 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 SIZES = ("79m", "364m", "1.2b")
 
 
-def shapes_of(size: str, windows: int = 8) -> Shapes:
-    return Shapes(
-        model=PRESETS[size].model, windows=windows, length=1024, dtype=torch.bfloat16, device=torch.device("cuda")
-    )
+def shapes_of(size: str, windows: int = 8, name: str = "relative_attention") -> Shapes:
+    """Of a run that uses the operation `name`: the two kinds of attention exclude each other."""
+    positions: Positions = "rope" if name == "rotary_attention" else "transformer-xl"
+    model = dataclasses.replace(PRESETS[size].model, positions=positions)
+    return Shapes(model=model, windows=windows, length=1024, dtype=torch.bfloat16, device=torch.device("cuda"))
 
 
 def roomy(gigabytes: int) -> None:
@@ -40,14 +42,17 @@ def fused() -> Operations:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", FUSED)
 def test_bf16_errors_are_at_most_twice_torchs(name: str, size: str) -> None:
-    chosen = operations("auto", shapes_of(size, windows=1))
+    operation = getattr(operations("auto", shapes_of(size, windows=1, name=name)), name)
+    assert operation is not getattr(REFERENCE, name)
     for given in cases(name, shapes_of(size)):
-        assert compare(getattr(chosen, name), getattr(REFERENCE, name), given, torch.bfloat16) is None
+        assert compare(operation, getattr(REFERENCE, name), given, torch.bfloat16) is None
 
 
-def test_nothing_falls_back() -> None:
+@pytest.mark.parametrize("name", ["relative_attention", "rotary_attention"])
+def test_nothing_falls_back(name: str) -> None:
     for size in SIZES:
-        assert operations("auto", shapes_of(size, windows=1)).name == "fused"
+        chosen = operations("auto", shapes_of(size, windows=1, name=name))
+        assert chosen.name == "fused", chosen.summary
 
 
 def normal(*shape: int, scale: float = 1.0) -> torch.Tensor:
@@ -126,8 +131,9 @@ def gradients(operation: Callable[..., Any], given: list[Any]) -> list[torch.Ten
 
 @pytest.mark.parametrize("name", FUSED)
 def test_graphs_and_no_waiting(name: str) -> None:
-    shapes = shapes_of("79m", windows=2)
+    shapes = shapes_of("79m", windows=2, name=name)
     operation = getattr(operations("auto", shapes), name)
+    assert operation is not getattr(REFERENCE, name)
     given = cases(name, shapes)[0]
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -1,11 +1,13 @@
 """Every fused operation beside its reference: results, gradients, odd shapes, edges."""
 
 import importlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gato_trainer.kernels import FUSED, REFERENCE, Shapes
 from gato_trainer.kernels.self_test import cases, compare
@@ -144,6 +146,30 @@ def test_more_rows_than_are_kept_are_computed_in_pieces(device: torch.device, mo
     hidden = torch.randn(10, 8, device=device).requires_grad_()
     table = torch.randn(21, 8, device=device).requires_grad_()
     check("linear_cross_entropy", [hidden, table, torch.arange(10, device=device) * 2])
+
+
+def test_logits_of_one_piece_exist_at_one_time(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gato_trainer.kernels import fused_cross_entropy
+
+    monkeypatch.setattr(fused_cross_entropy, "KEPT_ROWS", 4)
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            is_logits = function is torch.ops.aten.mm.default and args[0].shape == (4, 8) and args[1].shape[0] == 8
+            if is_logits:
+                assert all(logits() is None for logits in made)
+            result = function(*args, **(kwargs or {}))
+            if is_logits:
+                made.append(weakref.ref(result))
+            return result
+
+    hidden = torch.randn(12, 8, device=device).requires_grad_()
+    table = torch.randn(21, 8, device=device).requires_grad_()
+    with Watch():
+        loss, _ = fused_cross_entropy.linear_cross_entropy(hidden, table, torch.arange(12, device=device))
+    assert len(made) == 3
+    assert loss.isfinite().all()
 
 
 def test_logits_far_apart(device: torch.device) -> None:

@@ -65,7 +65,7 @@ def _query_tile(
     return dq, upper, newest, d_score, lower_now
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first_window"])
 def attention_backward_queries(
     q_ptr, k_ptr, v_ptr, distance_ptr, content_ptr, term_ptr, segment_ptr, out_ptr, gradient_ptr,
     normalizer_ptr, delta_ptr, dq_ptr, band_ptr,
@@ -131,7 +131,7 @@ def attention_backward_queries(
     tl.store(place, (dq * scale).to(query.dtype), mask=inside[:, None])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first_window", "windows", "parts"])
 def attention_backward_distances(
     q_ptr, band_ptr, d_distance_ptr, sums_ptr,
     q_step, heads, length, first_window, windows, padded, parts,

@@ -106,6 +106,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         gradient = None
         for begin in range(0, n, KEPT_ROWS):
             piece = slice(begin, begin + KEPT_ROWS)
+            gradient = None  # frees the last piece's before the next are made
             gradient = hidden[piece] @ weight.T
             results = [loss[piece], correct[piece], log_sum[piece]]
             _launch(gradient, target[piece], results, vocabulary, known=False, gradient=keep)
