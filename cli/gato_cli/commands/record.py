@@ -191,9 +191,9 @@ def _run(
         return
     mean = f"mean {'clipped ' if clipped else ''}return {sum(made.returns) / len(made.returns):.2f}"
     solved = "" if made.num_successes is None else f", {made.num_successes} of {len(made.returns)} succeeded"
-    episodes = "1 episode" if len(made.returns) == 1 else f"{len(made.returns)} episodes"
+    counted = "1 episode" if len(made.returns) == 1 else f"{len(made.returns)} episodes"
     print(
-        f"{out}: {episodes} of {of or name} by {made.policy}, {made.num_timesteps:,} timesteps, "
+        f"{out}: {counted} of {of or name} by {made.policy}, {made.num_timesteps:,} timesteps, "
         f"{mean}{solved}, {seconds:.1f} s"
     )
 
