@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.ingest_command import error_of, ingest
+from tests.cli.command import error_of, ingest
 from tests.rlds_inputs import digests, episode, moving, shards, write
 
 

@@ -13,7 +13,7 @@ import pytest
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import decode_record
 from gato_schemas.tfrecord import read_records
-from tests.cli.ingest_command import error_of, ingest
+from tests.cli.command import error_of, ingest
 from tests.rlds_inputs import DISCRETE, IMAGE, edit_json, episode, flip, moving, png, shards, truncate, write
 
 

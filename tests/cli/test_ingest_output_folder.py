@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.ingest_command import error_of, ingest
+from tests.cli.command import error_of, ingest
 from tests.rlds_inputs import digests, edit_json, shards, truncate
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gato_cli.main import cli
-from tests.cli.ingest_command import error_of, ingest
+from tests.cli.command import error_of, ingest
 from tests.rlds_inputs import digests, flip, shards
 
 

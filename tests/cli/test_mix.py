@@ -5,28 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from gato_cli.main import cli
 from gato_schemas.dataset import read_manifest
 from gato_schemas.mixture import read_mixture
+from tests.cli.command import error_of, run
 from tests.gato_data.reading.folders import decode, episodes, write_dataset
 
 SMALL = ("--steps", "20", "--batch-size", "10", "--context-length", "64")
 
 
 def mix(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(cli, ["mix", *map(str, arguments)], env={"COLUMNS": "160"})
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
-
-
-def error_of(result: Result, code: int = 1) -> str:
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("Error: ")
-    return last.removeprefix("Error: ")
+    return run("mix", *arguments)
 
 
 @pytest.fixture

@@ -65,6 +65,24 @@ def distance_scores(query, base, step, term, first, length, SIZE: tl.constexpr, 
 
 
 @triton.jit
+def tile_scores(
+    lower, older, query, k, content_base, distance_base, term_base, distance_step, first_row, n, length,
+    SIZE: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr, RELATIVE: tl.constexpr,
+):  # fmt: skip
+    """Scores of tile n of the keys, before scale and mask; and what the next tile needs as its lower and older."""
+    score = tl.dot(query, tl.trans(k))
+    newest = older
+    upper = lower
+    if RELATIVE:
+        first = length - first_row - KEYS + (n + 1) * KEYS
+        newest = distance_scores(query, distance_base, distance_step, term_base, first, length, SIZE, ROWS, KEYS)
+        upper = upper_part(older, newest, ROWS, KEYS)
+        score += tl.where(is_lower(ROWS, KEYS), lower, upper)
+        score += load_vector(content_base, n * KEYS, length, KEYS)[None, :]
+    return score, upper, newest
+
+
+@triton.jit
 def _forward_tile(
     largest, total, mixed, lower, older, query, row_segment,
     k_base, v_base, content_base, distance_base, term_base, segment_base, k_step, v_step, distance_step,
@@ -75,15 +93,10 @@ def _forward_tile(
     """Take in tile n of the keys."""
     keys = n * KEYS + tl.arange(0, KEYS)
     k = load_rows(k_base, k_step, n * KEYS, length, SIZE, KEYS)
-    score = tl.dot(query, tl.trans(k))
-    newest = older
-    upper = lower
-    if RELATIVE:
-        first = length - first_row - KEYS + (n + 1) * KEYS
-        newest = distance_scores(query, distance_base, distance_step, term_base, first, length, SIZE, ROWS, KEYS)
-        upper = upper_part(older, newest, ROWS, KEYS)
-        score += tl.where(is_lower(ROWS, KEYS), lower, upper)
-        score += load_vector(content_base, n * KEYS, length, KEYS)[None, :]
+    score, upper, newest = tile_scores(
+        lower, older, query, k, content_base, distance_base, term_base, distance_step, first_row, n, length,
+        SIZE, ROWS, KEYS, RELATIVE,
+    )  # fmt: skip
     score *= scale_log2
     if DIAGONAL:
         score = tl.where(keys[None, :] <= first_row + tl.arange(0, ROWS)[:, None], score, MASKED)

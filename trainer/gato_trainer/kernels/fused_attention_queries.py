@@ -8,7 +8,13 @@ gradient of `distance` is then a matrix product over all windows, which a second
 import triton
 import triton.language as tl
 
-from gato_trainer.kernels.fused_attention_forward import distance_scores, is_lower, load_rows, load_vector, upper_part
+from gato_trainer.kernels.fused_attention_forward import (
+    distance_scores,
+    is_lower,
+    load_rows,
+    tile_scores,
+    upper_part,
+)
 
 
 @triton.jit
@@ -30,15 +36,10 @@ def _query_tile(
     """Add what tile n of the keys gives to the gradient of the queries."""
     keys = n * KEYS + tl.arange(0, KEYS)
     k = load_rows(k_base, k_step, n * KEYS, length, SIZE, KEYS)
-    score = tl.dot(query, tl.trans(k))
-    newest = older
-    upper = lower
-    if RELATIVE:
-        first = length - first_row - KEYS + (n + 1) * KEYS
-        newest = distance_scores(query, distance_base, distance_step, term_base, first, length, SIZE, ROWS, KEYS)
-        upper = upper_part(older, newest, ROWS, KEYS)
-        score += tl.where(is_lower(ROWS, KEYS), lower, upper)
-        score += load_vector(content_base, n * KEYS, length, KEYS)[None, :]
+    score, upper, newest = tile_scores(
+        lower, older, query, k, content_base, distance_base, term_base, distance_step, first_row, n, length,
+        SIZE, ROWS, KEYS, RELATIVE,
+    )  # fmt: skip
     weight = tl.exp2(score * scale_log2 - normalizer[:, None])
     if DIAGONAL:
         weight = tl.where(keys[None, :] <= first_row + tl.arange(0, ROWS)[:, None], weight, 0.0)

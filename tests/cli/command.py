@@ -1,4 +1,4 @@
-"""Running `gato-data ingest` in this process."""
+"""Running commands of `gato-data` in this process."""
 
 from pathlib import Path
 
@@ -7,10 +7,14 @@ from click.testing import CliRunner, Result
 from gato_cli.main import cli
 
 
-def ingest(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(cli, ["ingest", *map(str, arguments)], env={"COLUMNS": "160"})
+def run(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(cli, [*map(str, arguments)], env={"COLUMNS": "160"})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
+
+
+def ingest(*arguments: str | Path) -> Result:
+    return run("ingest", *arguments)
 
 
 def error_of(result: Result, code: int = 1) -> str:
