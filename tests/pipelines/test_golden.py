@@ -1,0 +1,108 @@
+"""What every kind of input becomes, token for token: digests that a change of the code must not change.
+
+`python -m tests.pipelines.test_golden` writes them anew, after a change that is meant to change tokens.
+"""
+
+import hashlib
+import json
+import shlex
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+import pytest
+
+from gato_cli.main import cli
+from gato_schemas.dataset import read_manifest
+from gato_schemas.record import decode_record
+from gato_schemas.tfrecord import read_records
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "data" / "golden.json"
+COLUMNS = (
+    "tokens",
+    "loss_mask",
+    "modality",
+    "position",
+    "timestep_starts",
+    "reward",
+    "patches",
+    "patch_position",
+    "image_grid",
+)
+
+# Of each source and container the command that docs/sources.md and docs/vision-language.md show, without its --out.
+COMMANDS = {
+    "rlds-atari": "atari tests/data/rlds/rlu_atari",
+    "raw-atari": "atari tests/data/rlu_raw/Breakout --family atari-extended",
+    "jat-atari": "atari tests/data/jat/atari-breakout",
+    "dm-lab": "dm-lab tests/data/rlds/dmlab_standin",
+    "dm-control": "dm-control tests/data/rlds/rlu_control_suite/cartpole_swingup "
+    "tests/data/rlds/rlu_control_suite/walker_walk --min-return-fraction 0.8",
+    "dm-control-pixels": "dm-control-pixels tests/data/rlds/control_suite_pixels/cartpole_swingup",
+    "babyai": "babyai tests/data/rlds/babyai --require-success success --holdout 0.3",
+    "jat-babyai": "babyai tests/data/jat/babyai-go-to-local",
+    "meta-world": "meta-world tests/data/rlds/metaworld --require-success success",
+    "sokoban": "sokoban tests/data/rlds/sokoban --require-success success",
+    "procgen": "procgen tests/data/rlds/procgen",
+    "rgb-stacking": "rgb-stacking tests/data/rlds/rgb_stacking_sim --require-success success",
+    "rgb-stacking-real": "rgb-stacking tests/data/rlds/oxe_panda_stack --family rgb-stacking-real",
+    "modular-rl": "modular-rl tests/data/rlds/modular_rl/hopper_4_full tests/data/rlds/modular_rl/walker2d_7_full",
+    "minari": "modular-rl tests/data/minari/mujoco/hopper/sample-v0",
+    "manipulation-playground": "manipulation-playground tests/data/rlds/oxe_panda_stack",
+    "playroom": "playroom tests/data/rlds/oxe_panda_stack",
+    "rlds": "rlds tests/data/rlds/oxe_panda_stack --action-range quantile --discrete-ids separate",
+    "rlds-pad": "rlds tests/data/rlds/procgen --image-size 80x96 --image-fit pad --patch-encoding raw",
+    "text-json": "massivetext tests/data/documents/text/paragraphs.jsonl",
+    "text-gz": "massivetext tests/data/documents/text/paragraphs.jsonl.gz",
+    "text-parquet": "massivetext tests/data/documents/text/paragraphs.parquet --text-key page.body",
+    "text-txt": r"massivetext tests/data/documents/text/paragraphs.txt --separator '\n<|end|>\n'",
+    "coco-captions": "coco-captions tests/data/documents/coco",
+    "conceptual-captions": "conceptual-captions tests/data/documents/conceptual-captions --images images --max-bad 1",
+    "align": "align tests/data/documents/webdataset",
+    "ltip": "ltip tests/data/documents/webdataset/00000.tar --pairs-per-episode 3 --image-size 224x224",
+    "mmc4": "m3w tests/data/documents/mmc4 --images tests/data/photos",
+    "obelics": "m3w tests/data/documents/obelics",
+    "vqav2": "vqav2 tests/data/documents/vqav2 --images tests/data/documents/coco",
+    "okvqa": "okvqa tests/data/documents/okvqa --images tests/data/documents/coco --loss-on answers",
+}
+
+
+def digest(command: str, out: Path) -> str:
+    """The hash of everything in the records that a command writes, pixels after decompression."""
+    arguments = ["ingest", *shlex.split(command), "--out", str(out), "--workers", "1"]
+    cli.main(arguments, standalone_mode=False)
+    manifest, found = read_manifest(out), hashlib.sha256()
+    for split in sorted(manifest.splits):
+        for shard in manifest.splits[split].shards:
+            for raw in read_records(out / shard.name):
+                record = decode_record(raw.data, manifest.patch_encoding.name)
+                names = (record.episode_id, record.source_episode_id, record.task, record.agent)
+                numbers = (record.chunk, record.num_chunks, record.episode_return, record.is_terminal)
+                found.update(repr((split, names, numbers)).encode())
+                for column in COLUMNS:
+                    values = np.asarray(getattr(record.sequence, column))
+                    found.update(repr((column, values.dtype.str, values.shape)).encode())
+                    found.update(np.ascontiguousarray(values).data)
+    return found.hexdigest()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_kind_of_input_gives_the_tokens_that_it_always_gave(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert digest(COMMANDS[name], tmp_path / "out") == json.loads(GOLDEN.read_text())[name]
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as folder:
+        found = {}
+        for name, command in COMMANDS.items():
+            try:
+                found[name] = digest(command, Path(folder, name))
+            except click.ClickException as error:
+                sys.exit(f"{name}: {error.format_message()}")
+    GOLDEN.write_text(json.dumps(found, indent=2) + "\n")
