@@ -7,9 +7,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from gato_data.report.account import account_facts, note_line
 from gato_data.report.answers import counts_json
-from gato_data.report.printable import printable
+from gato_data.report.printable import counted, printable
 from gato_data.report.terminal.console import stdout
+from gato_data.report.terminal.table import print_facts
 from gato_data.statistics import sum_counts
 from gato_pipelines.ingest import DryRun
 from gato_pipelines.summary import Summary
@@ -76,8 +78,8 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
         if task.filter is not None:
             _say(console, filter_line(task.filter))
     for note in dry.plan.notes:
-        _say(console, f"note: {note}")
-    _say(console, f"{len(dry.plan.parts)} parts would be written to {out}; nothing was written")
+        _say(console, f"{note.kind.replace('-', ' ')}: {note_line(note)}")
+    _say(console, f"{counted(len(dry.plan.parts), 'part')} would be written to {out}; nothing was written")
 
 
 def range_text(field: Field) -> str:
@@ -126,6 +128,7 @@ def summary_json(summary: Summary, out: Path | str) -> str:
         "totals": counts_json(sum_counts(split.totals for split in manifest.splits.values())),
         "bytes": sum(shard.size for split in manifest.splits.values() for shard in split.shards),
         "dead_letters": manifest.dead_letters,
+        "account": manifest.account,
         "warnings": summary.warnings,
     }
     return msgspec.json.encode(result, order="sorted").decode()
@@ -154,6 +157,7 @@ def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:
             _say(console, text)
         if task.filter is not None:
             _say(console, f"task {name}: {filter_line(task.filter)}")
+    print_facts(console, account_facts(manifest))
     tokens = sum(split.totals.tokens for split in manifest.splits.values())
     print(f"{out} {_done(summary, tokens, seconds)}", file=sys.stderr)
 

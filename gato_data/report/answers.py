@@ -156,6 +156,7 @@ def dataset_json(summary: DatasetSummary, quality: Quality) -> dict[str, Any]:
         "vocabulary": msgspec.to_builtins(manifest.vocabulary),
         "patch_encoding": msgspec.to_builtins(manifest.patch_encoding),
         "dead_letters": manifest.dead_letters,
+        "account": msgspec.to_builtins(manifest.account),
         "left_out": msgspec.to_builtins(summary.left_out),
         "totals": counts_json(sum_counts(split.totals for split in manifest.splits.values())),
         "splits": splits,

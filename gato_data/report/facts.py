@@ -21,7 +21,6 @@ def dataset_facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("licence", printable(source.licence, 300) or "not stated"),
         ("vocabulary", _vocabulary(manifest)),
         ("patches", f"{manifest.patch_encoding.name}, level {manifest.patch_encoding.level}"),
-        ("left out", counted(manifest.dead_letters, "episode")),
         ("fingerprint", printable(manifest.fingerprint)),
     ]
 

@@ -12,6 +12,7 @@ import numpy as np
 from gato_data.errors import InputError, OutputError
 from gato_data.shard_writer import count_records, write_durably
 from gato_data.statistics import merge_statistics, sum_counts
+from gato_pipelines.account import dataset_account
 from gato_pipelines.output import difference, release
 from gato_pipelines.planning import without_reasons
 from gato_pipelines.shards import Job, finished
@@ -143,9 +144,9 @@ def dead_letters_of(index: ShardIndex) -> int:
 
 
 def _manifest(job: Job, source: Source, indexes: Mapping[str, list[ShardIndex]], bad: int) -> Manifest:
-    statistics = merge_statistics(
-        row for found in indexes.values() for index in found for row in index.header.statistics
-    )
+    headers = [index.header for found in indexes.values() for index in found]
+    statistics = merge_statistics(row for header in headers for row in header.statistics)
+    notes = [note for header in headers for note in header.notes]
     return Manifest(
         name=job.name,
         family=source.family,
@@ -161,6 +162,7 @@ def _manifest(job: Job, source: Source, indexes: Mapping[str, list[ShardIndex]],
         splits={split: _split(job, split, found) for split, found in indexes.items()},
         statistics=statistics,
         dead_letters=bad,
+        account=dataset_account(job.plan, notes, statistics),
         fingerprint=job.fingerprint,
     )
 

@@ -20,6 +20,7 @@ from gato_pipelines.leaf_fields import ImageChoice, is_decodable
 from gato_pipelines.scanning import Facts, scalar_leaf, scan_part, success_leaf
 from gato_pipelines.selection import AUTO, Wanted, matches, select
 from gato_pipelines.source import Item, PartScan
+from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import FieldModality
 from gato_schemas.index import Part
@@ -156,6 +157,10 @@ class ControlSource:
             if matches(name, named) and not is_decodable(leaf) and container.format == "RLDS":
                 return open_container(folder, f"{leaf.path} cannot be read without it")
         return container
+
+    def notes(self, folder: Path) -> list[Note]:
+        """Nothing that the input holds is passed over."""
+        return []
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Look at the episodes of a part without decoding images."""

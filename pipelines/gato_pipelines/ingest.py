@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import InputError
+from gato_data.report.account import note_line
 from gato_data.vocabulary import Vocabulary
 from gato_pipelines.commit import without_dead_letters
 from gato_pipelines.fingerprint import Decided, decide, vocabulary_of
@@ -66,7 +67,7 @@ def plan_only(
         check_apart(found, folders.values())
         parts, mirrors = _parts(made, folders), _mirrors(found, folders)
         scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
-        plan = _plan(made, [scan.look(number) for number in range(len(parts))], ingest)
+        plan = _plan(made, [scan.look(number) for number in range(len(parts))], folders, ingest)
     vocabulary, _ = vocabulary_of(plan, ingest.text_model, ingest.discrete_ids)
     return DryRun(plan, _decide(source, made, plan, vocabulary, ingest).fingerprint, vocabulary)
 
@@ -114,9 +115,9 @@ def run(
             scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
             with watching(scan_progress(found.out / WORK, scan.prefix, len(parts)), watcher):
                 scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers, again)
-            plan = _plan(made, scans, ingest)
+            plan = _plan(made, scans, folders, ingest)
             for note in plan.notes:
-                report(note)
+                report(note_line(note))
             job, decided = _job(source, made, settings, folders, found.out, plan, ingest)
             job = replace(job, mirrors=mirrors, output=found.output)
             writing = Writing(job, made, scans, decided, ingest, report, watcher)
@@ -177,7 +178,8 @@ def _parts(source: Source, folders: Mapping[str, Path]) -> list[Part]:
     return parts
 
 
-def _plan(source: Source, scans: Sequence[PartScan], ingest: IngestSettings) -> Plan:
-    plan = make_plan(scans, source, ingest.max_episodes)
+def _plan(source: Source, scans: Sequence[PartScan], folders: Mapping[str, Path], ingest: IngestSettings) -> Plan:
+    notes = [note for folder in folders.values() for note in source.notes(folder)]
+    plan = make_plan(scans, source, ingest.max_episodes, notes)
     check_observation_tokens(plan, ingest.tokenize.max_observation_tokens)
     return plan

@@ -18,14 +18,15 @@ from gato_pipelines.filtering import make_filter
 from gato_pipelines.final_step import decide
 from gato_pipelines.scan_job import part_key
 from gato_pipelines.source import PartScan, Plan, Source
+from gato_schemas.account import Note, merge_notes
 from gato_schemas.dataset import FinalStep, TaskInfo
 from gato_schemas.episode import Field, FieldModality
 from gato_schemas.index import Part
 from gato_schemas.sequence import PATCH_SIZE
 
 
-def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | None) -> Plan:
-    """Decide for the whole dataset.
+def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | None, notes: Sequence[Note] = ()) -> Plan:
+    """Decide for the whole dataset; `notes` are those of listing the input.
 
     Raises:
         InputError: there is no episode, a filter leaves none of a task, two parts of one task have different fields, or
@@ -45,7 +46,7 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
         tasks={name: _task(name, by_task[name], source) for name in sorted(by_task)},
         agents=sorted({agent for pairs in by_task.values() for scan, _ in pairs for agent in scan.agents}),
         parts=parts,
-        notes=list(dict.fromkeys(note for scan in scans for note in scan.notes)),
+        notes=merge_notes([*notes, *(note for scan in scans for note in scan.notes)]),
         sizes=[sizes.get(part) for part in parts],
     )
 

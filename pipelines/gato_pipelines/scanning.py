@@ -18,6 +18,7 @@ from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
 from gato_pipelines.selection import Selection
 from gato_pipelines.source import ActionRanges, Ends, PartScan
+from gato_schemas.account import Note
 from gato_schemas.index import Part
 
 
@@ -117,7 +118,7 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
         successes=tally.successes,
         order=tally.order,
         ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in tally.ranges.items()},
-        notes=[container.note] if container.note else [],
+        notes=[Note("read", container.note)] if container.note else [],
     )
 
 

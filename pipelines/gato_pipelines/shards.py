@@ -16,6 +16,7 @@ from gato_data.statistics import StatisticsBuilder
 from gato_data.tokenize import TextModel, TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
+from gato_pipelines.account import PartAccount
 from gato_pipelines.documents.batching import with_texts
 from gato_pipelines.documents.duplicates import read_duplicates
 from gato_pipelines.remote_input import Mirror, files_here
@@ -144,6 +145,7 @@ def _write_part(job: Job, number: int, work: Path) -> None:
     part = job.plan.parts[number]
     statistics = {split: StatisticsBuilder(job.vocabulary, job.tokenize) for split in job.splits}
     letters: list[DeadLetter] = []
+    account = PartAccount(part.task)
     with ExitStack() as stack:
         files = {split: stack.enter_context((work / job.shard(number, split).name).open("wb")) for split in job.splits}
         writers = {
@@ -151,6 +153,9 @@ def _write_part(job: Job, number: int, work: Path) -> None:
             for split, file in files.items()
         }
         for item, text in with_texts(_items(job, number), job.text):
+            account.add_item(item)
+            if item.content is None and item.error is None and item.notes:
+                continue
             episode_id = f"{part.task}/{number:05d}/{item.ordinal:06d}"
             split = split_of(episode_id, job.holdout)
             try:
@@ -158,6 +163,7 @@ def _write_part(job: Job, number: int, work: Path) -> None:
             except EpisodeError as error:
                 _bury(letters, DeadLetter(f"{part.input}/{part.file}", item.key, error.stage, str(error), item.count))
                 continue
+            account.add_sequence(sequence)
             writers[split].add(_record(episode_id, item, sequence))
         for file in files.values():
             file.flush()
@@ -177,6 +183,7 @@ def _write_part(job: Job, number: int, work: Path) -> None:
             totals=writer.totals(),
             statistics=statistics[split].result(),
             dead_letters=letters if split == "train" else [],
+            notes=account.result() if split == "train" else [],
         )
         index = work / (shard.name + SUFFIX)
         write_durably(index, encode_index(header, writer.arrays()))

@@ -18,6 +18,7 @@ import msgspec
 
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.ranges import ElementRange
+from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep, TaskInfo
 from gato_schemas.episode import Document, Episode, Field
 from gato_schemas.index import Part
@@ -30,14 +31,14 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         tasks: every task's fields in token order and its final-step policy, sorted by name.
         agents: every agent's name, sorted.
         parts: the pieces of input, one shard per split each, in order.
-        notes: what a user should know of how the input is read.
+        notes: what a user should know of how the input is read; the account begins with them.
         sizes: bytes of the files of each part when they were scanned; None where the source looks after them itself.
     """
 
     tasks: dict[str, TaskInfo]
     agents: list[str]
     parts: list[Part]
-    notes: list[str] = []
+    notes: list[Note] = []
     sizes: list[int | None] = []
 
 
@@ -97,14 +98,14 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     successes: list[bool] = []
     order: list[list[int]] = []
     ranges: dict[str, ActionRanges] = {}
-    notes: list[str] = []
+    notes: list[Note] = []
     hashes: bytes = b""
     size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One raw episode or document, or why it could not be read.
+    """One raw episode or document, why it could not be read, or notes alone.
 
     Attributes:
         key: what the source calls it, for dead letters: file and record.
@@ -112,6 +113,7 @@ class Item:
         content: None where it could not be read.
         error: why not.
         count: how many episodes the error stands for (the rest of a truncated file).
+        notes: what reading it left out.
     """
 
     key: str
@@ -119,6 +121,7 @@ class Item:
     content: Episode | Document | None = None
     error: EpisodeError | None = None
     count: int = 1
+    notes: tuple[Note, ...] = ()
 
 
 class Source(Protocol):
@@ -129,6 +132,9 @@ class Source(Protocol):
 
     def parts(self, folder: Path) -> list[Part]:
         """The pieces of the input, in an order that depends on the input alone."""
+
+    def notes(self, folder: Path) -> list[Note]:
+        """What listing the input found that is not read: files passed over, files that are missing."""
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """What the planning pass needs to know of a part; decodes no image."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from gato_data.report.printable import share
+from gato_data.statistics import sum_counts
+from gato_pipelines.account import MANY_SHORT
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
 
 
@@ -34,12 +37,18 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
     clips = manifest.source.settings.get("action_range") != "quantile"  # which leaves values out on purpose
     for row in manifest.statistics if clips else ():
         if row.role == "action" and row.modality == "continuous" and any(row.saturated):
-            share = sum(row.saturated) / (row.count * len(row.saturated))
+            clipped = sum(row.saturated) / (row.count * len(row.saturated))
             low, high = min(row.low), max(row.high)
             found.append(
-                f"{share:.1%} of the values of action {row.field!r} of task {row.task!r} were clipped "
+                f"{clipped:.1%} of the values of action {row.field!r} of task {row.task!r} were clipped "
                 f"(they reach from {low:g} to {high:g}): --action-range LOW:HIGH maps a wider range"
             )
+    episodes = sum_counts(split.totals for split in manifest.splits.values()).episodes
+    short = sum(note.count for note in manifest.account if note.kind == "short")
+    if short > MANY_SHORT * episodes:
+        found.append(
+            f"{share(short, episodes)} of the episodes are one timestep long: does the input say where episodes end?"
+        )
     if manifest.dead_letters:
         left_out = "1 episode was" if manifest.dead_letters == 1 else f"{manifest.dead_letters} episodes were"
         found.append(f"{left_out} left out: see {DEAD_LETTERS}")

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gato_schemas.account import Note
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
@@ -109,7 +110,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """`dataset.json`, written last: its existence means that the dataset is complete.
 
     `tasks` is sorted by name; a task's number is its position, likewise an agent's. `holdout` is the share of episodes
-    that was to go to the validation split.
+    that was to go to the validation split; `account` says how the input was read, and what of it was not.
     """
 
     version: int = FORMAT_VERSION
@@ -127,6 +128,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     splits: dict[str, SplitInfo]
     statistics: list[FieldStatistics]
     dead_letters: int
+    account: list[Note] = []
     fingerprint: str
 
 

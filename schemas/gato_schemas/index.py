@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gato_schemas.account import Note
 from gato_schemas.errors import FormatError
 from gato_schemas.record import ARRAY_COLUMNS
 from gato_schemas.sequence import Modality
@@ -95,7 +96,8 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class IndexHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The JSON header of an index.
 
-    `tasks` and `agents` are the manifest's tables, which the numbers in the `task` and `agent` sections index.
+    `tasks` and `agents` are the manifest's tables, which the numbers in the `task` and `agent` sections index;
+    `dead_letters` and `notes` of a part stand in the index of its train split.
     """
 
     version: int = INDEX_VERSION
@@ -111,6 +113,7 @@ class IndexHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     totals: Counts
     statistics: list[FieldStatistics]
     dead_letters: list[DeadLetter]
+    notes: list[Note] = []
     sections: dict[str, Section] = {}
 
 

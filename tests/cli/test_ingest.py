@@ -31,6 +31,7 @@ class TestWhatItPrints:
         found = json.loads(result.stdout)
         assert len(result.stdout.splitlines()) == 1
         assert sorted(found) == [
+            "account",
             "bytes",
             "dead_letters",
             "family",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gato_data.report.account import account_facts
 from gato_data.report.dataset import DatasetSummary, FieldSummary, bitmap
 from gato_data.report.decoder import Decoder, load_decoder
 from gato_data.report.episodes import EpisodeList, list_episodes_of
@@ -49,6 +50,7 @@ def dataset_content(
         "name": printable(manifest.name),
         "facts": dataset_facts(manifest),
         "totals": totals(sum_counts(split.totals for split in manifest.splits.values())),
+        "account": account_facts(manifest),
         "splits": _splits(manifest),
         "tasks": [
             {

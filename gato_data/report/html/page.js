@@ -369,6 +369,7 @@ function dataset(set, number) {
     set.hidden_tasks ? make("p", {}, `${plural(set.hidden_tasks, "more task")} not shown.`) : null,
   ]]);
   sections.push(["distributions", "Distributions", () => distributions(set)]);
+  if (set.account) sections.push(["account", "Account", () => [facts(set.account)]]);
   sections.push(["about", "About", () => [facts(set.facts), facts(set.totals), set.splits
     ? table(columns("split", "#shards", "#size", "#episodes", "#timesteps", "#tokens", "#in the loss"), set.splits) : null]]);
   return make("article", { id: id("dataset") },

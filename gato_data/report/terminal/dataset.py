@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from gato_data.report.account import account_facts
 from gato_data.report.dataset import DatasetSummary, FieldSummary, has_text, tokens_per_timestep
 from gato_data.report.facts import dataset_facts, task_facts, totals
 from gato_data.report.fields import full_name
@@ -53,6 +54,8 @@ def print_dataset(console: Console, summary: DatasetSummary) -> None:
         _print_task(console, name, manifest.tasks[name], fields, manifest.tokenization)
     if hidden := len(manifest.tasks) - len(shown):
         console.print(f"\n... {counted(hidden, 'more task')}: --json has all of them", soft_wrap=True)
+    heading(console, "Account")
+    print_facts(console, account_facts(manifest))
     _print_left_out(console, summary)
     if summary.missing:
         heading(console, "Missing files")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.mixing.weight_text import TABLE_1
 from gato_pipelines.source import Item, PartScan
+from gato_schemas.account import Note
 from gato_schemas.index import Part
 
 AGENT = ""
@@ -46,6 +47,10 @@ class DocumentSource:
     def task_name(self) -> str:
         """The one task of the dataset."""
         return self.task or self.family
+
+    def notes(self, folder: Path) -> list[Note]:
+        """Nothing that the input holds is passed over."""
+        return []
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Nothing is left to be found out: the part knows its number of episodes."""

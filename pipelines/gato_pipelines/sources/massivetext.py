@@ -26,6 +26,7 @@ from gato_pipelines.documents.texts import (
     read_whole,
 )
 from gato_pipelines.source import Item, PartScan
+from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Document, Text
 from gato_schemas.index import Part
@@ -105,7 +106,7 @@ class Source(DocumentSource):
                 hashes.append(text_hash(record.text) if record is not None and record.text is not None else NO_HASH)
         except EpisodeError:
             count += 1
-        note = f"{part.file} is compressed: it is one part, which one worker reads"
+        note = Note("read", "large compressed files are one part each, which one worker reads")
         return PartScan(
             part=msgspec.structs.replace(part, count=count),
             agents=[AGENT],

@@ -13,6 +13,7 @@ from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.tokenizers.text import TextTokenizer
 from gato_pipelines.documents import lines, ranges
 from gato_pipelines.source import make_source
+from gato_schemas.account import Note
 from gato_schemas.dataset import read_manifest
 from gato_schemas.tfrecord import frame
 from gato_schemas.wire import binary, encode_example
@@ -254,7 +255,9 @@ def test_a_large_compressed_file_is_noted(tmp_path: Path, monkeypatch: pytest.Mo
     part = source.parts(path)[0]
     assert source.scan(path, part).notes == []
     monkeypatch.setattr(massivetext, "NOTED_BYTES", 1)
-    assert source.scan(path, part).notes == ["a.jsonl.gz is compressed: it is one part, which one worker reads"]
+    assert source.scan(path, part).notes == [
+        Note("read", "large compressed files are one part each, which one worker reads")
+    ]
 
 
 def test_very_many_small_files_share_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

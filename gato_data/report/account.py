@@ -1,0 +1,58 @@
+"""The account of an ingest in words: what was read, what was left out and why, what looks wrong."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from gato_data.report.printable import count, counted, printable
+from gato_data.statistics import sum_counts
+from gato_schemas.account import Note, NoteKind
+from gato_schemas.dataset import DEAD_LETTERS, Manifest
+
+LINES = 12
+"""Notes of one kind that are shown; `--json` has all."""
+_HEADINGS: dict[NoteKind, str] = {
+    "read": "read",
+    "left-out": "left out",
+    "passed-over": "passed over",
+    "missing": "missing",
+    "unknown": "unknown",
+    "clipped": "clipped",
+    "short": "one timestep",
+}
+
+
+def account_facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """Heading and line, the heading empty where it is the one before."""
+    lines: dict[NoteKind, list[str]] = {kind: [] for kind in _HEADINGS}
+    lines["read"].append(_read(manifest))
+    lines["left-out"] += _left_out(manifest)
+    for note in manifest.account:
+        lines[note.kind].append(note_line(note))
+    facts = []
+    for kind, heading in _HEADINGS.items():
+        shown = lines[kind][:LINES]
+        if hidden := len(lines[kind]) - len(shown):
+            shown.append(f"... {counted(hidden, 'more line')}: --json has all of them")
+        facts += [(heading if not number else "", line) for number, line in enumerate(shown)]
+    return facts
+
+
+def note_line(note: Note) -> str:
+    """A note in one line, safe to print."""
+    text = printable(note.text, 400)
+    return text if note.count == 1 else f"{text} ({count(note.count)})"
+
+
+def _read(manifest: Manifest) -> str:
+    totals = sum_counts(split.totals for split in manifest.splits.values())
+    steps = f", {counted(totals.timesteps, 'timestep')}" if totals.timesteps else ""
+    return f"{counted(totals.episodes, 'episode')}{steps}, {counted(totals.tokens, 'token')}"
+
+
+def _left_out(manifest: Manifest) -> Iterator[str]:
+    yield counted(manifest.dead_letters, "episode") + (f": {DEAD_LETTERS} says why" if manifest.dead_letters else "")
+    fields = Counter((name, why) for task in manifest.tasks.values() for name, why in task.left_out.items())
+    tasks = len(manifest.tasks)
+    for (name, why), times in sorted(fields.items()):
+        where = f" in {times} of {tasks} tasks" if times < tasks else ""
+        yield f"field {printable(name, 60)}{where}: {printable(why, 200)}"
