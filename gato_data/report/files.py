@@ -4,14 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from gato_data.errors import FormatError, InputError
 from gato_schemas import index
-from gato_schemas.dataset import MANIFEST, Manifest, read_manifest
+from gato_schemas.dataset import Manifest, read_manifest
 from gato_schemas.tfrecord import refuse_foreign
-
-MAX_DIMENSIONS = 32
 
 
 @contextmanager
@@ -51,18 +47,7 @@ def index_of(path: Path) -> index.ShardIndex | None:
         FormatError: the index is damaged, of another version, or does not agree with itself.
     """
     beside = path.with_name(path.name + index.SUFFIX)
-    if not beside.is_file():
-        return None
-    found = index.read_index(beside)
-    for column, table in (("task", found.header.tasks), ("agent", found.header.agents)):
-        if len(found) and int(found.arrays[column].max()) >= len(table):
-            raise FormatError(
-                f"{beside.name}: a record has {column} number {found.arrays[column].max()} of {len(table)}"
-            )
-    size = np.uint64(found.header.shard_size)
-    if ((found.offset > size) | (found.length > size - np.minimum(found.offset, size))).any():
-        raise FormatError(f"{beside.name}: a record lies outside the {size} bytes of its shard")
-    return found
+    return index.read_index(beside) if beside.is_file() else None
 
 
 def check_size(path: Path, found: index.ShardIndex) -> None:
@@ -85,18 +70,4 @@ def open_manifest(folder: Path) -> Manifest:
         raise InputError(f"{folder} is a file, a dataset folder was wanted: try `gato-data inspect shard {folder}`")
     if not folder.is_dir():
         raise InputError(f"there is no dataset folder {folder}")
-    manifest = read_manifest(folder)
-    _check_fields(manifest, str(folder / MANIFEST))
-    return manifest
-
-
-def _check_fields(manifest: Manifest, name: str) -> None:
-    for task in manifest.tasks.values():
-        for field in [*task.observations, *task.actions]:
-            if len(field.shape) > MAX_DIMENSIONS or min(field.shape, default=0) < 0:
-                raise FormatError(f"{name}: field {field.name!r} has the shape {field.shape[:MAX_DIMENSIONS]}")
-    for row in manifest.statistics:
-        lengths = {len(values) for values in (row.low, row.high, row.mean, row.m2)}
-        counted = {0} if row.count == 0 else {len(row.saturated)}
-        if lengths != counted or not row.saturated or not 0 <= row.count < 2**63:
-            raise FormatError(f"{name}: the statistics of field {row.field!r} have lists of different lengths")
+    return read_manifest(folder)

@@ -5,6 +5,8 @@ from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
+from gato_schemas.bounds import Natural
+
 NoteKind: TypeAlias = Literal["read", "left-out", "passed-over", "missing", "unknown", "clipped", "short"]
 """`read`: how something that has several meanings was read; `left-out`: content of what was read that is no token;
 `passed-over`: files that were not read; `missing`: files that should be there; `unknown`: pieces that the text model
@@ -25,7 +27,7 @@ class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: NoteKind
     text: str
-    count: int = 1
+    count: Natural = 1
 
 
 def merge_notes(notes: Iterable[Note]) -> list[Note]:

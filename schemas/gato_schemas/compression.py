@@ -1,9 +1,10 @@
 """zlib blocks through libdeflate: three times faster to read than the standard library, and always the same bytes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import deflate
+import msgspec
 
 from gato_schemas.errors import FormatError
 
@@ -15,7 +16,7 @@ class PatchEncoding:
     """How the `patches` column is stored: "zlib" blocks at a libdeflate level (1 to 12), or "raw" bytes."""
 
     name: Literal["zlib", "raw"] = "zlib"
-    level: int = DEFAULT_LEVEL
+    level: Annotated[int, msgspec.Meta(ge=0, le=12)] = DEFAULT_LEVEL
 
 
 def deflate_block(raw: bytes, level: int) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from gato_schemas.account import Note
+from gato_schemas.bounds import Id, Natural, Rows
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
@@ -26,16 +27,21 @@ class VocabularyInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     `text_model` is the SHA-256 of the text model, None where no text was tokenized.
     """
 
-    text_size: int
-    discrete_offset: int
-    discrete_size: int
-    continuous_offset: int
-    continuous_size: int
-    separator: int
-    size: int
+    text_size: Rows
+    discrete_offset: Rows
+    discrete_size: Rows
+    continuous_offset: Rows
+    continuous_size: Rows
+    separator: Rows
+    size: Rows
     token_dtype: Literal["uint16", "int32"]
-    patch_filler: int
+    patch_filler: Id
     text_model: str | None = None
+
+    def __post_init__(self) -> None:
+        ends = (self.text_size, self.discrete_offset + self.discrete_size, self.separator + 1)
+        if max(*ends, self.continuous_offset + self.continuous_size) > self.size:
+            raise ValueError(f"an id range of the vocabulary ends behind its {self.size} rows")
 
 
 class FinalStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,12 +65,12 @@ class EpisodeFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """
 
     min_return_fraction: float | None = None
-    window: int | None = None
+    window: Natural | None = None
     expert_return: float | None = None
     min_return: float | None = None
     require_success: str = ""
-    kept: int = 0
-    dropped: int = 0
+    kept: Natural = 0
+    dropped: Natural = 0
 
 
 class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -85,7 +91,7 @@ class ShardInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """One shard file and its totals."""
 
     name: str
-    size: int
+    size: Natural
     index_crc: int
     totals: Counts
 
@@ -121,13 +127,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     vocabulary: VocabularyInfo
     tokenization: dict[str, Any]
     patch_encoding: PatchEncoding
-    max_observation_tokens: int
+    max_observation_tokens: Natural
     tasks: dict[str, TaskInfo]
     agents: list[str]
     holdout: float = 0.0
     splits: dict[str, SplitInfo]
     statistics: list[FieldStatistics]
-    dead_letters: int
+    dead_letters: Natural
     account: list[Note] = []
     fingerprint: str
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite, prod
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gato_schemas.bounds import MAX_DIMENSIONS, MAX_ELEMENTS, Side
 
 FieldModality: TypeAlias = Literal["text", "image", "discrete", "continuous"]
 Bound: TypeAlias = float | tuple[float, ...]
@@ -31,16 +34,21 @@ class Field:
 
     name: str
     modality: FieldModality
-    shape: tuple[int, ...] = ()
+    shape: tuple[Side, ...] = ()
     dtype: str = ""
     low: Bound | None = None
     high: Bound | None = None
     compand: bool = True
-    content: tuple[int, int] | None = None
+    content: tuple[Side, Side] | None = None
 
     def __post_init__(self) -> None:
-        if min(self.shape, default=0) < 0:
-            raise ValueError(f"field {self.name} has the shape {self.shape}")
+        shape = self.shape
+        if min(shape, default=0) < 0 or len(shape) > MAX_DIMENSIONS or prod(shape) > MAX_ELEMENTS:
+            raise ValueError(f"field {self.name} has the shape {shape[:MAX_DIMENSIONS]}")
+        for end in (self.low, self.high):
+            ends = end if isinstance(end, tuple) else () if end is None else (end,)
+            if not all(map(isfinite, ends)) or (isinstance(end, tuple) and len(end) != prod(shape)):
+                raise ValueError(f"field {self.name!r} of {prod(shape)} elements has a range that is none: {ends[:8]}")
 
     def of_element(self, number: int) -> "Field":
         """The same field with the range of one element, counted row-major, as its only range."""

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import google_crc32c
 import msgspec
@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gato_schemas.account import Note
+from gato_schemas.bounds import Natural
 from gato_schemas.errors import FormatError
-from gato_schemas.record import ARRAY_COLUMNS
+from gato_schemas.record import ARRAY_COLUMNS, BLOCK_PATCHES
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts, FieldStatistics
+from gato_schemas.tfrecord import HEADER_BYTES
 from gato_schemas.versioned import decode_versioned
 
 INDEX_VERSION = 1
@@ -71,7 +73,7 @@ class DeadLetter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str
     stage: str
     reason: str
-    count: int = 1
+    count: Natural = 1
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,9 +81,9 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     file: str
     task: str
-    size: int
-    first: int = 0
-    count: int = 0
+    size: Natural
+    first: Natural = 0
+    count: Natural = 0
     input: str = ""
 
 
@@ -89,8 +91,8 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One array of the index: where it lies in the file."""
 
     dtype: str
-    shape: list[int]
-    offset: int
+    shape: list[Natural]
+    offset: Natural
 
 
 class IndexHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -102,12 +104,12 @@ class IndexHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     version: int = INDEX_VERSION
     shard: str
-    shard_size: int
+    shard_size: Natural
     split: str
     part: Part
     fingerprint: str
-    token_dtype: str
-    patch_encoding: str
+    token_dtype: Literal["uint16", "int32"]
+    patch_encoding: Literal["zlib", "raw"]
     tasks: list[str]
     agents: list[str]
     totals: Counts
@@ -233,7 +235,35 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
         bounds, count = arrays[starts], len(arrays[values])
         if len(bounds) != records + 1 or bounds[0] != 0 or bounds[-1] != count or (bounds[1:] < bounds[:-1]).any():
             raise FormatError(f"{name}: sections {starts} and {values} do not agree")
+    for what, table in (("task", header.tasks), ("agent", header.agents)):
+        if records and int(arrays[what].max()) >= max(1, len(table)):
+            raise FormatError(f"{name}: a record has {what} number {arrays[what].max()} of {len(table)}{_ADVICE}")
+    if not _inside(header, arrays):
+        raise FormatError(f"{name} points outside its shard of {header.shard_size} bytes{_ADVICE}")
     return ShardIndex(header, arrays)
+
+
+def _inside(header: IndexHeader, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether everything that an index points at lies in its shard, so that reads stay bounded."""
+    tokens, length, patches = (arrays[name].astype(np.int64) for name in ("num_tokens", "length", "num_patches"))
+    blocks = arrays["blocks"].astype(np.int64).sum(axis=1)
+    block_starts, rank_starts = (arrays[starts].astype(np.int64) for starts, _ in _RAGGED)
+    of_record, ranks = block_starts[1:] - block_starts[:-1], rank_starts[1:] - rank_starts[:-1]
+    wanted = 1 if header.patch_encoding == "raw" else -(-patches // BLOCK_PATCHES)
+    item = np.dtype(header.token_dtype).itemsize
+    columns = arrays["columns"].astype(np.int64)
+    inside = (
+        arrays["offset"] >= HEADER_BYTES,
+        arrays["offset"].astype(np.float64) + length <= header.shard_size,
+        columns[:, 0] + tokens * item <= length,
+        columns.max(axis=1, initial=0) <= length,
+        of_record == wanted,
+        blocks <= np.repeat(length, of_record),
+        ranks == -(-tokens.clip(1) // RANK_TOKENS),
+        patches <= tokens,
+        arrays["num_timesteps"] <= tokens,
+    )
+    return all(bool(np.all(condition)) for condition in inside)
 
 
 def _section(data: bytes, base: int, header: IndexHeader, key: str, name: str) -> NDArray[Any]:

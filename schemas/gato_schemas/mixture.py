@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from gato_schemas.bounds import Natural
 from gato_schemas.dataset import VocabularyInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.versioned import decode_versioned
@@ -32,9 +33,9 @@ class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     family: str
     fingerprint: str
     parts: dict[str, str]
-    episodes: int
-    tokens: int
-    loss_tokens: int
+    episodes: Natural
+    tokens: Natural
+    loss_tokens: Natural
 
 
 class MixtureStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,7 +48,7 @@ class MixtureStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             or no longer.
     """
 
-    first_sample: int = 0
+    first_sample: Natural = 0
     measure: Measure = "windows"
     weights: list[float]
 
@@ -57,7 +58,7 @@ class Mixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     version: int = MIXTURE_VERSION
     vocabulary: VocabularyInfo
-    max_observation_tokens: int
+    max_observation_tokens: Natural
     datasets: list[MixtureDataset]
     stages: list[MixtureStage]
 

@@ -4,18 +4,20 @@ from typing import Annotated
 
 import msgspec
 
+from gato_schemas.bounds import Natural
+
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much there is; `tokens_by_modality` is in the order of `gato_schemas.sequence.Modality`."""
 
-    episodes: int = 0
-    records: int = 0
-    timesteps: int = 0
-    images: int = 0
-    patches: int = 0
-    tokens: int = 0
-    loss_tokens: int = 0
-    tokens_by_modality: Annotated[tuple[int, ...], msgspec.Meta(min_length=5, max_length=5)] = (0, 0, 0, 0, 0)
+    episodes: Natural = 0
+    records: Natural = 0
+    timesteps: Natural = 0
+    images: Natural = 0
+    patches: Natural = 0
+    tokens: Natural = 0
+    loss_tokens: Natural = 0
+    tokens_by_modality: Annotated[tuple[Natural, ...], msgspec.Meta(min_length=5, max_length=5)] = (0, 0, 0, 0, 0)
 
 
 class FieldStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,11 +40,17 @@ class FieldStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     field: str
     role: str
     modality: str
-    count: int
-    nan: int
+    count: Natural
+    nan: Natural
     low: list[float]
     high: list[float]
     mean: list[float]
     m2: list[float]
-    saturated: list[int]
+    saturated: list[Natural]
     bins: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,256}$")]
+
+    def __post_init__(self) -> None:
+        lengths = {len(values) for values in (self.low, self.high, self.mean, self.m2)}
+        wanted = len(self.saturated) if self.count else 0
+        if lengths != {wanted}:
+            raise ValueError(f"the statistics of field {self.field!r} have lists of different lengths")

@@ -138,7 +138,7 @@ def test_packing_rows_on_the_way_changes_nothing(monkeypatch):
 
 
 def test_the_same_episodes_give_the_same_bytes():
-    sequences = [document([3, (2, 2)]), episode(steps=4, grids=[(1, 1)], tensors=3, dtype="i4")]
+    sequences = [document([3, (2, 2)], dtype="i4"), episode(steps=4, grids=[(1, 1)], tensors=3, dtype="i4")]
     shards, indexes = set(), set()
     for _ in range(2):
         data, writer = write(records_of(sequences))

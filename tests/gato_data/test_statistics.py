@@ -230,12 +230,15 @@ def test_episodes_without_actions_or_observations():
 def test_rows_that_do_not_go_together():
     (_, row) = gather([states([[1, 2]])], spec_of(Field("x", "continuous", (2,))))
     for other in (
-        msgspec.structs.replace(row, saturated=[0]),
-        msgspec.structs.replace(row, mean=[1.0]),
-        msgspec.structs.replace(row, low=[]),
+        {"saturated": [0]},
+        {"mean": [1.0]},
+        {"low": []},
     ):
-        with pytest.raises(FormatError, match="statistics of task observation x differ in their number of elements"):
-            merge_statistics([row, other])
+        with pytest.raises(ValueError, match="statistics of field 'x' have lists of different lengths"):
+            msgspec.structs.replace(row, **other)
+    (narrow,) = gather([states([[1]])], spec_of(Field("x", "continuous", (1,))))[1:]
+    with pytest.raises(FormatError, match="statistics of task observation x differ in their number of elements"):
+        merge_statistics([row, narrow])
 
 
 def test_counts_are_summed():

@@ -60,14 +60,20 @@ def test_a_manifest_gives_the_vocabulary_back(vocabulary):
         {"separator": 5},
         {"size": 40_000},
         {"token_dtype": "int32"},
-        {"discrete_offset": 33_024},
-        {"continuous_size": 2048},
+        {"discrete_offset": 1},
+        {"continuous_size": 512},
         {"patch_filler": 0},
     ],
 )
 def test_a_layout_that_is_not_known(change):
     with pytest.raises(SettingError, match="not a layout this program knows"):
         Vocabulary.from_info(msgspec.structs.replace(Vocabulary().info, **change))
+
+
+@pytest.mark.parametrize("change", [{"discrete_offset": 33_024}, {"continuous_size": 2048}, {"size": 100}])
+def test_ranges_that_end_behind_the_table(change):
+    with pytest.raises(ValueError, match="an id range of the vocabulary ends behind its "):
+        msgspec.structs.replace(Vocabulary().info, **change)
 
 
 def test_a_text_model_that_is_too_small_or_too_large():

@@ -118,7 +118,7 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path, name):
         (lambda content: content["patch_encoding"].update(name="jpeg"), "is not a manifest of gato-data"),
         (
             lambda content: content["tasks"]["zeta"]["actions"][0].update(shape=[2, -1]),
-            r"is not a manifest of gato-data \(field action has the shape \(2, -1\)",
+            r"is not a manifest of gato-data \(Expected `int` >= 0",
         ),
     ],
 )

@@ -104,8 +104,8 @@ def test_an_index_that_lies(arm: Path, tmp_path: Path) -> None:
     found = read_index(arm / (TRAIN + ".index"))
     for name, values, message in (
         ("task", [7, 0], "a record has task number 7 of 1"),
-        ("offset", [2**63, 0], "a record lies outside"),
-        ("length", [12, 2**32 - 1], "a record lies outside"),
+        ("offset", [2**63, 0], "points outside its shard"),
+        ("length", [12, 2**32 - 1], "points outside its shard"),
     ):
         arrays = {**found.arrays, name: np.array(values, found.arrays[name].dtype)}
         (tmp_path / (TRAIN + ".index")).write_bytes(encode_index(found.header, arrays))

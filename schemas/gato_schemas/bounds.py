@@ -1,0 +1,18 @@
+"""Numbers that metadata may hold: what is decoded is within these bounds, so nothing behind has to check it again."""
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A count, a size or an offset: exact as a JSON number, and sums of hundreds of them fit into int64."""
+Side: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+"""One side of a shape."""
+Rows: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+"""A number of rows of the table of ids, or a place in it; ids are int32 at most."""
+Id: TypeAlias = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
+"""An id, or -1 for none."""
+MAX_DIMENSIONS = 32
+"""Of a field, as numpy has it."""
+MAX_ELEMENTS = 2**31 - 1
+"""Of one timestep's value of a field."""
