@@ -141,8 +141,6 @@ def screens(generator: np.random.Generator, length: int, number: int) -> np.ndar
 
 def write_dataset(folder: Path, content: Content, encoding: str) -> None:
     """A dataset folder of ours, eight shards."""
-    import google_crc32c
-
     from gato_data.shard_writer import ShardWriter
     from gato_data.statistics import sum_counts
     from gato_data.vocabulary import Vocabulary
@@ -161,14 +159,12 @@ def write_dataset(folder: Path, content: Content, encoding: str) -> None:
             for ordinal, sequence in enumerate(content.sequences[number::8]):
                 writer.add(Record(episode_id=f"{kind}/{number}/{ordinal}", task=kind, agent="", sequence=sequence))
         header = IndexHeader(
-            shard=path.name, shard_size=writer.size, split="train", part=Part("", kind, 0), fingerprint="benchmark",
-            token_dtype="uint16", patch_encoding=encoding, tasks=[kind], agents=[""], totals=writer.totals(),
-            statistics=[], dead_letters=[],
+            shard=path.name, shard_size=writer.size, digest=writer.digest, split="train", part=Part("", kind, 0),
+            fingerprint="benchmark", token_dtype="uint16", patch_encoding=encoding, tasks=[kind], agents=[""],
+            totals=writer.totals(), statistics=[], dead_letters=[],
         )  # fmt: skip
-        data = encode_index(header, writer.arrays())
-        path.with_name(path.name + ".index").write_bytes(data)
-        crc = google_crc32c.value(data)
-        info = dataset.ShardInfo(name=path.name, size=writer.size, index_crc=crc, totals=writer.totals())
+        path.with_name(path.name + ".index").write_bytes(encode_index(header, writer.arrays()))
+        info = dataset.ShardInfo(name=path.name, size=writer.size, digest=writer.digest, totals=writer.totals())
         shards.append(info)
     split = dataset.SplitInfo(shards=shards, totals=sum_counts(shard.totals for shard in shards))
     manifest = dataset.Manifest(

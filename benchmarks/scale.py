@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import msgspec
 import numpy as np
 
@@ -182,12 +181,12 @@ def make_index(row: Row, name: str, records: int, tokens: int) -> tuple[bytes, S
     )  # fmt: skip
     size = records * (length + 16)
     header = IndexHeader(
-        shard=name, shard_size=size, split="train", part=Part(name, row.name, size), fingerprint="0" * 32,
-        token_dtype="uint16", patch_encoding="zlib", tasks=tasks(row), agents=["agent"], totals=totals, statistics=[],
-        dead_letters=[],
+        shard=name, shard_size=size, digest="0" * 64, split="train", part=Part(name, row.name, size),
+        fingerprint="0" * 32, token_dtype="uint16", patch_encoding="zlib", tasks=tasks(row), agents=["agent"],
+        totals=totals, statistics=[], dead_letters=[],
     )  # fmt: skip
     content = encode_index(header, arrays)
-    return content, ShardInfo(name=name, size=size, index_crc=google_crc32c.value(content), totals=totals)
+    return content, ShardInfo(name=name, size=size, digest=header.digest, totals=totals)
 
 
 def tasks(row: Row) -> list[str]:
@@ -227,7 +226,7 @@ def manifest_figures(shards: int) -> dict[str, float]:
     row = Row("everything", 604, 1, 1, False)
     _, info = make_index(row, "everything-train.tfrecord-00000-of-99999", 1, PERIOD)
     infos = [msgspec.structs.replace(info, name=f"everything-train.tfrecord-{n:05d}-of-{shards:05d}", size=2**29 + n,
-             index_crc=2**31 + n) for n in range(shards)]  # fmt: skip
+             digest=f"{n:064x}") for n in range(shards)]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dataset.json"
         path.write_bytes(encode_manifest(make_manifest(row, infos)))

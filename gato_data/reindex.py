@@ -1,5 +1,6 @@
 """An index rebuilt from its shard: for a sidecar that was lost, and to check one against the data."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def rebuild_index(path: Path, manifest: Manifest, split: str) -> index.ShardInde
     header = index.IndexHeader(
         shard=path.name,
         shard_size=path.stat().st_size,
+        digest=digest_of(path),
         split=split,
         part=index.Part("", "", 0),
         fingerprint=manifest.fingerprint,
@@ -62,6 +64,12 @@ def rebuild_index(path: Path, manifest: Manifest, split: str) -> index.ShardInde
         dead_letters=[],
     )
     return index.ShardIndex(header, arrays)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _note_hash(rows: list[dict[str, Any]], first: int, hasher: EpisodeHasher) -> None:

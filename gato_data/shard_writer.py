@@ -1,5 +1,6 @@
 """Writing one shard and its index: records in the order given, every offset remembered on the way."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ class ShardWriter:
         self._blocks: list[NDArray[np.uint32]] = []
         self._ranks: list[NDArray[np.uint32]] = []
         self._packed: list[dict[str, NDArray[Any]]] = []
+        self._hash = hashlib.sha256()
         self.size = 0
         self.episodes = 0
 
@@ -65,6 +67,7 @@ class ShardWriter:
         header, footer = frame(encoded.data)
         for piece in (header, encoded.data, footer):
             self._file.write(piece)
+            self._hash.update(piece)
         sequence = record.sequence
         by_modality = np.bincount(sequence.modality, minlength=len(Modality))
         self._rows.append(
@@ -91,6 +94,11 @@ class ShardWriter:
         if len(self._rows) >= _PACKED_RECORDS:
             self._packed.append(index.sections(self._rows, self._blocks, self._ranks))
             self._rows, self._blocks, self._ranks = [], [], []
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file so far, as `sha256sum` prints it."""
+        return self._hash.hexdigest()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The sections of the index so far."""

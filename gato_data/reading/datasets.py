@@ -11,7 +11,10 @@ import msgspec
 from gato_data.errors import MixtureError
 from gato_data.reading.episodes import OpenDataset
 from gato_schemas.dataset import Manifest, VocabularyInfo, read_manifest
-from gato_schemas.mixture import Mixture, MixtureDataset
+from gato_schemas.mixture import SHORT_DIGEST, Mixture, MixtureDataset
+
+_NAMED = 3
+"""Shards that are named where more have changed."""
 
 
 def open_datasets(folders: Sequence[Path]) -> list[OpenDataset]:
@@ -63,7 +66,6 @@ def _short(value: Any) -> str:
 
 def manifest_parts(manifest: Manifest) -> dict[str, str]:
     """A short hash of everything in a manifest that decides its tokens, by what it is."""
-    train = manifest.splits.get("train")
     parts: dict[str, Any] = {
         "source settings": [manifest.source.name, manifest.source.settings, manifest.source.inputs],
         "vocabulary": manifest.vocabulary,
@@ -71,11 +73,17 @@ def manifest_parts(manifest: Manifest) -> dict[str, str]:
         "patch encoding": manifest.patch_encoding,
         "library versions": manifest.libraries,
         "tasks": {name: [info.observations, info.actions] for name, info in manifest.tasks.items()},
-        "shards of train": [[shard.name, shard.size, shard.index_crc] for shard in train.shards] if train else [],
     }
     return {
         name: hashlib.blake2b(msgspec.json.encode(value, order="sorted"), digest_size=8).hexdigest()
         for name, value in parts.items()
+    }
+
+
+def short_digests(manifest: Manifest) -> dict[str, str]:
+    """By split the first digits of every shard's digest, all in one text."""
+    return {
+        split: "".join(shard.digest[:SHORT_DIGEST] for shard in info.shards) for split, info in manifest.splits.items()
     }
 
 
@@ -88,7 +96,9 @@ def mixture_dataset(dataset: OpenDataset, relative_to: Path) -> MixtureDataset:
         path=Path(os.path.relpath(dataset.folder.resolve(), relative_to.resolve())).as_posix(),
         family=manifest.family,
         fingerprint=manifest.fingerprint,
+        content_id=manifest.content_id,
         parts=manifest_parts(manifest),
+        digests=short_digests(manifest),
         episodes=totals.episodes,
         tokens=totals.tokens,
         loss_tokens=totals.loss_tokens,
@@ -122,6 +132,8 @@ def describe_change(known: MixtureDataset, manifest: Manifest) -> str:
     differing = [name for name, value in known.parts.items() if parts.get(name) != value]
     if differing:
         changes.append(f"changed {', '.join(differing)}")
+    if manifest.content_id != known.content_id:
+        changes.append(_changed_shards(known, manifest))
     train = manifest.splits.get("train")
     for name in ("episodes", "tokens"):
         now, before = getattr(train.totals, name) if train else 0, getattr(known, name)
@@ -130,3 +142,20 @@ def describe_change(known: MixtureDataset, manifest: Manifest) -> str:
     if manifest.fingerprint != known.fingerprint:
         changes.append(f"fingerprint {known.fingerprint[:12]} became {manifest.fingerprint[:12]}")
     return "; ".join(changes)
+
+
+def _changed_shards(known: MixtureDataset, manifest: Manifest) -> str:
+    """Which shards have another content, in words; the first ones by name."""
+    names = []
+    for split in sorted({*known.digests, *manifest.splits}):
+        info, before = manifest.splits.get(split), known.digests.get(split, "")
+        shards = info.shards if info else []
+        if len(shards) * SHORT_DIGEST != len(before):
+            return f"{len(before) // SHORT_DIGEST} shards of {split} became {len(shards)}"
+        for number, shard in enumerate(shards):
+            if not shard.digest.startswith(before[number * SHORT_DIGEST :][:SHORT_DIGEST]):
+                names.append(shard.name)
+    if not names:
+        return "the content of its shards is another"
+    more = f" and {len(names) - _NAMED} more shards" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more} {'have' if len(names) > 1 else 'has'} another content"

@@ -94,7 +94,7 @@ class StreamPlanner:
         drawn = {n for s in stages for n, weight in enumerate(s.weights) if weight}
         for number, dataset in enumerate(self._mixture.datasets):
             if number in drawn:
-                parts[f"dataset {dataset.name}"] = [number, dataset.fingerprint, dataset.parts]
+                parts[f"dataset {dataset.name}"] = [number, dataset.fingerprint, dataset.content_id]
         texts = {name: msgspec.json.encode(value, order="sorted").decode() for name, value in parts.items()}
         return {name: text if len(text) <= 40 else _digest(text) for name, text in texts.items()}
 

@@ -4,8 +4,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import google_crc32c
-
 from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import Manifest, ShardInfo
 from gato_schemas.errors import FormatError
@@ -39,16 +37,16 @@ class Shard:
         except OSError as error:
             raise FormatError(f"{path} cannot be read ({error.strerror})") from error
         index = decode_index(data, str(path))
-        self._check(index, google_crc32c.value(data), path)
+        self._check(index, path)
         return index, len(data)
 
-    def _check(self, index: ShardIndex, crc: int, path: Path) -> None:
+    def _check(self, index: ShardIndex, path: Path) -> None:
         header = index.header
         for what, found, wanted in (
             ("is of shard", header.shard, self.info.name),
             ("is of fingerprint", header.fingerprint, self.manifest.fingerprint),
             ("is of a shard of size", header.shard_size, self.info.size),
-            ("has CRC32C", crc, self.info.index_crc),
+            ("is of a shard with the digest", header.digest, self.info.digest),
         ):
             if found != wanted:
                 raise FormatError(f"{path} {what} {found}, its manifest says {wanted}: run gato-data verify --repair")

@@ -1,11 +1,11 @@
 """The end of an ingest: merge the indexes of all shards, write the JSON files, the manifest last."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import google_crc32c
 import msgspec
 import numpy as np
 
@@ -70,7 +70,7 @@ def check_same(job: Job, source: Source) -> Manifest:
         raise OutputError(f"{error}: {_AGAIN}") from error
     if manifest.fingerprint != job.fingerprint or manifest.name != job.name:
         stored = _comparable(manifest, max((len(split.shards) for split in manifest.splits.values()), default=0))
-        wanted = _comparable(_manifest(job, source, {}, 0), len(job.plan.parts))
+        wanted = _comparable(_manifest(job, source, {}, b"", 0), len(job.plan.parts))
         what = f" ({difference(stored, wanted)})" if stored != wanted else ""
         raise OutputError(
             f"{job.out} holds a complete dataset made from other input or with other settings{what}: {_AGAIN}"
@@ -132,7 +132,7 @@ def commit(job: Job, source: Source, max_bad: int) -> Summary:
     bad = sum(map(dead_letters_of, indexes["train"]))
     totals = sum_counts(index.header.totals for split in indexes.values() for index in split)
     _check_dead_letters(job, letters, bad, totals.episodes, max_bad)
-    manifest = _manifest(job, source, indexes, bad)
+    manifest = _manifest(job, source, indexes, lines, bad)
     _write(job, manifest)
     release(job.out)
     return Summary(manifest, warnings_of(manifest))
@@ -143,7 +143,7 @@ def dead_letters_of(index: ShardIndex) -> int:
     return sum(letter.count for letter in index.header.dead_letters)
 
 
-def _manifest(job: Job, source: Source, indexes: Mapping[str, list[ShardIndex]], bad: int) -> Manifest:
+def _manifest(job: Job, source: Source, indexes: Mapping[str, list[ShardIndex]], letters: bytes, bad: int) -> Manifest:
     headers = [index.header for found in indexes.values() for index in found]
     statistics = merge_statistics(row for header in headers for row in header.statistics)
     notes = [note for header in headers for note in header.notes]
@@ -162,6 +162,7 @@ def _manifest(job: Job, source: Source, indexes: Mapping[str, list[ShardIndex]],
         splits={split: _split(job, split, found) for split, found in indexes.items()},
         statistics=statistics,
         dead_letters=bad,
+        dead_letters_digest=hashlib.sha256(letters).hexdigest(),
         account=dataset_account(job.plan, notes, statistics),
         fingerprint=job.fingerprint,
     )
@@ -200,10 +201,8 @@ def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int
 def _split(job: Job, split: str, indexes: list[ShardIndex]) -> SplitInfo:
     shards = []
     for number, index in enumerate(indexes):
-        path = job.shard(number, split)
-        crc = google_crc32c.value(path.with_name(path.name + SUFFIX).read_bytes())
-        header = index.header
-        shards.append(ShardInfo(name=path.name, size=header.shard_size, index_crc=crc, totals=header.totals))
+        name, header = job.shard(number, split).name, index.header
+        shards.append(ShardInfo(name=name, size=header.shard_size, digest=header.digest, totals=header.totals))
     return SplitInfo(shards=shards, totals=sum_counts(shard.totals for shard in shards))
 
 

@@ -173,6 +173,7 @@ def _write_part(job: Job, number: int, work: Path) -> None:
         header = IndexHeader(
             shard=shard.name,
             shard_size=writer.size,
+            digest=writer.digest,
             split=split,
             part=part,
             fingerprint=job.fingerprint,

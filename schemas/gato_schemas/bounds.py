@@ -1,4 +1,4 @@
-"""Numbers that metadata may hold: what is decoded is within these bounds, so nothing behind has to check it again."""
+"""What metadata may hold: what is decoded is within these bounds, so nothing behind has to check it again."""
 
 from typing import Annotated, TypeAlias
 
@@ -12,6 +12,8 @@ Rows: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 """A number of rows of the table of ids, or a place in it; ids are int32 at most."""
 Id: TypeAlias = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
 """An id, or -1 for none."""
+Digest: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""A SHA-256 as `sha256sum` prints it."""
 MAX_DIMENSIONS = 32
 """Of a field, as numpy has it."""
 MAX_ELEMENTS = 2**31 - 1

@@ -1,19 +1,21 @@
 """The manifest of a dataset folder, and the two JSON files through which TFDS reads the same shards."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from gato_schemas.account import Note
-from gato_schemas.bounds import Id, Natural, Rows
+from gato_schemas.bounds import Digest, Id, Natural, Rows
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.versioned import decode_versioned
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "dataset.json"
 DEAD_LETTERS = "dead_letters.jsonl"
 TEXT_MODEL = "text.model"
@@ -88,11 +90,11 @@ class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class ShardInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One shard file and its totals."""
+    """One shard file and its totals; `digest` is the SHA-256 of its bytes, as `sha256sum` prints it."""
 
     name: str
     size: Natural
-    index_crc: int
+    digest: Digest
     totals: Counts
 
 
@@ -117,6 +119,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     `tasks` is sorted by name; a task's number is its position, likewise an agent's. `holdout` is the share of episodes
     that was to go to the validation split; `account` says how the input was read, and what of it was not.
+    `dead_letters` counts episodes, `dead_letters_digest` is the SHA-256 of the file that lists them. The file has two
+    keys more, made of the others: `content_id`, and `checksum`, by which damage is told from difference.
     """
 
     version: int = FORMAT_VERSION
@@ -134,20 +138,35 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     splits: dict[str, SplitInfo]
     statistics: list[FieldStatistics]
     dead_letters: Natural
+    dead_letters_digest: Digest = hashlib.sha256(b"").hexdigest()
     account: list[Note] = []
     fingerprint: str
 
+    @property
+    def content_id(self) -> str:
+        """What the dataset is: equal for datasets whose shards have the same bytes in the same order."""
+        lines = (f"{split} {shard.digest}\n" for split, info in sorted(self.splits.items()) for shard in info.shards)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Readable JSON with sorted keys."""
-    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+    """Readable JSON with sorted keys, sealed by its checksum."""
+    content = {**msgspec.to_builtins(manifest), "content_id": manifest.content_id}
+    content["checksum"] = manifest_checksum(content)
+    return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=2) + b"\n"
+
+
+def manifest_checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's JSON without its checksum: keys sorted, no spaces."""
+    rest = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(msgspec.json.encode(rest, order="sorted")).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a dataset folder.
 
     Raises:
-        FormatError: there is none, it is of another version, or it is malformed.
+        FormatError: there is none, it is of another version, damaged or malformed.
     """
     path = folder / MANIFEST
     try:
@@ -158,9 +177,34 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error.strerror})") from error
-    manifest = decode_versioned(
-        data, Manifest, FORMAT_VERSION, name=str(path), noun="format", problem="is not a manifest of gato-data"
-    )
+    return decode_manifest(data, path)
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """Parse the bytes of a manifest; `path` is named in errors. Raises FormatError as `read_manifest`."""
+    advice = f": if it was one, `gato-data verify --repair {path.parent}` makes it again from the shards"
+    content = decode_versioned(
+        data, dict[str, Any], FORMAT_VERSION, name=str(path), noun="format",
+        problem="is not a manifest of gato-data", repair=advice,
+        advice=": ingest the input again, or use the gato-data that made the dataset",
+    )  # fmt: skip
+    try:
+        whole = content.get("checksum") == manifest_checksum(content)
+    except (OverflowError, RecursionError):  # of a number that no manifest has
+        whole = False
+    if not whole:
+        raise FormatError(
+            f"{path} is damaged, its content does not match its checksum: `gato-data verify --repair {path.parent}` "
+            "makes it again from the shards"
+        )
+    del content["checksum"]
+    content_id = content.pop("content_id", None)
+    try:
+        manifest = msgspec.convert(content, Manifest)
+    except msgspec.ValidationError as error:
+        raise FormatError(f"{path} is not a manifest of gato-data ({error})") from error
+    if content_id != manifest.content_id:
+        raise FormatError(f"{path} has another content id than its shards: it is not a manifest of gato-data")
     for split in manifest.splits.values():
         for shard in split.shards:
             if Path(shard.name).name != shard.name or shard.name in ("", ".", "..") or "\0" in shard.name:

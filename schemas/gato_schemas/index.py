@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gato_schemas.account import Note
-from gato_schemas.bounds import Natural
+from gato_schemas.bounds import Digest, Natural
 from gato_schemas.errors import FormatError
 from gato_schemas.record import ARRAY_COLUMNS, BLOCK_PATCHES
 from gato_schemas.sequence import Modality
@@ -27,7 +27,7 @@ from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.tfrecord import HEADER_BYTES
 from gato_schemas.versioned import decode_versioned
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 MAGIC = b"GATOIDX\n"
 SUFFIX = ".index"
 RANK_TOKENS = 256
@@ -98,13 +98,14 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class IndexHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The JSON header of an index.
 
-    `tasks` and `agents` are the manifest's tables, which the numbers in the `task` and `agent` sections index;
-    `dead_letters` and `notes` of a part stand in the index of its train split.
+    `digest` is the SHA-256 of the shard. `tasks` and `agents` are the manifest's tables, which the numbers in the
+    `task` and `agent` sections index; `dead_letters` and `notes` of a part stand in the index of its train split.
     """
 
     version: int = INDEX_VERSION
     shard: str
     shard_size: Natural
+    digest: Digest
     split: str
     part: Part
     fingerprint: str

@@ -5,12 +5,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from gato_schemas.bounds import Natural
+from gato_schemas.bounds import Digest, Natural
 from gato_schemas.dataset import VocabularyInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.versioned import decode_versioned
 
-MIXTURE_VERSION = 1
+MIXTURE_VERSION = 2
+SHORT_DIGEST = 8
+"""Hexadecimal digits of a shard's digest that a mixture keeps: by them a shard that changed is named."""
 
 Measure: TypeAlias = Literal["windows", "tokens", "loss-tokens", "episodes"]
 """What a weight is a share of: the windows of the batches (as in the paper's Table 1), their tokens, ..."""
@@ -23,8 +25,9 @@ class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         name: the dataset's name, unique in the mixture.
         path: its folder, relative to the mixture file.
         family: the row of the paper's Table 1 that it stands for.
-        fingerprint: of the dataset when the mixture was made.
+        fingerprint, content_id: of the dataset when the mixture was made.
         parts: short hashes of the manifest's parts, so that a change can be named.
+        digests: by split the first 8 digits of every shard's digest, all in one text.
         episodes, tokens, loss_tokens: of its train split.
     """
 
@@ -32,7 +35,9 @@ class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     path: str
     family: str
     fingerprint: str
+    content_id: Digest
     parts: dict[str, str]
+    digests: dict[str, str]
     episodes: Natural
     tokens: Natural
     loss_tokens: Natural
@@ -86,8 +91,9 @@ def read_mixture(path: Path) -> Mixture:
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error.strerror})") from error
     mixture = decode_versioned(
-        data, Mixture, MIXTURE_VERSION, name=str(path), noun="mixture", problem="is not a mixture file"
-    )
+        data, Mixture, MIXTURE_VERSION, name=str(path), noun="mixture", problem="is not a mixture file",
+        advice=": make the mixture again with `gato-data mix`",
+    )  # fmt: skip
     _check(mixture, path)
     return mixture
 

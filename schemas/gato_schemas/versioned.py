@@ -14,7 +14,7 @@ class _Versioned(msgspec.Struct):
 
 
 def decode_versioned(
-    data: bytes, kind: type[T], version: int, *, name: str, noun: str, problem: str, advice: str = ""
+    data: bytes, kind: type[T], version: int, *, name: str, noun: str, problem: str, advice: str = "", repair: str = ""
 ) -> T:
     """Parse one JSON object of a known version.
 
@@ -26,6 +26,7 @@ def decode_versioned(
         noun: what has the version, in errors: "index".
         problem: what is said of a file that is no such object: "is not a mixture file".
         advice: what to do with a file of another version.
+        repair: what to do with a file that is no such object.
 
     Raises:
         FormatError: it is of another version, or malformed.
@@ -36,4 +37,4 @@ def decode_versioned(
             raise FormatError(f"{name} has {noun} version {found}, this program reads version {version}{advice}")
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"{name} {problem} ({error})") from error
+        raise FormatError(f"{name} {problem} ({error}){repair}") from error

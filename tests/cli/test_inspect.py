@@ -6,6 +6,7 @@ from click.testing import CliRunner, Result
 
 from gato_cli.main import cli
 from tests.gato_data.report.folders import Folder, caption_folder, robot_episode, robot_folder, write_folder
+from tests.sealed import write_sealed
 
 TRAIN = "arm-train.tfrecord-00000-of-00002"
 
@@ -312,9 +313,10 @@ def test_what_is_not_there_is_one_sentence(arm: Path, tmp_path: Path) -> None:
 
 
 def test_another_format_version(arm: Path, tmp_path: Path) -> None:
-    manifest = (arm / "dataset.json").read_text().replace('"version": 1', '"version": 7')
+    manifest = (arm / "dataset.json").read_text().replace('"version": 2', '"version": 7')
     (tmp_path / "dataset.json").write_text(manifest)
-    message = f"{tmp_path / 'dataset.json'} has format version 7, this program reads version 1"
+    message = f"{tmp_path / 'dataset.json'} has format version 7, this program reads version 2: "
+    message += "ingest the input again, or use the gato-data that made the dataset"
     fails(1, message, "dataset", tmp_path)
     (tmp_path / TRAIN).write_bytes((arm / TRAIN).read_bytes())
     fails(1, message, "shard", tmp_path / TRAIN, "--record", 0)
@@ -324,15 +326,15 @@ def test_a_manifest_that_lies(arm: Path, tmp_path: Path) -> None:
     text = (arm / "dataset.json").read_text()
     answer = json.loads(text)
     answer["tasks"]["robot"]["observations"][0]["shape"] = [-1, 3]
-    (tmp_path / "dataset.json").write_text(json.dumps(answer))
+    write_sealed(tmp_path, answer)
     assert "Expected `int` >= 0" in inspect("dataset", tmp_path).stderr
     answer = json.loads(text)
     answer["statistics"][0]["low"] = []
-    (tmp_path / "dataset.json").write_text(json.dumps(answer))
+    write_sealed(tmp_path, answer)
     assert "lists of different lengths" in inspect("dataset", tmp_path).stderr
     answer = json.loads(text)
     answer["statistics"][0]["bins"] = "zz"
-    (tmp_path / "dataset.json").write_text(json.dumps(answer))
+    write_sealed(tmp_path, answer)
     assert "is not a manifest of gato-data" in inspect("dataset", tmp_path).stderr
 
 

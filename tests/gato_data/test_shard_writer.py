@@ -1,3 +1,4 @@
+import hashlib
 import io
 from dataclasses import replace
 
@@ -145,6 +146,7 @@ def test_the_same_episodes_give_the_same_bytes():
         header = IndexHeader(
             shard="s",
             shard_size=writer.size,
+            digest=writer.digest,
             split="train",
             part=Part("", "", 0),
             fingerprint="",
@@ -160,6 +162,12 @@ def test_the_same_episodes_give_the_same_bytes():
         indexes.add(encode_index(header, writer.arrays()))
     assert len(shards) == len(indexes) == 1
     assert decode_index(indexes.pop(), "s.index").header.totals.records == 2
+
+
+def test_the_digest_is_that_of_the_file():
+    for sequences in ([], [document([3, (2, 2)]), episode(steps=4, grids=[(1, 1)], tensors=3, dtype="i4")]):
+        data, writer = write(records_of(sequences))
+        assert writer.digest == hashlib.sha256(data).hexdigest()
 
 
 def test_a_shard_of_no_episodes():

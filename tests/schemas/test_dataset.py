@@ -1,4 +1,6 @@
+import hashlib
 import json
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -23,6 +25,7 @@ from gato_schemas.dataset import (
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
 from gato_schemas.statistics import Counts
+from tests.sealed import write_sealed
 
 
 def split(*records: int) -> SplitInfo:
@@ -30,7 +33,7 @@ def split(*records: int) -> SplitInfo:
         ShardInfo(
             name=shard_name("reach", "train", n, len(records)),
             size=100 * count,
-            index_crc=7,
+            digest=f"{n:064x}",
             totals=Counts(records=count),
         )
         for n, count in enumerate(records)
@@ -77,7 +80,7 @@ def stored(folder, change=None):
     content = json.loads(encode_manifest(FULL))
     if change:
         change(content)
-    (folder / MANIFEST).write_text(json.dumps(content))
+    write_sealed(folder, content)
     return folder
 
 
@@ -93,8 +96,44 @@ def test_the_json_is_sorted_and_readable():
     assert data.count(b"\n") > 100
     assert list(content) == sorted(content)
     assert list(content["tasks"]) == ["alpha", "zeta"]
-    assert content["version"] == FORMAT_VERSION == 1
+    assert content["version"] == FORMAT_VERSION == 2
     assert encode_manifest(msgspec.structs.replace(FULL, tasks=dict(reversed(FULL.tasks.items())))) == data
+
+
+def test_damage_is_told_from_difference(tmp_path):
+    """Whatever byte of it is another one, a manifest is refused, or says the same as before."""
+    whole = encode_manifest(FULL)
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / MANIFEST).write_bytes(damaged)
+        with suppress(FormatError):
+            assert read_manifest(tmp_path) == FULL, place  # white space
+    (tmp_path / MANIFEST).write_bytes(whole.replace(b"walk", b"wolk").replace(b"zeta", b"beta"))
+    with pytest.raises(
+        FormatError, match=r"does not match its checksum: `gato-data verify --repair .*` makes it again"
+    ):
+        read_manifest(tmp_path)
+    (tmp_path / MANIFEST).write_bytes(whole[:-100])
+    with pytest.raises(FormatError, match=r"is not a manifest .*: if it was one, `gato-data verify --repair"):
+        read_manifest(tmp_path)
+
+
+def test_the_content_id_is_that_of_the_shards():
+    lines = "train " + "0" * 64 + "\ntrain " + "0" * 63 + "1\nvalidation " + "0" * 64 + "\n"
+    assert FULL.content_id == hashlib.sha256(lines.encode()).hexdigest()
+    assert json.loads(encode_manifest(FULL))["content_id"] == FULL.content_id
+    renamed = msgspec.structs.replace(FULL, name="other", dead_letters=0)
+    assert renamed.content_id == FULL.content_id
+    swapped = {**FULL.splits, "train": split(0, 3)}
+    swapped["train"].shards.reverse()
+    assert msgspec.structs.replace(FULL, splits=swapped).content_id != FULL.content_id
+
+
+def test_another_content_id_than_that_of_the_shards(tmp_path):
+    stored(tmp_path, lambda content: content["splits"]["train"]["shards"].reverse())
+    with pytest.raises(FormatError, match="has another content id than its shards"):
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".", "..", "/abs", "a\0b"])
@@ -109,7 +148,10 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.update(version=2), "has format version 2, this program reads version 1"),
+        (
+            lambda content: content.update(version=1),
+            "has format version 1, this program reads version 2: ingest the input",
+        ),
         (lambda content: content.pop("version"), "has format version None"),
         (lambda content: content.update(surprise=1), "is not a manifest of gato-data .*unknown field `surprise`"),
         (lambda content: content.pop("splits"), "is not a manifest of gato-data .*missing required field `splits`"),
@@ -127,7 +169,7 @@ def test_a_manifest_that_is_none(tmp_path, change, message):
         read_manifest(stored(tmp_path, change))
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"\xff":1}', b'{"version":1,"name":' + b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"\xff":1}', b'{"version":2,"name":' + b"[" * 100_000])
 def test_bytes_that_are_no_json(tmp_path, data):
     (tmp_path / MANIFEST).write_bytes(data)
     with pytest.raises(FormatError, match=r"dataset\.json (is not a manifest|has format version)"):
@@ -188,4 +230,4 @@ def test_what_tfds_is_told_of_the_splits():
             "numBytes": "300",
         }
     ]
-    assert (info["name"], info["version"], info["fileFormat"]) == ("reach", "1.0.0", "tfrecord")
+    assert (info["name"], info["version"], info["fileFormat"]) == ("reach", "2.0.0", "tfrecord")

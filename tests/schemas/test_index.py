@@ -27,6 +27,7 @@ from gato_schemas.statistics import Counts, FieldStatistics
 HEADER = IndexHeader(
     shard="reach-train.tfrecord-00000-of-00001",
     shard_size=5000,
+    digest="0f" * 32,
     split="train",
     part=Part("raw-00000", "reach", 4000, 0, 3),
     fingerprint="0123456789abcdef",
@@ -198,7 +199,7 @@ def set_section(name, **values):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: header.update(version=2), "has index version 2, this program reads version 1"),
+        (lambda header: header.update(version=1), "has index version 1, this program reads version 2"),
         (lambda header: header.pop("version"), "has index version None"),
         (lambda header: header.update(version="1" * 99), "has a malformed header"),
         (lambda header: header.pop("shard"), "has a malformed header .*missing required field `shard`"),
@@ -232,7 +233,7 @@ def test_starts_that_do_not_ascend(starts):
         decode_index(data, "x.index")
 
 
-@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"version":1,"shard":"\xff"}', b'{"version":' + b"9" * 5000, b""])
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"version":2,"shard":"\xff"}', b'{"version":' + b"9" * 5000, b""])
 def test_headers_that_are_no_json(text):
     with pytest.raises(FormatError, match=r"x\.index has a malformed header"):
         decode_index(sealed(DATA[:8] + len(text).to_bytes(4, "little") + text + bytes(4)), "x.index")

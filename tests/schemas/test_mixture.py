@@ -12,7 +12,9 @@ DATASETS = [
         path=f"../{name}",
         family="dm_control",
         fingerprint="00ff",
+        content_id="0f" * 32,
         parts={"vocabulary": "ab"},
+        digests={"train": "0f1f2f3f"},
         episodes=3,
         tokens=300,
         loss_tokens=30,
@@ -37,7 +39,7 @@ def test_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=0), "has mixture version 0, this program reads version 1"),
+        (lambda m: m.update(version=1), "has mixture version 1, this program reads version 2: make the mixture again"),
         (lambda m: m.update(datasets=[]), "different datasets, at least one, are wanted, it has none"),
         (lambda m: m["datasets"][1].update(name="reach"), "different datasets.* it has reach, reach"),
         (lambda m: m.update(stages=[]), r"stages start at samples \[\]"),
@@ -59,7 +61,7 @@ def test_a_mixture_that_is_none(tmp_path, change, message):
         read_mixture(tmp_path / "mixture.json")
 
 
-@pytest.mark.parametrize("data", [b"", b"7", b'{"\xff":1}', b'{"version":1,"stages":' + b"[" * 100_000, b'{"x":NaN}'])
+@pytest.mark.parametrize("data", [b"", b"7", b'{"\xff":1}', b'{"version":2,"stages":' + b"[" * 100_000, b'{"x":NaN}'])
 def test_bytes_that_are_no_json(tmp_path, data):
     (tmp_path / "mixture.json").write_bytes(data)
     with pytest.raises(FormatError, match=r"mixture\.json (is not a mixture file|has mixture version)"):

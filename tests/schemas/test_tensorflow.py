@@ -104,7 +104,7 @@ def write_dataset(folder: Path, encoding: PatchEncoding, dtype: str) -> list[Rec
                         sequence=sequence,
                     )
                 )
-        shards.append(ShardInfo(name=name, size=writer.size, index_crc=0, totals=writer.totals()))
+        shards.append(ShardInfo(name=name, size=writer.size, digest=writer.digest, totals=writer.totals()))
         raws = read_records(folder / name)
         records += [decode_record(raw.data, encoding.name) for raw in raws]
     split = SplitInfo(shards=shards, totals=Counts(records=len(records)))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 from unittest import mock
 
-import google_crc32c
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -200,6 +199,7 @@ def _write_shard(
     header = IndexHeader(
         shard=path.name,
         shard_size=writer.size,
+        digest=writer.digest,
         split=split,
         part=Part("made", tasks[0], writer.size),
         fingerprint=fingerprint,
@@ -213,7 +213,7 @@ def _write_shard(
     )
     data = encode_index(header, writer.arrays())
     path.with_name(path.name + ".index").write_bytes(data)
-    return ShardInfo(name=path.name, size=writer.size, index_crc=google_crc32c.value(data), totals=writer.totals())
+    return ShardInfo(name=path.name, size=writer.size, digest=writer.digest, totals=writer.totals())
 
 
 @dataclass(frozen=True)

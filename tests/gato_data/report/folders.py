@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import google_crc32c
 import msgspec
 import numpy as np
 
@@ -120,6 +119,7 @@ def _write_shard(
     header = IndexHeader(
         shard=path.name,
         shard_size=writer.size,
+        digest=writer.digest,
         split=split,
         part=Part("made", tasks[0], writer.size),
         fingerprint="0123456789abcdef",
@@ -135,7 +135,7 @@ def _write_shard(
     )
     data = encode_index(header, writer.arrays())
     path.with_name(path.name + ".index").write_bytes(data)
-    info = ShardInfo(name=path.name, size=writer.size, index_crc=google_crc32c.value(data), totals=writer.totals())
+    info = ShardInfo(name=path.name, size=writer.size, digest=writer.digest, totals=writer.totals())
     return info, builder.result(), writer.arrays()
 
 

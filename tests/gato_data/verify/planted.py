@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import google_crc32c
 import msgspec
 import numpy as np
 
-from gato_data.reindex import rebuild_index
+from gato_data.reindex import digest_of, rebuild_index
 from gato_data.shard_writer import count_records
 from gato_data.statistics import sum_counts
 from gato_schemas.dataset import (
@@ -27,6 +26,7 @@ from gato_schemas.record import Record, decode_record, encode_record
 from gato_schemas.sequence import Modality
 from gato_schemas.tfrecord import frame, read_records
 from tests.gato_data.reading import folders
+from tests.sealed import edit_manifest
 
 SHARD = "set-train.tfrecord-00000-of-00002"
 INDEX = SHARD + ".index"
@@ -60,9 +60,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
             index = read_index(beside)
             for number in np.unique(index.task):
                 tasks[index.header.tasks[number]].append(count_records(index.arrays, index.task == number))
-            crc = google_crc32c.value(beside.read_bytes())
-            size = (folder / shard.name).stat().st_size
-            infos.append(ShardInfo(name=shard.name, size=size, index_crc=crc, totals=index.header.totals))
+            path = folder / shard.name
+            infos.append(
+                ShardInfo(name=shard.name, size=path.stat().st_size, digest=digest_of(path), totals=index.header.totals)
+            )
         splits[split] = SplitInfo(shards=infos, totals=sum_counts(info.totals for info in infos))
     counted = {
         name: msgspec.structs.replace(task, counts=sum_counts(tasks[name])) for name, task in manifest.tasks.items()
@@ -158,7 +159,8 @@ def payload(change: Callable[[bytearray, Path], None]) -> Callable[[Path], None]
         index = read_index(folder / INDEX)
         checksums = index.crc.copy()
         checksums[1] = int.from_bytes(footer, "little")
-        (folder / INDEX).write_bytes(encode_index(index.header, {**index.arrays, "crc": checksums}))
+        header = msgspec.structs.replace(index.header, digest=digest_of(folder / SHARD))
+        (folder / INDEX).write_bytes(encode_index(header, {**index.arrays, "crc": checksums}))
         write_manifest(folder, read_manifest(folder))
 
     return damage
@@ -194,12 +196,7 @@ def row_of_index(name: str, value: Any) -> Callable[[Path], None]:
 
 
 def manifest(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        found = json.loads((folder / "dataset.json").read_text())
-        change(found)
-        (folder / "dataset.json").write_text(json.dumps(found))
-
-    return damage
+    return lambda folder: edit_manifest(folder, change)
 
 
 def unlink(name: str) -> Callable[[Path], None]:

@@ -281,9 +281,7 @@ def test_without_an_index_the_next_record_is_searched_for(tmp_path: Path) -> Non
 
 def test_an_unknown_task_is_caught(tmp_path: Path) -> None:
     folder = planted.dataset(tmp_path / "set")
-    found = json.loads((folder / "dataset.json").read_text())
-    found["tasks"] = {"pang": found["tasks"]["pong"]}
-    (folder / "dataset.json").write_text(json.dumps(found))
+    planted.manifest(lambda found: found.update(tasks={"pang": found["tasks"]["pong"]}))(folder)
     findings = verify_dataset(folder).findings.kept
     assert any("task 'pong' or agent" in finding.message for finding in findings)
 
@@ -314,7 +312,7 @@ def test_without_a_manifest_nothing_can_be_checked(tmp_path: Path, damage: str) 
     elif damage == "a pointer":
         path.write_bytes(POINTER)
     else:
-        path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
+        path.write_text(path.read_text().replace('"version": 2', '"version": 3'))
     with pytest.raises(FormatError, match=r"dataset\.json"):
         verify_dataset(folder)
 
