@@ -15,6 +15,7 @@ from gato_pipelines.documents.files import root_of
 from gato_pipelines.episode_reader import EpisodeReader, Reading
 from gato_pipelines.filtering import check_fraction
 from gato_pipelines.final_step import FinalStepSetting
+from gato_pipelines.form import Form
 from gato_pipelines.image_fit import import_cv2
 from gato_pipelines.leaf_fields import ImageChoice, is_decodable
 from gato_pipelines.scanning import Facts, scalar_leaf, scan_part, success_leaf
@@ -53,6 +54,8 @@ class ControlSource:
     example: ClassVar[str] = ""
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: ClassVar[Mapping[str, str]] = {}
+    form: ClassVar[Form | None] = None
+    """What its data looks like; None where it takes any."""
     read_by_part: ClassVar[str] = r"\.tfrecord"
     """Pattern of the names of files that nothing but their own part opens, apart from their first bytes."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_data.errors import InputError
+from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.remote import RemoteFolder, last_name
 from gato_pipelines.source import Source
 from gato_pipelines.unchanged import files_of, size_of
@@ -45,7 +46,7 @@ class Mirror:
 
     def comes_later(self, name: str) -> bool:
         """Whether a file is a placeholder until it is read."""
-        return bool(self.pattern) and bool(re.search(self.pattern, name))
+        return bool(self.pattern) and bool(re.search(self.pattern, name)) and last_name(name) not in TELLING
 
     @contextmanager
     def reading(self, names: Sequence[str]) -> Iterator[None]:

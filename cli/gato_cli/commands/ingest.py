@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from gato_cli.options import Place, settings_options
 from gato_data.errors import GatoError
@@ -77,7 +78,12 @@ def _command(name: str, cls: type[Any]) -> click.Command:
 
     def callback(**values: Any) -> None:
         chosen = {str(option.name): values.pop(str(option.name)) for option in settings}
-        _run(name, {key: value for key, value in chosen.items() if value is not None}, **values)
+        source_of = click.get_current_context().get_parameter_source
+        _run(
+            name,
+            {key: value for key, value in chosen.items() if source_of(key) is not ParameterSource.DEFAULT},
+            **values,
+        )
 
     return click.Command(
         name,

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -11,17 +11,14 @@ import msgspec
 
 from gato_data.errors import InputError
 from gato_pipelines.rlds.features import Features, parse_features
+from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, find_version
 from gato_schemas.errors import FormatError
 from gato_schemas.tfrecord import refuse_foreign
 
-DATASET_INFO = "dataset_info.json"
-FEATURES = "features.json"
 DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 FILE_FORMAT = "tfrecord"
 MAX_JSON_BYTES = 1 << 26
 MAX_SHARDS = 1_000_000
-_MAX_LISTED = 10
-_MAX_FOLDERS = 10_000
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -128,8 +125,8 @@ def open_directory(path: Path, formats: Collection[str] = (FILE_FORMAT,)) -> Dir
         formats: file formats that will do, the first of them preferred.
 
     Raises:
-        InputError: the folder is missing, empty, holds several versions or no RLDS dataset, or its file format is
-            not among `formats`.
+        InputError: the folder is empty, holds several versions or no RLDS dataset, or its file format is not among
+            `formats`.
         FormatError: its JSON files are damaged.
     """
     folder = find_version(path)
@@ -184,47 +181,6 @@ def _read(path: Path) -> bytes:
         raise FormatError(f"{path} is larger than {MAX_JSON_BYTES >> 20} MiB: it is not a TFDS file")
     refuse_foreign(data[:64], path)
     return data
-
-
-def find_version(path: Path) -> Path:
-    """The folder of the only version at `path` or at most two levels below it (configs, versions).
-
-    Raises:
-        InputError: the folder is missing, empty, holds several versions or none.
-    """
-    if not path.is_dir():
-        what = "is a file, not a folder" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}: give the folder of an RLDS dataset (with {DATASET_INFO} and {FEATURES})")
-    if (path / DATASET_INFO).exists() or (path / FEATURES).exists():
-        for name in (DATASET_INFO, FEATURES):
-            if not (path / name).exists():
-                raise InputError(f"{path} has no {name}: it is not a complete TFDS dataset")
-        return path
-    versions = sorted(_versions(path))
-    if len(versions) == 1:
-        return versions[0]
-    if versions:
-        listed = ", ".join(str(version.relative_to(path)) for version in versions[:_MAX_LISTED])
-        more = f" and {len(versions) - _MAX_LISTED} more" if len(versions) > _MAX_LISTED else ""
-        raise InputError(
-            f"{path} holds several datasets ({listed}{more}): give the folder of one of them, or several folders"
-        )
-    what = (
-        f"holds no RLDS dataset (no folder with {DATASET_INFO} and {FEATURES})" if any(path.glob("*")) else "is empty"
-    )
-    raise InputError(f"{path} {what}: give the folder of an RLDS dataset")
-
-
-def _versions(path: Path) -> Iterator[Path]:
-    """Folders with both JSON files, one or two levels below."""
-    seen = 0
-    for pattern in ("*", "*/*"):
-        for folder in path.glob(pattern):
-            seen += 1
-            if seen > _MAX_FOLDERS:
-                raise InputError(f"{path} holds more than {_MAX_FOLDERS} entries: give the folder of one dataset")
-            if (folder / DATASET_INFO).is_file() and (folder / FEATURES).is_file():
-                yield folder
 
 
 def _name_from(folder: Path, config: str) -> str:

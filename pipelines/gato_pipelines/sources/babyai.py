@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import ANY, SOME, Form
+
+_LARGEST_GRID = 32
+"""Cells on a side of a grid; what is larger is a picture."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,15 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("babyai",)
     tokens_per_timestep: ClassVar[str] = "150 + text"
     example: ClassVar[str] = "gato-data ingest babyai jat-dataset/babyai-* --out babyai"
+    form: ClassVar[Form | None] = Form(
+        says="discrete symbols, perhaps text, and one discrete action",
+        images=(0, 1),
+        symbols=SOME,
+        texts=ANY,
+        action="discrete",
+        width=(1, 1),
+        picture=lambda height, width, channels: max(height, width) <= _LARGEST_GRID,
+    )
 
     family: str = default("family", "babyai")
 
