@@ -8,38 +8,45 @@ from gato_pipelines.containers.container import Container
 from gato_pipelines.form import Form, timestep
 from gato_pipelines.source import Source, source_class, source_names
 
-_MAX_NAMED = 4
+_MAX_NAMED = 3
 
 
 def check_family(source: Source, name: str, folder: Path) -> None:
     """Check that an input looks like what a source is for, as far as the source says what that is.
 
-    The fields that the user has chosen may be those of the family, or those that the source chooses by itself.
+    The fields that the user has chosen may be those of the family, or those that the source chooses by itself. Where
+    no fields can be chosen and no other source could, the scan will say why.
 
     Raises:
         InputError: it does not; names the sources that it looks like.
     """
-    if getattr(source, "form", None) is None:
+    form: Form | None = getattr(source, "form", None)
+    if form is None:
         return
     control: Any = source
-    container = control.container(folder)
-    usual = type(control)()
-    if any(_fits(container, each, name) for each in (control, usual)):
+    container: Container = control.container(folder)
+    if any(_fits(container, each, name) for each in (control, type(control)())):
         return
-    others = [other for other in source_names() if other != name and _would_fit(container, other)]
-    found = timestep(container, control.wanted()) or timestep(container, source_class("rlds")().wanted())  # type: ignore[attr-defined]
-    if found is None or (not others and timestep(container, control.wanted()) is None):
-        return  # the scan says what is wrong with the fields themselves
-    fitting = f"use `gato-data ingest {' or '.join(others[:_MAX_NAMED])}`, " if others else "use "
+    others = sorted(
+        filter(lambda other: other != name and _looks_like(container, other), source_names()), key=_looseness
+    )
+    chosen = timestep(container, control.wanted())
+    if chosen is None and not others:
+        return
+    found = chosen or timestep(container, _source(others[0]).wanted())
+    like = [other for other in form.unlike if other in others]
+    why = f"which is the form of {like[0]}" if like else f"but {form.says} are wanted"
+    sources = " or ".join((*(f"`{other}`" for other in others[:_MAX_NAMED]), "`rlds`"))
     raise InputError(
-        f"{folder} does not look like {control.family} data: a timestep has {found}, and {control.form.says} were "
-        f"wanted; {fitting}`gato-data ingest rlds`, which takes any, or --family {control.family} if it is meant"
+        f"{folder} does not look like {control.family}: a timestep has {found}, {why}; ingest it with {sources}, "
+        f"or say --family {'|'.join(control.families)} if it is that"
     )
 
 
-def _would_fit(container: Container, name: str) -> bool:
+def _looks_like(container: Container, name: str) -> bool:
+    """Whether a source would take an input for its own; not that of a user's file that cannot be imported."""
     try:
-        source: Any = source_class(name)()
+        source = _source(name)
     except GatoError:
         return False
     return getattr(source, "form", None) is not None and _fits(container, source, name)
@@ -50,5 +57,16 @@ def _fits(container: Container, source: Any, name: str) -> bool:
     found = timestep(container, source.wanted())
     if found is None or not found.fits(form):
         return False
-    calls_itself = name.replace("-", "_") in container.label.lower().replace("-", "_")
-    return calls_itself or not any(_would_fit(container, other) for other in form.unlike)
+    calls_itself_so = name.replace("-", "_") in container.label.lower().replace("-", "_")
+    return calls_itself_so or not any(_looks_like(container, other) for other in form.unlike)
+
+
+def _looseness(name: str) -> tuple[int, str]:
+    """By which sources are sorted: those of narrow bounds first."""
+    form: Form = _source(name).form
+    return form.floats[1] + form.texts[1] + form.width[1], name
+
+
+def _source(name: str) -> Any:
+    """A source with its defaults."""
+    return source_class(name)()

@@ -1,5 +1,6 @@
 """What a timestep of a family looks like, so that other data is not taken for it."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -67,11 +68,12 @@ class Timestep:
         )
 
     def __str__(self) -> str:
-        """In words: "an image of 84x84x1 and 1 discrete action"."""
-        shapes = ["an image of " + "x".join(str(side or "?") for side in shape) for shape in self.images]
+        """In words: "1 image of 84x84x1 and 1 discrete action"."""
+        shapes = Counter("x".join(str(side or "?") for side in shape) for shape in self.images)
+        seen = [f"{_counted(count, 'image')} of {shape}" for shape, count in shapes.items()]
         counts = ((self.floats, "continuous value"), (self.symbols, "discrete value"), (self.texts, "text"))
-        seen = shapes + [_counted(count, noun) for count, noun in counts if count]
-        done = [_counted(count, f"{modality} action value") for modality, count in self.actions.items()]
+        seen += [_counted(count, noun) for count, noun in counts if count]
+        done = [_counted(count, f"{modality} action") for modality, count in self.actions.items()]
         return f"{', '.join(seen)} and {', '.join(done)}"
 
 

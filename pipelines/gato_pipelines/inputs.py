@@ -44,9 +44,7 @@ def find_inputs(source: Source, given: Path | Sequence[Path]) -> dict[str, Path]
             raise InputError(f"there are more than {MAX_INPUTS} inputs: give fewer at a time")
         _check_settings(source, path)
         if getattr(source, "reads_documents", False) and (sight := documents_lack(path)):
-            raise InputError(
-                f"{path} looks like {sight}, which holds no documents: give it to a source of control data"
-            )
+            raise InputError(f"{path} looks like {sight}, which holds no documents: give it to a source of episodes")
         found[_unique("+".join(source.input_names(path)), found)] = path
     if not found:
         raise InputError("there is no input: give a folder or a file")

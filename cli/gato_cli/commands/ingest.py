@@ -78,12 +78,9 @@ def _command(name: str, cls: type[Any]) -> click.Command:
 
     def callback(**values: Any) -> None:
         chosen = {str(option.name): values.pop(str(option.name)) for option in settings}
-        source_of = click.get_current_context().get_parameter_source
-        _run(
-            name,
-            {key: value for key, value in chosen.items() if source_of(key) is not ParameterSource.DEFAULT},
-            **values,
-        )
+        origin = click.get_current_context().get_parameter_source
+        given = {key: value for key, value in chosen.items() if origin(key) is not ParameterSource.DEFAULT}
+        _run(name, given, **values)
 
     return click.Command(
         name,

@@ -6,7 +6,7 @@ from typing import Literal
 Holds = Literal["episodes", "documents", "dataset", "files"]
 _CONVERT = "convert it to RLDS in TFDS layout"
 _UNREAD = f"which is not read yet: {_CONVERT}"
-_NOT_EPISODES = "which holds no episodes: give it to"
+_NO_EPISODES = "which holds no episodes: give it to a source of documents, such as `gato-data ingest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,10 @@ _ALL = (
         "a tar archive",
         "which is not unpacked here: unpack it, or give it to `gato-data ingest align` if it holds pictures with texts",
     ),
-    Format("pictures", "documents", "a set of pictures", f"{_NOT_EPISODES} `gato-data ingest coco-captions` or others"),
-    Format(
-        "captions", "documents", "a set of pictures with texts", f"{_NOT_EPISODES} `gato-data ingest align` or others"
-    ),
-    Format("pages", "documents", "a set of interleaved pages", f"{_NOT_EPISODES} `gato-data ingest m3w`"),
-    Format("texts", "documents", "a set of texts", f"{_NOT_EPISODES} `gato-data ingest massivetext` or others"),
+    Format("pictures", "documents", "a set of pictures", f"{_NO_EPISODES} coco-captions`"),
+    Format("captions", "documents", "a set of pictures with texts", f"{_NO_EPISODES} align`"),
+    Format("pages", "documents", "a set of interleaved pages", f"{_NO_EPISODES} m3w`"),
+    Format("texts", "documents", "a set of texts", f"{_NO_EPISODES} massivetext`"),
     Format(
         "gato-data",
         "dataset",

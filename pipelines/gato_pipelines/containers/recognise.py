@@ -132,6 +132,8 @@ def _no_documents(sight: Sight, path: Path) -> bool:
 def _file(path: Path) -> Sight | None:
     with path.open("rb") as file:
         head = file.read(_HEAD)
+    if path.name == MINARI:
+        return _sight("minari", MINARI)
     if _SHARD.search(path.name) or path.name in (DATASET_INFO, FEATURES):
         return _sight("tfds-file", path.name)
     for at, magic, name in MAGIC:

@@ -25,7 +25,7 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "22"
     example: ClassVar[str] = "gato-data ingest atari breakout-rlds --out breakout --holdout 0.1"
     form: ClassVar[Form | None] = Form(
-        says="one image and one discrete action",
+        says="1 image and 1 discrete action",
         images=(1, 1),
         action="discrete",
         width=(1, 1),

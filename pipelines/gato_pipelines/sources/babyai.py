@@ -24,7 +24,7 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "150 + text"
     example: ClassVar[str] = "gato-data ingest babyai jat-dataset/babyai-* --out babyai"
     form: ClassVar[Form | None] = Form(
-        says="discrete symbols, perhaps text, and one discrete action",
+        says="discrete values, perhaps text, and 1 discrete action",
         images=(0, 1),
         symbols=SOME,
         texts=ANY,

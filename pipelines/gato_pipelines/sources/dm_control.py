@@ -26,7 +26,7 @@ class Source(ControlSource):
     )
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("discrete", "continuous"))
     form: ClassVar[Form | None] = Form(
-        says="continuous values and a continuous action",
+        says="continuous values and continuous actions",
         floats=SOME,
         symbols=ANY,
         action="continuous",

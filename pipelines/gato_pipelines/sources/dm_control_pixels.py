@@ -21,6 +21,6 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "18 (cartpole at 64x64), 23 (walker)"
     example: ClassVar[str] = "gato-data ingest dm-control-pixels recordings/* --out dm-control-pixels"
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("image",))
-    form: ClassVar[Form | None] = Form(says="one image and a continuous action", images=(1, 1), action="continuous")
+    form: ClassVar[Form | None] = Form(says="1 image and continuous actions", images=(1, 1), action="continuous")
 
     family: str = default("family", "dm-control-pixels")

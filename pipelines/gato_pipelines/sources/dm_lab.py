@@ -21,12 +21,12 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "32"
     example: ClassVar[str] = "gato-data ingest dm-lab rlu_dmlab_seekavoid_arena01 --out seekavoid"
     form: ClassVar[Form | None] = Form(
-        says="one colour image, perhaps text, and one discrete action",
+        says="1 colour image, perhaps text, and 1 discrete action",
         images=(1, 1),
         texts=ANY,
         action="discrete",
         width=(1, 1),
-        picture=lambda height, width, channels: channels >= 3,
+        picture=lambda height, width, channels: channels == 3,
         unlike=("procgen", "sokoban"),
     )
 

@@ -24,7 +24,7 @@ class Source(ControlSource):
     example: ClassVar[str] = "gato-data ingest manipulation-playground panda-stack --out playground"
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("discrete", "continuous"))
     form: ClassVar[Form | None] = Form(
-        says="continuous values and a continuous action",
+        says="continuous values and continuous actions",
         floats=SOME,
         symbols=ANY,
         texts=ANY,

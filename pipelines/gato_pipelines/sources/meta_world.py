@@ -23,7 +23,7 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "44"
     example: ClassVar[str] = "gato-data ingest meta-world jat-dataset/metaworld-* --out meta-world"
     form: ClassVar[Form | None] = Form(
-        says="39 continuous values and 4 continuous action values",
+        says="39 continuous values and 4 continuous actions",
         images=(0, 4),
         floats=(39, 39),
         texts=ANY,

@@ -23,7 +23,7 @@ class Source(ControlSource):
     example: ClassVar[str] = "gato-data ingest modular-rl modular_rl/* --out modular-rl --min-return-fraction 0.8"
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("discrete", "continuous"))
     form: ClassVar[Form | None] = Form(
-        says="continuous values and a continuous action",
+        says="continuous values and continuous actions",
         floats=SOME,
         symbols=ANY,
         action="continuous",

@@ -21,7 +21,7 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "as the dataset says"
     example: ClassVar[str] = "gato-data ingest playroom recordings --out playroom"
     form: ClassVar[Form | None] = Form(
-        says="images, a text and an action",
+        says="images, a text and actions",
         images=SOME,
         floats=ANY,
         symbols=ANY,

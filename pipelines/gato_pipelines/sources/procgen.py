@@ -17,7 +17,7 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "18"
     example: ClassVar[str] = "gato-data ingest procgen procgen/* --out procgen"
     form: ClassVar[Form | None] = Form(
-        says="one image of 64x64x3 and one discrete action",
+        says="1 image of 64x64x3 and 1 discrete action",
         images=(1, 1),
         action="discrete",
         width=(1, 1),

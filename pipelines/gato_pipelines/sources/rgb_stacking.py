@@ -31,7 +31,7 @@ class Source(ControlSource):
         for pattern in (f"{colour}_*", f"*/{colour}/*", f"*_{colour}/*")
     }
     form: ClassVar[Form | None] = Form(
-        says="up to four images, continuous values, no text, and 3 to 8 continuous action values",
+        says="1 to 4 images, continuous values, no text and 3 to 8 continuous actions",
         images=(1, 4),
         floats=SOME,
         symbols=ANY,

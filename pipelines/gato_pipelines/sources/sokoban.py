@@ -24,7 +24,7 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "102 (10x10 cells)"
     example: ClassVar[str] = "gato-data ingest sokoban rooms --out sokoban --require-success success"
     form: ClassVar[Form | None] = Form(
-        says="one colour image of whole cells of 16x16 pixels and one discrete action",
+        says="1 colour image of whole cells of 16x16 pixels and 1 discrete action",
         images=(1, 1),
         action="discrete",
         width=(1, 1),
