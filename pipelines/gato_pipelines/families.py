@@ -47,7 +47,7 @@ def _looks_like(container: Container, name: str) -> bool:
     """Whether a source would take an input for its own; not that of a user's file that cannot be imported."""
     try:
         source = _source(name)
-    except GatoError:
+    except (GatoError, ImportError, SyntaxError):
         return False
     return getattr(source, "form", None) is not None and _fits(container, source, name)
 

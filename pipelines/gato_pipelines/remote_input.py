@@ -169,7 +169,8 @@ def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
     remote, name = RemoteFolder(address), last_name(address)
     sizes = remote.sizes()
     if not sizes:
-        raise InputError(f"{address} does not exist, or is empty: give a folder or a file")
+        hint = f"did you mean {close}?" if (close := remote.close_name()) else "give a folder or a file"
+        raise InputError(f"{address} does not exist, or is empty: {hint}")
     is_file, state = set(sizes) == {""}, scratch / "state"
     state.mkdir(parents=True)
     root = scratch / "files" if is_file else scratch / "files" / name

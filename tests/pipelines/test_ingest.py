@@ -199,7 +199,7 @@ def test_the_fingerprint_covers_what_decides_the_bytes(
 def test_the_fingerprint_does_not_depend_on_how_many_episodes_there_are(tmp_path: Path) -> None:
     few = rlds_inputs.write(tmp_path / "few", [rlds_inputs.moving(n) for n in range(2)])
     more = rlds_inputs.write(tmp_path / "more", [rlds_inputs.moving(n) for n in range(3)])
-    plans = [plan_only("atari", {}, folder, tmp_path / "out", IngestSettings()) for folder in (few, more)]
+    plans = [plan_only("rlds", {}, folder, tmp_path / "out", IngestSettings()) for folder in (few, more)]
     assert plans[0].fingerprint == plans[1].fingerprint
     reasons = [plan.plan.tasks["arm"].final_step for plan in plans]
     assert reasons[0] != reasons[1]
