@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gato_data.errors import InputError
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.containers.recognise import documents_lack
+from gato_pipelines.containers.recognise import documents_lack, no_documents
 from gato_pipelines.documents.files import root_of
 from gato_pipelines.documents.tables import beside
 from gato_pipelines.remote import is_remote
@@ -44,7 +44,7 @@ def find_inputs(source: Source, given: Path | Sequence[Path]) -> dict[str, Path]
             raise InputError(f"there are more than {MAX_INPUTS} inputs: give fewer at a time")
         _check_settings(source, path)
         if getattr(source, "reads_documents", False) and (sight := documents_lack(path)):
-            raise InputError(f"{path} looks like {sight}, which holds no documents: give it to a source of episodes")
+            raise no_documents(path, sight)
         found[_unique("+".join(source.input_names(path)), found)] = path
     if not found:
         raise InputError("there is no input: give a folder or a file")

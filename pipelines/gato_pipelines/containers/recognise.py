@@ -55,8 +55,15 @@ class Sight:
 
 
 def refusal(path: Path, sight: Sight) -> InputError:
-    """The error of what cannot be read as episodes."""
+    """The error of what a source of control data cannot read."""
     return InputError(f"{path} looks like {sight}, {sight.format.advice}")
+
+
+def no_documents(path: Path, sight: Sight) -> InputError:
+    """The error of what a source of documents cannot read."""
+    if sight.format.holds == "dataset":
+        return refusal(path, sight)
+    return InputError(f"{path} looks like {sight}, which holds no documents: give it to a source of episodes")
 
 
 def recognise(path: Path) -> Sight | None:
@@ -74,10 +81,10 @@ def recognise(path: Path) -> Sight | None:
 def rooted(listing: Listing) -> Sight | None:
     """The dataset whose root a folder is; None where it is none of those that are told by their root."""
     path, files, folders = listing.path, listing.files, listing.folders
+    if MANIFEST in files and {"vocabulary", "splits"} <= _json(path / MANIFEST).keys():
+        return _sight("gato-data", MANIFEST)  # which TFDS can open, too
     if FEATURES in files or (DATASET_INFO in files and not _any(files, ".arrow")):
         return _sight("rlds", FEATURES if FEATURES in files else DATASET_INFO)
-    if MANIFEST in files and {"vocabulary", "splits"} <= _json(path / MANIFEST).keys():
-        return _sight("gato-data", MANIFEST)
     for name in ("meta", "meta_data"):
         if name in folders and (found := _json(path / name / "info.json")):
             version = str(found.get("codebase_version", ""))
@@ -178,7 +185,7 @@ def _hdf5(path: Path) -> Sight | None:
                 return _sight("aloha", "observations/qpos")
             return _sight("d4rl", "observations")
         data = child(root, "data") if "data" in members else None
-        if hasattr(data, "keys") and (demo := _first(names(data, "data"), _DEMO)):
+        if data is not None and hasattr(data, "keys") and (demo := _first(names(data, "data"), _DEMO)):
             libero = {"bddl_file_name", "problem_info"} & {*data.attrs}
             return _sight("libero" if libero else "robomimic", f"data/{demo}")
         for name, pattern in (("maniskill", _TRAJECTORY), ("minari-file", _EPISODE)):

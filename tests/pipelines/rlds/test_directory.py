@@ -74,7 +74,7 @@ def test_a_folder_of_too_much_is_refused(copy, monkeypatch):
 
 def test_a_file(tmp_path):
     (tmp_path / "x").write_text("")
-    with pytest.raises(InputError, match="x is no folder: give th.* of an RLDS dataset"):
+    with pytest.raises(InputError, match=r"x is no folder: give th.* of an RLDS dataset"):
         open_directory(tmp_path / "x")
 
 
