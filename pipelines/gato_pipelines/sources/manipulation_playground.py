@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.selection import NONE
+from gato_pipelines.instructions import NONE
 from gato_schemas.episode import FieldModality
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.selection import NONE
+from gato_pipelines.instructions import NONE
 
 
 @dataclass(frozen=True)
