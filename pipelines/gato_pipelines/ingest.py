@@ -35,6 +35,7 @@ from gato_pipelines.scan_job import ScanJob
 from gato_pipelines.shards import WORK, Job
 from gato_pipelines.source import PartScan, Plan, Source, make_source
 from gato_pipelines.summary import Summary
+from gato_pipelines.unreadable import Unreadable, find_unreadable
 from gato_pipelines.writing import Writing
 from gato_schemas.index import Part
 
@@ -46,6 +47,7 @@ class DryRun:
     plan: Plan
     fingerprint: str
     vocabulary: Vocabulary
+    unreadable: Unreadable
 
 
 def plan_only(
@@ -58,7 +60,7 @@ def plan_only(
     """Scan the inputs and decide, without writing anything.
 
     Raises:
-        InputError, OutputError: as `run`, as far as it can be told without writing.
+        InputError, OutputError: as `run`, as far as it can be told without writing; or no episode can be read.
     """
     made = make_source(source, settings)
     ingest = _as_source_says(made, ingest)
@@ -68,9 +70,11 @@ def plan_only(
         check_apart(found, folders.values())
         parts, mirrors = _parts(source, made, settings, folders), _mirrors(found, folders)
         scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
-        plan = _plan(made, [scan.look(number) for number in range(len(parts))], folders, ingest)
+        scans = [scan.look(number) for number in range(len(parts))]
+        plan = _plan(made, scans, folders, ingest)
     vocabulary, _ = vocabulary_of(plan, ingest.text_model, ingest.discrete_ids)
-    return DryRun(plan, _decide(source, made, plan, vocabulary, ingest).fingerprint, vocabulary)
+    fingerprint = _decide(source, made, plan, vocabulary, ingest).fingerprint
+    return DryRun(plan, fingerprint, vocabulary, find_unreadable(scans, plan))
 
 
 def run(

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from gato_data.errors import EpisodeError, InputError
 from gato_data.ranges import RangeBuilder
 from gato_data.returns import episode_return
-from gato_pipelines.containers.container import REWARD, TERMINAL, Container
+from gato_pipelines.borders import add_borders, borders_of
+from gato_pipelines.containers.container import FIRST, LAST, REWARD, TERMINAL, Container, RawItem
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES
-from gato_pipelines.rlds.episode import RldsEpisode
+from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
 from gato_pipelines.selection import Selection
-from gato_pipelines.source import ActionRanges, Ends, PartScan
+from gato_pipelines.sequence_lengths import Role, length_key, lengths_leaf
+from gato_pipelines.source import ActionRanges, Borders, Ends, PartScan
 from gato_schemas.account import Note
+from gato_schemas.episode import Field
 from gato_schemas.index import Part
 
 
@@ -32,6 +35,7 @@ class Facts:
         order: the leaves that number the episodes in the order of collection.
         ranges: whether ranges of continuous actions are.
         quantiles: whether these are quantiles.
+        ignore_borders: whether flags inside an episode mean nothing.
     """
 
     returns: bool = False
@@ -39,6 +43,7 @@ class Facts:
     order: tuple[Leaf, ...] = ()
     ranges: bool = False
     quantiles: bool = False
+    ignore_borders: bool = False
 
 
 def scalar_leaf(container: Container, path: str) -> Leaf | None:
@@ -46,19 +51,10 @@ def scalar_leaf(container: Container, path: str) -> Leaf | None:
     return next((leaf for leaf in container.features.steps if leaf.path == path), None)
 
 
-def per_timestep(episode: RldsEpisode, path: str) -> NDArray[Any] | None:
-    """One number per timestep, (T,), None where there is none; some datasets store it as (T, 1).
-
-    Raises:
-        EpisodeError: there are several numbers per timestep.
-    """
-    values = episode.tensors.get(path)
-    if values is None:
-        return None
-    if prod(values.shape[1:]) != 1:
-        raise EpisodeError(f"feature {path} has shape {values.shape[1:]}: one number per timestep is wanted")
-    squeezed: NDArray[Any] = values.reshape(len(values))
-    return squeezed
+def flag_leaves(container: Container) -> list[Leaf]:
+    """The leaves that flag the first and the last timestep of an episode."""
+    found = (scalar_leaf(container, path) for path in (FIRST, LAST))
+    return [leaf for leaf in found if leaf is not None and leaf.dtype in NUMERIC_DTYPES and prod_of(leaf) == 1]
 
 
 def is_terminal(episode: RldsEpisode) -> bool:
@@ -100,12 +96,14 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
 
     Raises:
         OSError: it cannot be opened.
+        InputError: it holds more episodes than its dataset announces.
     """
     tally = _Tally(container, chosen, facts)
     found = 0
+    container.check_announced(part.file)
     for item in container.episodes(part.file, tally.leaves, part.first, part.count or None):
         found += item.count
-        tally.add(item.episode, item.count)
+        tally.add(item)
     return PartScan(
         part=msgspec.structs.replace(part, count=part.count or found),
         observations=[spec for _, spec in chosen.observations],
@@ -118,8 +116,23 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
         successes=tally.successes,
         order=tally.order,
         ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in tally.ranges.items()},
+        unreadable=tally.unreadable,
+        reason=tally.reason,
+        borders=tally.borders,
+        lengths=tally.lengths,
+        texts=list(chosen.texts),
         notes=[Note("read", container.note)] if container.note else [],
     )
+
+
+def _undeclared(chosen: Selection) -> dict[str, Leaf]:
+    """Where the lengths of sequences are stored, of those whose length is not declared."""
+    roles: tuple[tuple[Role, tuple[tuple[Leaf, Field], ...]], ...] = (
+        ("observations", chosen.observations),
+        ("actions", chosen.actions),
+    )
+    pairs = [(length_key(role, spec), lengths_leaf(leaf)) for role, fields in roles for leaf, spec in fields]
+    return {key: leaf for key, leaf in pairs if leaf is not None}
 
 
 class _Tally:
@@ -128,30 +141,49 @@ class _Tally:
     def __init__(self, container: Container, chosen: Selection, facts: Facts) -> None:
         self._facts = facts
         self._actions = chosen.actions
+        self._lengths = _undeclared(chosen)
         reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
         extra = [leaf for leaf in (reward, terminal, facts.success, *facts.order) if leaf is not None]
+        extra += [*flag_leaves(container), *self._lengths.values()]
         leaves = [leaf for leaf, _ in chosen.actions] + extra
         self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
         self._ending = [leaf.path for leaf in leaves if leaf.path == REWARD or leaf not in extra]
         self.ends = {"episodes": 0, "zero": 0, "terminal": 0, "zero_terminal": 0, "rotated": 0}
+        self.borders = Borders()
+        self.unreadable, self.reason = 0, ""
+        self.lengths: dict[str, list[int]] = {key: [] for key in self._lengths}
         self.returns: list[float | None] = []
         self.successes: list[bool] = []
         self.order: list[list[int]] = []
         self.ranges: dict[str, tuple[RangeBuilder, RangeBuilder, RangeBuilder]] = {}
         if facts.ranges:
-            for spec in (spec for _, spec in chosen.actions if spec.modality == "continuous"):
-                first, second, third = (RangeBuilder(prod(spec.shape), quantiles=facts.quantiles) for _ in range(3))
-                self.ranges[spec.name] = (first, second, third)
+            for leaf, spec in chosen.actions:
+                if spec.modality == "continuous" and None not in leaf.sequences:
+                    self._begin_ranges(spec, prod(spec.shape))
 
-    def add(self, episode: RldsEpisode | None, count: int) -> None:
-        """Add an episode, or `count` that cannot be read."""
+    def add(self, item: RawItem) -> None:
+        """Add an episode, or those that cannot be read."""
+        episode, error = item.episode, item.error
+        if episode is not None:
+            borders = borders_of(episode)
+            self.borders = add_borders([self.borders, borders])
+            if borders.inside and not self._facts.ignore_borders:
+                episode, error = None, EpisodeError(borders.reason)
         if episode is None:
-            self._add_facts(None, count)
+            self.unreadable += item.count
+            self.reason = self.reason or f"record {item.ordinal}: {error}"
+            self._add_facts(None, item.count)
             return
         self._add_facts(episode, 1)
         if episode.num_timesteps:
+            self._add_lengths(episode)
             self._add_end(episode)
             self._add_ranges(episode)
+
+    def _add_lengths(self, episode: RldsEpisode) -> None:
+        for key, leaf in self._lengths.items():
+            found = [*self.lengths[key], *episode.tensors[leaf.path].tolist()]
+            self.lengths[key] = [min(found), max(found)]
 
     def _add_facts(self, episode: RldsEpisode | None, count: int) -> None:
         if self._facts.returns:
@@ -171,10 +203,16 @@ class _Tally:
         self.ends["zero_terminal"] += zero and terminal
         self.ends["rotated"] += not zero and _is_rotated(last)
 
+    def _begin_ranges(self, spec: Field, size: int) -> None:
+        first, second, third = (RangeBuilder(size, quantiles=self._facts.quantiles) for _ in range(3))
+        self.ranges[spec.name] = (first, second, third)
+
     def _add_ranges(self, episode: RldsEpisode) -> None:
         for leaf, spec in self._actions:
-            if spec.name in self.ranges:
+            if self._facts.ranges and spec.modality == "continuous":
                 values = episode.tensors[leaf.path]
+                if spec.name not in self.ranges:  # of a length that is not declared
+                    self._begin_ranges(spec, prod(values.shape[1:]))
                 body, terminal, truncated = self.ranges[spec.name]
                 body.add(values[:-1])
                 (terminal if is_terminal(episode) else truncated).add(values[-1:])

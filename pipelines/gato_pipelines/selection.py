@@ -1,22 +1,21 @@
 """Which features of a timestep become tokens, and why the others do not."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from math import prod
 
 from gato_data.errors import InputError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, Container
+from gato_pipelines.instructions import AUTO, NONE, find_instruction, holds_bytes, unused_texts
 from gato_pipelines.leaf_fields import DEFAULT, ImageChoice, field_of, modality_of, unreadable
 from gato_pipelines.rlds.features import Leaf
+from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Field, FieldModality
 
 MAX_UNNAMED_ELEMENTS = 256
 """A tensor with more elements (an embedding, a depth map) becomes tokens only where it is named, or all there is."""
-INSTRUCTIONS = ("language_instruction", "natural_language_instruction", "instruction")
-"""Texts beside the observation that are observed where the observation itself has no text."""
-AUTO, NONE = "auto", "none"
 _STEPS = "steps/"
 _STANDARD = {f"steps/{name}" for name in ("reward", "discount", "is_first", "is_last", "is_terminal")}
 
@@ -27,7 +26,7 @@ class Wanted:
 
     Attributes:
         observation_keys, drop_keys, action_keys: names, groups of names, or patterns with * and ?.
-        instruction_key: name of a text beside the observation, "auto" or "none".
+        instruction_key: name of a text that is observed as well, "auto" or "none".
         images: size of all images.
         modalities: those of an unnamed observation that are kept.
         unwanted: patterns of unnamed observations that are left out, and why.
@@ -46,16 +45,32 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Selection:
-    """Leaf and field of observations and actions, and why every other leaf of a timestep is left out, by its name."""
+    """What becomes tokens.
+
+    Attributes:
+        observations, actions: leaf and field.
+        left_out: why every other leaf of a timestep is left out, by its name.
+        texts: names of the texts of a timestep or an episode that are not observed although nobody asked for that.
+    """
 
     observations: tuple[tuple[Leaf, Field], ...]
     actions: tuple[tuple[Leaf, Field], ...]
     left_out: dict[str, str]
+    texts: tuple[str, ...] = ()
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
         """All leaves that become tokens."""
         return tuple(leaf for leaf, _ in (*self.observations, *self.actions))
+
+    def only(self, task: TaskInfo) -> "Selection":
+        """Without the fields that the planning pass left out."""
+        observed, acted = ({spec.name for spec in fields} for fields in (task.observations, task.actions))
+        return replace(
+            self,
+            observations=tuple(pair for pair in self.observations if pair[1].name in observed),
+            actions=tuple(pair for pair in self.actions if pair[1].name in acted),
+        )
 
 
 def select(container: Container, wanted: Wanted) -> Selection:
@@ -71,10 +86,11 @@ def select(container: Container, wanted: Wanted) -> Selection:
     _check_names(container, wanted, observed, acted)
     reasons = {name: _why_not(name, leaf, wanted, alone=len(observed) == 1) for name, leaf in observed.items()}
     kept = [leaf for name, leaf in observed.items() if not reasons[name]]
-    instructions = _instruction(container, wanted, has_text=any(modality_of(leaf) == "text" for leaf in kept))
-    kept += [leaf for leaf in instructions if leaf not in kept]
+    instruction = _instruction(container, wanted, kept)
+    kept += [instruction] if instruction is not None and instruction not in kept else []
     actions = list(_actions(acted, wanted))
-    left_out = {name: why for name, why in reasons.items() if why} | _beside(container, kept, actions)
+    left_out = {name: why for name, why in reasons.items() if why and observed[name] not in kept}
+    left_out |= _beside(container, kept, actions)
     if not kept or not actions:
         what = "observation" if not kept else "action"
         found = _grouped(left_out) or ", ".join(leaf.path for leaf in container.features.steps)
@@ -83,9 +99,10 @@ def select(container: Container, wanted: Wanted) -> Selection:
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
     return Selection(
-        tuple((leaf, field_of(leaf, _name(leaf, "observation"), wanted.images)) for leaf in kept),
+        tuple((leaf, _observed_field(leaf, wanted, is_text=leaf is instruction)) for leaf in kept),
         tuple((leaf, _action_field(leaf)) for leaf in actions),
         left_out,
+        () if wanted.instruction_key == NONE else tuple(_unused_texts(container, wanted, kept)),
     )
 
 
@@ -136,29 +153,27 @@ def _why_not(name: str, leaf: Leaf, wanted: Wanted, *, alone: bool) -> str:
             return f"{reason}: name it in --observation-keys to keep it"
     size = prod(side or 1 for side in (*leaf.sequences, *leaf.shape))
     if modality in ("continuous", "discrete") and size > MAX_UNNAMED_ELEMENTS and not alone:
-        return f"{size} numbers in each timestep: name it in --observation-keys to keep it"
+        text = ", or in --instruction-key if they are the bytes of a text" if holds_bytes(leaf) else ""
+        return f"{size} numbers in each timestep: name it in --observation-keys to keep it{text}"
     return ""
 
 
-def _instruction(container: Container, wanted: Wanted, *, has_text: bool) -> list[Leaf]:
-    """The text beside the observation that is observed as well."""
-    texts = {
-        leaf.path.removeprefix(_STEPS): leaf
-        for leaf in container.features.steps
-        if modality_of(leaf) == "text" and not leaf.path.startswith(OBSERVATION + "/") and leaf.path != OBSERVATION
-    }
-    if wanted.instruction_key == NONE:
-        return []
-    if wanted.instruction_key == AUTO:
-        if has_text or wanted.observation_keys or "text" not in wanted.modalities:
-            return []
-        return [texts[name] for name in INSTRUCTIONS if name in texts][:1]
-    if wanted.instruction_key not in texts:
-        raise InputError(
-            f"--instruction-key names {wanted.instruction_key!r}, which is no text of {container.label}: "
-            f"it has {', '.join(texts) or 'none'}"
-        )
-    return [texts[wanted.instruction_key]]
+def _instruction(container: Container, wanted: Wanted, kept: list[Leaf]) -> Leaf | None:
+    """The text that is observed as well."""
+    if wanted.instruction_key == AUTO and (wanted.observation_keys or "text" not in wanted.modalities):
+        return None
+    return find_instruction(container, wanted.instruction_key, kept)
+
+
+def _unused_texts(container: Container, wanted: Wanted, kept: list[Leaf]) -> Iterator[str]:
+    for name in unused_texts(container, kept):
+        if not matches(name.removeprefix("observation/"), wanted.drop_keys):
+            yield name
+
+
+def _observed_field(leaf: Leaf, wanted: Wanted, *, is_text: bool) -> Field:
+    name = _name(leaf, "observation")
+    return Field(name, "text", (), "string") if is_text else field_of(leaf, name, wanted.images)
 
 
 def _actions(acted: Mapping[str, Leaf], wanted: Wanted) -> Iterator[Leaf]:
@@ -188,7 +203,8 @@ def _beside(container: Container, kept: list[Leaf], actions: list[Leaf]) -> dict
         if leaf in below(container, ACTION):
             found[name] = unreadable(leaf) or _no_action(leaf) or "an action that was not asked for"
         elif leaf not in below(container, OBSERVATION):
-            found[name] = "not part of the observation"
+            is_text = modality_of(leaf) == "text" and not unreadable(leaf)
+            found[name] = "not part of the observation" + (": --instruction-key takes it" if is_text else "")
     return found
 
 

@@ -130,7 +130,7 @@ def test_shards_in_folders_of_their_own_are_found(recording: Path, breakout: Pat
 def raw_frames(recording: Path) -> np.ndarray[Any, Any]:
     """The frames of the first episode, gray (T, 84, 84)."""
     directory = open_directory(recording)
-    raw = next(iter(read_records(directory.open_split("train").shards[0].path)))
+    raw = next(iter(read_records(directory.split("train").shards[0].path)))
     images = EpisodeDecoder(directory.features.leaves).decode(raw.data).images["steps/observation"]
     return decode_frames(images, (84, 84, 1))[..., 0]
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from gato_data.errors import InputError
 from gato_pipelines.containers.container import Container
 from gato_pipelines.containers.recognise import HDF5, MINARI, datasets_in, recognise, refusal, rooted
-from gato_pipelines.containers.rlds import FAST_FORMATS, rlds_container
+from gato_pipelines.containers.rlds import rlds_container
+from gato_pipelines.containers.shard_records import FILE_FORMATS, TFDS_FORMATS
 from gato_pipelines.rlds.directory import Directory, open_directory
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, only, walk
 
-TFDS_FORMATS = ("riegeli", "parquet", "bagz")
-"""File formats that only TFDS reads."""
 PARQUET = ".parquet"
 _WANTED = (
     f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{MINARI}, "
@@ -26,7 +25,7 @@ def open_container(path: Path, through_tfds: str = "") -> Container:
 
     Args:
         path: a folder or a file.
-        through_tfds: why TFDS has to read an RLDS dataset; empty where it need not.
+        through_tfds: why TFDS has to decode features of an RLDS dataset; empty where it need not.
 
     Raises:
         InputError: there is nothing that can be read, or several datasets.
@@ -94,9 +93,7 @@ def _open_files(folder: Path) -> Container:
 
 
 def _open_rlds(path: Path, through_tfds: str) -> Container:
-    directory = open_directory(path, (*FAST_FORMATS, *TFDS_FORMATS))
-    if directory.file_format in TFDS_FORMATS and not through_tfds:
-        through_tfds = f"it is stored as {directory.file_format}"
+    directory = open_directory(path, (*FILE_FORMATS, *TFDS_FORMATS))
     return _through_tfds(directory, through_tfds) if through_tfds else rlds_container(directory)
 
 

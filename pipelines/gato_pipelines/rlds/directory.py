@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
+from glob import escape
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -13,7 +14,7 @@ from gato_data.errors import InputError
 from gato_pipelines.rlds.features import Features, parse_features
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, find_version
 from gato_schemas.errors import FormatError
-from gato_schemas.tfrecord import refuse_foreign
+from gato_schemas.tfrecord import LFS_MAGIC, TFRecordError, refuse_foreign
 
 DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 FILE_FORMAT = "tfrecord"
@@ -24,10 +25,30 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One TFRecord file; `num_episodes` is None where the dataset does not say."""
+    """One file of records; `num_episodes` is None where the dataset does not say."""
 
     path: Path
     num_episodes: int | None
+
+    def absence(self) -> str:
+        """Why a shard counts as missing; empty where it is there.
+
+        Raises:
+            FormatError: it is compressed.
+        """
+        head = b""
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(64)
+                refuse_foreign(head, self.path)
+        except OSError as error:
+            partial = any(self.path.parent.glob(escape(self.path.name) + "?*"))
+            return "only a partial download is there" if partial else error.strerror or type(error).__name__
+        except TFRecordError as error:
+            if not head.startswith(LFS_MAGIC):
+                raise
+            return str(error)
+        return "" if head or not self.num_episodes else "it is empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +77,7 @@ class Directory:
         description: of the config if there is one, else of the dataset.
         licence: redistribution terms; empty if undeclared.
         features: all leaves.
-        splits: by name, in the dataset's order; their shards may be missing (see `open_split`).
+        splits: by name, in the dataset's order; their shards may be missing (see `Shard.absence`).
         file_format: of the shards, as TFDS names it.
     """
 
@@ -70,27 +91,17 @@ class Directory:
     splits: dict[str, Split]
     file_format: str = FILE_FORMAT
 
-    def open_split(self, name: str) -> Split:
-        """One split, all of whose shards are there.
+    def split(self, name: str) -> Split:
+        """One split, whose shards may be missing (see `Shard.absence`).
 
         Raises:
-            InputError: there is no such split, or a shard is missing.
-            FormatError: a shard is a Git-LFS pointer, or compressed.
+            InputError: there is no such split.
         """
         split = self.splits.get(name)
         if split is None:
             close = get_close_matches(name, self.splits, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self.splits)}"
             raise InputError(f"{self.path} has no split {name!r}: {hint}")
-        for shard in split.shards:
-            try:
-                with shard.path.open("rb") as file:
-                    refuse_foreign(file.read(64), shard.path)
-            except OSError as error:
-                raise InputError(
-                    f"shard {shard.path.name} of split {name!r} cannot be read in {self.path} ({error.strerror}): "
-                    "download the dataset again, or restore the file"
-                ) from error
         return split
 
 
