@@ -5,10 +5,12 @@ sample number -> dataset, draw     sampler.py over permutation.py
               -> batch             fill.py, patches.py over shards.py
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 import numpy as np
 
 from gato_data.errors import SettingError
@@ -25,7 +27,7 @@ from gato_data.reading.read_ahead import ReadAhead
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.shards import ShardFiles
 from gato_data.reading.timesteps import TimestepStarts
-from gato_schemas.mixture import Mixture, read_mixture
+from gato_schemas.mixture import Mixture, MixtureDataset, read_mixture
 from gato_schemas.sequence import Modality
 
 __all__ = ["MixtureReader", "ReadSettings", "open_mixture"]
@@ -51,7 +53,9 @@ class MixtureReader:
         context_length: input tokens of a window.
         vocabulary_size: rows of the token table.
         max_observation_tokens: rows of the table of local positions.
+        vocabulary: id ranges and text model of all datasets.
         dataset_names: what `Batch.dataset` counts.
+        dataset_contents: by name; differs where a dataset has other episodes or other tokens.
         dataset_windows: windows of each dataset in one epoch.
         num_windows: of all datasets together.
         planner: what is read for any sample, without reading it.
@@ -71,6 +75,8 @@ class MixtureReader:
         self.vocabulary_size = mixture.vocabulary_size
         self.max_observation_tokens = mixture.max_observation_tokens
         self.dataset_names = tuple(dataset.name for dataset in mixture.datasets)
+        self.vocabulary = mixture.vocabulary
+        self.dataset_contents = {dataset.name: _content(dataset) for dataset in mixture.datasets}
         shards = [shard for dataset in datasets for shard in dataset.shards(split)]
         half = settings.memory // 2
         self._files = ShardFiles(
@@ -177,6 +183,12 @@ class MixtureReader:
                 f"memory is {self.settings.memory / 2**21:,.1f} MiB: raise --memory or make the batch smaller"
             )
         return self.settings.memory // 2 // needed
+
+
+def _content(dataset: MixtureDataset) -> str:
+    """A hash of what decides the tokens of a dataset."""
+    parts = msgspec.json.encode([dataset.fingerprint, dataset.parts], order="sorted")
+    return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
 def _check_memory(table: EpisodeTable, settings: ReadSettings) -> int:

@@ -8,6 +8,7 @@ import msgspec
 
 from gato_data.errors import MixtureError
 from gato_data.reading.batch import Batch
+from gato_schemas.dataset import VocabularyInfo
 
 
 class BatchSource(Protocol):
@@ -89,6 +90,33 @@ def check_identity(stored: Mapping[str, str], source: BatchSource, sample: int) 
     from gato_data.reading.plan import check_identity as check
 
     check(stored, identity(source, sample))
+
+
+def contents(source: BatchSource) -> dict[str, str]:
+    """The content of each dataset by name; "" where the source cannot tell."""
+    found: Mapping[str, str] = getattr(source, "dataset_contents", {})
+    return {name: found.get(name, "") for name in source.dataset_names}
+
+
+def check_contents(stored: Mapping[str, str], source: BatchSource, path: Path) -> None:
+    """Check that the datasets of a checkpoint are what they were; datasets may have been added since.
+
+    Raises:
+        MixtureError: names the dataset that changed.
+    """
+    now = contents(source)
+    for name, content in stored.items():
+        if content != now.get(name, content):
+            raise MixtureError(
+                f"dataset {name} is not what it was when {path} was written (its content {content[:12]} became "
+                f"{now[name][:12]}): bring the former dataset back, or start a new run"
+            )
+
+
+def vocabulary(source: BatchSource) -> VocabularyInfo | None:
+    """The id ranges and the text model of the datasets; None if the source cannot tell."""
+    found: VocabularyInfo | None = getattr(source, "vocabulary", None)
+    return found
 
 
 def window_pieces(source: BatchSource, samples: range) -> list[list[dict[str, Any]]]:

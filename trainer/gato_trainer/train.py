@@ -14,7 +14,7 @@ from gato_trainer.distributed import join_world
 from gato_trainer.plan import MFU_FORMULA, Plan, peak_flops, plan
 from gato_trainer.plot import plot_losses
 from gato_trainer.profiling import Profile
-from gato_trainer.run_folder import last_record
+from gato_trainer.run_log import last_record
 from gato_trainer.stopping import StopSignal, out_of_memory
 from gato_trainer.training import Training
 
