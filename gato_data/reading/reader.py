@@ -16,6 +16,7 @@ import numpy as np
 from gato_data.errors import SettingError
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Allocate, Buffers, batch_bytes, default_allocate
+from gato_data.reading.cut_timesteps import cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.episodes import EpisodeTable, OpenDataset, read_table
 from gato_data.reading.explain import ExplainedWindow, Explainer
@@ -58,6 +59,7 @@ class MixtureReader:
         dataset_contents: by name; differs where a dataset has other episodes or other tokens.
         dataset_windows: windows of each dataset in one epoch.
         num_windows: of all datasets together.
+        warnings: sentences about what the windows are probably not meant to be.
         planner: what is read for any sample, without reading it.
         fingerprint: differs where the same samples would be other windows.
     """
@@ -88,6 +90,7 @@ class MixtureReader:
         )
         self._files.check_sizes()
         table, counts = read_table(datasets, split, self._files)
+        self.warnings = cut_sentences(find_cut_tasks(table, datasets, settings.context_length), settings.context_length)
         self._files.limit_indexes(half - _check_memory(table, settings))
         self.planner = StreamPlanner(mixture, table, TimestepStarts(table, self._files), settings, split)
         self.fingerprint = self.planner.fingerprint

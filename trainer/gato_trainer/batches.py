@@ -113,6 +113,11 @@ def check_contents(stored: Mapping[str, str], source: BatchSource, path: Path) -
             )
 
 
+def warnings(source: BatchSource) -> list[str]:
+    """What its windows are probably not meant to be, a sentence each."""
+    return list(getattr(source, "warnings", ()))
+
+
 def vocabulary(source: BatchSource) -> VocabularyInfo | None:
     """The id ranges and the text model of the datasets; None if the source cannot tell."""
     found: VocabularyInfo | None = getattr(source, "vocabulary", None)

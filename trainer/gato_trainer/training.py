@@ -28,6 +28,7 @@ from gato_trainer.progress import Log, Meter, progress_line, validation_line
 from gato_trainer.reading import ReadAhead
 from gato_trainer.run_folder import check_folder, check_same_run, open_folder, run_header
 from gato_trainer.stopping import StopSignal, dump_batch
+from gato_trainer.supervision import check_supervised
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ class Training:
             raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
         if world.is_first:
             check_folder(settings)
+        check_supervised(source, settings)
         self.model, self.parameters = build_model(settings, config, world)
         begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters)
