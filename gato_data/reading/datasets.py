@@ -134,6 +134,13 @@ def open_mixture_datasets(mixture: Mixture, path: Path) -> list[OpenDataset]:
                 f"dataset {known.name} is not what it was when {path} was made: {changed}; "
                 "make the mixture again with `gato-data mix`, or bring the dataset back"
             )
+    manifests = [dataset.manifest for dataset in datasets]
+    longest = max(manifest.max_observation_tokens for manifest in manifests)
+    if (mixture.vocabulary, mixture.max_observation_tokens) != (common_vocabulary(manifests), longest):
+        raise MixtureError(
+            f"{path} has another vocabulary, or another table of positions, than its datasets: make the mixture again "
+            "with `gato-data mix`"
+        )
     return datasets
 
 

@@ -5,12 +5,10 @@ sample number -> dataset, draw     sampler.py over permutation.py
               -> batch             fill.py, patches.py over shards.py
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-import msgspec
 import numpy as np
 
 from gato_data.errors import SettingError
@@ -28,7 +26,7 @@ from gato_data.reading.read_ahead import ReadAhead
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.shards import ShardFiles
 from gato_data.reading.timesteps import TimestepStarts
-from gato_schemas.mixture import Mixture, MixtureDataset, read_mixture
+from gato_schemas.mixture import Mixture, read_mixture
 from gato_schemas.sequence import Modality
 
 __all__ = ["MixtureReader", "ReadSettings", "open_mixture"]
@@ -56,7 +54,7 @@ class MixtureReader:
         max_observation_tokens: rows of the table of local positions.
         vocabulary: id ranges and text model of all datasets.
         dataset_names: what `Batch.dataset` counts.
-        dataset_contents: by name; differs where a dataset has other episodes or other tokens.
+        dataset_contents: content id of each dataset by name.
         dataset_windows: windows of each dataset in one epoch.
         num_windows: of all datasets together.
         warnings: sentences about what the windows are probably not meant to be.
@@ -78,7 +76,7 @@ class MixtureReader:
         self.max_observation_tokens = mixture.max_observation_tokens
         self.dataset_names = tuple(dataset.name for dataset in mixture.datasets)
         self.vocabulary = mixture.vocabulary
-        self.dataset_contents = {dataset.name: _content(dataset) for dataset in mixture.datasets}
+        self.dataset_contents = {dataset.name: dataset.content_id for dataset in mixture.datasets}
         shards = [shard for dataset in datasets for shard in dataset.shards(split)]
         half = settings.memory // 2
         self._files = ShardFiles(
@@ -186,12 +184,6 @@ class MixtureReader:
                 f"memory is {self.settings.memory / 2**21:,.1f} MiB: raise --memory or make the batch smaller"
             )
         return self.settings.memory // 2 // needed
-
-
-def _content(dataset: MixtureDataset) -> str:
-    """A hash of what decides the tokens of a dataset."""
-    parts = msgspec.json.encode([dataset.fingerprint, dataset.parts], order="sorted")
-    return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
 def _check_memory(table: EpisodeTable, settings: ReadSettings) -> int:
