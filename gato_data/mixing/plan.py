@@ -103,7 +103,9 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
     def warnings(self) -> list[str]:
         """What the run will probably not be meant to do, a sentence each."""
         never = [f"{name} is never drawn in {self.steps} steps of {self.batch_size}" for name in self.never_drawn]
-        untrained = [f"no token of {name} is under the loss mask: nothing is learned from it" for name in self.untrained]
+        untrained = [
+            f"no token of {name} is under the loss mask: nothing is learned from it" for name in self.untrained
+        ]
         return [*never, *untrained, *cut_sentences(self.cut, self.context_length)]
 
 

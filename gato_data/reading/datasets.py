@@ -62,8 +62,8 @@ def _other_vocabulary(field: str, owner: str, mine: Any, name: str, theirs: Any)
     if field in ("text_size", "text_model"):
         what = "text models" if field == "text_model" else "vocabularies"
         return (
-            f"{both} {what} ({field} {_short(mine)} and {_short(theirs)}): ingest one of them again with the other's text "
-            f"model, --text-model DATASET/{TEXT_MODEL}"
+            f"{both} {what} ({field} {_short(mine)} and {_short(theirs)}): ingest one of them again with the other's "
+            f"text model, --text-model DATASET/{TEXT_MODEL}"
         )
     if field == "discrete_offset":
         kinds = {True: "separate", False: "paper"}

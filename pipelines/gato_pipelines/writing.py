@@ -107,7 +107,9 @@ class Writing:
         processes = local_workers(parts, SMALL_WRITE, ingest.workers)
         with watching(WriteProgress(job, todo), self.watcher):
             function = partial(write_part, job)
-            run_over(todo, function, ingest.runner, ingest.beam_options, processes, log, lambda number: parts[number].file)
+            run_over(
+                todo, function, ingest.runner, ingest.beam_options, processes, log, lambda number: parts[number].file
+            )
 
 
 def _progress(plan: Plan, done: int) -> str:

@@ -86,8 +86,8 @@ def test_timesteps_that_do_not_fit_are_warned_about(library: Path, out: Path) ->
     result = mix("--weights", "uniform", "--out", out, *short, library / "pong", library / "pages")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
-        "Warning: no whole timestep of pong (8 tokens in task 'pong') fits a context of 7 tokens: timesteps are cut, and "
-        "actions are trained on without the whole observation before them; give --context-length 8 or more.",
+        "Warning: no whole timestep of pong (8 tokens in task 'pong') fits a context of 7 tokens: timesteps are cut, "
+        "and actions are trained on without the whole observation before them; give --context-length 8 or more.",
         f"Wrote {out}.",
     ]
     answer = json.loads(mix("--weights", "uniform", "--out", out, *short, "--json", library / "pong").stdout)

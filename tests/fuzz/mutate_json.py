@@ -31,11 +31,18 @@ Place: TypeAlias = tuple[list[Any], int]
 
 NUMBERS = [0, -1, 1, 255, 65536, 2**31, 2**53 + 1, 2**63, 2**64, -(2**63), 10**400, 0.5, 1e308, -0.0, 5e-324]
 TEXTS = [
-    "", "x", "0", "../../etc/passwd", "/", ".", "..", "nul\0byte", "a\nb", "\x1b[31mred\x1b[0m", "\u202egnp.exe", "\ud800",
-    "<script>alert(1)</script>", "{}", "%s%n", "\ufeff", "float9", "|O", "q" * 100_000,
+    "", "x", "0", "../../etc/passwd", "/", ".", "..", "nul\0byte", "a\nb", "\x1b[31mred\x1b[0m", "\u202egnp.exe",
+    "\ud800", "<script>alert(1)</script>", "{}", "%s%n", "\ufeff", "float9", "|O", "q" * 100_000,
 ]  # fmt: skip
 OTHERS = [None, True, False, [], Pairs([]), [[]], [None], Pairs([("", None)]), [0] * 40, Pairs([("width", 2**63)])]
-RAWS = [Raw("NaN"), Raw("-Infinity"), Raw("1e999"), Raw("-"), Raw("[" * 3000 + "]" * 3000), Raw('{"a":' * 600 + "1" + "}" * 600)]
+RAWS = [
+    Raw("NaN"),
+    Raw("-Infinity"),
+    Raw("1e999"),
+    Raw("-"),
+    Raw("[" * 3000 + "]" * 3000),
+    Raw('{"a":' * 600 + "1" + "}" * 600),
+]
 
 
 def mutate(data: bytes, seed: int) -> bytes:
@@ -60,7 +67,9 @@ def encode(value: Any) -> str:
         return "{" + ",".join(f"{json.dumps(key)}:{encode(inner)}" for key, inner in value.items) + "\n}"
     if isinstance(value, list):
         return "[" + ",".join(map(encode, value)) + "]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) and "\ud800" not in value else json.dumps(value)
+    return (
+        json.dumps(value, ensure_ascii=False) if isinstance(value, str) and "\ud800" not in value else json.dumps(value)
+    )
 
 
 def _places(value: Any) -> Iterator[Place]:
@@ -129,7 +138,9 @@ def _other(value: Any, rng: random.Random) -> Any:
             at = rng.randrange(len(value) + 1)
             return rng.choice([value[:at] + rng.choice("x\u202e0 ") + value[at + 1 :], value[:at], value * 2, *TEXTS])
         if isinstance(value, list) and value:
-            return rng.choice([[], value[1:], value[:-1], value * 2, [*value, deepcopy(rng.choice(OTHERS))], value[::-1]])
+            return rng.choice(
+                [[], value[1:], value[:-1], value * 2, [*value, deepcopy(rng.choice(OTHERS))], value[::-1]]
+            )
     return deepcopy(rng.choice(rng.choice([NUMBERS, TEXTS, OTHERS, RAWS])))
 
 

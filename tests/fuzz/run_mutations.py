@@ -34,7 +34,9 @@ def failures(target: Target, seconds: float, first: int) -> Iterator[tuple[int, 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(RUN_TARGETS)}; all if none is given")
+    parser.add_argument(
+        "targets", nargs="*", metavar="TARGET", help=f"of {', '.join(RUN_TARGETS)}; all if none is given"
+    )
     parser.add_argument("--seconds", type=float, default=60, help="for each target")
     parser.add_argument("--seed", type=int, default=1_000_000, help="the first one")
     asked = parser.parse_args()

@@ -111,7 +111,11 @@ RUN_TARGETS = {
     "checkpoint-sealed": Target(lambda data: resumed(CHECKPOINT, seal(data + b"\n")), lambda: [unsealed()]),
     "checkpoint-exported": Target(lambda data: exported(seal(data + b"\n")), lambda: [unsealed()]),
     "run-log-drawn": Target(drawn, lambda: (finished() / LOG_FILE).read_bytes().splitlines()),
-    "run-log": Target(lambda data: resumed(Path(LOG_FILE), data), lambda: (finished() / LOG_FILE).read_bytes().splitlines()),
-    "run-settings": Target(lambda data: resumed(Path("run.json"), data), lambda: [(finished() / "run.json").read_bytes()]),
+    "run-log": Target(
+        lambda data: resumed(Path(LOG_FILE), data), lambda: (finished() / LOG_FILE).read_bytes().splitlines()
+    ),
+    "run-settings": Target(
+        lambda data: resumed(Path("run.json"), data), lambda: [(finished() / "run.json").read_bytes()]
+    ),
 }
 """Targets of `mutate_json.mutate`, whose seeds are JSON texts."""

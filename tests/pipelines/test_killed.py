@@ -95,7 +95,8 @@ def test_a_dead_worker_process_ends_the_run(recording: Path, breakout: Path, tmp
     assert first == "6 episodes in 3 parts"
     assert re.fullmatch(
         r"Error: a worker process at work on \S+tfrecord-00002-of-00003 died "
-        r"\((something killed it, SIGKILL, and memory was not short|it was killed, SIGKILL, perhaps for want of memory)\): "
+        r"\((something killed it, SIGKILL, and memory was not short|"
+        r"it was killed, SIGKILL, perhaps for want of memory)\): "
         r"run the same command again.*; finished shards are kept",
         error,
     )

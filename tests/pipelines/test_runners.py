@@ -98,8 +98,8 @@ def test_what_a_failed_pipeline_means(said: str, text: str) -> None:
         (
             -9,
             (4, 4),
-            "a worker process at work on b.tar died (something killed it, SIGKILL, and memory was not short): run the same "
-            "command again; finished shards are kept",
+            "a worker process at work on b.tar died (something killed it, SIGKILL, and memory was not short): run the "
+            "same command again; finished shards are kept",
         ),
         (
             -9,
@@ -110,20 +110,20 @@ def test_what_a_failed_pipeline_means(said: str, text: str) -> None:
         (
             -11,
             (4, 5),
-            "a worker process at work on b.tar died (it crashed, SIGSEGV): run the same command again, and look at that "
-            "input if it crashes there once more; finished shards are kept",
+            "a worker process at work on b.tar died (it crashed, SIGSEGV): run the same command again, and look at "
+            "that input if it crashes there once more; finished shards are kept",
         ),
         (
             -15,
             (4, 5),
-            "a worker process at work on b.tar died (something ended it, SIGTERM): run the same command again; finished "
-            "shards are kept",
+            "a worker process at work on b.tar died (something ended it, SIGTERM): run the same command again; "
+            "finished shards are kept",
         ),
         (
             7,
             (4, 5),
-            "a worker process at work on b.tar died (exit code 7): run the same command again, and look at that input if "
-            "it dies there once more; finished shards are kept",
+            "a worker process at work on b.tar died (exit code 7): run the same command again, and look at that input "
+            "if it dies there once more; finished shards are kept",
         ),
     ],
 )

@@ -231,7 +231,9 @@ def test_where_all_are_damaged_nothing_is_touched(stopped: TrainSettings, source
     for step in (2, 4):
         flip(next(checkpoint_of(stopped, step).glob("*.safetensors")), 0.7)
     files = {path: path.read_bytes() for path in stopped.out.rglob("*") if path.is_file()}
-    with pytest.raises(TrainError, match=r"no checkpoint in .* is whole \(.*00000004.*; .*00000002.*nothing was deleted"):
+    with pytest.raises(
+        TrainError, match=r"no checkpoint in .* is whole \(.*00000004.*; .*00000002.*nothing was deleted"
+    ):
         run(stopped, source, quiet=True)
     assert {path: path.read_bytes() for path in stopped.out.rglob("*") if path.is_file()} == files
     with pytest.raises(TrainError, match=r"step-00000004 is damaged: .*; move it away to use the one before"):

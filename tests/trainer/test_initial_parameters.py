@@ -81,7 +81,7 @@ def test_an_export_has_ordinary_permissions(umask: int, mode: int, first: TrainS
 
 def test_an_export_that_cannot_be_written_leaves_nothing(first: TrainSettings, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    with pytest.raises(OutputError, match="cannot write .*taken"):
+    with pytest.raises(OutputError, match=r"cannot write .*taken"):
         export(first.out, tmp_path / "taken")
     assert not list(tmp_path.glob(".taken*"))
 
@@ -174,9 +174,9 @@ def test_a_file_that_is_no_safetensors_file_is_refused(told: Told, small_setting
     for content in (b"", b"\xff" * 16, b"PK" * 100):
         path = tmp_path / "model.safetensors"
         path.write_bytes(content)
-        with pytest.raises(TrainError, match="cannot read .*model.safetensors"):
+        with pytest.raises(TrainError, match=r"cannot read .*model.safetensors"):
             run(small_settings(init_from=path), told, quiet=True)
-    with pytest.raises(TrainError, match="cannot read .*none"):
+    with pytest.raises(TrainError, match=r"cannot read .*none"):
         run(small_settings(init_from=tmp_path / "none"), told, quiet=True)
 
 
@@ -185,5 +185,5 @@ def test_a_damaged_run_is_no_beginning(first: TrainSettings, told: Told, small_s
     data = bytearray(tensors.read_bytes())
     data[-100] ^= 1
     tensors.write_bytes(data)
-    with pytest.raises(TrainError, match="is damaged: .*does not match its checksum; move it away"):
+    with pytest.raises(TrainError, match=r"is damaged: .*does not match its checksum; move it away"):
         run(small_settings("second", init_from=first.out), told, quiet=True)

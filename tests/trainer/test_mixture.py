@@ -125,7 +125,10 @@ def test_another_content_does_not_continue_a_run(mixture: Path, small_settings: 
     pong = episodes("pong", [30, 25], seed=5)
     folder = mixture.parent / "pong"
     write_dataset(
-        folder, {"train": [pong[:1], pong[1:]], "validation": [pong[:1]]}, chunk_tokens=100, fingerprint="fedcba9876543210"
+        folder,
+        {"train": [pong[:1], pong[1:]], "validation": [pong[:1]]},
+        chunk_tokens=100,
+        fingerprint="fedcba9876543210",
     )
     mix(mixture.parent)
     resumed = dataclasses.replace(settings, resume=True, stop_step=2)
@@ -156,8 +159,8 @@ def test_a_context_that_is_too_short_is_said(
     warning = "Warning: no whole timestep of pong (8 tokens in task 'pong') fits a context of 7 tokens: "
     train(mixture, settings)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning: ")]
-    assert [line.partition(": timesteps")[0] + ": " for line in said][0] == warning
     assert len(said) == 2  # told's too
+    assert said[0].startswith(warning)
     made = dry_run(mixture, settings)
     assert made.lines()[-2].startswith(warning)
     assert [f"Warning: {text}" for text in made.to_json()["warnings"]] == said
@@ -174,7 +177,9 @@ def test_a_run_without_a_supervised_token_is_refused(mixture: Path, small_settin
             begin(nothing, settings)  # type: ignore[operator]
     assert not settings.out.exists()
     short = settings_for(small_settings, context_length=2, steps=1, batch_size=1, seed=1)
-    with pytest.raises(TrainError, match=r"none of its 1 window of 2 tokens .* since no whole timestep of pong \(8 tok"):
+    with pytest.raises(
+        TrainError, match=r"none of its 1 window of 2 tokens .* since no whole timestep of pong \(8 tok"
+    ):
         train(mix(tmp_path, "pong=1"), short, prompt_share=0.0)
     assert not settings.out.exists()
 

@@ -64,7 +64,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
             if not 1 <= getattr(self, name) <= most:
-                raise SettingError(f"a model with {name} {getattr(self, name)} is not possible: 1 to {most:,} is wanted")
+                raise SettingError(
+                    f"a model with {name} {getattr(self, name)} is not possible: 1 to {most:,} is wanted"
+                )
         if self.width % self.heads or self.width % 2 or (self.width // self.heads) % 2:
             raise SettingError(f"width {self.width} does not divide into {self.heads} heads of an even size")
         if self.patch_channels % 32 or self.patch_grid not in (1, 2, 4, 8):

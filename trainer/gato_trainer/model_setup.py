@@ -10,6 +10,7 @@ from gato_trainer.initialize import materialize
 from gato_trainer.kernels import Shapes, operations
 from gato_trainer.transformer import Gato, count_parameters
 
+
 def with_precision(settings: TrainSettings, device: torch.device) -> TrainSettings:
     """The settings with a definite precision for the device."""
     if settings.precision is not None:

@@ -21,7 +21,8 @@ def check_supervised(source: BatchSource, settings: TrainSettings) -> None:
         if len(source.batch(range(first, min(first + at_once, windows))).supervised_slot):
             return
     reasons = warnings(source) or ["no token of its datasets is under the loss mask"]
+    first_ones = "first " if windows == _LOOKED_AT else ""
     raise TrainError(
-        f"this run is trained on nothing: none of its {'first ' if windows == _LOOKED_AT else ''}{windows:,} "
-        f"window{'s' if windows > 1 else ''} of {settings.context_length:,} tokens holds a token under the loss mask, since {'; '.join(reasons)}"
+        f"this run is trained on nothing: none of its {first_ones}{windows:,} window{'s' if windows > 1 else ''} of "
+        f"{settings.context_length:,} tokens holds a token under the loss mask, since {'; '.join(reasons)}"
     )

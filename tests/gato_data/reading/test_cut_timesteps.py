@@ -42,8 +42,8 @@ def test_one_sentence_a_dataset() -> None:
     cut = [CutTask("a", f"task{n}", 1000 + n, False) for n in range(5)] + [CutTask("b", "esc\x1b[31m", 70, True)]
     first, second = cut_sentences(cut, 64)
     assert first == (
-        "no whole timestep of a (1,000 tokens in task 'task0', 1,001 tokens in task 'task1', 1,002 tokens in task 'task2' "
-        "and 2 more tasks) fits a context of 64 tokens: timesteps are cut, and actions are trained on without the whole "
-        "observation before them; give --context-length 1004 or more"
+        "no whole timestep of a (1,000 tokens in task 'task0', 1,001 tokens in task 'task1', 1,002 tokens in task "
+        "'task2' and 2 more tasks) fits a context of 64 tokens: timesteps are cut, and actions are trained on without "
+        "the whole observation before them; give --context-length 1004 or more"
     )
     assert second.startswith(r"hardly a whole timestep of b (about 70 tokens in task 'esc\x1b[31m') fits")
