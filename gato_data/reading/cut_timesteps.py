@@ -59,10 +59,10 @@ def cut_sentences(cut: Sequence[CutTask], context_length: int) -> list[str]:
         tasks = list(members)
         more = f" and {len(tasks) - _SHOWN} more tasks" if len(tasks) > _SHOWN else ""
         listed = ", ".join(map(_size, tasks[:_SHOWN]))
-        hardly = "hardly a" if any(task.varying for task in tasks) else "no"
+        none = "hardly a" if any(task.varying for task in tasks) else "no"
         sentences.append(
-            f"{hardly} whole timestep of {dataset} ({listed}{more}) fits a context of {context_length:,} tokens: timesteps "
-            f"are cut, and actions are trained on without the whole observation before them; give --context-length "
+            f"{none} whole timestep of {dataset} ({listed}{more}) fits a context of {context_length:,} tokens: "
+            f"timesteps are cut, and actions are trained on without the whole observation before them; give --context-length "
             f"{max(task.tokens for task in tasks)} or more"
         )
     return sentences

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 
 from gato_data.errors import FormatError, MixtureError, TrainError
 from gato_data.mixing.make import add_stage, plan_mixture
+from gato_data.reading.settings import CHECKED, Verify
 from gato_schemas.mixture import encode_mixture, read_mixture
 from gato_trainer import training
 from gato_trainer.batches import open_sources, passes
@@ -115,6 +117,14 @@ def test_another_mixture_does_not_continue_a_run(mixture: Path, small_settings: 
     mix(mixture.parent, "pong=1,told=1,captions=1")
     with pytest.raises(MixtureError, match="weights"):
         train(mixture, dataclasses.replace(settings, resume=True), quiet=True)
+
+
+@pytest.mark.parametrize("verify", get_args(Verify))
+def test_what_is_checked_is_said(
+    verify: Verify, mixture: Path, small_settings: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(mixture, settings_for(small_settings, steps=1), verify=verify)
+    assert f"checked while the data are read, --verify {verify}: {CHECKED[verify]}" in capsys.readouterr().err
 
 
 def test_another_content_does_not_continue_a_run(mixture: Path, small_settings: Make) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from gato_data.errors import MixtureError
 from gato_data.reading.batch import Batch
+from gato_data.reading.settings import CHECKED, ReadSettings
 from gato_schemas.dataset import VocabularyInfo
 
 
@@ -44,7 +45,7 @@ def open_sources(
     Raises:
         MixtureError: the mixture or its datasets cannot be used.
     """
-    from gato_data.reading.reader import ReadSettings, open_mixture
+    from gato_data.reading.reader import open_mixture
 
     settings = ReadSettings(context_length=context_length, seed=seed, **read_options)
     source: BatchSource = open_mixture(mixture, split="train", settings=settings)
@@ -116,6 +117,12 @@ def check_contents(stored: Mapping[str, str], source: BatchSource, path: Path) -
 def warnings(source: BatchSource) -> list[str]:
     """What its windows are probably not meant to be, a sentence each."""
     return list(getattr(source, "warnings", ()))
+
+
+def checked(source: BatchSource) -> str:
+    """What is checked of the data while they are read; "" if the source has nothing to check."""
+    settings: ReadSettings | None = getattr(source, "settings", None)
+    return "" if settings is None else f"--verify {settings.verify}: {CHECKED[settings.verify]}"
 
 
 def vocabulary(source: BatchSource) -> VocabularyInfo | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import MissingPackageError, OutputError
-from gato_trainer.batches import BatchSource, close_sources, open_sources, warnings
+from gato_trainer.batches import BatchSource, checked, close_sources, open_sources, warnings
 from gato_trainer.config import TrainSettings
 from gato_trainer.distributed import join_world
 from gato_trainer.plan import MFU_FORMULA, Plan, peak_flops, plan
@@ -143,6 +143,8 @@ def _run(training: Training, stop: StopSignal) -> RunResult:
         f"{world.device}, steps {progress.step} to {settings.last_step} of {settings.steps}"
     )
     training.log.say(training.model.operations.summary)
+    if check := checked(training.source):
+        training.log.say(f"checked while the data are read, {check}")
     for warning in warnings(training.source):
         training.log.say(f"Warning: {warning}")
     if settings.evaluate_every and training.validation is None:
