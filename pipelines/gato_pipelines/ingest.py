@@ -25,6 +25,7 @@ from gato_pipelines.fingerprint import Decided, decide, vocabulary_of
 from gato_pipelines.ingest_settings import IngestSettings
 from gato_pipelines.inputs import find_inputs
 from gato_pipelines.output import check_ours, dataset_name, work_folder
+from gato_pipelines.own_sources import blamed
 from gato_pipelines.places import Places, check_apart, fitting, places
 from gato_pipelines.planning import check_observation_tokens, make_plan
 from gato_pipelines.progress import Watcher, scan_progress, watching
@@ -61,7 +62,7 @@ def plan_only(
     """
     made = make_source(source, settings)
     ingest = _as_source_says(made, ingest)
-    with places(made, inputs, out) as found:
+    with places(made, inputs, out) as found, blamed(source, type(made)):
         check_ours(found.out)
         folders = find_inputs(made, found.inputs)
         check_apart(found, folders.values())
@@ -100,7 +101,7 @@ def run(
     """
     made = make_source(source, settings)
     ingest = fitting(_as_source_says(made, ingest), inputs, out)
-    with places(made, inputs, out) as found:
+    with places(made, inputs, out) as found, blamed(source, type(made)):
         if ingest.retry_dead_letters and (whole := without_dead_letters(found.out)) is not None:
             report(f"{out} has no dead letters: there is nothing to try again")
             return whole

@@ -18,7 +18,13 @@ REWARD, TERMINAL = "steps/reward", "steps/is_terminal"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a split: its name relative to the input, its size, and its episodes (None if not known)."""
+    """One file of a split, or a folder that stands for one part.
+
+    Attributes:
+        name: relative to the input's path, with "/".
+        size: its bytes; of a folder, or of what is no file of that name, as the container counts them.
+        num_episodes: None if not known.
+    """
 
     name: str
     size: int
@@ -78,13 +84,13 @@ class Container(ABC):
         return "/".join(filter(None, (self.name, self.config, self.version)))
 
     def check_unchanged(self, file: str, size: int) -> None:
-        """Check that a file still has the size that it was planned with.
+        """Check that a file still has the size that it was planned with; the size of a folder says nothing.
 
         Raises:
             InputError: it has another one.
-            OSError: it is gone.
         """
-        if (now := (self.path / file).stat().st_size) != size:
+        path = self.path / file
+        if path.is_file() and (now := path.stat().st_size) != size:
             raise changed(file, size, now)
 
     def variant(self, file: str) -> str:
