@@ -24,7 +24,7 @@ from gato_pipelines.commit import without_dead_letters
 from gato_pipelines.fingerprint import Decided, decide, vocabulary_of
 from gato_pipelines.ingest_settings import IngestSettings
 from gato_pipelines.inputs import find_inputs
-from gato_pipelines.output import check_ours, dataset_name, work_folder
+from gato_pipelines.output import check_ours, dataset_name, kept_nothing, work_folder
 from gato_pipelines.own_sources import blamed
 from gato_pipelines.places import Places, check_apart, fitting, places
 from gato_pipelines.planning import check_observation_tokens, make_plan
@@ -110,7 +110,10 @@ def run(
         check_apart(found, folders.values())
         parts, mirrors = _parts(made, folders), _mirrors(found, folders)
         before = found.output.names() if found.output is not None else set()
-        with work_folder(found.out, overwrite=ingest.overwrite):
+        fruitless = not (ingest.overwrite or ingest.retry_dead_letters) and kept_nothing(found.out)
+        with work_folder(found.out, overwrite=ingest.overwrite or fruitless):
+            if fruitless:
+                report("an earlier try kept no episode and makes way")
             if found.output is not None:
                 found.output.drop(before)
             scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
