@@ -33,9 +33,9 @@ class InspectGroup(click.Group):
         if words and words[0] not in self.commands and not {"-h", "--help"} & set(args):
             path = next((Path(word) for word in words if Path(word).exists()), None)
             if path is None:
-                close = get_close_matches(words[0], self.commands, n=1)
-                hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(self.commands)}."
-                ctx.fail(f"no subcommand and no file or folder is named {words[0]!r}. {hint}")
+                if close := get_close_matches(words[0], self.commands, n=1):
+                    ctx.fail(f"no subcommand and no path is named {words[0]!r}. Did you mean {close[0]!r}?")
+                raise InputError(f"{words[0]} does not exist: {_WANTED}")
             args = [what_it_is(path), *args]
         return super().parse_args(ctx, args)
 

@@ -88,7 +88,8 @@ class ScanJob:
             with blamed(self.source, type(source)):
                 size = size_of(source, folder, part)
                 with files_here(self.mirrors, source, folder, part):
-                    return msgspec.structs.replace(source.scan(folder, part), size=size)
+                    found = msgspec.structs.replace(source.scan(folder, part), size=size)
+                return msgspec.json.decode(msgspec.json.encode(found), type=PartScan)  # what is of another type fails
         except OSError as error:
             raise cannot_read(error, part.file) from error
 

@@ -104,9 +104,7 @@ def _source_options(name: str, cls: type[Any]) -> list[click.Option]:
         raise SettingError(f"source {name!r} is broken: {error}") from error
     usual = {option.name for option in _ingest_options()}
     if taken := sorted(str(option.name) for option in options if option.name in usual):
-        raise SettingError(
-            f"source {name!r} is broken: every ingest has an option {taken[0]!r} already, rename its own"
-        )
+        raise SettingError(f"source {name!r} is broken: every ingest has the option {taken[0]!r}, rename its setting")
     return options
 
 
