@@ -31,12 +31,11 @@ class InspectGroup(click.Group):
         """Put the subcommand in front where there is only a path."""
         words = [word for word in args if not word.startswith("-")]
         if words and words[0] not in self.commands and not {"-h", "--help"} & set(args):
-            path = next((Path(word) for word in words if Path(word).exists()), None)
-            if path is None:
-                if close := get_close_matches(words[0], self.commands, n=1):
-                    ctx.fail(f"no subcommand and no path is named {words[0]!r}. Did you mean {close[0]!r}?")
-                raise InputError(f"{words[0]} does not exist: {_WANTED}")
-            args = [what_it_is(path), *args]
+            close = get_close_matches(words[0], self.commands, n=1)
+            if close and not Path(words[0]).exists():
+                ctx.fail(f"no subcommand and no path is named {words[0]!r}. Did you mean {close[0]!r}?")
+            path = next((word for word in words if Path(word).exists()), words[0])
+            args = [what_it_is(Path(path)), *args]
         return super().parse_args(ctx, args)
 
 
@@ -48,6 +47,8 @@ def what_it_is(path: Path) -> str:
     """
     if path.is_dir():
         return _of_folder(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: {_WANTED}")
     if path.name in _FILES:
         raise InputError(f"{path} {_FILES[path.name]}")
     if ".tfrecord" in path.name:

@@ -14,6 +14,6 @@ class Source(ControlSource):
     formats: ClassVar[str] = "RLDS, Minari"
     families: ClassVar[tuple[str, ...]] = ("procgen",)
     tokens_per_timestep: ClassVar[str] = "18"
-    example: ClassVar[str] = "gato-data ingest procgen procgen/* --out procgen"
+    example: ClassVar[str] = "gato-data ingest procgen procgen-rlds/* --out procgen"
 
     family: str = default("family", "procgen")
