@@ -183,7 +183,8 @@ def _parts(source: Source, folders: Mapping[str, Path]) -> list[Part]:
 
 
 def _plan(source: Source, scans: Sequence[PartScan], folders: Mapping[str, Path], ingest: IngestSettings) -> Plan:
-    notes = [note for folder in folders.values() for note in source.notes(folder)]
+    listed = getattr(source, "notes", None)  # a source need not have it
+    notes = [note for folder in folders.values() for note in listed(folder)] if listed is not None else []
     plan = make_plan(scans, source, ingest.max_episodes, notes)
     check_observation_tokens(plan, ingest.tokenize.max_observation_tokens)
     return plan

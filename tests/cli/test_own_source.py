@@ -382,3 +382,70 @@ class TestWhatIsKept:
         manifest = read_manifest(tmp_path / "here" / "arm")
         assert manifest.source.settings["calibration"] == "arm.toml"
         assert digests(tmp_path / "here" / "arm") == digests(tmp_path / "there" / "arm")
+
+
+LOGS = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gato_pipelines.source import Item, PartScan, setting
+from gato_schemas.episode import Document, Text
+from gato_schemas.index import Part
+
+
+@dataclass(frozen=True)
+class Source:
+    """Logs."""
+
+    family: ClassVar[str] = ""
+    upper: bool = setting(False, "Capitals.")
+
+    def parts(self, folder):
+        return [Part(path.name, "logs", path.stat().st_size, 0, 1) for path in sorted(folder.glob("*.log"))]
+
+    def scan(self, folder, part):
+        return PartScan(part=part, agents=[""])
+
+    def read(self, folder, part, task):
+        text = (folder / part.file).read_text()
+        yield Item("all", 0, Document(task="logs", segments=(Text(text.upper() if self.upper else text),)))
+
+    def input_names(self, folder):
+        return [folder.name]
+
+    def input_licence(self, folder):
+        return ""
+
+    def libraries(self):
+        return {}
+'''
+
+
+class TestOneThatSharesNothingWithOurs:
+    def test_it_works(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        install(monkeypatch, tmp_path, logs=LOGS)
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.log").write_text("it began")
+        result = ingest("logs", tmp_path / "in", "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.stderr
+        assert read_manifest(tmp_path / "out").splits["train"].totals.episodes == 1
+        assert "\nlogs\n    Logs.\n" in run("sources").stdout
+
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ("text.upper() if", "text.uper() if", "AttributeError: 'str' object has no attribute 'uper'"),
+            ("yield Item(", "yield tuple, (", "AttributeError: 'tuple' object has no attribute "),
+            ("PartScan(part=part", "PartScan(part=7", "ValidationError: Expected `object`, got `int` - at `$.part`"),
+            ("return [Part(path.name, ", "return [(path.name, ", "TypeError: `struct` must be a `msgspec.Struct`"),
+        ],
+    )
+    def test_what_goes_wrong_is_one_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, said: str
+    ) -> None:
+        home = install(monkeypatch, tmp_path, logs=LOGS.replace(old, new))
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.log").write_text("it began")
+        found = error_of(ingest("logs", tmp_path / "in", "--out", tmp_path / "out", "--upper"))
+        assert found.startswith(f"source 'logs' failed at {home / 'logs.py'}")
+        assert said in found
