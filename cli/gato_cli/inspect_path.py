@@ -17,6 +17,7 @@ _FOLDERS = {
 _FILES = {
     "run.json": _RUN,
     "log.jsonl": _RUN,
+    "dead_letters.jsonl": "lists what the dataset in its folder leaves out: give the folder",
     "dataset.json": "describes the dataset in its folder: give the folder",
     "features.json": "describes the dataset in its folder: give the folder",
     "dataset_info.json": "describes the dataset in its folder: give the folder",

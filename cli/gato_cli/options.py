@@ -28,6 +28,8 @@ class Place(ParamType):
         """A Path, or an address such as s3://bucket/folder as it is."""
         from gato_pipelines.remote import as_place
 
+        if not str(value):
+            self.fail("the path is empty: give one, such as ./data", param, ctx)
         return as_place(value) if isinstance(value, str) else Path(value)
 
 

@@ -31,6 +31,8 @@ class SourceGroup(click.Group):
         from gato_pipelines.source import source_class
 
         if cmd_name not in self.list_commands(ctx):
+            if Path(cmd_name).exists():
+                ctx.fail(f"{cmd_name} is an input: name the source that reads it first, `gato-data sources` lists them")
             try:
                 source_class(cmd_name)
             except GatoError as error:
