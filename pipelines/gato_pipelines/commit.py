@@ -14,6 +14,7 @@ from gato_data.shard_writer import count_records, write_durably
 from gato_data.statistics import merge_statistics, sum_counts
 from gato_pipelines.account import dataset_account
 from gato_pipelines.output import difference, release
+from gato_pipelines.own_sources import own_licence
 from gato_pipelines.planning import without_reasons
 from gato_pipelines.shards import Job, finished
 from gato_pipelines.source import Source, recorded_settings
@@ -220,11 +221,12 @@ def _tasks(job: Job, indexes: Mapping[str, list[ShardIndex]]) -> dict[str, TaskI
 
 def _source_info(job: Job, source: Source) -> SourceInfo:
     settings = msgspec.json.decode(msgspec.json.encode(recorded_settings(source)), type=dict[str, Any])
+    licences = (source.input_licence(folder) or own_licence(type(source)) for folder in job.inputs.values())
     return SourceInfo(
         name=job.source,
         settings={key: value for key, value in settings.items() if value not in ("", None, [], ())},
         inputs=list(job.inputs),
-        licence="; ".join(dict.fromkeys(filter(None, map(source.input_licence, job.inputs.values())))),
+        licence="; ".join(dict.fromkeys(filter(None, licences))),
     )
 
 

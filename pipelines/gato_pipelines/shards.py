@@ -19,6 +19,7 @@ from gato_data.vocabulary import Vocabulary
 from gato_pipelines.account import PartAccount
 from gato_pipelines.documents.batching import with_texts
 from gato_pipelines.documents.duplicates import read_duplicates
+from gato_pipelines.own_sources import blamed
 from gato_pipelines.remote_input import Mirror, files_here
 from gato_pipelines.remote_output import WORK as WORK
 from gato_pipelines.remote_output import RemoteOutput
@@ -199,12 +200,13 @@ def _items(job: Job, number: int) -> Iterator[Item]:
     folder, size = job.inputs[part.input], job.plan.sizes[number] if job.plan.sizes else None
     duplicates = read_duplicates(job.out / WORK, part)
     try:
-        check_unchanged(source, folder, part, size)
-        with files_here(job.mirrors, source, folder, part):
-            for item in source.read(folder, part, job.plan.tasks[part.task]):
-                if item.error is not None or item.ordinal not in duplicates:
-                    yield item
-        check_unchanged(source, folder, part, size)
+        with blamed(job.source, type(source)):
+            check_unchanged(source, folder, part, size)
+            with files_here(job.mirrors, source, folder, part):
+                for item in source.read(folder, part, job.plan.tasks[part.task]):
+                    if item.error is not None or item.ordinal not in duplicates:
+                        yield item
+            check_unchanged(source, folder, part, size)
     except OSError as error:
         raise cannot_read(error, part.file) from error
 

@@ -9,8 +9,8 @@ from typing import TypeAlias
 from gato_data.errors import EpisodeError, SettingError
 from gato_pipelines.documents.photo_source import PhotoSource
 from gato_pipelines.documents.photos import decode_photo
-from gato_pipelines.documents.source import AGENT, setting
-from gato_pipelines.source import Item
+from gato_pipelines.documents.source import AGENT
+from gato_pipelines.source import Item, setting
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Document, Image, Text
 from gato_schemas.index import Part

@@ -1,24 +1,18 @@
 """What all vision-language sources share: settings, names of inputs, and a scan that only counts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.mixing.weight_text import TABLE_1
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.index import Part
 
 AGENT = ""
 """Nobody acts in a document."""
-
-
-def setting(default: Any, text: str, metavar: str = "") -> Any:
-    """A field of a source that becomes a command-line option; those shown as PATH or FILE are paths."""
-    metadata = {"help": text, "metavar": metavar or None, "is_path": metavar in ("PATH", "FILE")}
-    return field(default=default, metadata=metadata)
 
 
 def family_setting(family: str) -> Any:

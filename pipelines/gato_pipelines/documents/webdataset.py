@@ -15,9 +15,9 @@ from gato_pipelines.documents.files import find_files, root_of
 from gato_pipelines.documents.pairs import Pair, PairOrBad, PairSource
 from gato_pipelines.documents.pictures import MISSING, read_piece
 from gato_pipelines.documents.shuffle import draw
-from gato_pipelines.documents.source import AGENT, bad, setting
+from gato_pipelines.documents.source import AGENT, bad
 from gato_pipelines.documents.tars import Member, tar_members
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.episode import Text
 from gato_schemas.index import Part
 

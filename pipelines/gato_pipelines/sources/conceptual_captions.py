@@ -13,11 +13,11 @@ from gato_pipelines.documents.files import root_of
 from gato_pipelines.documents.pairs import Pair, PairOrBad
 from gato_pipelines.documents.pictures import Pictures, read_first
 from gato_pipelines.documents.shuffle import draw
-from gato_pipelines.documents.source import bad, family_setting, setting
+from gato_pipelines.documents.source import bad, family_setting
 from gato_pipelines.documents.tables import PairTable, TableSource, beside
 from gato_pipelines.documents.tsv import Rows, read_rows
 from gato_pipelines.documents.webdataset import IMAGE_SUFFIXES, WebdatasetSource
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.episode import Text
 from gato_schemas.index import Part
 

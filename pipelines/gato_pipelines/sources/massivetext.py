@@ -13,7 +13,7 @@ from gato_pipelines.documents.duplicates import NO_HASH, pack_hashes, text_hash
 from gato_pipelines.documents.files import find_files, root_of
 from gato_pipelines.documents.ranges import NOTED_BYTES, file_parts, part_limit, runs_of_files
 from gato_pipelines.documents.rows import read_texts, row_parts
-from gato_pipelines.documents.source import AGENT, DocumentSource, family_setting, setting
+from gato_pipelines.documents.source import AGENT, DocumentSource, family_setting
 from gato_pipelines.documents.streams import is_compressed, plain_name
 from gato_pipelines.documents.texts import (
     Decode,
@@ -25,7 +25,7 @@ from gato_pipelines.documents.texts import (
     read_tfrecord,
     read_whole,
 )
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Document, Text
