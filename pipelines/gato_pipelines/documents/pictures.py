@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.documents.files import is_inside
+from gato_pipelines.documents.files import is_inside, normal_path
 from gato_pipelines.documents.photos import MAX_ENCODED_BYTES
-from gato_pipelines.documents.tars import Member, tar_members
+from gato_pipelines.documents.tars import Member, is_tar, open_tar, tar_members
 
 _NOT_THE_IMAGE = (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT)
 MISSING = "the image is missing"
@@ -33,17 +33,16 @@ class Pictures(Protocol):
 
 
 def open_pictures(path: Path) -> Pictures:
-    """A folder, a .tar or a .zip of images.
+    """A folder, a .tar (also compressed) or a .zip of images.
 
     Raises:
         InputError: it is none of these.
     """
     if path.is_dir():
         return FolderPictures(path)
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix in (".tar", ".zip"):
+    if path.is_file() and (is_tar(path.name) or path.suffix.lower() == ".zip"):
         state = path.stat()
-        return (_open_tar if suffix == ".tar" else _open_zip)(path, state.st_mtime_ns, state.st_size)
+        return (_open_tar if is_tar(path.name) else _open_zip)(path, state.st_mtime_ns, state.st_size)
     raise InputError(f"the images {path} are no folder, .tar or .zip: give such a place with --images")
 
 
@@ -54,7 +53,7 @@ def read_first(pictures: Pictures, names: Iterable[str]) -> bytes:
         EpisodeError: there is none, or it cannot be read.
     """
     for name in names:
-        if not is_inside(name):
+        if not is_inside(normal_path(name)):
             raise EpisodeError("the image's name leads out of the images", stage="read")
         if (data := pictures.read(name)) is not None:
             return data
@@ -69,6 +68,10 @@ class FolderPictures:
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file."""
+        found = self._read(name)
+        return self._read(normal_path(name)) if found is None and normal_path(name) != name else found
+
+    def _read(self, name: str) -> bytes | None:
         try:  # without waiting, in case it is a pipe
             handle = os.open(self.folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -86,14 +89,14 @@ class FolderPictures:
 
 @dataclass(frozen=True, slots=True)
 class TarPictures:
-    """Images in an uncompressed tar archive."""
+    """Images in a tar archive."""
 
     handle: int
     members: dict[str, Member]
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a member."""
-        member = self.members.get(name)
+        member = self.members.get(normal_path(name))
         if member is None:
             return None
         if member.reason:
@@ -122,16 +125,17 @@ class ZipPictures:
     """Images in a zip archive."""
 
     archive: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a member."""
+        member = self.members.get(normal_path(name))
+        if member is None:
+            return None
         try:
-            member = self.archive.getinfo(name)
             _check_size(member.file_size)
             with self.archive.open(member) as file:
                 data = file.read(MAX_ENCODED_BYTES + 1)
-        except KeyError:
-            return None
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise _unreadable(error) from error
         _check_size(len(data))
@@ -142,15 +146,18 @@ class ZipPictures:
 def _open_tar(path: Path, _changed: int, _size: int) -> TarPictures:
     """A worker lists an archive once, not once per part."""
     try:
-        return TarPictures(os.open(path, os.O_RDONLY | os.O_CLOEXEC), {m.name: m for m in tar_members(path)})
+        tar = open_tar(path)
+        return TarPictures(tar.handle, {member.name: member for member in tar_members(tar)})
     except (OSError, tarfile.TarError) as error:
-        raise InputError(f"{path} is not a whole, uncompressed tar archive ({error})") from error
+        raise InputError(f"{path} is not a whole tar archive ({error})") from error
 
 
 @lru_cache(maxsize=4)
 def _open_zip(path: Path, _changed: int, _size: int) -> ZipPictures:
     try:
-        return ZipPictures(zipfile.ZipFile(path))
+        archive = zipfile.ZipFile(path)
+        members = {normal_path(member.filename): member for member in archive.infolist() if not member.is_dir()}
+        return ZipPictures(archive, members)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a whole zip archive ({error})") from error
 
