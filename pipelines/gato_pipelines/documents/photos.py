@@ -20,6 +20,7 @@ from gato_data.errors import EpisodeError, SettingError
 from gato_pipelines.documents.jpeg_end import JPEG_END, with_end
 from gato_pipelines.documents.opaque import Pixels, opaque_pixels
 from gato_pipelines.documents.orientation import orientation
+from gato_pipelines.git_lfs import POINTER, is_pointer
 from gato_pipelines.image_fit import import_cv2
 from gato_pipelines.image_header import JPEG_MAGIC, check_scans
 from gato_schemas.episode import Image
@@ -98,6 +99,8 @@ def decode_photo(data: bytes, fit: PhotoFit) -> Image:
     """
     if len(data) > MAX_ENCODED_BYTES:
         raise EpisodeError(f"the image file is larger than {MAX_ENCODED_BYTES >> 20} MiB", stage="decode")
+    if is_pointer(data):
+        raise EpisodeError(f"the image is {POINTER}", stage="decode")
     try:
         return _decoded(data, fit)
     except Pillow.DecompressionBombError as error:

@@ -16,9 +16,11 @@ from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents.files import is_inside, normal_path
 from gato_pipelines.documents.photos import MAX_ENCODED_BYTES
 from gato_pipelines.documents.tars import Member, is_tar, open_tar, tar_members
+from gato_pipelines.git_lfs import check_fetched
 
 _NOT_THE_IMAGE = (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT)
 MISSING = "the image is missing"
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 
 
 class Pictures(Protocol):
@@ -31,13 +33,17 @@ class Pictures(Protocol):
             EpisodeError: it cannot be read, or must not be.
         """
 
+    def some_name(self) -> str:
+        """What one of the images is called; empty where there is none."""
+
 
 def open_pictures(path: Path) -> Pictures:
     """A folder, a .tar (also compressed) or a .zip of images.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or a Git LFS pointer.
     """
+    check_fetched([path])
     if path.is_dir():
         return FolderPictures(path)
     if path.is_file() and (is_tar(path.name) or path.suffix.lower() == ".zip"):
@@ -52,11 +58,20 @@ def read_first(pictures: Pictures, names: Iterable[str]) -> bytes:
     Raises:
         EpisodeError: there is none, or it cannot be read.
     """
+    return find_first(pictures, names)[1]
+
+
+def find_first(pictures: Pictures, names: Iterable[str]) -> tuple[str, bytes]:
+    """The first name that there is, and its image.
+
+    Raises:
+        EpisodeError: there is none, or it cannot be read.
+    """
     for name in names:
         if not is_inside(normal_path(name)):
             raise EpisodeError("the image's name leads out of the images", stage="read")
         if (data := pictures.read(name)) is not None:
-            return data
+            return name, data
     raise EpisodeError(MISSING, stage="read")
 
 
@@ -70,6 +85,14 @@ class FolderPictures:
         """The bytes of a file."""
         found = self._read(name)
         return self._read(normal_path(name)) if found is None and normal_path(name) != name else found
+
+    def some_name(self) -> str:
+        """The first image that a walk through the folder meets."""
+        for base, folders, files in os.walk(self.folder):
+            folders.sort()
+            if found := _first_image(sorted(files)):
+                return (Path(base) / found).relative_to(self.folder).as_posix()
+        return ""
 
     def _read(self, name: str) -> bytes | None:
         try:  # without waiting, in case it is a pipe
@@ -102,6 +125,10 @@ class TarPictures:
         if member.reason:
             raise EpisodeError(member.reason, stage="read")
         return read_piece(self.handle, member.offset, member.size)
+
+    def some_name(self) -> str:
+        """The first image of the archive."""
+        return _first_image(self.members)
 
 
 def read_piece(handle: int, offset: int, size: int) -> bytes:
@@ -140,6 +167,14 @@ class ZipPictures:
             raise _unreadable(error) from error
         _check_size(len(data))
         return data
+
+    def some_name(self) -> str:
+        """The first image of the archive."""
+        return _first_image(self.members)
+
+
+def _first_image(names: Iterable[str]) -> str:
+    return next((name for name in names if name.lower().rpartition(".")[2] in IMAGE_SUFFIXES), "")
 
 
 @lru_cache(maxsize=4)

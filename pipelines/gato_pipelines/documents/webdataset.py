@@ -14,9 +14,9 @@ import msgspec
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.captions import MAX_CAPTION_BYTES, json_caption, plain_caption
 from gato_pipelines.documents.files import find_files, root_of
+from gato_pipelines.documents.listing import is_about, passed_over
 from gato_pipelines.documents.pairs import Pair, PairOrBad, PairSource
-from gato_pipelines.documents.passed_over import passed_over
-from gato_pipelines.documents.pictures import MISSING, read_piece
+from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, MISSING, read_piece
 from gato_pipelines.documents.shuffle import draw
 from gato_pipelines.documents.source import AGENT, bad, setting
 from gato_pipelines.documents.tars import Member, Tar, is_tar, opened_tar, tar_members
@@ -25,7 +25,6 @@ from gato_schemas.account import Note, merge_notes
 from gato_schemas.episode import Text
 from gato_schemas.index import Part
 
-IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 _ARCHIVES = ".tar archives, plain or compressed"
 
 
@@ -91,7 +90,7 @@ def read_archive(tar: Tar) -> Archive:
             stem, dot, suffix = name.partition(".")
             if member.reason:
                 found.bad.append(bad(member.name, member.reason))
-            elif not dot or not stem:
+            elif not dot or not stem or is_about(name) or is_about(f"{stem}.txt"):
                 found.left_out["members of archives that belong to no sample"] += 1
             else:
                 found.add(f"{folder}/{stem}" if folder else stem, suffix.lower(), member)
@@ -108,6 +107,7 @@ class WebdatasetSource(PairSource):
     read_by_part: ClassVar[str] = r"\.(tar(\.[a-z0-9]+)?|t[gx]z|tbz2)$"
 
     caption_key: str = setting("caption", "Key of the caption in .json members, where there is no .txt.")
+    allow_missing_shards: bool = setting(False, "Go on without archives that are Git LFS pointers.")
 
     def parts(self, folder: Path) -> list[Part]:
         """One part per archive; `count` becomes known in the scan."""
@@ -117,7 +117,7 @@ class WebdatasetSource(PairSource):
 
     def notes(self, folder: Path) -> list[Note]:
         """What lies beside the archives."""
-        return passed_over(folder, is_tar)
+        return passed_over(folder, find_files(folder, is_tar, _ARCHIVES))
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """List the archive."""
