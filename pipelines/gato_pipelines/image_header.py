@@ -19,8 +19,11 @@ PNG_HEADER_BYTES = 26
 """Bytes of a PNG up to its colour type: where they are equal, so are the headers (but for palettes)."""
 
 MAX_SCANS = 100
-"""Scans of one JPEG. Progressive encoders write ten or so, at most a few dozen; each takes the time of a whole image,
-however few bytes it has."""
+"""Scans of one JPEG: progressive encoders write ten or so, those that search for the fewest bytes a few dozen. Each takes
+the time of a whole image, however few bytes it has."""
+_MAX_SCANNED_PIXELS = 1 << 30
+_USUAL_SCANS = 24
+"""Those of libjpeg's own scripts: images of any size may have them."""
 
 _PNG_HEADER = struct.Struct(">4sIIBB")
 _PNG_CHANNELS = {0: GRAY, 2: RGB, 3: RGB, 4: RGBA, 6: RGBA}
@@ -100,18 +103,18 @@ def _jpeg_header(data: EncodedImage) -> ImageHeader:
     raise EpisodeError("a JPEG without a frame header", stage="decode")
 
 
-def check_scans(data: EncodedImage) -> None:
-    """Check that a JPEG can be decoded in the time that its size promises.
+def check_scans(data: EncodedImage, pixels: int) -> None:
+    """Check that a JPEG of so many pixels can be decoded in the time that its size promises.
 
     Raises:
-        EpisodeError: it has more than `MAX_SCANS` scans.
+        EpisodeError: it has more than `MAX_SCANS` scans, or fewer if it is large.
     """
-    data = bytes(data)
-    if data.count(_SCAN) <= MAX_SCANS:  # also counts what metadata hold, and pictures behind the end
+    data, most = bytes(data), max(min(MAX_SCANS, _MAX_SCANNED_PIXELS // pixels), _USUAL_SCANS)
+    if data.count(_SCAN) <= most:  # also counts what metadata hold, and pictures behind the end
         return
     at, scans = len(JPEG_MAGIC), 0
     while (found := _SEGMENT.search(data, at)) and found[0] != _END and found.end() + 2 <= len(data):
         scans += found[0] == _SCAN
         at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
-        if scans > MAX_SCANS:
-            raise EpisodeError(f"the JPEG has more than {MAX_SCANS} scans", stage="decode")
+        if scans > most:
+            raise EpisodeError(f"the JPEG has more than {most} scans", stage="decode")

@@ -142,7 +142,7 @@ class _FrameDecoder:
         if not 0 < header.height * header.width <= MAX_PIXELS:
             raise EpisodeError(f"{got}, at most {MAX_PIXELS} pixels are decoded", stage="decode")
         if data[:2] == JPEG_MAGIC:
-            check_scans(data)
+            check_scans(data, header.height * header.width)
         if not self._accepts(header.channels):
             raise EpisodeError(
                 f"the image of timestep {index} has {_CHANNELS[header.channels]}, "

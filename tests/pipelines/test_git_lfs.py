@@ -91,9 +91,7 @@ class TestImages:
         coco = make_coco(tmp_path / "coco")
         for image in (coco / "train2014").iterdir():
             image.write_bytes(POINTER)
-        with pytest.raises(
-            InputError, match="the images of coco are Git LFS pointers, not themselves: run git"
-        ):
+        with pytest.raises(InputError, match="the images of coco are Git LFS pointers, not themselves: run git"):
             make_source("coco-captions", {}).parts(coco)
 
     @pytest.mark.parametrize("suffix", ["tar", "zip"])

@@ -141,7 +141,7 @@ def _fitted(photo: Pillow.Image, data: bytes, fit: PhotoFit) -> Image:
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise EpisodeError(f"the image is more than {MAX_ASPECT} times as long as it is wide", stage="decode")
     if data[:2] == JPEG_MAGIC:
-        check_scans(data)
+        check_scans(data, width * height)
     turns, mirrored = _TURNS.get(orientation(photo, _DAMAGE), (0, False))
     seen = (width, height) if turns % 2 else (height, width)
     scaled = fit.scaled(*seen)

@@ -25,17 +25,19 @@ from gato_schemas.account import Note, merge_notes
 from gato_schemas.episode import Text
 from gato_schemas.index import Part
 
+_UNREAD = ("avif", "heic", "heif", "jxl", "svg", "tif", "tiff")
 _ARCHIVES = ".tar archives, plain or compressed"
 
 
 @dataclass(slots=True)
 class Sample:
-    """The members of one key: (offset, size) of each, (0, 0) where there is none."""
+    """The members of one key: (offset, size) of each, (0, 0) where there is none; suffix of an image of another format."""
 
     key: str
     image: tuple[int, int] = (0, 0)
     text: tuple[int, int] = (0, 0)
     json: tuple[int, int] = (0, 0)
+    unread: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -64,6 +66,7 @@ class Archive:
         kind = "image" if suffix in IMAGE_SUFFIXES else {"txt": "text", "json": "json"}.get(suffix)
         if kind is None:
             self.left_out[f".{suffix.rpartition('.')[2]} members of archives"] += 1
+            self.samples[-1].unread = suffix if suffix in _UNREAD else self.samples[-1].unread
         elif not getattr(self.samples[-1], kind)[1]:
             setattr(self.samples[-1], kind, (member.offset, member.size))
         elif self._seen[suffix] == 1:
@@ -137,7 +140,7 @@ class WebdatasetSource(PairSource):
 
     def _pair(self, handle: int, sample: Sample) -> PairOrBad:
         if not sample.image[1]:
-            return bad(sample.key, MISSING)
+            return bad(sample.key, f"images of format .{sample.unread} are not read" if sample.unread else MISSING)
         try:
             text, notes = self._caption(handle, sample)
         except EpisodeError as error:

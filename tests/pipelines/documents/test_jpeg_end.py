@@ -7,7 +7,7 @@ import pytest
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.photos import PhotoFit, decode_photo
-from gato_pipelines.image_header import MAX_SCANS
+from gato_pipelines.image_header import MAX_SCANS, check_scans
 from gato_pipelines.images import decode_frames
 from tests.document_inputs import photo
 
@@ -55,6 +55,12 @@ def test_more_scans_are_refused_before_any_is_decoded() -> None:
         decode_photo(data, FIT)
     with pytest.raises(EpisodeError, match=f"the JPEG has more than {MAX_SCANS} scans"):
         decode_frames([data], (None, None, 3))
+
+
+def test_a_large_picture_may_have_the_scans_that_are_usual() -> None:
+    check_scans(scans(24), 1 << 26)
+    with pytest.raises(EpisodeError, match="the JPEG has more than 24 scans"):
+        check_scans(scans(25), 1 << 26)
 
 
 def test_scans_of_what_a_jpeg_carries_are_not_its_own() -> None:

@@ -173,6 +173,12 @@ class TestCaptions:
             json_caption(json.dumps(value).encode(), "caption")
         assert str(caught.value) == reason
 
+    def test_an_image_of_another_format_is_no_missing_one(self, tmp_path: Path) -> None:
+        path = make_tar(tmp_path / "a.tar", {"1.avif": b"x", "1.txt": b"text", "2.txt": b"text"})
+        found = list(make_source("align", {}).pairs(path, Part("a.tar", "align", 1, 0, 1)))
+        reasons = {item.key: str(item.error) for item in found if not isinstance(item, Pair)}
+        assert reasons == {"1": "images of format .avif are not read", "2": "the image is missing"}
+
     def test_a_note_for_each_sample(self, tmp_path: Path) -> None:
         members = {"1.jpg": b"x", "1.json": b'{"caption": ["first", "second"]}'}
         path = make_tar(tmp_path / "a.tar", members)

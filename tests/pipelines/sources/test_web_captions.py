@@ -156,9 +156,7 @@ class TestConceptualCaptions:
         for number, caption in shown(folder).items():
             (folder / "images" / f"{int(number):08d}.txt").write_text(caption)
         (folder / "captions.tsv").write_text("".join([*rows[-1:], *rows[:-1]]))
-        with pytest.raises(
-            OutputError, match=r"no episode could be used .*the text beside the image is not that"
-        ):
+        with pytest.raises(OutputError, match=r"no episode could be used .*the text beside the image is not that"):
             ingest("conceptual-captions", folder, out, {"images": "images"}, max_bad=9)
 
     def test_a_table_beside_archives(self, tmp_path: Path, out: Path) -> None:
