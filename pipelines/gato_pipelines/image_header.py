@@ -19,8 +19,8 @@ PNG_HEADER_BYTES = 26
 """Bytes of a PNG up to its colour type: where they are equal, so are the headers (but for palettes)."""
 
 MAX_SCANS = 100
-"""Scans of one JPEG: progressive encoders write ten or so, those that search for the fewest bytes a few dozen. Each takes
-the time of a whole image, however few bytes it has."""
+"""Scans of one JPEG: progressive encoders write ten or so, those that search for the fewest bytes a few dozen. Each
+takes the time of a whole image, however few bytes it has."""
 _MAX_SCANNED_PIXELS = 1 << 30
 _USUAL_SCANS = 24
 """Those of libjpeg's own scripts: images of any size may have them."""

@@ -31,7 +31,7 @@ _ARCHIVES = ".tar archives, plain or compressed"
 
 @dataclass(slots=True)
 class Sample:
-    """The members of one key: (offset, size) of each, (0, 0) where there is none; suffix of an image of another format."""
+    """The members of one key: (offset, size) of each, (0, 0) where there is none; `unread` is an image of another format."""
 
     key: str
     image: tuple[int, int] = (0, 0)
