@@ -31,7 +31,7 @@ _ARCHIVES = ".tar archives, plain or compressed"
 
 @dataclass(slots=True)
 class Sample:
-    """The members of one key: (offset, size) of each, (0, 0) where there is none; `unread` is an image of another format."""
+    """The members of one key: (offset, size) of each, (0, 0) where there is none; the suffix of an unread image."""
 
     key: str
     image: tuple[int, int] = (0, 0)
@@ -75,9 +75,13 @@ class Archive:
     def gather(self) -> None:
         """Take samples out that are in pieces, a dead letter for each."""
         pieces = Counter(sample.key for sample in self.samples if not sample.is_whole)
-        scattered = {key for key, count in pieces.items() if count > 1}
-        self.samples = [sample for sample in self.samples if sample.is_whole or sample.key not in scattered]
+        known = {sample.key for sample in self.samples if sample.is_whole and sample.key in pieces}
+        scattered = {key for key, count in pieces.items() if count > 1 and key not in known}
+        lost = known | scattered
+        self.samples = [sample for sample in self.samples if sample.is_whole or sample.key not in lost]
         self.bad += [bad(key, "the members of a sample must stand together") for key in sorted(scattered)]
+        if apart := sum(pieces[key] for key in known):
+            self.left_out["members of archives that stand apart from their sample"] += apart
 
     def notes(self) -> list[Note]:
         """What of the archive is no token."""

@@ -77,6 +77,12 @@ class TestSamplesNeverVanish:
         assert keys(found) == [f"{place}9"]
         assert reasons(found) == [(f"{place}{number}", APART) for number in range(4)]
 
+    def test_what_stands_apart_from_a_whole_sample(self, tmp_path: Path) -> None:
+        names = [f"{number}.{suffix}" for number in range(3) for suffix in ("jpg", "txt")]
+        found = listed(archive(tmp_path / "a.tar", *names, *(f"{number}.json" for number in range(3))))
+        assert (keys(found), reasons(found)) == (["0", "1", "2"], [])
+        assert found.notes() == [Note("left-out", "members of archives that stand apart from their sample", 3)]
+
     @pytest.mark.parametrize("padding", [0, 512, 1 << 21])
     def test_archives_behind_each_other(self, tmp_path: Path, padding: int) -> None:
         first = archive(tmp_path / "a.tar", "1.jpg", "1.txt").read_bytes()
