@@ -62,8 +62,8 @@ def cut_sentences(cut: Sequence[CutTask], context_length: int) -> list[str]:
         none = "hardly a" if any(task.varying for task in tasks) else "no"
         sentences.append(
             f"{none} whole timestep of {dataset} ({listed}{more}) fits a context of {context_length:,} tokens: "
-            f"timesteps are cut, and actions are trained on without the whole observation before them; give --context-length "
-            f"{max(task.tokens for task in tasks)} or more"
+            "timesteps are cut, and actions are trained on without the whole observation before them; give "
+            f"--context-length {max(task.tokens for task in tasks)} or more"
         )
     return sentences
 

@@ -191,7 +191,8 @@ def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int
     named = PurePosixPath(first.source).name in first.reason
     example = first.reason if named else f"{first.source}, {first.key}: {first.reason}"
     if not good:
-        raise OutputError(f"no episode could be used (the first of {bad}: {example}): no dataset was made")
+        lacking = "".join(f"; {note.text}" for note in job.plan.notes if note.kind == "missing")
+        raise OutputError(f"no episode could be used (the first of {bad}: {example}){lacking}: no dataset was made")
     raise OutputError(
         f"{bad} of {bad + good} episodes could not be used, --max-bad allows {max_bad} (first: {example}); all are in "
         f"{job.out / DEAD_LETTERS}: run the same command with --max-bad {bad} to go without them (finished shards are "

@@ -23,6 +23,7 @@ from gato_data.vocabulary import Vocabulary
 from gato_pipelines.commit import without_dead_letters
 from gato_pipelines.families import check_family
 from gato_pipelines.fingerprint import Decided, decide, vocabulary_of
+from gato_pipelines.git_lfs import fetched_parts, unfetched
 from gato_pipelines.ingest_settings import IngestSettings
 from gato_pipelines.inputs import find_inputs
 from gato_pipelines.output import check_ours, dataset_name, kept_nothing, work_folder
@@ -180,7 +181,7 @@ def _parts(source: str, made: Source, settings: Mapping[str, Any], folders: Mapp
     """The parts of all inputs, in their order; a family that is given is not checked."""
     parts = []
     for name, folder in folders.items():
-        found = made.parts(folder)
+        found = fetched_parts(made, folder)
         if "family" not in settings:
             check_family(made, source, folder)
         if not found:
@@ -191,7 +192,8 @@ def _parts(source: str, made: Source, settings: Mapping[str, Any], folders: Mapp
 
 def _plan(source: Source, scans: Sequence[PartScan], folders: Mapping[str, Path], ingest: IngestSettings) -> Plan:
     listed = getattr(source, "notes", None)  # a source need not have it
-    notes = [note for folder in folders.values() for note in listed(folder)] if listed is not None else []
+    notes = [note for folder in folders.values() for note in unfetched(source, folder)]
+    notes += [note for folder in folders.values() for note in listed(folder)] if listed is not None else []
     plan = make_plan(scans, source, ingest.max_episodes, notes)
     check_observation_tokens(plan, ingest.tokenize.max_observation_tokens)
     return plan

@@ -88,7 +88,7 @@ class Source(PhotoSource):
             except EpisodeError as error:
                 yield Item(key, ordinal, error=error)
                 continue
-            yield from read_page(part.task, key, ordinal, page.url, page.parts(), see)
+            yield from read_page(part.task, key, ordinal, page.url or "", page.parts(), see)
 
     def _rows(self, path: Path, part: Part, see: Eye) -> Iterator[Item]:
         for row, values in read_rows(path, part, _COLUMNS):

@@ -13,6 +13,7 @@ from gato_data.errors import OutputError
 from gato_data.tokenizers import image
 from gato_pipelines.documents import pages, ranges
 from gato_pipelines.documents.photos import PhotoFit, decode_photo
+from gato_schemas.account import Note
 from gato_schemas.record import Record
 from tests.document_inputs import address_name, dead_letters, ingest, mmc4_page, photo, records, texts
 
@@ -114,6 +115,34 @@ class TestMmc4:
         }
         assert [layout(record) for record in records(out)] == [["cat", "Good."]]
 
+    def test_a_bad_image_costs_itself_alone(self, tmp_path: Path, images: Path, out: Path) -> None:
+        good = {"image_name": "cat.jpg", "matched_text_index": 1.0}
+        bad = [
+            None,
+            7,
+            {"image_name": None, "matched_text_index": 0},
+            {"matched_text_index": 2},
+            {"image_name": "coins.jpg"},
+            {"image_name": "coins.jpg", "matched_text_index": None},
+            {"image_name": "coins.jpg", "matched_text_index": 1.5},
+        ]
+        pages_ = [
+            {"text_list": SENTENCES, "image_info": [*bad, good], "url": None},
+            {"text_list": SENTENCES, "image_info": None},
+        ]
+        (tmp_path / "a.jsonl").write_text("".join(json.dumps(page) + "\n" for page in pages_))
+        ingest("m3w", tmp_path / "a.jsonl", out, {"images": "images"}, max_bad=8)
+        assert dead_letters(out) == {
+            "the image has no name": 2,
+            "the image belongs to no sentence of its page": 5,
+            "the page has no image": 1,
+        }
+        assert layout(records(out)[0]) == [
+            "We came at noon.",
+            "cat",
+            "There was a cat. It drank coffee. We left.",
+        ]
+
     def test_byte_ranges(self, tmp_path: Path, images: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ranges, "PART_BYTES", 300)
         (tmp_path / "a.jsonl").write_bytes(b"".join(mmc4_page([f"Page {n}."], [("cat.jpg", 0)]) for n in range(6)))
@@ -151,6 +180,26 @@ class TestObelics:
         pq.write_table(self.rows(([embedded, None], [None, "Coins."])), tmp_path / "a.parquet")
         ingest("m3w", tmp_path / "a.parquet", out)
         assert layout(records(out)[0]) == ["coins", "Coins."]
+
+    @pytest.mark.parametrize("kind", ["address", "embedded"])
+    def test_an_image_beside_a_text_at_one_place(self, tmp_path: Path, images: Path, out: Path, kind: str) -> None:
+        def shown(name: str) -> Any:
+            address = f"http://example.org/{name}.jpg"
+            return address if kind == "address" else {"bytes": photo(name), "path": None}
+
+        nothing = "" if kind == "address" else {"bytes": None, "path": None}
+        table = self.rows(
+            ([shown("cat"), shown("coins")], ["A cat.", "Coins."]),
+            ([shown("cat"), nothing, None], ["", "One cat.", "And more."]),
+        )
+        pq.write_table(table, tmp_path / "a.parquet")
+        summary = ingest("m3w", tmp_path / "a.parquet", out, {"images": "images"})
+        assert [layout(record) for record in records(out)] == [
+            ["cat", "A cat.", "coins", "Coins."],
+            ["cat", "One cat. And more."],
+        ]
+        text = "a place of a page holds an image and a text: the image is put before the text"
+        assert Note("read", text, 2) in summary.manifest.account
 
     def test_bad_rows(self, tmp_path: Path, images: Path, out: Path) -> None:
         address = "http://example.org/cat.jpg"
