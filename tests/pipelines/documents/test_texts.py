@@ -11,8 +11,9 @@ import pytest
 
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents import streams, texts
+from gato_pipelines.documents.json_values import json_decoder
 from gato_pipelines.documents.rows import _longest_repeated, read_rows, read_texts, row_parts
-from gato_pipelines.documents.texts import TextRecord, json_decoder, read_json, read_plain, read_tfrecord, read_whole
+from gato_pipelines.documents.texts import TextRecord, read_json, read_plain, read_tfrecord, read_whole
 from gato_schemas.index import Part
 from gato_schemas.tfrecord import frame
 from gato_schemas.wire import binary, encode_example
@@ -49,10 +50,10 @@ class TestJson:
         [
             (b'{"text": ""}', "the text is empty"),
             (b'{"text": " \\n\\t "}', "the text is empty"),
-            (b'{"body": "x"}', "there is no text under 'text' (Object missing required field `text`)"),
-            (b'{"text": 3}', "there is no text under 'text' (Expected `str`, got `int` - at `$.text`)"),
-            (b'{"text": null}', "there is no text under 'text' (Expected `str`, got `null` - at `$.text`)"),
-            (b"3", "there is no text under 'text' (Expected `object`, got `int`)"),
+            (b'{"body": "x"}', "there is no text under 'text': the object has 'body' (--text-key body may be meant)"),
+            (b'{"text": 3}', "there is no text under 'text': a number stands there"),
+            (b'{"text": null}', "there is no text under 'text': null stands there"),
+            (b"3", "there is no text under 'text': a number stands where an object is wanted"),
             (b'[{"text": "x"}]', "the line is a list: JSON lines are wanted, one object each"),
             (b'{"text": "gr\xfcn"}', "the text is not valid UTF-8"),
             (b'{"text": "x"} y', "the line is not JSON (trailing characters)"),
