@@ -90,10 +90,13 @@ def lacking(name: str, names: Sequence[str], texts: Sequence[str], what: str = "
         what: what has the names.
     """
     shown = ", ".join(repr(key[:60]) for key in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    likely = get_close_matches(name, texts, n=1) or [key for key in texts if key.lower() in _LIKELY]
-    return f"{what} has {shown or 'no name at all'}" + (
-        f" (--text-key {likely[0][:60]} may be meant)" if likely else ""
-    )
+    return f"{what} has {shown or 'no name at all'}{likely(name, texts)}"
+
+
+def likely(name: str, texts: Sequence[str]) -> str:
+    """Which of the names of texts may be meant by a name that is not there; empty where none."""
+    found = get_close_matches(name, texts, n=1) or [key for key in texts if key.rpartition(".")[2].lower() in _LIKELY]
+    return f" (--text-key {found[0][:60]} may be meant)" if found else ""
 
 
 def _kind(data: bytes) -> str:

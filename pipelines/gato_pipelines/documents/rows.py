@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.documents.json_values import lacking
+from gato_pipelines.documents.json_values import likely
 from gato_pipelines.documents.streams import check_expansion, damaged, import_pyarrow
 from gato_pipelines.documents.texts import TextRecord, plain_text, to_record
 from gato_schemas.index import Part
@@ -147,7 +147,7 @@ def read_texts(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
 
 def _record(place: str, value: Any, key: str) -> TextRecord:
     if not isinstance(value, bytes):
-        return TextRecord(place, None, f"there is no text under {key!r}: the row has none")
+        return TextRecord(place, None, f"there is no text under {key!r}")
     return to_record(place, value, plain_text)
 
 
@@ -163,19 +163,17 @@ def _check_columns(file: Any, path: Path, columns: Sequence[str], *, texts: bool
     leaves = [file.schema.column(number).path for number in range(len(file.schema))]
     for column in columns:
         if not any(_is_below(leaf, [column]) for leaf in leaves):
-            raise InputError(f"{path} has no column {column!r}: {_there(file, column, leaves)}")
+            named = ", ".join(leaves[:20]) or "none"
+            hint = likely(column, [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))])
+            raise InputError(f"{path} has no column {column!r}: it has {named}{hint}")
         kind = _type_of(file.schema_arrow, column)
         if texts and not _is_text(kind):
+            others = [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))]
+            named = f"those of text are {', '.join(others[:20])}" if others else "the file has none"
             raise InputError(
-                f"column {column!r} of {path} is {kind}, text is wanted (string or binary, also large, view or "
-                f"dictionary): {_there(file, column, leaves)}"
+                f"column {column!r} of {path} is of type {kind}, and a text is wanted (string or binary, "
+                f"also large, view, of fixed size or dictionary): {named}"
             )
-
-
-def _there(file: Any, column: str, leaves: Sequence[str]) -> str:
-    texts = [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))]
-    known = f"; its texts are {', '.join(map(repr, texts[:8]))}" if texts else "; none of them is a text"
-    return lacking(column, leaves, texts, "it") + known
 
 
 def _type_of(schema: Any, column: str) -> Any:

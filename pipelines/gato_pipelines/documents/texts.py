@@ -192,9 +192,13 @@ def to_record(key: str, data: bytes, decode: Decode) -> TextRecord:
 
 def plain_text(data: bytes) -> tuple[str, str]:
     """Bytes that are a text, which has no id."""
+    if reason := _not_utf8(data):
+        raise EpisodeError(reason, stage="decode")
     if 4 * data.count(0) > len(data):
-        raise EpisodeError("the text is NUL characters for the most part: is it UTF-16, or has the file holes?")
+        raise EpisodeError(
+            "the text has very many NUL characters: is it UTF-16, or has the file holes?", stage="decode"
+        )
     try:
         return data.removeprefix(BOM).decode(), ""
     except UnicodeDecodeError as error:
-        raise EpisodeError(_not_utf8(data) or NOT_UTF8, stage="decode") from error
+        raise EpisodeError(NOT_UTF8, stage="decode") from error
