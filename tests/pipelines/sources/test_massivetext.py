@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import lzma
+import random
 import tarfile
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from gato_schemas.account import Note
 from gato_schemas.dataset import read_manifest
 from gato_schemas.tfrecord import frame
 from gato_schemas.wire import binary, encode_example
-from tests.cli.command import run
+from tests.cli.command import error_of, run
 from tests.document_inputs import dead_letters, ingest, json_lines, records, texts
 from tests.rlds_inputs import digests
 
@@ -333,7 +334,7 @@ class TestFolders:
 
     def test_everything_is_read_or_named(self, folder: Path, out: Path) -> None:
         done = run("ingest", "massivetext", folder, "--out", out)
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
         found = sorted(text for record in records(out) for text in texts(record))
         assert found == ["five", "five", "one", "one", "three, four", "two", "two"]
         assert [(note.kind, note.text, note.count) for note in read_manifest(out).account] == [
@@ -358,15 +359,13 @@ class TestFolders:
     def test_tables_alone_have_to_have_the_column(self, folder: Path, out: Path, name: str) -> None:
         (folder / "labels").mkdir()
         (folder / "labels" / "x.tsv").write_text("body\tn\nx\t1\n")
-        done = run("ingest", "massivetext", folder / name, "--out", out)
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert "names no column 'text': it has" in done.stderr
+        assert "names no column 'text': it has" in error_of(run("ingest", "massivetext", folder / name, "--out", out))
 
 
 class TestDamage:
     """Everything before the damage, whatever the file; scan and read agree."""
 
-    ROWS = tuple(f"{number} {number**9}" for number in range(4000))
+    ROWS = tuple(f"{number} {random.Random(number).getrandbits(900)}" for number in range(900))
 
     @pytest.mark.parametrize("dedupe", ["off", "exact"])
     @pytest.mark.parametrize("kind", ["jsonl.gz", "jsonl.zst", "jsonl.xz", "jsonl.bz2", "csv.gz", "txt.gz", "tar.gz"])
@@ -387,9 +386,10 @@ class TestDamage:
         path.write_bytes(packed[: len(packed) * 4 // 5])
         settings = {"dedupe": dedupe, **({"separator": "|"} if kind == "txt.gz" else {})}
         ingest("massivetext", path, out, settings, max_bad=1)
-        found = [texts(record)[0] for record in records(out)]
+        model = TextTokenizer.default()
+        found = [model.decode(record.sequence.tokens) for record in records(out)]
         assert found == list(self.ROWS[: len(found)])
-        assert 1000 < len(found) < 3900
+        assert 200 < len(found) < len(self.ROWS) - 1
         assert dead_letters(out) == {"the rest of the file cannot be read (it is cut off)": 1}
 
     def test_a_parquet_file_says_how_many_rows_it_costs(self, tmp_path: Path, out: Path) -> None:
@@ -409,9 +409,8 @@ class TestDamage:
         compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
         path = tmp_path / "a.jsonl.zst"
         path.write_bytes(compressor.compress(b'{"text": "one"}\n') + compressor.flush())
-        done = run("ingest", "massivetext", path, "--out", out)
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert "give a larger --max-window, in MiB" in done.stderr
+        said = error_of(run("ingest", "massivetext", path, "--out", out))
+        assert "give a larger --max-window, in MiB" in said
         ingest("massivetext", path, out, {"max_window": 256})
         assert len(records(out)) == 1
         with pytest.raises(SettingError, match="--max-window 0 cannot be"):
