@@ -1,6 +1,8 @@
 """Interleaved pages of MMC4 and OBELICS: everything in its place, and pages that lost their images."""
 
+import bz2
 import json
+import lzma
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from gato_data.tokenizers import image
 from gato_pipelines.documents import pages, ranges
 from gato_pipelines.documents.photos import PhotoFit, decode_photo
 from gato_schemas.account import Note
+from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record
 from tests.document_inputs import address_name, dead_letters, ingest, mmc4_page, photo, records, texts
 
@@ -68,6 +71,17 @@ class TestMmc4:
         assert layout(first) == ["We came at noon.", "cat", "There was a cat.", "coffee", "It drank coffee. We left."]
         assert layout(second) == ["coins", "Only this."]
         assert first.source_episode_id == "http://example.org"
+
+    def test_nan_and_other_compressions(self, tmp_path: Path, images: Path, out: Path) -> None:
+        line = mmc4_page(["A cat."], [("cat.jpg", 0)]).replace(b"0.3", b"NaN")
+        (tmp_path / "pages").mkdir()
+        (tmp_path / "pages" / "a.jsonl.xz").write_bytes(lzma.compress(line))
+        (tmp_path / "pages" / "b.jsonl.bz2").write_bytes(bz2.compress(line * 2)[:-9])
+        (tmp_path / "pages" / "notes.md").touch()
+        ingest("m3w", tmp_path / "pages", out, {"images": str(images)}, max_bad=1)
+        assert [layout(record) for record in records(out)] == [["cat", "A cat."]] * len(records(out))
+        assert dead_letters(out) == {"the rest of the file cannot be read (it is cut off)": 1}
+        assert read_manifest(out).account == [Note("passed-over", ".md files, such as notes.md")]
 
     def test_a_page_ends_once(self, tmp_path: Path, images: Path, out: Path) -> None:
         (tmp_path / "a.jsonl").write_bytes(mmc4_page(SENTENCES, [("cat.jpg", 1)]))
@@ -200,6 +214,21 @@ class TestObelics:
         ]
         text = "a place of a page holds an image and a text: the image is put before the text"
         assert Note("read", text, 2) in summary.manifest.account
+
+    @pytest.mark.parametrize("listed", [pa.list_view, pa.large_list_view, pa.large_list])
+    def test_view_types(self, tmp_path: Path, out: Path, listed: Any) -> None:
+        embedded = {"bytes": photo("coins"), "path": None}
+        image = pa.struct([("bytes", pa.binary_view()), ("path", pa.string_view())])
+        pages_ = [[embedded, None]]
+        table = pa.table(
+            {
+                "images": pa.array(pages_, listed(image)),
+                "texts": pa.array([[None, "Coins."]], listed(pa.string_view())),
+            }
+        )
+        pq.write_table(table, tmp_path / "a.parquet")
+        ingest("m3w", tmp_path / "a.parquet", out)
+        assert layout(records(out)[0]) == ["coins", "Coins."]
 
     def test_bad_rows(self, tmp_path: Path, images: Path, out: Path) -> None:
         address = "http://example.org/cat.jpg"
