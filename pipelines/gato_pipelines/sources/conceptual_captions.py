@@ -11,8 +11,7 @@ from gato_data.errors import EpisodeError, InputError
 from gato_data.permutation import Numbers
 from gato_pipelines.documents.annotations import find_one
 from gato_pipelines.documents.captions import json_caption, plain_caption
-from gato_pipelines.documents.files import find_files
-from gato_pipelines.documents.listing import passed_over
+from gato_pipelines.documents.listing import PassedOver
 from gato_pipelines.documents.pairs import Pair, PairOrBad
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, find_first
 from gato_pipelines.documents.shuffle import draw
@@ -132,8 +131,10 @@ class Source(TableSource, WebdatasetSource):
             return WebdatasetSource.notes(self, folder)
         table = self._table(folder)
         assert isinstance(table, RowTable)
-        read = find_files(folder, lambda name: not is_tar(name), "a table")
-        return [*table.notes(), *TableSource.notes(self, folder), *passed_over(folder, read)]
+        archives = PassedOver()
+        for name in sorted(_tars(folder)):
+            archives.add(name)
+        return [*table.notes(), *TableSource.notes(self, folder), *archives.notes()]
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """List an archive; rows are counted already."""
@@ -165,7 +166,7 @@ class Source(TableSource, WebdatasetSource):
             return False
         if folder.is_file():
             return is_tar(folder.name)
-        if not any(is_tar(path.name) for path in folder.rglob("*")):
+        if not any(_tars(folder)):
             return False
         if not any(folder.rglob("*.tsv")):
             return True
@@ -185,6 +186,11 @@ class Source(TableSource, WebdatasetSource):
         if len(rows) and links[0] == links[1]:
             raise InputError(f"{rows.path} does not show which column holds links: say so with --columns")
         return 1 if links[0] > links[1] else 0
+
+
+def _tars(folder: Path) -> Iterator[str]:
+    """Names of the archives below a folder."""
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if is_tar(path.name))
 
 
 def _header(rows: Sequence[Sequence[str]], link: int) -> Sequence[str]:
