@@ -1,11 +1,11 @@
 """What a folder or archive holds besides what is read: passed over, and said so."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from gato_pipelines.documents.files import find_files
 from gato_schemas.account import Note
 
 _ABOUT = re.compile(
@@ -52,12 +52,21 @@ class PassedOver:
         ]
 
 
-def passed_over(folder: Path, taken: Collection[str]) -> list[Note]:
-    """A note for each kind of file of a folder that is not read; none where a file was named."""
-    found, known = PassedOver(), set(taken)
-    for name in find_files(folder, lambda name: True, "files") if folder.is_dir() else ():
-        if name not in known:
-            found.add(name)
+def passed_over(folder: Path, is_read: Callable[[str], bool]) -> list[Note]:
+    """A note for each kind of file of a folder that is not read; none where a file was named.
+
+    Args:
+        folder: the input; hidden files and folders do not count.
+        is_read: whether a file is read, by its name relative to the folder.
+    """
+    found = PassedOver()
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        place = Path(base).relative_to(folder)
+        for name in sorted(files):
+            path = (place / name).as_posix()
+            if not name.startswith(".") and not is_read(path):
+                found.add(os.fsencode(path).decode(errors="replace"))
     return found.notes()
 
 

@@ -124,7 +124,7 @@ class WebdatasetSource(PairSource):
 
     def notes(self, folder: Path) -> list[Note]:
         """What lies beside the archives."""
-        return passed_over(folder, find_files(folder, is_tar, _ARCHIVES))
+        return passed_over(folder, is_tar)
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """List the archive."""

@@ -10,7 +10,7 @@ import msgspec
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.files import find_files, root_of
 from gato_pipelines.documents.json_values import decode_json
-from gato_pipelines.documents.listing import passed_over
+from gato_pipelines.documents.listing import is_about, passed_over, without_about
 from gato_pipelines.documents.pages import Eye, Mmc4Page, obelics_parts, read_page
 from gato_pipelines.documents.photo_source import PhotoSource
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, open_pictures
@@ -20,7 +20,7 @@ from gato_pipelines.documents.source import AGENT, check_window, family_setting,
 from gato_pipelines.documents.streams import plain_name
 from gato_pipelines.documents.tables import pictures_path
 from gato_pipelines.documents.texts import filled_lines
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.index import Part
@@ -42,6 +42,7 @@ class Source(PhotoSource):
 
     family: str = family_setting("m3w")
     max_window: int = window_setting()
+    allow_missing_shards: bool = setting(False, "Go on without files that are Git LFS pointers.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,7 +51,7 @@ class Source(PhotoSource):
     def parts(self, folder: Path) -> list[Part]:
         """Byte ranges of lines, runs of row groups."""
         root = root_of(folder)
-        names = find_files(folder, _is_page_file, _WANTED)
+        names = without_about(find_files(folder, _is_page_file, _WANTED))
         open_pictures(pictures_path(self.images, folder))
         limit = part_limit(root, names)
         parts = []
@@ -63,7 +64,7 @@ class Source(PhotoSource):
 
     def notes(self, folder: Path) -> list[Note]:
         """The files that are passed over and are no pictures."""
-        return passed_over(folder, find_files(folder, _is_read, "files"))
+        return passed_over(folder, _is_read)
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Count lines; rows are counted already."""
@@ -110,4 +111,4 @@ def _is_page_file(name: str) -> bool:
 
 
 def _is_read(name: str) -> bool:
-    return _is_page_file(name) or name.lower().endswith(_PICTURES)
+    return (_is_page_file(name) and not is_about(name)) or name.lower().endswith(_PICTURES)

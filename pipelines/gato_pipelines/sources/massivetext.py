@@ -133,7 +133,7 @@ class Source(DocumentSource):
 
     def notes(self, folder: Path) -> list[Note]:
         """The files that are passed over."""
-        return passed_over(folder, self._files(folder))
+        return passed_over(folder, frozenset(self._files(folder)).__contains__)
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Count documents, and hash them where duplicates are wanted out."""

@@ -128,11 +128,11 @@ class TestNames:
 
 
 class TestCompressed:
-    @pytest.mark.parametrize("suffix", ["tar.gz"])
-    def test_the_same_pairs(self, tmp_path: Path, suffix: str) -> None:
+    @pytest.mark.parametrize(("suffix", "how"), [("tar.gz", "gz"), ("tgz", "gz"), ("tar.bz2", "bz2"), ("txz", "xz")])
+    def test_the_same_pairs(self, tmp_path: Path, suffix: str, how: str) -> None:
         members = {f"{number}.{kind}": f"{kind} {number}".encode() for number in range(9) for kind in ("jpg", "txt")}
         plain = make_tar(tmp_path / "a.tar", members)
-        with tarfile.open(tmp_path / f"a.{suffix}", f"w:{suffix[4:]}") as archive:
+        with tarfile.open(tmp_path / f"a.{suffix}", f"w:{how}") as archive:
             for name, data in members.items():
                 entry = tarfile.TarInfo(name)
                 entry.size = len(data)
@@ -145,7 +145,7 @@ class TestCompressed:
         assert sorted(found[0]) == sorted(found[1]) == [(f"{n}", f"txt {n}", f"jpg {n}".encode()) for n in range(9)]
 
     def test_names(self) -> None:
-        assert all(map(is_tar, ("a.tar", "A.TAR", "a.tar.gz", "a.tar.zst")))
+        assert all(map(is_tar, ("a.tar", "A.TAR", "a.tar.gz", "a.tar.zst", "a.tgz")))
         assert not any(map(is_tar, ("a.gz", "a.tar.zip", "tar", "a.zip", "a.tar.txt")))
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gato_data.errors import OutputError
+from gato_data.errors import InputError, OutputError
 from gato_data.tokenizers import image
 from gato_pipelines.documents import pages, ranges
 from gato_pipelines.documents.photos import PhotoFit, decode_photo
@@ -155,6 +155,21 @@ class TestMmc4:
             "We came at noon.",
             "cat",
             "There was a cat. It drank coffee. We left.",
+        ]
+
+    def test_files_about_the_others_and_pointers(self, tmp_path: Path, images: Path, out: Path) -> None:
+        folder = tmp_path / "pages"
+        folder.mkdir()
+        (folder / "a.jsonl").write_bytes(mmc4_page(SENTENCES, [("cat.jpg", 1)]))
+        (folder / "dataset_info.json").write_text("{}")
+        (folder / "b.jsonl").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        with pytest.raises(InputError, match=r"1 file of .* is a Git LFS pointer \(b\.jsonl\).*--allow-missing-shards"):
+            ingest("m3w", folder, out, {"images": str(images)})
+        summary = ingest("m3w", folder, out, {"images": str(images), "allow_missing_shards": True})
+        assert [layout(record)[1] for record in records(out)] == ["cat"]
+        assert [note for note in summary.manifest.account if note.kind != "unknown"] == [
+            Note("passed-over", "files about the others, such as dataset_info.json"),
+            Note("missing", "files are Git LFS pointers, whose content was not fetched"),
         ]
 
     def test_byte_ranges(self, tmp_path: Path, images: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
