@@ -27,6 +27,17 @@ def opaque_pixels(photo: Pillow.Image, data: bytes) -> Pixels:
             return _wide_colour(data)
         photo.load()
         photo.info["transparency"] = _as_decoded(key, data[PNG_DEPTH_BYTE])
+    pixels = _in_strips(photo)
+    if photo.format == "GIF":
+        left, top, right, bottom = photo.dispose_extent  # type: ignore[attr-defined]
+        if (left, top, right, bottom) != (0, 0, *photo.size):  # the screen around the first frame shows nothing
+            screen = np.full_like(pixels, 255)
+            screen[top:bottom, left:right] = pixels[top:bottom, left:right]
+            return screen
+    return pixels
+
+
+def _in_strips(photo: Pillow.Image) -> Pixels:
     width, height = photo.size
     rows = max(_STRIP_PIXELS // width, 1)
     if rows >= height:

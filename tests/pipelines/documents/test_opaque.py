@@ -76,6 +76,18 @@ def test_other_formats(kind: str, mode: str) -> None:
     assert shown(data.getvalue()) == [[0, 0, 0], WHITE]
 
 
+@pytest.mark.parametrize("strip", [1 << 22, 7 * 32])
+def test_a_gif_whose_first_frame_is_smaller_than_its_screen(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opaque, "_STRIP_PIXELS", strip)
+    data = io.BytesIO()
+    PIL.Image.new("RGB", (16, 16), (200, 0, 0)).save(data, "GIF")
+    gif = bytearray(data.getvalue())
+    frame = gif.index(b",")
+    gif[6:8] = struct.pack("<H", 32)  # the screen's width
+    gif[frame + 1 : frame + 3] = struct.pack("<H", 16)  # where the frame begins
+    assert shown(bytes(gif)) == [WHITE, [200, 0, 0]]
+
+
 def test_a_gray_gif_with_a_transparent_entry() -> None:
     image = PIL.Image.fromarray(halves(80, 200).astype(np.uint8))
     data = io.BytesIO()
