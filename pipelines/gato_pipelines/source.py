@@ -127,8 +127,11 @@ class Item:
 class Source(Protocol):
     """Reads raw episodes; its dataclass fields are its settings."""
 
-    family: str
     licence: ClassVar[str]
+
+    @property
+    def family(self) -> str:
+        """Row of the paper's Table 1 that the dataset stands for; empty for none."""
 
     def parts(self, folder: Path) -> list[Part]:
         """The pieces of the input, in an order that depends on the input alone."""
