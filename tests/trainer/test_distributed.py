@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gato_data.errors import TrainError
+from gato_trainer.checkpoint_header import read_header
 from gato_trainer.config import TrainSettings
 from gato_trainer.distributed import World
 from gato_trainer.reading import micro_ranges
@@ -89,6 +90,31 @@ def test_processes_train_the_same_model_as_one(
     assert expected.validation is not None
     assert resumed.validation["loss"] == pytest.approx(expected.validation["loss"], rel=1e-5)
     assert result["validation"]["supervised_tokens"] == expected.validation["supervised_tokens"]
+
+
+def test_processes_agree_on_a_damaged_checkpoint(small_settings: Make, source: SyntheticSource) -> None:
+    """Each checks its share of the files; the one that finds nothing wrong goes back too."""
+    settings = small_settings("many", checkpoint_every=2)
+    options = {"steps": 6, "batch_size": 4, "context_length": 24, "log_every": 1, "checkpoint_every": 2}
+    task = {
+        "settings": {**options, "out": str(settings.out), "stop_step": 4},
+        "model": dataclasses.asdict(settings.model),
+        "source": dataclasses.asdict(source),
+    }
+    run_processes(task, 2)
+    newest = settings.out / "checkpoints" / "step-00000004"
+    files = sorted(newest.glob("*.safetensors"))
+    assert [*read_header(newest).files] == [file.name for file in files]
+    assert len(files) == 2
+    data = bytearray(files[1].read_bytes())
+    data[-5] ^= 16
+    files[1].write_bytes(data)
+    task["settings"] |= {"stop_step": None, "resume": True}
+    result = run_processes(task, 2)
+    assert [step for step, _ in result["losses"]] == [3, 4, 5, 6]
+    assert {path.name for path in newest.parent.iterdir()} == {
+        "damaged-step-00000004", "step-00000002", "step-00000004", "step-00000006",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

@@ -31,12 +31,12 @@ class Told(SyntheticSource):
 
     @property
     def vocabulary(self) -> VocabularyInfo:
-        return msgspec.structs.replace(Vocabulary().info, size=self.vocabulary_size, text_model=self.text_model)
+        return Vocabulary(self.vocabulary_size - 1025, text_model=self.text_model).info
 
 
 @pytest.fixture
 def told() -> Told:
-    return Told(context_length=24, vocabulary_size=1200, patches=4, text_model="a" * 64)
+    return Told(context_length=24, vocabulary_size=2200, patches=4, text_model="a" * 64)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def metadata_of(path: Path) -> dict[str, str]:
 def test_an_export_says_whose_parameters_it_holds(first: TrainSettings, file: Path, told: Told) -> None:
     found = {name: json.loads(text) for name, text in metadata_of(file).items()}
     assert found == {
-        "model": dataclasses.asdict(first.model),
+        "model": {**dataclasses.asdict(first.model), "vocabulary_size": 2200},
         "vocabulary": msgspec.to_builtins(told.vocabulary),
         "context_length": 24,
         "step": 2,
@@ -109,12 +109,17 @@ def test_parameters_of_another_model_are_refused(
     rope = dataclasses.replace(first.model, positions="rope")
     wide = dataclasses.replace(first.model, feed_forward=128)
     other_text = dataclasses.replace(told, text_model="b" * 64)
-    other_size = dataclasses.replace(told, vocabulary_size=1300)
+    other_size = dataclasses.replace(told, vocabulary_size=2300)
     for model, source, differs in (
         (rope, told, "positions is transformer-xl there, rope here"),
         (wide, told, "feed_forward is 64 there, 128 here"),
         (first.model, other_text, f"text_model is {'a' * 64} there, {'b' * 64} here"),
-        (first.model, other_size, "vocabulary_size is 1200 there, 1300 here; size is 1200 there, 1300 here"),
+        (
+            first.model,
+            other_size,
+            "vocabulary_size is 2200 there, 2300 here; text_size is 1175 there, 1275 here; continuous_offset is 1175 "
+            "there, 1275 here; separator is 2199 there, 2299 here; size is 2200 there, 2300 here",
+        ),
     ):
         for start in (first.out, file):
             settings = small_settings("second", model=model, init_from=start)
@@ -141,7 +146,7 @@ def test_a_foreign_file_is_compared_by_names_and_shapes(
         ({name: value for name, value in values.items() if name != "norm.gain"}, "norm.gain is not there"),
         (
             {**values, "embedding.table": torch.zeros(7, 32)},
-            "embedding.table has shape (7, 32), (1200, 32) is wanted",
+            "embedding.table has shape (7, 32), (2200, 32) is wanted",
         ),
         ({f"model.{name}": value for name, value in values.items()}, "(and 39 more) would not be used; blocks.0."),
     ):
