@@ -89,7 +89,7 @@ def _why_not(episode: RldsEpisode, leaf: Leaf) -> str:
     timesteps = values.size if isinstance(values, np.ndarray) and not values.ndim else len(values)
     if timesteps != episode.num_timesteps:
         return f"{leaf.path} has {timesteps} timesteps, num_timesteps is {episode.num_timesteps}"
-    return _why_other_numbers(values, leaf) if isinstance(values, np.ndarray) else ""
+    return _why_other_numbers(values, leaf) if timesteps and isinstance(values, np.ndarray) else ""
 
 
 def _why_other_numbers(values: NDArray[Any], leaf: Leaf) -> str:
