@@ -20,8 +20,7 @@ def check_borders(episode: RldsEpisode) -> None:
     """
     for path, places in ((FIRST, range(1, episode.num_timesteps)), (LAST, range(episode.num_timesteps - 1))):
         flags = per_timestep(episode, path)
-        inside = np.flatnonzero(flags[places.start : places.stop]) if flags is not None else ()
-        if len(inside):
+        if flags is not None and len(inside := np.flatnonzero(flags[places.start : places.stop])):
             raise EpisodeError(
                 f"{path.removeprefix('steps/')} is set in timestep {places[int(inside[0])]} of "
                 f"{episode.num_timesteps}: the record holds more than one episode"
