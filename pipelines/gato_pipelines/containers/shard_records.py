@@ -38,7 +38,7 @@ def read_shard(path: Path, file_format: str, first: int = 0, count: int | None =
 
 
 def num_records(path: Path, file_format: str) -> int | None:
-    """How many records a shard holds; None where the file format only tells by reading it, or it is damaged.
+    """How many records a shard holds; None where it is damaged.
 
     Raises:
         OSError: it cannot be opened.
@@ -51,7 +51,9 @@ def num_records(path: Path, file_format: str) -> int | None:
                 return int(opened.metadata.num_rows)
         if file_format == ARRAY_RECORD:
             return int(_array_reader(path).num_records())
-        return count_records(path) if file_format == FILE_FORMAT else None
+        if file_format in TFDS_FORMATS:
+            return sum(1 for _ in _read_with_tfds(path, file_format, 0, None))
+        return count_records(path)
     except (TFRecordError, OSError, RuntimeError, ValueError, IndexError):
         return None
 
