@@ -81,7 +81,7 @@ class MixtureReader:
             map_files=settings.map_files,
         )
         self._files.check_sizes()
-        table, counts = read_table(datasets, split, self._files)
+        table, counts = read_table(datasets, split, self._files, check=settings.verify != "off")
         self._files.limit_indexes(half - _check_memory(table, settings))
         self.planner = StreamPlanner(mixture, table, TimestepStarts(table, self._files), settings, split)
         self.fingerprint = self.planner.fingerprint
