@@ -11,7 +11,7 @@ from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import Manifest, ShardInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
-from gato_schemas.tfrecord import FOOTER_BYTES
+from gato_schemas.tfrecord import FOOTER_BYTES, refuse_foreign
 
 _LOG = logging.getLogger(__name__)
 _FOOTERS = 16
@@ -69,6 +69,7 @@ def check_footers(path: Path, index: ShardIndex) -> None:
     ends = (index.offset + index.length)[records].tolist()
     try:
         with path.open("rb", buffering=0) as file:
+            refuse_foreign(os.pread(file.fileno(), 64, 0), path)
             for record, end, crc in zip(records.tolist(), ends, index.crc[records].tolist(), strict=True):
                 if os.pread(file.fileno(), FOOTER_BYTES, end) != crc.to_bytes(FOOTER_BYTES, "little"):
                     raise FormatError(
