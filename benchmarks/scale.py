@@ -161,7 +161,7 @@ def make_index(row: Row, name: str, records: int, tokens: int) -> tuple[bytes, S
     by_modality[:, 1], by_modality[:, 3] = patches, tokens - patches
     arrays = {
         "offset": 12 + np.arange(records, dtype=np.uint64) * np.uint64(length + 16),
-        "length": ones * length, "crc": ones, "columns": np.full((records, len(COLUMNS)), 500, np.uint32),
+        "length": ones * length, "crc": ones * 0, "columns": np.full((records, len(COLUMNS)), 500, np.uint32),
         "num_tokens": ones * tokens, "num_patches": ones * patches, "num_timesteps": ones * (tokens // PERIOD),
         "num_images": ones * (patches // 20), "tokens_by_modality": by_modality, "loss_tokens": ones * tokens // 6,
         "task": np.arange(records, dtype=np.uint32) % row.tasks, "agent": ones * 0,

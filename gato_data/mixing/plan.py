@@ -110,7 +110,7 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
-    """What a run of this mixture reads, from manifests and indexes alone.
+    """What a run of this mixture reads, from manifests and indexes; of shards only checksums are looked at.
 
     Args:
         mixture: the mixture.
@@ -118,7 +118,7 @@ def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
         run: how much is read.
 
     Raises:
-        FormatError: an index is damaged.
+        FormatError: an index is damaged, or a shard is not the one that was written.
         MixtureError: a dataset changed, or has no window.
     """
     datasets = open_mixture_datasets(mixture, path)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
-from gato_data.reading.shard_index import Shard
+from gato_data.reading.shard_index import Shard, check_footers
 from gato_data.reading.shards import ShardFiles
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
@@ -87,14 +87,15 @@ class RecordCounts:
 
 
 def read_table(
-    datasets: Sequence[OpenDataset], split: str, files: ShardFiles | None = None
+    datasets: Sequence[OpenDataset], split: str, files: ShardFiles | None = None, *, check: bool = True
 ) -> tuple[EpisodeTable, RecordCounts]:
-    """Read every index of the split once and join them; no shard is opened.
+    """Read every index of the split once and join them.
 
     Args:
         datasets: in the order of their numbers.
         split: "train" or "validation".
         files: over the shards of all datasets, in the same order; keeps the indexes it has room for.
+        check: compare some checksums in every shard with those in its index; else no shard is opened.
 
     Raises:
         FormatError: an index is damaged, or not that of its shard.
@@ -106,6 +107,8 @@ def read_table(
         records = 0
         for place in dataset.shards(split):
             index, size = place.load_index()
+            if check:
+                check_footers(place.path, index)
             if files is not None:
                 files.keep_index(shard, index, size)
             for name, values in _rows(index, dataset.manifest, first_group).items():

@@ -87,7 +87,7 @@ class MixtureReader:
             map_files=settings.map_files,
         )
         self._files.check_sizes()
-        table, counts = read_table(datasets, split, self._files)
+        table, counts = read_table(datasets, split, self._files, check=settings.verify != "off")
         self.warnings = cut_sentences(find_cut_tasks(table, datasets, settings.context_length), settings.context_length)
         self._files.limit_indexes(half - _check_memory(table, settings))
         self.planner = StreamPlanner(mixture, table, TimestepStarts(table, self._files), settings, split)

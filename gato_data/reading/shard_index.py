@@ -1,15 +1,20 @@
 """One shard of a mixture and its index: loaded and checked, or rebuilt where its file is missing."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import Manifest, ShardInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
+from gato_schemas.tfrecord import FOOTER_BYTES, refuse_foreign
 
 _LOG = logging.getLogger(__name__)
+_FOOTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +57,24 @@ class Shard:
                 raise FormatError(f"{path} {what} {found}, its manifest says {wanted}: run gato-data verify --repair")
         if len(index) and index.chunk[0]:
             raise FormatError(f"{path} begins inside an episode: run gato-data verify --repair")
+
+
+def check_footers(path: Path, index: ShardIndex) -> None:
+    """Compare checksums behind records of a shard with those in its index: all where they are few, else some.
+
+    Raises:
+        FormatError: the shard cannot be read, is damaged, or another one than its index was written for.
+    """
+    records = np.unique(np.linspace(0, len(index) - 1, min(len(index), _FOOTERS), dtype=np.int64))
+    ends = (index.offset + index.length)[records].tolist()
+    try:
+        with path.open("rb", buffering=0) as file:
+            refuse_foreign(os.pread(file.fileno(), 64, 0), path)
+            for record, end, crc in zip(records.tolist(), ends, index.crc[records].tolist(), strict=True):
+                if os.pread(file.fileno(), FOOTER_BYTES, end) != crc.to_bytes(FOOTER_BYTES, "little"):
+                    raise FormatError(
+                        f"shard {path} is damaged, or not the one that its index was written for: record {record} is "
+                        "another; gato-data verify says what is whole"
+                    )
+    except OSError as error:
+        raise FormatError(f"shard {path} cannot be read ({error.strerror})") from error

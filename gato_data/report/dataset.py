@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_data.report.dead_letters import Reason, reasons
-from gato_data.report.files import open_manifest
+from gato_data.report.files import check_shards, open_manifest
 from gato_data.report.round_trip import round_trip
 from gato_data.tokenize import ordered
 from gato_schemas import index
@@ -65,13 +65,14 @@ class DatasetSummary:
 
 
 def summarize_dataset(folder: Path) -> DatasetSummary:
-    """What is in a dataset, from its manifest alone; shards are counted, not opened.
+    """What is in a dataset, from its manifest; of shards only checksums are looked at.
 
     Raises:
         InputError: there is no such folder.
-        FormatError: it is no dataset, or its manifest is damaged or of another version.
+        FormatError: it is no dataset, its manifest is damaged or of another version, or a shard is another one.
     """
     manifest = open_manifest(folder)
+    check_shards(folder, manifest)
     fields = [field for name, task in sorted(manifest.tasks.items()) for field in _fields(manifest, name, task)]
     missing, left_out = list(_missing(folder, manifest)), reasons(folder) if manifest.dead_letters else ()
     return DatasetSummary(folder=folder, manifest=manifest, fields=fields, missing=missing, left_out=left_out)

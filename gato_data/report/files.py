@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
+from gato_data.reading.shard_index import check_footers
 from gato_schemas import index
-from gato_schemas.dataset import Manifest, read_manifest
+from gato_schemas.dataset import MANIFEST, Manifest, read_manifest
 from gato_schemas.tfrecord import refuse_foreign
 
 
@@ -50,16 +51,17 @@ def index_of(path: Path) -> index.ShardIndex | None:
     return index.read_index(beside) if beside.is_file() else None
 
 
-def check_size(path: Path, found: index.ShardIndex) -> None:
-    """Refuse a shard that has not the size that its index says.
+def check_fits(path: Path, found: index.ShardIndex) -> None:
+    """Refuse a shard that has not the size that its index says, or other checksums.
 
     Raises:
-        FormatError: it is truncated, or longer than it was written.
+        FormatError: it is truncated, longer than it was written, damaged or another one.
     """
     actual = path.stat().st_size
     if actual != found.header.shard_size:
         what = "is truncated" if actual < found.header.shard_size else "is longer than it was written"
         raise FormatError(f"{path.name} {what}: it has {actual} bytes, its index says {found.header.shard_size}")
+    check_footers(path, found)
 
 
 def open_manifest(folder: Path) -> Manifest:
@@ -71,3 +73,28 @@ def open_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise InputError(f"there is no dataset folder {folder}")
     return read_manifest(folder)
+
+
+def check_shards(folder: Path, manifest: Manifest) -> None:
+    """Refuse a dataset whose shards are not those that its manifest was written for.
+
+    What is missing, of another size or damaged is left to others: this is about what looks right and is not.
+
+    Raises:
+        FormatError: a shard is another one; it is named.
+    """
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            path = folder / shard.name
+            try:
+                found = index.read_index(path.with_name(path.name + index.SUFFIX))
+                size = path.stat().st_size
+            except (FormatError, OSError):
+                continue
+            if found.header.digest != shard.digest:
+                raise FormatError(
+                    f"shard {path} and its index are not those that {MANIFEST} was written for: copy the right ones "
+                    "here again, or look at them with gato-data verify"
+                )
+            if size == found.header.shard_size:
+                check_footers(path, found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gato_data.errors import FormatError
-from gato_data.report.files import check_shard, check_size, index_of
+from gato_data.report.files import check_fits, check_shard, index_of
 from gato_data.report.record import decode_shard_record
 from gato_data.shard_writer import count_records
 from gato_data.statistics import sum_counts
@@ -82,7 +82,7 @@ def summarize_shard(path: Path, limit: int | None = None) -> ShardSummary:
     found = index_of(path)
     if found is None:
         return _streamed(path, limit)
-    check_size(path, found)
+    check_fits(path, found)
     return _indexed(path, found, limit)
 
 

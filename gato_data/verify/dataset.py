@@ -1,33 +1,22 @@
 """A whole dataset: the manifest, every index against it, every shard against both, and what else lies in the folder."""
 
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from gato_data.errors import FormatError, InputError
+from gato_data.reindex import digest_of
 from gato_data.shard_writer import count_records
 from gato_data.statistics import sum_counts
-from gato_data.verify.findings import Finding, Findings, Remedy
-from gato_data.verify.folder import letters, strangers
+from gato_data.verify.findings import Findings
+from gato_data.verify.folder import strangers
+from gato_data.verify.letters import check_letters
+from gato_data.verify.manifest import find_manifest, header_problems, total_problems
 from gato_data.verify.shard import ShardCheck, check_shard
-from gato_schemas.dataset import (
-    DEAD_LETTERS,
-    MANIFEST,
-    TEXT_MODEL,
-    TFDS_FEATURES,
-    TFDS_INFO,
-    Manifest,
-    ShardInfo,
-    read_manifest,
-    tfds_dataset_info,
-    tfds_features,
-)
-from gato_schemas.index import SUFFIX, IndexHeader, ShardIndex, decode_index
+from gato_schemas.dataset import MANIFEST, TEXT_MODEL, Manifest, ShardInfo
+from gato_schemas.index import SUFFIX, ShardIndex, decode_index
 from gato_schemas.statistics import Counts
+from gato_schemas.tfds import tfds_files
 from gato_schemas.tfrecord import refuse_foreign
 
 
@@ -39,11 +28,20 @@ class ShardState:
         split: the split it belongs to.
         info: what the manifest says of it.
         check: of its content; None where there is no shard that could be read.
+        indexed: whether its index could be read.
+        replaced: whether another shard stands in its place.
     """
 
     split: str
     info: ShardInfo
     check: ShardCheck | None = None
+    indexed: bool = False
+    replaced: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether mending it would give up what is not damaged."""
+        return self.replaced or (self.check is not None and any(bad.whole for bad in self.check.bad.values()))
 
 
 @dataclass(slots=True)
@@ -61,7 +59,7 @@ class Verdict:
 
     folder: Path
     manifest: Manifest
-    findings: Findings = field(default_factory=Findings)
+    findings: Findings
     shards: list[ShardState] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     bytes: int = 0
@@ -86,17 +84,17 @@ def verify_dataset(folder: Path, report: Callable[[str], None] = lambda line: No
 
     Raises:
         InputError: there is no such folder, or a file in it cannot be read.
-        FormatError: it has no manifest, or one that is damaged or of another version.
+        FormatError: it has no manifest and no copy of it, both are damaged, or they are of another version.
     """
     if not folder.is_dir():
         raise InputError(f"there is no dataset folder {folder}")
-    verdict = Verdict(folder, read_manifest(folder))
+    findings = Findings()
     try:
+        verdict = Verdict(folder, find_manifest(folder, findings), findings)
         for split, info in verdict.manifest.splits.items():
             for shard in info.shards:
                 report(shard.name)
                 verdict.shards.append(_shard(verdict, split, shard))
-        _totals(verdict)
         _other_files(verdict)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
@@ -108,33 +106,51 @@ def _shard(verdict: Verdict, split: str, info: ShardInfo) -> ShardState:
     if not _readable(path, findings):
         return state
     index = _index(verdict, split, info)
+    state.indexed = index is not None
     before = findings.of(info.name)
     state.check = check_shard(path, verdict.manifest, index, findings)
     if state.check is None:
         return state
     size = path.stat().st_size
-    if size != info.size and findings.of(info.name) == before:
-        what = "is truncated" if size < info.size else "has more than was written"
-        add(findings, "truncated" if size < info.size else "manifest", info.name,
-            f"the shard {what}: it has {size} bytes, the manifest says {info.size}", "rebuild")  # fmt: skip
-    elif state.check.counts != info.totals and findings.of(info.name) == before:
-        add(findings, "manifest", MANIFEST, f"the totals of {info.name} are not those of its records", "rebuild")
+    _judge(state, state.check, None if index is None else index.header.digest, findings, size)
+    if size < info.size and findings.of(info.name) == before:
+        message = f"the shard is truncated: it has {size} bytes, the manifest says {info.size}"
+        findings.about("truncated", info.name, message, "rebuild")
+    if state.check.counts != info.totals and findings.of(info.name) == before:
+        findings.about("manifest", MANIFEST, f"the totals of {info.name} are not those of its records", "rebuild")
     verdict.bytes += size
     verdict.counts = sum_counts([verdict.counts, state.check.counts])
     return state
 
 
+def _judge(state: ShardState, check: ShardCheck, told: str | None, findings: Findings, size: int) -> None:
+    """Whether a shard is the one that was written, by the digests in the manifest and in the index (`told`)."""
+    name, stored, made = state.info.name, state.info.digest, check.digest
+    if made is not None and made in (stored, told):
+        findings.withhold(name)
+        check.bad = {start: replace(bad, whole=True) for start, bad in check.bad.items()}
+        if made != stored:
+            message = f"it fits its index, but the manifest was written for another shard: its SHA-256 is {made}"
+            findings.about("digest", name, message, "rebuild")
+    elif (made is not None and size >= state.info.size) or (check.strangers and told == stored):
+        state.replaced = True
+        findings.drop(name, "index")
+        owners = "index and manifest were" if told == stored else "the manifest was"
+        message = f"it is another shard than the one that {owners} written for: copy that one here again"
+        findings.about("digest", name, message, "force")
+
+
 def _readable(path: Path, findings: Findings) -> bool:
     """Whether a shard is there and could be one."""
     if not path.is_file():
-        add(findings, "missing", path.name, "the shard is missing: copy it here again, or run the ingest again")
+        findings.about("missing", path.name, "the shard is missing: copy it here again, or run the ingest again")
         return False
     with path.open("rb") as file:
         head = file.read(64)
     try:
         refuse_foreign(head, path)
     except FormatError as error:
-        add(findings, "foreign", path.name, str(error).removeprefix(f"{path.name} "), byte=0)
+        findings.about("foreign", path.name, str(error).removeprefix(f"{path.name} "), byte=0)
         return False
     return True
 
@@ -144,109 +160,39 @@ def _index(verdict: Verdict, split: str, info: ShardInfo) -> ShardIndex | None:
     name, findings = info.name + SUFFIX, verdict.findings
     path = verdict.folder / name
     if not path.is_file():
-        add(findings, "missing", name, "the index is missing", "rebuild")
+        findings.about("missing", name, "the index is missing", "rebuild")
         return None
     data = path.read_bytes()
     try:
         found = decode_index(data, name)
     except FormatError as error:
-        add(findings, "index", name, str(error).removeprefix(name).lstrip(": "), "rebuild", byte=0)
+        findings.about("index", name, str(error).removeprefix(name).lstrip(": "), "rebuild", byte=0)
         return None
-    for problem in _header_problems(verdict.manifest, split, info, found):
-        add(findings, "index", name, problem, "rebuild")
-    return found if names_fit(found) else None
-
-
-def names_fit(index: ShardIndex) -> bool:
-    """Whether every number of a task or an agent is in the index's own tables."""
-    tables = (("task", index.header.tasks), ("agent", index.header.agents))
-    return not any(len(index) and index.arrays[key].max() >= len(table) for key, table in tables)
-
-
-def _header_problems(manifest: Manifest, split: str, info: ShardInfo, index: ShardIndex) -> Iterator[str]:
-    header = index.header
-    wanted: dict[str, Any] = {
-        "shard": info.name,
-        "shard_size": info.size,
-        "digest": info.digest,
-        "split": split,
-        "fingerprint": manifest.fingerprint,
-        "token_dtype": manifest.vocabulary.token_dtype,
-        "patch_encoding": manifest.patch_encoding.name,
-        "tasks": list(manifest.tasks),
-        "agents": list(manifest.agents),
-        "totals": info.totals,
-    }
-    for key, value in wanted.items():
-        if getattr(header, key) != value:
-            yield f"its {key} is {_short(getattr(header, key))}, the manifest says {_short(value)}"
-    if _differs(header, index):
-        yield "its totals are not the sum of its records"
-    for key, table in (("task", header.tasks), ("agent", header.agents)):
-        if len(index) and int(index.arrays[key].max()) >= len(table):
-            yield f"a record has {key} number {int(index.arrays[key].max())} of {len(table)}"
-
-
-def _differs(header: IndexHeader, index: ShardIndex) -> bool:
-    return header.totals != count_records(index.arrays)
-
-
-def _short(value: Any) -> str:
-    text = repr(value) if isinstance(value, str | int) else msgspec.json.encode(value).decode()
-    return text if len(text) <= 80 else text[:80] + "..."
-
-
-def _totals(verdict: Verdict) -> None:
-    manifest, findings = verdict.manifest, verdict.findings
-    for name, split in manifest.splits.items():
-        if split.totals != sum_counts(shard.totals for shard in split.shards):
-            add(findings, "manifest", MANIFEST, f"the totals of split {name} are not those of its shards", "rebuild")
-    tasks = sum_counts(task.counts for task in manifest.tasks.values())
-    every = sum_counts(split.totals for split in manifest.splits.values())
-    if tasks != every and tasks != Counts():
-        add(findings, "manifest", MANIFEST, "the counts of the tasks are not those of the splits", "rebuild")
+    for problem in header_problems(verdict.manifest, split, info, found.header):
+        findings.about("index", name, problem, "rebuild")
+    if found.header.totals != count_records(found.arrays):
+        findings.about("index", name, "its totals are not the sum of its records", "rebuild")
+    return found
 
 
 def _other_files(verdict: Verdict) -> None:
     manifest, findings, folder = verdict.manifest, verdict.findings, verdict.folder
-    content = {
-        TFDS_FEATURES: tfds_features(manifest.vocabulary.token_dtype, manifest.patch_encoding.name),
-        TFDS_INFO: tfds_dataset_info(manifest.name, manifest.splits, manifest.source.licence),
-    }
-    for name, wanted in content.items():
-        if (problem := json_problem(folder / name, wanted)) is not None:
-            add(findings, "tfds", name, problem, "rebuild")
-    found = letters(folder, findings)
-    if found is not None and found != manifest.dead_letters:
-        add(findings, "manifest", DEAD_LETTERS, f"it has {found} episodes, the manifest says {manifest.dead_letters}",
-            "rebuild")  # fmt: skip
+    for problem in total_problems(manifest):
+        findings.about("manifest", MANIFEST, problem, "rebuild")
+    for name, wanted in tfds_files(manifest).items():
+        if not (folder / name).is_file():
+            findings.about("tfds", name, "the file is missing", "rebuild")
+        elif (folder / name).read_bytes() != wanted:
+            findings.about("tfds", name, "it does not describe this dataset to TFDS as it was written", "rebuild")
+    check_letters(folder, manifest, findings)
     if manifest.vocabulary.text_model is not None:
         _text_model(folder / TEXT_MODEL, manifest.vocabulary.text_model, findings)
     strangers(folder, manifest, findings)
 
 
-def json_problem(path: Path, wanted: dict[str, Any]) -> str | None:
-    """Why a file does not hold this JSON; None where it does."""
-    if not path.is_file():
-        return "the file is missing"
-    try:
-        found = msgspec.json.decode(path.read_bytes())
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return f"it is no JSON ({error})"
-    return None if found == wanted else "it does not describe this dataset to TFDS"
-
-
 def _text_model(path: Path, digest: str, findings: Findings) -> None:
     if not path.is_file():
-        add(findings, "missing", path.name, "the text model is missing: copy it here again, or run the ingest again")
+        findings.about("missing", path.name, "the text model is missing: copy it here again, or run the ingest again")
         return
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            add(findings, "checksum", path.name, "it is not the text model that the dataset was made with", byte=0)
-
-
-def add(
-    findings: Findings, check: str, file: str, message: str, remedy: Remedy = "none", *, byte: int | None = None
-) -> None:
-    """Take a finding about a whole file."""
-    findings.add(Finding(check=check, file=file, message=message, remedy=remedy, byte=byte))
+    if digest_of(path) != digest:
+        findings.about("checksum", path.name, "it is not the text model that the dataset was made with", byte=0)

@@ -1,10 +1,11 @@
 """What a check of a dataset found: where, what, and what `--repair` does about it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-Remedy: TypeAlias = Literal["none", "rebuild", "quarantine"]
-"""What a repair does: nothing, write a file anew from what is whole, or set a damaged piece aside."""
+Remedy: TypeAlias = Literal["none", "rebuild", "quarantine", "force"]
+"""What a repair does: nothing, write a file anew from what is whole, set a damaged piece aside, or give up what is not
+damaged, which it does with --force alone."""
 
 MAX_FINDINGS = 1000
 """Findings of one file that are kept one by one; the others are counted."""
@@ -58,6 +59,23 @@ class Findings:
         seen = self._by_file[finding.file] = self._by_file.get(finding.file, 0) + 1
         if seen <= MAX_FINDINGS:
             self.kept.append(finding)
+
+    def about(self, check: str, file: str, message: str, remedy: Remedy = "none", *, byte: int | None = None) -> None:
+        """Take a finding about a whole file."""
+        self.add(Finding(check=check, file=file, message=message, remedy=remedy, byte=byte))
+
+    def withhold(self, file: str) -> None:
+        """What would be set aside of a file is not damaged: let it wait for --force."""
+        self.kept = [
+            replace(finding, remedy="force") if (finding.file, finding.remedy) == (file, "quarantine") else finding
+            for finding in self.kept
+        ]
+
+    def drop(self, file: str, check: str) -> None:
+        """Forget the findings of one check in a file: another one says it all."""
+        rest = [finding for finding in self.kept if (finding.file, finding.check) != (file, check)]
+        self.count -= len(self.kept) - len(rest)
+        self.kept = rest
 
     def note(self, sentence: str) -> None:
         """Take a note."""

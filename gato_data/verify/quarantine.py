@@ -4,12 +4,8 @@ import os
 from pathlib import Path
 
 import google_crc32c
-import msgspec
 
-from gato_data.shard_writer import write_durably
 from gato_data.verify.folder import QUARANTINE
-from gato_schemas.dataset import DEAD_LETTERS
-from gato_schemas.index import DeadLetter
 
 _COPIED_BYTES = 1 << 20
 
@@ -51,33 +47,3 @@ def move_aside(path: Path) -> str:
     name = set_aside(path)
     path.unlink()
     return name
-
-
-def append_letters(folder: Path, letters: list[DeadLetter]) -> bool:
-    """Add dead letters to those of a dataset; one that is there already is not added again.
-
-    Lines that are no dead letters are set aside first. Returns whether anything was written.
-
-    Raises:
-        OSError: the file cannot be read or written.
-    """
-    path = folder / DEAD_LETTERS
-    found = path.read_bytes() if path.is_file() else b""
-    lines = [line for line in found.splitlines() if line]
-    good = [line for line in lines if _is_letter(line)]
-    if len(good) < len(lines):
-        set_aside(path)
-    new = [line for line in map(msgspec.json.encode, letters) if line not in good]
-    content = b"".join(line + b"\n" for line in [*good, *dict.fromkeys(new)])
-    changed = content != found or not path.is_file()
-    if changed:
-        write_durably(path, content)
-    return changed
-
-
-def _is_letter(line: bytes) -> bool:
-    try:
-        msgspec.json.decode(line, type=DeadLetter)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return True

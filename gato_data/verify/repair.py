@@ -1,5 +1,8 @@
 """Mending a dataset: damaged pieces are set aside, what is whole stays, and everything that counts it is made anew.
 
+Shards and their indexes are evidence, a manifest sums them up: nothing in it makes a whole record go. What is whole but
+should not be there waits for `force`.
+
 The order makes a repair that is killed harmless: copies into the quarantine first, then dead letters, then the shard
 and its index, the manifest last. Run again, it goes on where it stopped; on a whole dataset it does nothing.
 """
@@ -7,40 +10,22 @@ and its index, the manifest last. Run again, it goes on where it stopped; on a w
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from gato_data.errors import FormatError, OutputError
-from gato_data.reindex import rebuild_index
-from gato_data.report.printable import counted
-from gato_data.shard_writer import count_records, write_durably
-from gato_data.statistics import sum_counts
-from gato_data.verify.dataset import ShardState, Verdict, json_problem, names_fit, verify_dataset
-from gato_data.verify.findings import Findings
-from gato_data.verify.folder import letters as count_letters
-from gato_data.verify.frames import pieces
-from gato_data.verify.quarantine import append_letters, move_aside, set_aside
-from gato_data.verify.shard import ShardCheck
-from gato_schemas.dataset import (
-    DEAD_LETTERS,
-    MANIFEST,
-    TFDS_FEATURES,
-    TFDS_INFO,
-    Manifest,
-    ShardInfo,
-    SplitInfo,
-    TaskInfo,
-    encode_manifest,
-    tfds_dataset_info,
-    tfds_features,
-)
-from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, encode_index, read_index
-from gato_schemas.statistics import Counts
-from gato_schemas.tfrecord import frame
+from gato_data.errors import OutputError
+from gato_data.shard_writer import write_durably
+from gato_data.verify.dataset import ShardState, Verdict, verify_dataset
+from gato_data.verify.letters import restore_letters, sort_letters
+from gato_data.verify.mend_shard import mend_shard
+from gato_data.verify.quarantine import move_aside, set_aside
+from gato_data.verify.recount import recount
+from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, encode_manifest
+from gato_schemas.index import SUFFIX
+from gato_schemas.tfds import tfds_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +34,24 @@ class Repair:
 
     Attributes:
         before: what was wrong.
-        done: one sentence for every thing that was done.
         after: what is still wrong.
+        done: one sentence for every thing that was done.
+        doubts: one sentence for everything that nobody can vouch for any more.
     """
 
     before: Verdict
-    done: tuple[str, ...]
     after: Verdict
+    done: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
-def repair_dataset(folder: Path, report: Callable[[str], None] = lambda line: None) -> Repair:
+def repair_dataset(folder: Path, report: Callable[[str], None] = lambda line: None, *, force: bool = False) -> Repair:
     """Mend what can be mended; whatever is taken out of a file lies in `quarantine/` afterwards, byte by byte.
 
     Args:
         folder: the dataset.
         report: called with the name of every shard before it is read.
+        force: set aside what is whole but should not be there as well, and take shards that are not the dataset's.
 
     Raises:
         InputError, FormatError: as `verify_dataset`.
@@ -71,15 +59,16 @@ def repair_dataset(folder: Path, report: Callable[[str], None] = lambda line: No
     """
     before = verify_dataset(folder, report)
     if before.whole:
-        return Repair(before, (), before)
+        return Repair(before, before)
+    mending = _Mending(before, force)
     try:
         with _lock(folder):
-            done = tuple(_mend(before))
+            mending.run()
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be repaired ({error.strerror or error}): mend that, then run the same command again"
         ) from error
-    return Repair(before, done, verify_dataset(folder, report))
+    return Repair(before, verify_dataset(folder, report), tuple(mending.done), tuple(mending.doubts))
 
 
 @contextmanager
@@ -94,122 +83,71 @@ def _lock(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _mend(verdict: Verdict) -> Iterator[str]:
-    folder, findings = verdict.folder, verdict.findings
-    if append_letters(folder, []):
-        yield f"{DEAD_LETTERS} was written anew"
-    for state in verdict.shards:
-        path = folder / state.info.name
-        touched = findings.of(path.name) or findings.of(path.name + SUFFIX)
-        if state.check is not None and touched:
-            yield from _mend_shard(path, state, state.check, verdict.manifest)
-    for name in dict.fromkeys(finding.file for finding in findings.kept if finding.check == "stray"):
-        yield f"{name} is now {move_aside(folder / name)}"
-    manifest = _recount(folder, verdict)
-    content = {
-        TFDS_FEATURES: tfds_features(manifest.vocabulary.token_dtype, manifest.patch_encoding.name),
-        TFDS_INFO: tfds_dataset_info(manifest.name, manifest.splits, manifest.source.licence),
-    }
-    for name, value in content.items():
-        if json_problem(folder / name, value) is not None:
-            yield _replace(folder / name, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    if manifest != verdict.manifest:
-        yield _replace(folder / MANIFEST, encode_manifest(manifest))
+@dataclass(slots=True)
+class _Mending:
+    """One repair; `done` and `doubts` are those of `Repair`."""
 
+    verdict: Verdict
+    force: bool
+    done: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
-def _replace(path: Path, data: bytes) -> str:
-    if path.is_file():
-        set_aside(path)
-    write_durably(path, data)
-    return f"{path.name} was written anew"
+    def run(self) -> None:
+        """Mend everything, the manifest last."""
+        verdict, folder = self.verdict, self.verdict.folder
+        self._restore_letters()
+        mended = set()
+        for state in verdict.shards:
+            if state.check is not None and (self.force or not state.waits):
+                self._mend(state)
+                mended.add(state.info.name)
+        for finding in verdict.findings.kept:
+            if finding.check == "stray" and (self.force or finding.remedy != "force"):
+                self.done.append(f"{finding.file} is now {move_aside(folder / finding.file)}")
+        episodes, digest = sort_letters(folder, verdict.manifest)
+        manifest = msgspec.structs.replace(
+            recount(folder, verdict.manifest, verdict.shards, mended),
+            dead_letters=episodes,
+            dead_letters_digest=digest,
+        )
+        data = encode_manifest(manifest)
+        for name, content in {**tfds_files(manifest), MANIFEST_COPY: data, MANIFEST: data}.items():
+            self._write(folder / name, content)
 
-
-def _mend_shard(path: Path, state: ShardState, check: ShardCheck, manifest: Manifest) -> Iterator[str]:
-    beside = path.with_name(path.name + SUFFIX)
-    index: ShardIndex | None = None
-    with suppress(OSError, FormatError):
-        index = read_index(beside)
-        index = index if names_fit(index) else None
-    letters = list(_bury(path, check))
-    append_letters(path.parent, letters)
-    fresh = path.with_name(path.name + ".tmp")
-    rewritten = bool(check.bad) or check.frames_damaged
-    if rewritten:
-        _copy_whole(path, fresh, check, index)
-    new = rebuild_index(fresh if rewritten else path, manifest, state.split)
-    kept = index.header if index is not None and index.header.fingerprint == manifest.fingerprint else new.header
-    header = msgspec.structs.replace(
-        new.header,
-        shard=path.name,
-        part=kept.part,
-        statistics=kept.statistics,
-        dead_letters=[*kept.dead_letters, *(letter for letter in letters if letter not in kept.dead_letters)],
-    )
-    data = encode_index(header, new.arrays)
-    if beside.is_file() and beside.read_bytes() != data:
-        move_aside(beside)  # without an index a shard is never taken for truncated
-    if rewritten:
-        fresh.replace(path)
-        kept_records, aside = counted(header.totals.records, "record"), counted(len(check.bad), "piece")
-        yield f"{path.name} keeps {kept_records}; set aside: {aside}"
-    if not beside.is_file():
-        write_durably(beside, data)
-        yield f"{beside.name} was written anew"
-
-
-def _bury(path: Path, check: ShardCheck) -> Iterator[DeadLetter]:
-    for bad in check.bad.values():
-        copy = set_aside(path, bad.start, bad.end)
-        key = bad.episode_id or f"record {bad.number}"
-        reason = f"{bad.reason} (record {bad.number}, byte {bad.start}); the bytes are {copy}"
-        yield DeadLetter(path.name, key, "verify", reason, bad.episodes)
-    records, episodes = check.lost
-    if records:
-        reason = f"the shard was truncated: its index knew {records} more records"
-        yield DeadLetter(path.name, "the last records", "verify", reason, episodes)
-
-
-def _copy_whole(path: Path, fresh: Path, check: ShardCheck, index: ShardIndex | None) -> None:
-    with fresh.open("wb") as file:
-        for piece in pieces(path, index):
-            if piece.data is not None and piece.start not in check.bad:
-                header, footer = frame(piece.data)
-                for part in (header, piece.data, footer):
-                    file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _recount(folder: Path, verdict: Verdict) -> Manifest:
-    """The manifest with the sizes and totals of what is in the folder now."""
-    manifest, complete = verdict.manifest, True
-    by_task: dict[str, list[Counts]] = {name: [] for name in manifest.tasks}
-    splits: dict[str, list[ShardInfo]] = {split: [] for split in manifest.splits}
-    for state in verdict.shards:
-        path = folder / (state.info.name + SUFFIX)
-        info = state.info
-        if state.check is None:
-            complete = False
-        else:
-            index = read_index(path)
-            info = ShardInfo(
-                name=info.name,
-                size=(folder / info.name).stat().st_size,
-                digest=index.header.digest,
-                totals=index.header.totals,
+    def _restore_letters(self) -> None:
+        exact = restore_letters(self.verdict.folder, self.verdict.manifest)
+        if exact is not None:
+            self.done.append(f"{DEAD_LETTERS} was written anew")
+        if exact is False:
+            self.doubts.append(
+                f"{DEAD_LETTERS} holds what the indexes and whole lines of it say: more may have been lost"
             )
-            for number in np.unique(index.arrays["task"]):
-                by_task[index.header.tasks[number]].append(count_records(index.arrays, index.arrays["task"] == number))
-        splits[state.split].append(info)
-    tasks: dict[str, TaskInfo] = {
-        name: msgspec.structs.replace(task, counts=sum_counts(by_task[name]) if complete else task.counts)
-        for name, task in manifest.tasks.items()
-    }
-    if all(task.counts == Counts() for task in manifest.tasks.values()):
-        tasks = manifest.tasks
-    found = {
-        split: SplitInfo(shards=infos, totals=sum_counts(info.totals for info in infos))
-        for split, infos in splits.items()
-    }
-    buried = count_letters(folder, Findings())
-    return msgspec.structs.replace(manifest, splits=found, tasks=tasks, dead_letters=buried or 0)
+
+    def _mend(self, state: ShardState) -> None:
+        verdict, name = self.verdict, state.info.name
+        if not verdict.findings.of(name) and not verdict.findings.of(name + SUFFIX):
+            return
+        assert state.check is not None
+        self.doubts += _doubts(state)
+        self.done += mend_shard(verdict.folder / name, state.split, state.check, verdict.manifest)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        if path.is_file():
+            if path.read_bytes() == data:
+                return
+            set_aside(path)
+        write_durably(path, data)
+        self.done.append(f"{path.name} was written anew")
+
+
+def _doubts(state: ShardState) -> Iterator[str]:
+    """What of a shard is taken on trust."""
+    name, check = state.info.name, state.check
+    assert check is not None
+    if check.digest != state.info.digest:
+        if state.replaced or (check.digest is not None and not check.lost[0]):
+            yield f"{name} is taken as it is: whether its records are those that were ingested nobody can say"
+        elif not state.indexed:
+            yield f"what is left of {name} has nothing but its own checksums to vouch for it: its index was lost too"
+    if not state.indexed:
+        yield f"what the index of {name} said of its input is lost with it: the manifest alone has its statistics"

@@ -1,5 +1,6 @@
 """One shard against itself, its index and the manifest, in one pass and with the memory of one record."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from gato_schemas.index import COLUMNS, ShardIndex
 from gato_schemas.record import BLOCK_PATCHES, Record, record_of
 from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts
-from gato_schemas.tfrecord import HEADER_BYTES
+from gato_schemas.tfrecord import HEADER_BYTES, frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Bad:
         episode_id: the episode it belongs to; empty where that cannot be read.
         episodes: how many episodes begin in it.
         reason: why.
+        whole: whether its bytes are what was written, by its checksum; not so the rest of an episode that lost a chunk.
     """
 
     start: int
@@ -42,6 +44,7 @@ class Bad:
     episode_id: str
     episodes: int
     reason: str
+    whole: bool = False
 
 
 @dataclass(slots=True)
@@ -54,6 +57,8 @@ class ShardCheck:
         lost: records that the index knows and that the shard is too short to hold, and the episodes among them.
         frames_damaged: whether a frame around a whole record has to be written anew.
         index_differs: whether the index says something else than the shard.
+        digest: SHA-256 of the shard; None where something of it is damaged.
+        strangers: whole records that the index does not know, or knows with another checksum.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -61,6 +66,8 @@ class ShardCheck:
     lost: tuple[int, int] = (0, 0)
     frames_damaged: bool = False
     index_differs: bool = False
+    digest: str | None = None
+    strangers: int = 0
 
 
 def check_shard(path: Path, manifest: Manifest, index: ShardIndex | None, findings: Findings) -> ShardCheck | None:
@@ -92,12 +99,14 @@ class _Walk:
         self._episode: list[tuple[Piece, int | None]] = []
         self._last: Record | None = None
         self._hasher = EpisodeHasher()
-        self._faulty = ""
+        self._faulty, self._whole = "", False
         self._end = 0
+        self._digest: Any = hashlib.sha256()
 
     def take(self, piece: Piece) -> None:
         """Check the next piece of the shard."""
         self._end = piece.end
+        self._hash(piece)
         if piece.error and piece.whole:
             self.check.frames_damaged = True
             self._find("checksum", piece.error, piece, remedy="rebuild")
@@ -111,15 +120,25 @@ class _Walk:
             record = record_of(features, self._manifest.patch_encoding.name, with_patches=False)
         except FormatError as error:
             self._close()
-            self._find("record", f"the record cannot be read ({error})", piece)
-            self._condemn(piece, "", str(error))
+            self._find("record", f"the record cannot be read ({error})", piece, remedy="force")
+            self._condemn(piece, "", str(error), whole=True)
             return
         if self._last is None or not self._follows(record):
             self._close()
         self._add(piece, record, features)
 
+    def _hash(self, piece: Piece) -> None:
+        """A record that is whole, and its frame, have one encoding, so what was read need not be kept."""
+        if piece.error or piece.data is None:
+            self._digest = None
+        elif self._digest is not None:
+            header, footer = frame(piece.data, piece.crc)
+            for part in (header, piece.data, footer):
+                self._digest.update(part)
+
     def end(self) -> None:
         """The shard is read."""
+        self.check.digest = None if self._digest is None else self._digest.hexdigest()
         self._close()
         beyond = np.zeros(0, bool) if self._index is None else self._index.offset > np.uint64(self._end)
         if self._index is not None and beyond.any():
@@ -145,9 +164,9 @@ class _Walk:
         elif self._last is not None and record.num_chunks != self._last.num_chunks:
             found.append(("chunks", f"chunks of one episode say {self._last.num_chunks} and {record.num_chunks}"))
         for check, message in found:
-            self._find(check, message, piece, record.episode_id)
-        if found:
-            self._faulty = self._faulty or found[0][1]
+            self._find(check, message, piece, record.episode_id, "quarantine" if check == "chunks" else "force")
+            self._faulty = self._faulty or message
+            self._whole = self._whole or check != "chunks"
         at = self._compare(piece, record, features)
         self._episode.append((Piece(piece.number, piece.start, piece.end, None), at))
         self._count(record)
@@ -178,12 +197,13 @@ class _Walk:
         if self._faulty:
             begins = last.chunk + 1 == len(self._episode)
             for number, (piece, _) in enumerate(self._episode):
-                self._condemn(piece, last.episode_id, self._faulty, int(begins and number == 0))
+                self._condemn(piece, last.episode_id, self._faulty, int(begins and number == 0), whole=self._whole)
         elif self._index is not None:
             rows = [row for _, row in self._episode if row is not None]
             if (self._index.episode_hash[rows] != np.uint64(self._hasher.result())).any():
                 self._differ("the hash of the episode in the index is another", self._episode[0][0])
-        self._episode, self._last, self._faulty, self._hasher = [], None, "", EpisodeHasher()
+        self._episode, self._last, self._hasher = [], None, EpisodeHasher()
+        self._faulty, self._whole = "", False
 
     def _compare(self, piece: Piece, record: Record, features: wire.Features) -> int | None:
         """Compare a record with its row of the index, whose number is returned."""
@@ -193,6 +213,7 @@ class _Walk:
         at = int(np.searchsorted(index.offset, np.uint64(offset)))
         if at == len(index) or int(index.offset[at]) != offset:
             self._differ("the index does not know this record", piece)
+            self.check.strangers += 1
             return None
         columns, blocks = payload_spans(piece.data, features)
         try:
@@ -205,6 +226,7 @@ class _Walk:
             differing.append("blocks")
         if not np.array_equal(_slice(index.arrays, "rank_starts", "ranks", at), patch_ranks(record.sequence.modality)):
             differing.append("ranks")
+        self.check.strangers += "crc" in differing
         if differing:
             self._differ(f"the index says something else of {', '.join(differing)}", piece)
         return at
@@ -223,10 +245,12 @@ class _Walk:
             tokens_by_modality=tuple(a + int(b) for a, b in zip(so_far.tokens_by_modality, by_modality, strict=True)),
         )
 
-    def _condemn(self, piece: Piece, episode_id: str, reason: str, episodes: int | None = None) -> None:
+    def _condemn(
+        self, piece: Piece, episode_id: str, reason: str, episodes: int | None = None, *, whole: bool = False
+    ) -> None:
         if episodes is None:
             episodes = self._episodes_in(piece)
-        self.check.bad[piece.start] = Bad(piece.start, piece.end, piece.number, episode_id, episodes, reason)
+        self.check.bad[piece.start] = Bad(piece.start, piece.end, piece.number, episode_id, episodes, reason, whole)
 
     def _episodes_in(self, piece: Piece) -> int:
         """How many episodes begin in a piece that cannot be read, by the index."""

@@ -22,9 +22,8 @@ from gato_pipelines.summary import Summary, warnings_of
 from gato_schemas.dataset import (
     DEAD_LETTERS,
     MANIFEST,
+    MANIFEST_COPY,
     TEXT_MODEL,
-    TFDS_FEATURES,
-    TFDS_INFO,
     Manifest,
     ShardInfo,
     SourceInfo,
@@ -32,12 +31,11 @@ from gato_schemas.dataset import (
     TaskInfo,
     encode_manifest,
     read_manifest,
-    tfds_dataset_info,
-    tfds_features,
 )
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, read_index
 from gato_schemas.statistics import Counts
+from gato_schemas.tfds import tfds_files
 
 _AGAIN = "choose another --out, or --overwrite to make it again"
 
@@ -234,9 +232,6 @@ def _source_info(job: Job, source: Source) -> SourceInfo:
 def _write(job: Job, manifest: Manifest) -> None:
     if job.text_model is not None:
         write_durably(job.out / TEXT_MODEL, job.text_model)
-    encoding = manifest.patch_encoding.name
-    features = tfds_features(manifest.vocabulary.token_dtype, encoding)
-    info = tfds_dataset_info(manifest.name, manifest.splits, manifest.source.licence)
-    for name, content in ((TFDS_FEATURES, features), (TFDS_INFO, info)):
-        write_durably(job.out / name, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-    write_durably(job.out / MANIFEST, encode_manifest(manifest))
+    data = encode_manifest(manifest)
+    for name, content in {**tfds_files(manifest), MANIFEST_COPY: data, MANIFEST: data}.items():
+        write_durably(job.out / name, content)

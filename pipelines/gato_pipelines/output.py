@@ -14,11 +14,11 @@ import msgspec
 from gato_data.errors import OutputError
 from gato_data.shard_writer import write_durably
 from gato_pipelines.shards import WORK, Job, cannot_write
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
+from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, read_index
 
-_FILES = {MANIFEST, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES}
+_FILES = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES}
 _SHARD = re.compile(r"^[a-z0-9_]+-(train|validation)\.tfrecord-\d{5,}-of-\d{5,}(\.index)?(\.tmp)?$")
 _JOB, _LOCK = "job.json", "lock"
 RETRY = "retry"

@@ -16,12 +16,10 @@ import msgspec
 from gato_data.errors import OutputError
 from gato_pipelines.remote import RemoteFolder
 from gato_pipelines.remote_input import make_placeholder, make_placeholders
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
+from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
 from gato_schemas.index import SUFFIX
 
-WORK = ".ingest"
-"""Folder inside an unfinished dataset that holds the plan and temporary shards; it is removed at the end."""
-_SMALL = (MANIFEST, DEAD_LETTERS, TFDS_INFO, TFDS_FEATURES)
+_SMALL = (MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TFDS_INFO, TFDS_FEATURES)
 _SCANS = f"{WORK}/scans.json"
 _SCAN = re.compile(r"scan-[0-9a-f]{16}-\d{5,}\.json")
 _JOB = f"{WORK}/job.json"
@@ -100,7 +98,7 @@ class RemoteOutput:
 
     def push_rest(self) -> None:
         """Copy what makes the dataset complete, the manifest last, and remove what the ingest needed."""
-        for name in (TEXT_MODEL, DEAD_LETTERS, TFDS_FEATURES, TFDS_INFO, MANIFEST):
+        for name in (TEXT_MODEL, DEAD_LETTERS, TFDS_FEATURES, TFDS_INFO, MANIFEST_COPY, MANIFEST):
             if (self.out / name).exists():
                 self.remote.put(self.out / name, name)
         self.tidy()

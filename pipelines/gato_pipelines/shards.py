@@ -21,12 +21,12 @@ from gato_pipelines.documents.batching import with_texts
 from gato_pipelines.documents.duplicates import read_duplicates
 from gato_pipelines.own_sources import blamed
 from gato_pipelines.remote_input import Mirror, files_here
-from gato_pipelines.remote_output import WORK as WORK
 from gato_pipelines.remote_output import RemoteOutput
 from gato_pipelines.source import Item, Plan, Source, make_source
 from gato_pipelines.unchanged import check_unchanged
 from gato_schemas.account import Note
 from gato_schemas.compression import PatchEncoding
+from gato_schemas.dataset import WORK as WORK
 from gato_schemas.dataset import shard_name
 from gato_schemas.episode import Document, Episode, EpisodeSpec
 from gato_schemas.errors import FormatError

@@ -1,4 +1,4 @@
-"""The manifest of a dataset folder, and the two JSON files through which TFDS reads the same shards."""
+"""The manifest of a dataset folder."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,13 +13,17 @@ from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
 from gato_schemas.statistics import Counts, FieldStatistics
-from gato_schemas.versioned import decode_versioned
+from gato_schemas.versioned import VersionError, decode_versioned
 
 FORMAT_VERSION = 2
 MANIFEST = "dataset.json"
+MANIFEST_COPY = "dataset_copy.json"
+"""The same bytes once more, for a repair: the manifest alone knows of fields, settings and source."""
 DEAD_LETTERS = "dead_letters.jsonl"
 TEXT_MODEL = "text.model"
 TFDS_INFO, TFDS_FEATURES = "dataset_info.json", "features.json"
+WORK = ".ingest"
+"""Folder inside an unfinished dataset that holds the plan and temporary shards; it is removed at the end."""
 
 
 class VocabularyInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -177,101 +181,45 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     except OSError as error:
         raise FormatError(f"{path} cannot be read ({error.strerror})") from error
-    return decode_manifest(data, path)
+    try:
+        return decode_manifest(data, str(path))
+    except VersionError:
+        raise
+    except FormatError as error:
+        raise FormatError(f"{error}: gato-data verify --repair {folder} makes it again from its copy") from error
 
 
-def decode_manifest(data: bytes, path: Path) -> Manifest:
-    """Parse the bytes of a manifest; `path` is named in errors. Raises FormatError as `read_manifest`."""
-    advice = f": if it was one, `gato-data verify --repair {path.parent}` makes it again from the shards"
+def decode_manifest(data: bytes, name: str) -> Manifest:
+    """Parse the bytes of a manifest; `name` is that of the file in errors.
+
+    Raises:
+        FormatError: it is of another version (a VersionError), damaged or malformed.
+    """
+    problem = "is not a manifest of gato-data"
+    advice = ": ingest the input again, or use the gato-data that made the dataset"
     content = decode_versioned(
-        data, dict[str, Any], FORMAT_VERSION, name=str(path), noun="format",
-        problem="is not a manifest of gato-data", repair=advice,
-        advice=": ingest the input again, or use the gato-data that made the dataset",
-    )  # fmt: skip
+        data, dict[str, Any], FORMAT_VERSION, name=name, noun="format", problem=problem, advice=advice
+    )
     try:
         whole = content.get("checksum") == manifest_checksum(content)
-    except (OverflowError, RecursionError):  # of a number that no manifest has
+    except OverflowError:  # of a number that no manifest has
         whole = False
     if not whole:
-        raise FormatError(
-            f"{path} is damaged, its content does not match its checksum: `gato-data verify --repair {path.parent}` "
-            "makes it again from the shards"
-        )
-    del content["checksum"]
-    content_id = content.pop("content_id", None)
+        raise FormatError(f"{name} is damaged: its content does not match its checksum")
+    rest = {key: value for key, value in content.items() if key not in ("checksum", "content_id")}
     try:
-        manifest = msgspec.convert(content, Manifest)
+        manifest = msgspec.convert(rest, Manifest)
     except msgspec.ValidationError as error:
-        raise FormatError(f"{path} is not a manifest of gato-data ({error})") from error
-    if content_id != manifest.content_id:
-        raise FormatError(f"{path} has another content id than its shards: it is not a manifest of gato-data")
+        raise FormatError(f"{name} {problem} ({error})") from error
+    if content.get("content_id") != manifest.content_id:
+        raise FormatError(f"{name} {problem} (it has another content id than its shards)")
     for split in manifest.splits.values():
         for shard in split.shards:
             if Path(shard.name).name != shard.name or shard.name in ("", ".", "..") or "\0" in shard.name:
-                raise FormatError(f"{path} names a shard outside its folder: {shard.name!r}")
+                raise FormatError(f"{name} names a shard outside its folder: {shard.name!r}")
     return manifest
 
 
 def shard_name(dataset: str, split: str, number: int, shards: int) -> str:
     """TFDS's name of shard `number` of `shards`."""
     return f"{dataset}-{split}.tfrecord-{number:05d}-of-{shards:05d}"
-
-
-_FEATURE = "tensorflow_datasets.core.features."
-
-
-def _tensor(shape: list[str] | None, dtype: str, encoding: str) -> dict[str, Any]:
-    dimensions: dict[str, Any] = {} if shape is None else {"dimensions": shape}
-    return {
-        "pythonClassName": _FEATURE + "tensor_feature.Tensor",
-        "tensor": {"shape": dimensions, "dtype": dtype, "encoding": encoding},
-    }
-
-
-def tfds_features(token_dtype: str, patch_encoding: str) -> dict[str, Any]:
-    """The content of `features.json`: the type of every column of a record."""
-    text = {"pythonClassName": _FEATURE + "text_feature.Text", "text": {}}
-    number = _tensor(None, "int64", "none")
-    block = _tensor(["256", "16", "16", "3"], "uint8", "zlib")
-    blocks = {
-        "pythonClassName": _FEATURE + "sequence_feature.Sequence",
-        "sequence": {"feature": block, "length": "-1"},
-    }
-    features: dict[str, Any] = dict.fromkeys(("agent", "episode_id", "source_episode_id", "task"), text)
-    counts = ("chunk", "num_chunks", "num_images", "num_patches", "num_timesteps", "num_tokens", "is_terminal")
-    features |= dict.fromkeys(counts, number)
-    features |= {
-        "return": _tensor(None, "float32", "none"),
-        "tokens": _tensor(["-1"], token_dtype, "bytes"),
-        "loss_mask": _tensor(["-1"], "uint8", "bytes"),
-        "modality": _tensor(["-1"], "uint8", "bytes"),
-        "position": _tensor(["-1"], "uint16", "bytes"),
-        "timestep_starts": _tensor(["-1"], "int32", "bytes"),
-        "reward": _tensor(["-1"], "float32", "bytes"),
-        "patches": blocks if patch_encoding == "zlib" else _tensor(["-1", "16", "16", "3"], "uint8", "bytes"),
-        "patch_position": _tensor(["-1", "4"], "uint8", "bytes"),
-        "image_grid": _tensor(["-1", "5"], "int32", "bytes"),
-    }
-    name = _FEATURE + "features_dict.FeaturesDict"
-    return {"pythonClassName": name, "featuresDict": {"features": dict(sorted(features.items()))}}
-
-
-def tfds_dataset_info(name: str, splits: dict[str, SplitInfo], licence: str) -> dict[str, Any]:
-    """The content of `dataset_info.json`; TFDS has no empty splits, so those are left out."""
-    return {
-        "name": name,
-        "version": f"{FORMAT_VERSION}.0.0",
-        "fileFormat": "tfrecord",
-        "description": "Token sequences of gato-data; the columns are described in its docs/format.md.",
-        "redistributionInfo": {"license": licence},
-        "splits": [
-            {
-                "name": split,
-                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-                "shardLengths": [str(shard.totals.records) for shard in info.shards],
-                "numBytes": str(sum(shard.size for shard in info.shards)),
-            }
-            for split, info in sorted(splits.items())
-            if info.totals.records
-        ],
-    }

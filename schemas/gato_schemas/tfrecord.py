@@ -32,10 +32,10 @@ def masked_crc32c(data: Bytes) -> int:
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-def frame(data: Bytes) -> tuple[bytes, bytes]:
-    """Header and footer that enclose one record's data."""
+def frame(data: Bytes, crc: int | None = None) -> tuple[bytes, bytes]:
+    """Header and footer that enclose one record's data; `crc` is its masked CRC32C where that is known."""
     length = _LENGTH.pack(len(data))
-    return length + _CRC.pack(masked_crc32c(length)), _CRC.pack(masked_crc32c(data))
+    return length + _CRC.pack(masked_crc32c(length)), _CRC.pack(masked_crc32c(data) if crc is None else crc)
 
 
 @dataclass(frozen=True, slots=True)

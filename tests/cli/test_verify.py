@@ -79,6 +79,7 @@ def test_json_is_one_object_with_stable_keys(copy: Path) -> None:
         "dir",
         "findings",
         "findings_total",
+        "not_vouched_for",
         "notes",
         "repaired",
         "shards",

@@ -19,8 +19,6 @@ from gato_schemas.dataset import (
     encode_manifest,
     read_manifest,
     shard_name,
-    tfds_dataset_info,
-    tfds_features,
 )
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
@@ -187,47 +185,3 @@ def test_a_folder_without_a_manifest(tmp_path):
 
 def test_names_of_shards():
     assert shard_name("breakout", "train", 3, 12) == "breakout-train.tfrecord-00003-of-00012"
-
-
-def test_the_columns_that_tfds_reads():
-    features = tfds_features("uint16", "zlib")["featuresDict"]["features"]
-    assert list(features) == sorted(features)
-    types = {
-        name: (tensor["dtype"], tensor["shape"].get("dimensions"), tensor["encoding"])
-        for name, feature in features.items()
-        if (tensor := feature.get("tensor"))
-    }
-    assert types == {
-        **dict.fromkeys(["chunk", "num_chunks", "num_images", "num_patches"], ("int64", None, "none")),
-        **dict.fromkeys(["num_timesteps", "num_tokens", "is_terminal"], ("int64", None, "none")),
-        "return": ("float32", None, "none"),
-        "tokens": ("uint16", ["-1"], "bytes"),
-        "loss_mask": ("uint8", ["-1"], "bytes"),
-        "modality": ("uint8", ["-1"], "bytes"),
-        "position": ("uint16", ["-1"], "bytes"),
-        "timestep_starts": ("int32", ["-1"], "bytes"),
-        "reward": ("float32", ["-1"], "bytes"),
-        "patch_position": ("uint8", ["-1", "4"], "bytes"),
-        "image_grid": ("int32", ["-1", "5"], "bytes"),
-    }
-    assert features["patches"]["sequence"]["feature"]["tensor"] == {
-        "shape": {"dimensions": ["256", "16", "16", "3"]},
-        "dtype": "uint8",
-        "encoding": "zlib",
-    }
-    raw = tfds_features("int32", "raw")["featuresDict"]["features"]
-    assert raw["tokens"]["tensor"]["dtype"] == "int32"
-    assert raw["patches"]["tensor"]["shape"]["dimensions"] == ["-1", "16", "16", "3"]
-
-
-def test_what_tfds_is_told_of_the_splits():
-    info = tfds_dataset_info("reach", {"validation": split(0), "train": split(3, 0)}, "CC-BY-4.0")
-    assert info["splits"] == [
-        {
-            "name": "train",
-            "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-            "shardLengths": ["3", "0"],
-            "numBytes": "300",
-        }
-    ]
-    assert (info["name"], info["version"], info["fileFormat"]) == ("reach", "2.0.0", "tfrecord")

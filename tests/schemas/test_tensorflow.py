@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from gato_data.shard_writer import ShardWriter
 from gato_schemas import wire
 from gato_schemas.compression import PatchEncoding
-from gato_schemas.dataset import ShardInfo, SplitInfo, shard_name, tfds_dataset_info, tfds_features
+from gato_schemas.dataset import ShardInfo, SplitInfo, shard_name
 from gato_schemas.record import ARRAY_COLUMNS, ROW_SHAPES, Record, decode_record, encode_record
 from gato_schemas.statistics import Counts
+from gato_schemas.tfds import tfds_dataset_info, tfds_features
 from gato_schemas.tfrecord import TFRecordError, frame, read_records
 from tests.schemas.sequences import document, episode
 from tests.schemas.test_record import ENCODINGS, RECORDS

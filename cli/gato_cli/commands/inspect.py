@@ -142,7 +142,7 @@ def _show_shard(file: Path, limit: int | None, as_json: bool) -> None:
 def _write_shard_page(file: Path, page: Path, episodes: int) -> None:
     from gato_data.errors import InputError
     from gato_data.report.decoder import load_decoder
-    from gato_data.report.files import check_shard, check_size, index_of, reading
+    from gato_data.report.files import check_fits, check_shard, index_of, reading
     from gato_data.report.html.content import shard_content
 
     with reading():
@@ -150,7 +150,7 @@ def _write_shard_page(file: Path, page: Path, episodes: int) -> None:
         found = index_of(file)
         if found is None:
             raise InputError(f"no index beside {file.name}: a page wants one, the terminal shows a shard without")
-        check_size(file, found)
+        check_fits(file, found)
         decoder, notes = load_decoder(file.parent, found)
         content = shard_content(file, found, decoder, notes, episodes)
     _write_page(page, file.name, [content])

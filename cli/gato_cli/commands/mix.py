@@ -94,7 +94,7 @@ def command(
 
     Weights are NAME=W for every dataset, a TOML file with a table [weights], or a preset: gato (the paper's Table 1, by
     the family of each dataset), uniform, tokens, loss-tokens or episodes (in proportion to how much there is).
-    With --at-step, the mixture file gets a further stage, and DATASET... names datasets to add. No shard is opened.
+    With --at-step, the mixture file gets a further stage, and DATASET... names datasets to add. No record is read.
 
     \b
     Example:

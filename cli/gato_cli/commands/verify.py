@@ -9,6 +9,7 @@ from gato_cli.options import json_option
 
 if TYPE_CHECKING:
     from gato_data.verify.dataset import Verdict
+    from gato_data.verify.repair import Repair
 
 _SHOWN = 50
 
@@ -16,12 +17,17 @@ _SHOWN = 50
 @click.command(context_settings={"show_default": True})
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--repair", is_flag=True, help="Mend what can be mended; what is taken out goes to DIR/quarantine.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="With --repair: set aside whole records that cannot be right as well, and take shards that are other ones.",
+)
 @json_option
-def command(folder: Path, repair: bool, as_json: bool) -> None:
+def command(folder: Path, repair: bool, force: bool, as_json: bool) -> None:
     """Read every byte of the dataset folder DIR and say what is wrong with it, by file, record and byte.
 
-    Checksums, indexes, manifest, ids, loss masks, positions and patches. Exit code 0 if the dataset is whole (with
-    --repair: is whole afterwards), 1 otherwise.
+    Digests, checksums, indexes, manifest, ids, loss masks, positions and patches. Exit code 0 if the dataset is whole
+    (with --repair: is whole afterwards), 1 otherwise.
 
     \b
     Example:
@@ -29,18 +35,20 @@ def command(folder: Path, repair: bool, as_json: bool) -> None:
     """
     from gato_data.errors import FormatError
     from gato_data.verify.dataset import verify_dataset
-    from gato_data.verify.repair import repair_dataset
+    from gato_data.verify.repair import Repair, repair_dataset
 
-    done: tuple[str, ...] = ()
+    if force and not repair:
+        raise click.UsageError("--force is for --repair: without it nothing is changed")
     if repair:
-        mended = repair_dataset(folder)
-        verdict, done = mended.after, mended.done
+        mended = repair_dataset(folder, force=force)
     else:
-        verdict = verify_dataset(folder)
+        found = verify_dataset(folder)
+        mended = Repair(found, found)
+    verdict = mended.after
     if as_json:
-        _print_json(verdict, done)
+        _print_json(mended)
     else:
-        _print_lines(verdict, done)
+        _print_lines(mended, given_up=force)
     if not verdict.whole:
         raise FormatError(_advice(verdict, repaired=repair))
 
@@ -48,6 +56,12 @@ def command(folder: Path, repair: bool, as_json: bool) -> None:
 def _advice(verdict: "Verdict", *, repaired: bool) -> str:
     findings = verdict.findings
     count = "1 finding" if findings.count == 1 else f"{findings.count:,} findings"
+    waiting = sum(finding.remedy == "force" for finding in findings.kept)
+    if repaired and waiting == findings.count:
+        return (
+            f"{count} in {verdict.folder} that a repair would have to give up whole records for: copy the right files "
+            "here again, or add --force"
+        )
     if repaired:
         return (
             f"{count} in {verdict.folder} that cannot be mended here: copy those files again, or run the ingest again"
@@ -57,11 +71,17 @@ def _advice(verdict: "Verdict", *, repaired: bool) -> str:
     return f"{count} in {verdict.folder}: copy those files again, or run the ingest again"
 
 
-def _print_lines(verdict: "Verdict", done: tuple[str, ...]) -> None:
+def _print_lines(mended: "Repair", *, given_up: bool) -> None:
     from gato_data.report.printable import printable, size
 
-    for line in done:
+    verdict = mended.after
+    for finding in mended.before.findings.kept if given_up else ():
+        if finding.remedy == "force":
+            click.echo(f"Given up: {printable(finding.place, 300)}: {finding.check}: {printable(finding.message, 500)}")
+    for line in mended.done:
         click.echo(f"Repaired: {printable(line, 500)}")
+    for line in mended.doubts:
+        click.echo(f"Not vouched for: {printable(line, 500)}.")
     for finding in verdict.findings.kept[:_SHOWN]:
         click.echo(f"{printable(finding.place, 300)}: {finding.check}: {printable(finding.message, 500)}")
     if verdict.findings.count > _SHOWN:
@@ -76,11 +96,12 @@ def _print_lines(verdict: "Verdict", done: tuple[str, ...]) -> None:
         )
 
 
-def _print_json(verdict: "Verdict", done: tuple[str, ...]) -> None:
+def _print_json(mended: "Repair") -> None:
     from dataclasses import asdict
 
     from gato_data.report.answers import as_json, counts_json
 
+    verdict = mended.after
     answer: dict[str, Any] = {
         "dir": str(verdict.folder),
         "whole": verdict.whole,
@@ -90,6 +111,7 @@ def _print_json(verdict: "Verdict", done: tuple[str, ...]) -> None:
         "findings_total": verdict.findings.count,
         "findings": [asdict(finding) for finding in verdict.findings.kept],
         "notes": list(verdict.findings.notes),
-        "repaired": list(done),
+        "repaired": list(mended.done),
+        "not_vouched_for": list(mended.doubts),
     }
     click.echo(as_json(answer))

@@ -1,7 +1,7 @@
 """Whole small datasets of every kind, and faults to plant in them: each function damages one thing and nothing else."""
 
 import dataclasses
-import json
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +18,12 @@ from gato_schemas.dataset import (
     SplitInfo,
     encode_manifest,
     read_manifest,
-    tfds_dataset_info,
-    tfds_features,
+    shard_name,
 )
-from gato_schemas.index import encode_index, read_index
+from gato_schemas.index import DeadLetter, encode_index, read_index
 from gato_schemas.record import Record, decode_record, encode_record
 from gato_schemas.sequence import Modality
+from gato_schemas.tfds import tfds_files
 from gato_schemas.tfrecord import frame, read_records
 from tests.gato_data.reading import folders
 from tests.sealed import edit_manifest
@@ -50,8 +50,23 @@ def dataset(
     return folder
 
 
+def tiny(folder: Path) -> Path:
+    """A whole dataset of one episode, and two that were left out."""
+    folders.write_dataset(folder, {"train": [folders.episodes("walker", [2])]}, name="set")
+    beside = folder / (shard_name("set", "train", 0, 1) + ".index")
+    index = read_index(beside)
+    letters = [DeadLetter("made/a", "7", "tokenize", "pose is nan"), DeadLetter("made/a", "9", "read", "short", 2)]
+    header = msgspec.structs.replace(index.header, dead_letters=letters)
+    beside.write_bytes(encode_index(header, index.arrays))
+    lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
+    (folder / "dead_letters.jsonl").write_bytes(lines)
+    left_out = {"dead_letters": 3, "dead_letters_digest": hashlib.sha256(lines).hexdigest()}
+    write_manifest(folder, msgspec.structs.replace(read_manifest(folder), **left_out))
+    return folder
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest with the sizes, checksums and totals of the files as they are, and the TFDS files."""
+    """Write the manifest with the sizes, digests and totals of the files as they are, its copy, and the TFDS files."""
     splits, tasks = {}, {name: [] for name in manifest.tasks}
     for split, found in manifest.splits.items():
         infos = []
@@ -69,10 +84,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         name: msgspec.structs.replace(task, counts=sum_counts(tasks[name])) for name, task in manifest.tasks.items()
     }
     manifest = msgspec.structs.replace(manifest, splits=splits, tasks=counted)
-    (folder / "dataset.json").write_bytes(encode_manifest(manifest))
-    features = tfds_features(manifest.vocabulary.token_dtype, manifest.patch_encoding.name)
-    (folder / "features.json").write_text(json.dumps(features))
-    (folder / "dataset_info.json").write_text(json.dumps(tfds_dataset_info(manifest.name, splits, "")))
+    for name in ("dataset.json", "dataset_copy.json"):
+        (folder / name).write_bytes(encode_manifest(manifest))
+    for name, data in tfds_files(manifest).items():
+        (folder / name).write_bytes(data)
 
 
 def records(folder: Path) -> list[Record]:

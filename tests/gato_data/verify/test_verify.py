@@ -43,8 +43,9 @@ def test_whole_data_passes(
     assert verdict.counts.episodes == 5
     assert verdict.bytes == sum(shard.size for split in splits.values() for shard in split.shards)
     before = digests(folder)
-    assert repair_dataset(folder).done == ()
-    assert digests(folder) == before
+    assert not repair_dataset(folder).after.whole
+    changed = {name for name, digest in digests(folder).items() if before.get(name) != digest}
+    assert not any(".tfrecord-" in name for name in changed), "the records are whole"
 
 
 def test_what_an_ingest_made_passes(breakout: Path) -> None:
@@ -81,7 +82,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
     ),
     "appended bytes": (planted.content(SHARD, lambda data, _: data + b"appended"), "truncated", SHARD, 3),
     "a tail of zeros": (planted.content(SHARD, lambda data, _: data[:-500] + bytes(500)), "checksum", SHARD, 2),
-    "two records swapped": (planted.content(SHARD, planted.swapped), "index", SHARD, 0),
+    "two records swapped": (planted.content(SHARD, planted.swapped), "digest", SHARD, None),
     "a Git-LFS pointer": (planted.content(SHARD, lambda *_: POINTER), "foreign", SHARD, None),
     "a gzip file": (planted.content(SHARD, lambda *_: b"\x1f\x8b\x08 and so on"), "foreign", SHARD, None),
     "a foreign file": (planted.content(SHARD, lambda *_: b"episode,reward\n" * 9), "foreign", SHARD, None),
@@ -108,8 +109,8 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
     ),
     "a wrong size in the manifest": (
         planted.manifest(lambda found: bump(found, "splits", "train", "shards", 0, "size")),
-        "index",
-        INDEX,
+        "manifest",
+        "dataset.json",
         None,
     ),
     "a wrong number of dead letters": (
@@ -143,6 +144,46 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
         "features.json",
         None,
     ),
+    "other spaces in a TFDS file": (
+        planted.content("dataset_info.json", lambda data, _: data.replace(b"  ", b" ")),
+        "tfds",
+        "dataset_info.json",
+        None,
+    ),
+    "a damaged manifest": (planted.flip("dataset.json", lambda _: 300), "manifest", "dataset.json", None),
+    "half a manifest": (
+        planted.content("dataset.json", lambda data, _: data[: len(data) // 2]),
+        "manifest",
+        "dataset.json",
+        None,
+    ),
+    "a pointer for a manifest": (planted.content("dataset.json", lambda *_: POINTER), "manifest", "dataset.json", None),
+    "a missing manifest": (planted.unlink("dataset.json"), "manifest", "dataset.json", None),
+    "a manifest of another version": (
+        planted.content("dataset.json", lambda data, _: data.replace(b'"version": 2', b'"version": 3')),
+        "manifest",
+        "dataset.json",
+        None,
+    ),
+    "other spaces in the manifest": (
+        planted.content("dataset.json", lambda data, _: data.replace(b"  ", b"\t")),
+        "manifest",
+        "dataset.json",
+        None,
+    ),
+    "another task in the manifest": (
+        planted.manifest(lambda found: found.update(tasks={"pang": found["tasks"]["pong"]})),
+        "manifest",
+        "dataset.json",
+        None,
+    ),
+    "a damaged copy of the manifest": (
+        planted.flip("dataset_copy.json", lambda _: 300),
+        "manifest",
+        "dataset_copy.json",
+        None,
+    ),
+    "a missing copy of the manifest": (planted.unlink("dataset_copy.json"), "manifest", "dataset_copy.json", None),
     "a line that is no dead letter": (
         planted.content("dead_letters.jsonl", lambda *_: b"oops\n"),
         "dead letters",
@@ -156,6 +197,25 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
         None,
     ),
 }
+WHOLE = {
+    "two records swapped",
+    "an action beyond its range",
+    "an id where a patch is",
+    "another separator",
+    "a patch that is trained on",
+    "an action that is not trained on",
+    "a mask that is neither 0 nor 1",
+    "positions that do not count up",
+    "a patch position that its image does not give",
+    "an action that is continuous",
+    "a damaged patch block under a good checksum",
+    "a record that is none",
+    "a missing chunk",
+    "chunks in another order",
+    "an episode twice",
+    "a shard that the manifest does not name",
+}
+"""Faults of records that are as they were written: a repair leaves them alone unless it is forced."""
 CHUNKED = {"a missing chunk", "chunks in another order", "an episode twice"}
 UNMENDABLE = {"a Git-LFS pointer", "a gzip file", "a foreign file", "a missing shard"}
 
@@ -198,7 +258,12 @@ def kept_records(folder: Path) -> set[bytes]:
 def test_a_repair_mends_it_and_loses_nothing(fault: tuple[str, Path]) -> None:
     name, folder = fault
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    result = repair_dataset(folder)
+    if name in WHOLE:
+        waiting = repair_dataset(folder)
+        assert waiting.done == ()
+        assert {finding.remedy for finding in waiting.after.findings.kept} == {"force"}
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    result = repair_dataset(folder, force=name in WHOLE)
     if name in UNMENDABLE:
         assert not result.after.whole
         assert {finding.remedy for finding in result.after.findings.kept} == {"none"}
@@ -282,8 +347,13 @@ def test_without_an_index_the_next_record_is_searched_for(tmp_path: Path) -> Non
 def test_an_unknown_task_is_caught(tmp_path: Path) -> None:
     folder = planted.dataset(tmp_path / "set")
     planted.manifest(lambda found: found.update(tasks={"pang": found["tasks"]["pong"]}))(folder)
+    shutil.copy(folder / "dataset.json", folder / "dataset_copy.json")
     findings = verify_dataset(folder).findings.kept
     assert any("task 'pong' or agent" in finding.message for finding in findings)
+    before = digests(folder)
+    assert not repair_dataset(folder).after.whole
+    changed = {name for name, digest in digests(folder).items() if before.get(name) != digest}
+    assert not any(".tfrecord-" in name for name in changed), "the records are whole"
 
 
 def test_text_has_its_own_range(tmp_path: Path) -> None:
@@ -305,6 +375,7 @@ def test_a_document_has_no_positions(tmp_path: Path) -> None:
 def test_without_a_manifest_nothing_can_be_checked(tmp_path: Path, damage: str) -> None:
     folder = planted.dataset(tmp_path / "set")
     path = folder / "dataset.json"
+    (folder / "dataset_copy.json").unlink()
     if damage == "missing":
         path.unlink()
     elif damage == "damaged":
@@ -312,8 +383,16 @@ def test_without_a_manifest_nothing_can_be_checked(tmp_path: Path, damage: str) 
     elif damage == "a pointer":
         path.write_bytes(POINTER)
     else:
-        path.write_text(path.read_text().replace('"version": 2', '"version": 3'))
+        path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
     with pytest.raises(FormatError, match=r"dataset\.json"):
+        verify_dataset(folder)
+
+
+def test_an_ingest_that_did_not_finish_is_no_lost_manifest(tmp_path: Path) -> None:
+    folder = planted.dataset(tmp_path / "set")
+    (folder / "dataset.json").unlink()
+    (folder / ".ingest").mkdir()
+    with pytest.raises(FormatError, match="its ingest did not finish"):
         verify_dataset(folder)
 
 

@@ -1,0 +1,81 @@
+"""Mending one shard: damaged pieces are set aside, the rest is written anew, and so is its index."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from gato_data.errors import FormatError
+from gato_data.reindex import rebuild_index
+from gato_data.report.printable import counted
+from gato_data.shard_writer import write_durably
+from gato_data.verify.frames import pieces
+from gato_data.verify.letters import append_letters
+from gato_data.verify.quarantine import move_aside, set_aside
+from gato_data.verify.shard import Bad, ShardCheck
+from gato_schemas.dataset import Manifest
+from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, encode_index, read_index
+from gato_schemas.tfrecord import frame
+
+
+def mend_shard(path: Path, split: str, check: ShardCheck, manifest: Manifest) -> Iterator[str]:
+    """Set aside what a check found bad in a shard, and write its index anew; yields what was done.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    beside = path.with_name(path.name + SUFFIX)
+    index: ShardIndex | None = None
+    with suppress(OSError, FormatError):
+        index = read_index(beside)
+    letters = list(_bury(path, check))
+    append_letters(path.parent, letters)
+    fresh = path.with_name(path.name + ".tmp")
+    rewritten = bool(check.bad) or check.frames_damaged
+    if rewritten:
+        _copy_whole(path, fresh, check.bad, index)
+    new = rebuild_index(fresh if rewritten else path, manifest, split)
+    kept = index.header if index is not None and index.header.fingerprint == manifest.fingerprint else new.header
+    header = msgspec.structs.replace(
+        new.header,
+        shard=path.name,
+        part=kept.part,
+        statistics=kept.statistics,
+        dead_letters=[*kept.dead_letters, *(letter for letter in letters if letter not in kept.dead_letters)],
+        notes=kept.notes,
+    )
+    data = encode_index(header, new.arrays)
+    if beside.is_file() and beside.read_bytes() != data:
+        move_aside(beside)  # without an index a shard is never taken for truncated
+    if rewritten:
+        fresh.replace(path)
+        kept_records, aside = counted(header.totals.records, "record"), counted(len(check.bad), "piece")
+        yield f"{path.name} keeps {kept_records}; set aside: {aside}"
+    if not beside.is_file():
+        write_durably(beside, data)
+        yield f"{beside.name} was written anew"
+
+
+def _bury(path: Path, check: ShardCheck) -> Iterator[DeadLetter]:
+    for bad in check.bad.values():
+        copy = set_aside(path, bad.start, bad.end)
+        key = bad.episode_id or f"record {bad.number}"
+        reason = f"{bad.reason} (record {bad.number}, byte {bad.start}); the bytes are {copy}"
+        yield DeadLetter(path.name, key, "verify", reason, bad.episodes)
+    records, episodes = check.lost
+    if records:
+        reason = f"the shard was truncated: its index knew {records} more records"
+        yield DeadLetter(path.name, "the last records", "verify", reason, episodes)
+
+
+def _copy_whole(path: Path, fresh: Path, bad: Mapping[int, Bad], index: ShardIndex | None) -> None:
+    with fresh.open("wb") as file:
+        for piece in pieces(path, index):
+            if piece.data is not None and piece.start not in bad:
+                header, footer = frame(piece.data, piece.crc)
+                for part in (header, piece.data, footer):
+                    file.write(part)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,51 @@
+"""The manifest of what is in the folder after a repair."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from gato_data.errors import FormatError
+from gato_data.shard_writer import count_records
+from gato_data.statistics import sum_counts
+from gato_data.verify.dataset import ShardState
+from gato_schemas.dataset import Manifest, ShardInfo, SplitInfo, TaskInfo
+from gato_schemas.index import SUFFIX, read_index
+from gato_schemas.statistics import Counts
+
+
+def recount(folder: Path, manifest: Manifest, states: list[ShardState], mended: set[str]) -> Manifest:
+    """The manifest with the sizes, digests and totals of the shards as they are now.
+
+    Args:
+        folder: the dataset.
+        manifest: as it was.
+        states: its shards.
+        mended: names of those that are what their indexes say; the others stay as they stand in the manifest.
+    """
+    complete = True
+    by_task: dict[str, list[Counts]] = {name: [] for name in manifest.tasks}
+    splits: dict[str, list[ShardInfo]] = {split: [] for split in manifest.splits}
+    for state in states:
+        info = state.info
+        try:
+            index = read_index(folder / (info.name + SUFFIX))
+        except (OSError, FormatError):
+            complete = False
+        else:
+            if info.name in mended:
+                header = index.header
+                info = ShardInfo(name=info.name, size=header.shard_size, digest=header.digest, totals=header.totals)
+            fits = index.header.totals == info.totals and index.header.tasks == list(manifest.tasks)
+            complete = complete and fits
+            for number in np.unique(index.task) if complete else ():
+                by_task[index.header.tasks[number]].append(count_records(index.arrays, index.task == number))
+        splits[state.split].append(info)
+    tasks: dict[str, TaskInfo] = manifest.tasks
+    if complete and any(task.counts != Counts() for task in tasks.values()):
+        tasks = {name: msgspec.structs.replace(task, counts=sum_counts(by_task[name])) for name, task in tasks.items()}
+    found = {
+        split: SplitInfo(shards=infos, totals=sum_counts(info.totals for info in infos))
+        for split, infos in splits.items()
+    }
+    return msgspec.structs.replace(manifest, splits=found, tasks=tasks)

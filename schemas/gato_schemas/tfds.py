@@ -1,0 +1,76 @@
+"""The two JSON files through which TFDS reads the shards of a dataset."""
+
+from typing import Any
+
+import msgspec
+
+from gato_schemas.dataset import FORMAT_VERSION, TFDS_FEATURES, TFDS_INFO, Manifest, SplitInfo
+
+
+def tfds_files(manifest: Manifest) -> dict[str, bytes]:
+    """Both files by their names."""
+    content = {
+        TFDS_FEATURES: tfds_features(manifest.vocabulary.token_dtype, manifest.patch_encoding.name),
+        TFDS_INFO: tfds_dataset_info(manifest.name, manifest.splits, manifest.source.licence),
+    }
+    return {name: msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n" for name, value in content.items()}
+
+
+_FEATURE = "tensorflow_datasets.core.features."
+
+
+def _tensor(shape: list[str] | None, dtype: str, encoding: str) -> dict[str, Any]:
+    dimensions: dict[str, Any] = {} if shape is None else {"dimensions": shape}
+    return {
+        "pythonClassName": _FEATURE + "tensor_feature.Tensor",
+        "tensor": {"shape": dimensions, "dtype": dtype, "encoding": encoding},
+    }
+
+
+def tfds_features(token_dtype: str, patch_encoding: str) -> dict[str, Any]:
+    """The content of `features.json`: the type of every column of a record."""
+    text = {"pythonClassName": _FEATURE + "text_feature.Text", "text": {}}
+    number = _tensor(None, "int64", "none")
+    block = _tensor(["256", "16", "16", "3"], "uint8", "zlib")
+    blocks = {
+        "pythonClassName": _FEATURE + "sequence_feature.Sequence",
+        "sequence": {"feature": block, "length": "-1"},
+    }
+    features: dict[str, Any] = dict.fromkeys(("agent", "episode_id", "source_episode_id", "task"), text)
+    counts = ("chunk", "num_chunks", "num_images", "num_patches", "num_timesteps", "num_tokens", "is_terminal")
+    features |= dict.fromkeys(counts, number)
+    features |= {
+        "return": _tensor(None, "float32", "none"),
+        "tokens": _tensor(["-1"], token_dtype, "bytes"),
+        "loss_mask": _tensor(["-1"], "uint8", "bytes"),
+        "modality": _tensor(["-1"], "uint8", "bytes"),
+        "position": _tensor(["-1"], "uint16", "bytes"),
+        "timestep_starts": _tensor(["-1"], "int32", "bytes"),
+        "reward": _tensor(["-1"], "float32", "bytes"),
+        "patches": blocks if patch_encoding == "zlib" else _tensor(["-1", "16", "16", "3"], "uint8", "bytes"),
+        "patch_position": _tensor(["-1", "4"], "uint8", "bytes"),
+        "image_grid": _tensor(["-1", "5"], "int32", "bytes"),
+    }
+    name = _FEATURE + "features_dict.FeaturesDict"
+    return {"pythonClassName": name, "featuresDict": {"features": dict(sorted(features.items()))}}
+
+
+def tfds_dataset_info(name: str, splits: dict[str, SplitInfo], licence: str) -> dict[str, Any]:
+    """The content of `dataset_info.json`; TFDS has no empty splits, so those are left out."""
+    return {
+        "name": name,
+        "version": f"{FORMAT_VERSION}.0.0",
+        "fileFormat": "tfrecord",
+        "description": "Token sequences of gato-data; the columns are described in its docs/format.md.",
+        "redistributionInfo": {"license": licence},
+        "splits": [
+            {
+                "name": split,
+                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+                "shardLengths": [str(shard.totals.records) for shard in info.shards],
+                "numBytes": str(sum(shard.size for shard in info.shards)),
+            }
+            for split, info in sorted(splits.items())
+            if info.totals.records
+        ],
+    }
