@@ -15,6 +15,7 @@ from gato_pipelines.documents.files import root_of
 from gato_pipelines.episode_reader import EpisodeReader, Reading
 from gato_pipelines.filtering import check_fraction
 from gato_pipelines.final_step import FinalStepSetting
+from gato_pipelines.frame_stacks import FrameStack
 from gato_pipelines.image_fit import import_cv2
 from gato_pipelines.leaf_fields import ImageChoice, is_decodable
 from gato_pipelines.scanning import Facts, scalar_leaf, scan_part, success_leaf
@@ -53,6 +54,8 @@ class ControlSource:
     example: ClassVar[str] = ""
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: ClassVar[Mapping[str, str]] = {}
+    grids_below: ClassVar[int] = 0
+    """Rows and columns below which whole numbers (H, W, layers) are symbols, though they have a picture's size."""
     read_by_part: ClassVar[str] = r"\.tfrecord"
     """Pattern of the names of files that nothing but their own part opens, apart from their first bytes."""
 
@@ -67,6 +70,10 @@ class ControlSource:
     image_fit: Literal["resize", "pad"] = setting(
         "resize", "How images get that size: scaled, or padded at the right and bottom."
     )
+    frame_stack: FrameStack = setting(
+        "auto", "Of stacked frames the newest is taken, or none are stacked; auto: newest where the format says so."
+    )
+    discrete_keys: tuple[str, ...] = setting((), "Observation fields whose values are symbols, even as a picture.")
     observation_keys: tuple[str, ...] = setting(
         (), "Observation fields to keep, such as state,camera/*; by default all but large tensors."
     )
@@ -116,8 +123,10 @@ class ControlSource:
             observation_keys=self.observation_keys,
             drop_keys=self.drop_keys,
             action_keys=self.action_keys,
+            discrete_keys=self.discrete_keys,
+            grids_below=self.grids_below,
             instruction_key=self.instruction_key,
-            images=ImageChoice(self.image_size, self.image_fit),
+            images=ImageChoice(self.image_size, self.image_fit, self.frame_stack),
             modalities=self.modalities,
             unwanted=self.unwanted,
             optional=usual if isinstance(usual, tuple) else (),

@@ -1,7 +1,8 @@
 """BabyAI: the mission's text, 148 discrete values (direction, 7x7x3 grid), the separator, one action = 150 + text.
 
 RLDS with `direction`, `image` and `mission` in the observation, JAT's parquet files (direction and grid in one list),
-or Minari's HDF5 files. The grid holds symbols, not colours: it becomes discrete tokens, row by row, never patches.
+or Minari's files. The grid holds symbols, not colours: it becomes discrete tokens, row by row, never patches, also where
+it shows the whole level; whole levels of 13x13 and more need a larger --max-observation-tokens.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("babyai",)
     tokens_per_timestep: ClassVar[str] = "150 + text"
     example: ClassVar[str] = "gato-data ingest babyai jat-dataset/babyai-* --out babyai"
+
+    grids_below: ClassVar[int] = 40
+    """The largest level has 25 rows; the smallest rendered one 40 pixels."""
 
     family: str = default("family", "babyai")
 
