@@ -39,6 +39,13 @@ def default(name: str, value: Any) -> Any:
     return field(default=value, metadata=ControlSource.__dataclass_fields__[name].metadata)
 
 
+def _limits(wanted: ActionRange) -> tuple[float, float] | None:
+    """The range of continuous actions, where it does not depend on the episodes."""
+    if isinstance(wanted, tuple):
+        return wanted
+    return (-1.0, 1.0) if wanted == "none" else None
+
+
 @dataclass(frozen=True)
 class ControlSource:
     """Reads episodes from any container of control data; the fields are settings.
@@ -190,6 +197,7 @@ class ControlSource:
             order=tuple(numbers) if self.min_return_fraction is not None else (),
             ranges=self.action_range in ("minmax", "quantile"),
             quantiles=self.action_range == "quantile",
+            limits=_limits(self.action_range),
         )
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:

@@ -1,4 +1,4 @@
-"""Frames on top of each other, as Atari's wrappers keep the last four: which axis they lie along, and the newest one."""
+"""Stacked frames, as Atari's wrappers keep the last four: which axis they lie along, and the newest of them."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias

@@ -96,9 +96,7 @@ def unreadable(leaf: Leaf) -> str:
     return ""
 
 
-def field_of(
-    leaf: Leaf, name: str, choice: ImageChoice = DEFAULT, modality: FieldModality | None = None
-) -> Field:
+def field_of(leaf: Leaf, name: str, choice: ImageChoice = DEFAULT, modality: FieldModality | None = None) -> Field:
     """The field that a leaf becomes, of its own modality or of another one.
 
     Raises:

@@ -14,8 +14,9 @@ import msgspec
 from gato_data.errors import InputError, SettingError
 from gato_data.ranges import RangeKind, bounds, merge_ranges
 from gato_data.tokenize import ordered
+from gato_pipelines.expected import expected_notes
 from gato_pipelines.filtering import make_filter
-from gato_pipelines.final_step import decide
+from gato_pipelines.final_step import decide, kept_pieces
 from gato_pipelines.scan_job import part_key
 from gato_pipelines.source import PartScan, Plan, Source
 from gato_schemas.account import Note, merge_notes
@@ -42,11 +43,16 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
             by_task[scan.part.task].append((scan, count))
     sizes = {scan.part: scan.size for scan in scans}  # a part of which only the first episodes are wanted has none
     _check_modalities([scan for pairs in by_task.values() for scan, _ in pairs])
+    tasks = {name: _task(name, by_task[name], source) for name in sorted(by_task)}
+    scanned = {name: [scan for scan, _ in by_task[name]] for name in tasks}
     return Plan(
-        tasks={name: _task(name, by_task[name], source) for name in sorted(by_task)},
+        tasks=tasks,
         agents=sorted({agent for pairs in by_task.values() for scan, _ in pairs for agent in scan.agents}),
         parts=parts,
         notes=merge_notes([*notes, *(note for scan in scans for note in scan.notes)]),
+        expected=merge_notes(
+            note for name, task in tasks.items() for note in expected_notes(name, task, scanned[name])
+        ),
         sizes=[sizes.get(part) for part in parts],
     )
 
@@ -61,10 +67,12 @@ def check_observation_tokens(plan: Plan, limit: int) -> None:
         sizes = {field.name: _num_tokens(field) for field in task.observations if field.modality != "text"}
         if sum(sizes.values()) > limit:
             largest = max(sizes, key=lambda field: sizes[field])
+            is_image = any(field.name == largest and field.modality == "image" for field in task.observations)
+            smaller = " make images smaller with --image-size," if is_image else ""
             raise SettingError(
                 f"a timestep of task {name!r} has {sum(sizes.values())} observation tokens (field {largest!r}: "
-                f"{sizes[largest]}), at most {limit} were expected: raise --max-observation-tokens, make images "
-                "smaller with --image-size, or leave fields out with --drop-keys"
+                f"{sizes[largest]}), at most {limit} were expected: raise --max-observation-tokens,{smaller} or leave "
+                "fields out with --drop-keys"
             )
 
 
@@ -125,9 +133,9 @@ def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_st
     if isinstance(wanted, tuple):
         return replace(spec, low=wanted[0], high=wanted[1])
     found = [scan.ranges[spec.name] for scan in scans]
-    pieces = [entry.body for entry in found]
-    pieces += [entry.truncated for entry in found] if final_step.policy != "drop" else []
-    pieces += [entry.terminal for entry in found] if final_step.policy == "keep" else []
+    pieces = [
+        piece for entry in found for piece in kept_pieces(entry.body, entry.terminal, entry.truncated, final_step)
+    ]
     low, high = bounds(merge_ranges(pieces), "minmax" if wanted == "minmax" else "quantile")
     return replace(spec, low=low, high=high)
 

@@ -1,5 +1,6 @@
 """What the planning pass learns from one part: ends of episodes, returns, successes, ranges; no image is decoded."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from gato_data.errors import EpisodeError, InputError
 from gato_data.ranges import RangeBuilder
 from gato_data.returns import episode_return
+from gato_pipelines.bad_fields import find_troubles
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container
+from gato_pipelines.expected import OutsideBuilder
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
@@ -32,6 +35,7 @@ class Facts:
         order: the leaves that number the episodes in the order of collection.
         ranges: whether ranges of continuous actions are.
         quantiles: whether these are quantiles.
+        limits: the range of all continuous actions, where it is known; values outside it are counted.
     """
 
     returns: bool = False
@@ -39,6 +43,7 @@ class Facts:
     order: tuple[Leaf, ...] = ()
     ranges: bool = False
     quantiles: bool = False
+    limits: tuple[float, float] | None = None
 
 
 def scalar_leaf(container: Container, path: str) -> Leaf | None:
@@ -118,7 +123,9 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
         successes=tally.successes,
         order=tally.order,
         ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in tally.ranges.items()},
-        notes=[Note("read", container.note)] if container.note else [],
+        outside={name: (b.result(), t.result(), r.result()) for name, (b, t, r) in tally.outside.items()},
+        troubles=find_troubles(container, part, chosen),
+        notes=[*container.notes, *(Note("read", text) for text in chosen.readings)],
     )
 
 
@@ -133,15 +140,19 @@ class _Tally:
         leaves = [leaf for leaf, _ in chosen.actions] + extra
         self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
         self._ending = [leaf.path for leaf in leaves if leaf.path == REWARD or leaf not in extra]
-        self.ends = {"episodes": 0, "zero": 0, "terminal": 0, "zero_terminal": 0, "rotated": 0}
+        self.ends: Counter[str] = Counter()
         self.returns: list[float | None] = []
         self.successes: list[bool] = []
         self.order: list[list[int]] = []
         self.ranges: dict[str, tuple[RangeBuilder, RangeBuilder, RangeBuilder]] = {}
-        if facts.ranges:
-            for spec in (spec for _, spec in chosen.actions if spec.modality == "continuous"):
+        self.outside: dict[str, tuple[OutsideBuilder, OutsideBuilder, OutsideBuilder]] = {}
+        for spec in (spec for _, spec in chosen.actions if spec.modality == "continuous"):
+            if facts.ranges:
                 first, second, third = (RangeBuilder(prod(spec.shape), quantiles=facts.quantiles) for _ in range(3))
                 self.ranges[spec.name] = (first, second, third)
+            if facts.limits is not None:
+                body, terminal_ones, truncated = (OutsideBuilder(*facts.limits) for _ in range(3))
+                self.outside[spec.name] = (body, terminal_ones, truncated)
 
     def add(self, episode: RldsEpisode | None, count: int) -> None:
         """Add an episode, or `count` that cannot be read."""
@@ -170,14 +181,18 @@ class _Tally:
         self.ends["terminal"] += terminal
         self.ends["zero_terminal"] += zero and terminal
         self.ends["rotated"] += not zero and _is_rotated(last)
+        if (length := {1: "ones", 2: "twos"}.get(episode.num_timesteps)) is not None:
+            self.ends[length] += 1
+            self.ends[f"terminal_{length}"] += terminal
 
     def _add_ranges(self, episode: RldsEpisode) -> None:
         for leaf, spec in self._actions:
-            if spec.name in self.ranges:
-                values = episode.tensors[leaf.path]
-                body, terminal, truncated = self.ranges[spec.name]
-                body.add(values[:-1])
-                (terminal if is_terminal(episode) else truncated).add(values[-1:])
+            for found in (self.ranges, self.outside):
+                if spec.name in found:
+                    values = episode.tensors[leaf.path]
+                    body, terminal, truncated = found[spec.name]
+                    body.add(values[:-1])
+                    (terminal if is_terminal(episode) else truncated).add(values[-1:])
 
 
 def _return(episode: RldsEpisode | None) -> float | None:

@@ -32,6 +32,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         agents: every agent's name, sorted.
         parts: the pieces of input, one shard per split each, in order.
         notes: what a user should know of how the input is read; the account begins with them.
+        expected: what reading it will find, as far as the scan can tell; no account, which counts what was read.
         sizes: bytes of the files of each part when they were scanned; None where the source looks after them itself.
     """
 
@@ -39,6 +40,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     agents: list[str]
     parts: list[Part]
     notes: list[Note] = []
+    expected: list[Note] = []
     sizes: list[int | None] = []
 
 
@@ -50,6 +52,8 @@ class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         zero: those with an all-zero final action and reward.
         terminal, zero_terminal: the same numbers of episodes that end in a terminal state.
         rotated: those whose final action and reward are those of the first timestep, and not of the second.
+        ones, twos: those of one and of two timesteps.
+        terminal_ones, terminal_twos: the same numbers of episodes that end in a terminal state.
     """
 
     episodes: int = 0
@@ -57,6 +61,10 @@ class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     terminal: int = 0
     zero_terminal: int = 0
     rotated: int = 0
+    ones: int = 0
+    twos: int = 0
+    terminal_ones: int = 0
+    terminal_twos: int = 0
 
 
 class ActionRanges(msgspec.Struct, frozen=True, array_like=True):
@@ -65,6 +73,22 @@ class ActionRanges(msgspec.Struct, frozen=True, array_like=True):
     body: list[ElementRange]
     terminal: list[ElementRange]
     truncated: list[ElementRange]
+
+
+class Outside(msgspec.Struct, frozen=True, array_like=True):
+    """How many values of an action there are, how many lie outside its range, and how far all of them reach."""
+
+    values: int = 0
+    outside: int = 0
+    low: float | None = None
+    high: float | None = None
+
+
+class Trouble(msgspec.Struct, frozen=True, array_like=True):
+    """Why episodes cannot be used because of one field, in one of them, and how many of those looked at."""
+
+    reason: str
+    episodes: int
 
 
 class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +106,8 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         order: the dataset's own numbers of every episode, in the order of collection; empty where it has none.
         ranges: of continuous actions if wanted: all timesteps but the last, and the last ones of episodes that end in
             a terminal state and of the others.
+        outside: of continuous actions with a range that is known beforehand, of the same three groups.
+        troubles: fields that cost episodes, among the first ones of the part.
         notes: what a user should know of how the part is read.
         hashes: uint64 of every document, little-endian, if duplicates are to be left out; 0 for an unreadable one.
         size: bytes of the part's files when they were scanned.
@@ -98,6 +124,8 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     successes: list[bool] = []
     order: list[list[int]] = []
     ranges: dict[str, ActionRanges] = {}
+    outside: dict[str, tuple[Outside, Outside, Outside]] = {}
+    troubles: dict[str, Trouble] = {}
     notes: list[Note] = []
     hashes: bytes = b""
     size: int | None = None

@@ -10,6 +10,7 @@ from gato_data.errors import EpisodeError
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Leaf
 from gato_pipelines.unchanged import changed
+from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep
 
 OBSERVATION, ACTION = "steps/observation", "steps/action"
@@ -56,12 +57,14 @@ class Container(ABC):
         licence: redistribution terms; empty where undeclared.
         features: all leaves, named as in RLDS.
         final_step: what the file format says of final timesteps; None where that has to be found out.
-        note: what a user should know of how it is read; empty where nothing.
+        notes: what a user should know of how it is read.
     """
 
     format: ClassVar[str]
     stacks_frames: ClassVar[bool] = False
     """Whether the four channels of an image are four gray frames, the last one the newest."""
+    has_episodes_apart: ClassVar[bool] = True
+    """Whether the images of one episode are read without those of others."""
 
     path: Path
     name: str
@@ -70,7 +73,7 @@ class Container(ABC):
     licence: str = ""
     features: Features
     final_step: FinalStep | None = None
-    note: str = ""
+    notes: tuple[Note, ...] = ()
 
     @property
     def label(self) -> str:

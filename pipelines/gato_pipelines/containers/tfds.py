@@ -14,6 +14,7 @@ from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.tfds_input import quiet_stderr
+from gato_schemas.account import Note
 from gato_schemas.errors import FormatError
 
 MAX_TIMESTEPS = 1 << 22
@@ -92,8 +93,8 @@ def tfds_container(directory: Directory, why: str) -> TfdsContainer:
     except (ValueError, ImportError, OSError) as error:
         raise InputError(f"TFDS cannot open {directory.path} ({error})") from error
     leaves = tuple(sorted(_leaves(features, ""), key=lambda leaf: leaf.path))
-    note = f"{directory.name} is read by TensorFlow Datasets, several times slower than otherwise: {why}"
-    return TfdsContainer(features=Features(leaves), note=note, **described(directory))
+    note = Note("read", f"{directory.name} is read by TensorFlow Datasets, several times slower than otherwise: {why}")
+    return TfdsContainer(features=Features(leaves), notes=(note,), **described(directory))
 
 
 def _import_tfds() -> Any:
