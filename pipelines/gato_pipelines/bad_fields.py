@@ -84,7 +84,7 @@ def _check(values: NDArray[Any] | Sequence[EncodedImage], spec: Field) -> None:
             except EpisodeError as error:
                 raise EpisodeError(f"{spec.name}: the image of timestep {at} cannot be decoded: {error}") from error
     elif spec.modality == "discrete":
-        discrete.encode(values, field=spec.name)
+        discrete.encode(values, field=spec.name, start=spec.start)
     elif values.dtype.kind == "f" and not np.isfinite(values).all():
         continuous.encode(values, compand=spec.compand, field=spec.name)
 

@@ -98,6 +98,9 @@ class ControlSource:
     final_step: FinalStepSetting = setting(
         "auto", "Final timesteps: kept, dropped, or dropped where they are placeholders."
     )
+    episode_length: int | None = setting(
+        None, "Time limit that ended episodes, for a D4RL file without timeouts.", "TIMESTEPS"
+    )
     min_return_fraction: float | None = setting(
         None, "Keep episodes with at least this share of the expert's return; 0.8 in the paper.", "SHARE"
     )
@@ -105,6 +108,8 @@ class ControlSource:
 
     def __post_init__(self) -> None:
         check_fraction(self.min_return_fraction)
+        if self.episode_length is not None and self.episode_length < 1:
+            raise SettingError(f"an episode length of {self.episode_length} cannot be: a number from 1 up is wanted")
         if self.family and self.family not in TABLE_1:
             close = get_close_matches(self.family, TABLE_1, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(TABLE_1)}"
@@ -149,8 +154,9 @@ class ControlSource:
 
     def files_of(self, folder: Path, part: Part) -> list[str]:
         """Names of the files of a part, relative to the input's root."""
-        path, root = self.container(folder).path / part.file, root_of(folder)
-        return [path.relative_to(root).as_posix() if path.is_relative_to(root) else part.file]
+        root = root_of(folder)
+        paths = self.container(folder).paths(part.file)
+        return [path.relative_to(root).as_posix() if path.is_relative_to(root) else part.file for path in paths]
 
     def input_names(self, folder: Path) -> list[str]:
         """Name, config and version of the input."""
@@ -166,7 +172,7 @@ class ControlSource:
 
     def container(self, folder: Path) -> Container:
         """The container at a path; TFDS reads it where a field that is asked for cannot be read otherwise."""
-        container = open_container(folder)
+        container = open_container(folder, episode_length=self.episode_length)
         named = (*self.observation_keys, *self.action_keys)
         for leaf in container.features.steps if named else ():
             name = leaf.path.removeprefix("steps/").removeprefix("observation/").removeprefix("action/")

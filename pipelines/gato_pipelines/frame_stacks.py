@@ -5,7 +5,6 @@ from typing import Any, Literal, TypeAlias
 
 from numpy.typing import NDArray
 
-from gato_data.errors import InputError
 from gato_pipelines.rlds.features import Kind, Leaf
 
 FrameStack: TypeAlias = Literal["auto", "newest", "none"]
@@ -48,24 +47,3 @@ def one_frame(leaf: Leaf, stack: Stack) -> Leaf:
     """The leaf that the newest frame of a stack would be."""
     shape = leaf.shape[1:] if stack.first else leaf.shape[:-1]
     return replace(leaf, shape=shape if len(shape) == 3 else (*shape, 1))
-
-
-def reading_of(name: str, leaf: Leaf, choice: FrameStack, dataset: str) -> str:
-    """How a leaf is read that can be a stack, in a sentence; empty where it cannot be one.
-
-    Raises:
-        InputError: nothing says whether it is one.
-    """
-    stack = stack_of(leaf)
-    if stack is None:
-        return ""
-    if choice == "newest":
-        return f"of the {stack.frames} stacked frames of {name} the newest is taken: see --frame-stack"
-    if leaf.kind != Kind.IMAGE:
-        return f"{name} is read as numbers: --frame-stack newest takes the newest of {stack.frames} stacked frames"
-    if choice == "auto" and leaf.shape == USUAL:
-        raise InputError(
-            f"{name} of {dataset} is {'x'.join(map(str, USUAL))}, which is four stacked gray frames or a picture with "
-            "transparency: --frame-stack newest takes the newest frame, none shows the picture on white"
-        )
-    return f"the fourth channel of {name} is transparency, shown on white: see --frame-stack"

@@ -14,6 +14,8 @@ from gato_schemas.sequence import PATCH_SIZE
 
 SMALLEST_GRAY = 32
 """Sides from which bytes of shape (H, W) are a picture: smaller grids, such as NetHack's 21x79, are symbols."""
+LARGEST_GRID = 40
+"""Sides below which bytes (H, W, layers) may be symbols: MiniGrid's levels have up to 25, rendered ones 40 pixels."""
 _MAP = re.compile(r"(^|[/_\-.])(depths?|labels?|masks?|panoptic|seg|segm|segmentations?|semantic)\d*([/_\-.]|$)")
 """Names of pictures whose values are labels or distances."""
 
@@ -116,7 +118,7 @@ def field_of(leaf: Leaf, name: str, choice: ImageChoice = DEFAULT, modality: Fie
             )
         return Field(name, "image", (*size, 3), leaf.dtype, content=None if content == size else content)
     shape = () if modality == "text" else tuple(side or 0 for side in (*leaf.sequences, *leaf.shape))
-    return Field(name, modality, shape, leaf.dtype)
+    return Field(name, modality, shape, leaf.dtype, start=leaf.start)
 
 
 def fit_of(leaf: Leaf, choice: ImageChoice) -> ImageFit:

@@ -8,8 +8,17 @@ from math import prod
 
 from gato_data.errors import InputError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, Container
-from gato_pipelines.frame_stacks import reading_of, stack_of
-from gato_pipelines.leaf_fields import DEFAULT, ImageChoice, field_of, is_grid, is_map, modality_of, unreadable
+from gato_pipelines.frame_stacks import stack_of
+from gato_pipelines.leaf_fields import (
+    DEFAULT,
+    ImageChoice,
+    field_of,
+    is_grid,
+    is_map,
+    modality_of,
+    unreadable,
+)
+from gato_pipelines.readings import readings
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.episode import Field, FieldModality
 
@@ -108,14 +117,13 @@ def select(container: Container, wanted: Wanted) -> Selection:
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
     named = list(zip(names, kept, strict=True))
-    stacks = [(name, leaf) for name, leaf in named if not wanted.symbols(name, leaf)]
-    readings = [reading_of(name, leaf, wanted.images.stack, container.label) for name, leaf in stacks]
+    seen = [(name, leaf) for name, leaf in named if not wanted.symbols(name, leaf)]
     return Selection(
         tuple((leaf, field_of(leaf, name, wanted.images, wanted.modality(name, leaf))) for name, leaf in named),
         tuple((leaf, _action_field(leaf)) for leaf in actions),
         left_out,
         wanted.images,
-        tuple(filter(None, readings)),
+        tuple(readings(seen, wanted.images.stack, container.label)),
     )
 
 
@@ -264,4 +272,4 @@ def _no_such_name(option: str, name: str, container: Container, names: Mapping[s
 
 def _action_field(leaf: Leaf) -> Field:
     found = field_of(leaf, _name(leaf, "action"))
-    return Field(found.name, found.modality, found.shape, found.dtype, compand=found.modality != "continuous")
+    return replace(found, compand=found.modality != "continuous")

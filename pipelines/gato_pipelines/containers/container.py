@@ -66,6 +66,9 @@ class Container(ABC):
     has_episodes_apart: ClassVar[bool] = True
     """Whether the images of one episode are read without those of others."""
 
+    has_episode_length: ClassVar[bool] = False
+    """Whether where episodes end may be told by a time limit."""
+
     path: Path
     name: str
     config: str = ""
@@ -80,6 +83,10 @@ class Container(ABC):
         """Name, config and version in one."""
         return "/".join(filter(None, (self.name, self.config, self.version)))
 
+    def paths(self, file: str) -> list[Path]:
+        """What holds the episodes of a file: itself, unless it stands for several."""
+        return [self.path / file]
+
     def check_unchanged(self, file: str, size: int) -> None:
         """Check that a file still has the size that it was planned with.
 
@@ -87,7 +94,7 @@ class Container(ABC):
             InputError: it has another one.
             OSError: it is gone.
         """
-        if (now := (self.path / file).stat().st_size) != size:
+        if (now := sum(path.stat().st_size for path in self.paths(file))) != size:
             raise changed(file, size, now)
 
     def variant(self, file: str) -> str:

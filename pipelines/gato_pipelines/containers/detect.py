@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gato_data.errors import InputError
 from gato_pipelines.containers.container import Container
+from gato_pipelines.containers.minari_arrow import is_minari_arrow, minari_arrow_container
 from gato_pipelines.containers.rlds import FAST_FORMATS, rlds_container
 from gato_pipelines.rlds.directory import DATASET_INFO, FEATURES, Directory, open_directory
 
@@ -14,33 +15,37 @@ TFDS_FORMATS = ("riegeli", "parquet", "bagz")
 _HDF5 = (".hdf5", ".h5")
 _MINARI = "main_data.hdf5"
 _WANTED = (
-    f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{_MINARI}, "
-    "a D4RL .hdf5 file, or raw RL Unplugged files (run_1-00000-of-00050)"
+    f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{_MINARI} or "
+    "data/0/part-0.arrow, a D4RL .hdf5 file, or raw RL Unplugged files (run_1-00000-of-00050)"
 )
 
 
 @lru_cache(maxsize=64)
-def open_container(path: Path, through_tfds: str = "") -> Container:
+def open_container(path: Path, through_tfds: str = "", episode_length: int | None = None) -> Container:
     """The container at a path; a worker opens each input once, not once per part.
 
     Args:
         path: a folder or a file.
         through_tfds: why TFDS has to read an RLDS dataset; empty where it need not.
+        episode_length: timesteps after which an episode ends where a file does not say; None where it does.
 
     Raises:
-        InputError: there is nothing, nothing that can be read, or several datasets.
+        InputError: there is nothing, nothing that can be read, or several datasets; or a length is given for nothing.
         FormatError: a file is damaged.
         MissingPackageError: a package that the file format needs is not installed.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist: give the folder or the file of a dataset")
     try:
-        return _open_file(path) if path.is_file() else _open_folder(path, through_tfds)
+        found = _open_file(path, episode_length) if path.is_file() else _open_folder(path, through_tfds, episode_length)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): mend that, or give another") from error
+    if episode_length is not None and not found.has_episode_length:
+        raise InputError(f"{path} says itself where episodes end ({found.format}): leave --episode-length out")
+    return found
 
 
-def _open_file(path: Path) -> Container:
+def _open_file(path: Path, episode_length: int | None = None) -> Container:
     if path.suffix == ".parquet":
         from gato_pipelines.containers.jat import jat_container
 
@@ -52,7 +57,7 @@ def _open_file(path: Path) -> Container:
     if path.suffix in _HDF5:
         from gato_pipelines.containers.d4rl import d4rl_container
 
-        return d4rl_container(path)
+        return d4rl_container(path, episode_length)
     if _is_gzip(path):
         from gato_pipelines.containers.rlu_raw import rlu_raw_container
 
@@ -60,12 +65,14 @@ def _open_file(path: Path) -> Container:
     raise InputError(f"{path} is no file that can be read here: {_WANTED} is wanted")
 
 
-def _open_folder(path: Path, through_tfds: str) -> Container:
+def _open_folder(path: Path, through_tfds: str, episode_length: int | None) -> Container:
     if _has_rlds(path):
         return _open_rlds(path, through_tfds)
     for folder in (path, path / "data"):
         if (folder / _MINARI).is_file():
             return _open_file(folder / _MINARI)
+        if is_minari_arrow(folder):
+            return minari_arrow_container(folder)
         if any(folder.glob("*.parquet")):
             from gato_pipelines.containers.jat import jat_container
 
@@ -74,7 +81,7 @@ def _open_folder(path: Path, through_tfds: str) -> Container:
     if len(hdf5) > 1:
         raise InputError(f"{path} holds {len(hdf5)} HDF5 files: give one of them, or a pattern such as {path}/*.hdf5")
     if hdf5:
-        return _open_file(hdf5[0])
+        return _open_file(hdf5[0], episode_length)
     if any(_is_raw(file) for file in path.iterdir()):
         from gato_pipelines.containers.rlu_raw import rlu_raw_container
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.leaf_fields import LARGEST_GRID
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,7 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "150 + text"
     example: ClassVar[str] = "gato-data ingest babyai jat-dataset/babyai-* --out babyai"
 
-    grids_below: ClassVar[int] = 40
-    """The largest level has 25 rows; the smallest rendered one 40 pixels."""
+    grids_below: ClassVar[int] = LARGEST_GRID
 
     family: str = default("family", "babyai")
 
