@@ -215,7 +215,7 @@ def _may_be_stacked(rgba: Frames) -> bool:
     between = (alpha > 0) & (alpha < 255)
     count = np.count_nonzero(between)
     alike = np.abs(rgba[..., 2][between].astype(np.int16) - alpha[between]) <= _ALIKE
-    return bool(count) and (2 * count > alpha.size or 2 * int(alike.sum()) > count)
+    return bool(count > 0 and (2 * count > alpha.size or 2 * int(alike.sum()) > count))
 
 
 class _PixelCounter:

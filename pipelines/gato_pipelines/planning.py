@@ -17,6 +17,8 @@ from gato_data.tokenize import ordered
 from gato_pipelines.expected import expected_notes
 from gato_pipelines.filtering import make_filter
 from gato_pipelines.final_step import decide, kept_pieces
+from gato_pipelines.frame_stacks import stack_of
+from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.scan_job import part_key
 from gato_pipelines.source import PartScan, Plan, Source
 from gato_schemas.account import Note, merge_notes
@@ -64,16 +66,22 @@ def check_observation_tokens(plan: Plan, limit: int) -> None:
         SettingError: a task has more observation tokens than `limit`, apart from text.
     """
     for name, task in plan.tasks.items():
-        sizes = {field.name: _num_tokens(field) for field in task.observations if field.modality != "text"}
-        if sum(sizes.values()) > limit:
-            largest = max(sizes, key=lambda field: sizes[field])
-            is_image = any(field.name == largest and field.modality == "image" for field in task.observations)
-            smaller = " make images smaller with --image-size," if is_image else ""
+        fields = [field for field in task.observations if field.modality != "text"]
+        if (total := sum(map(_num_tokens, fields))) > limit:
+            largest = max(fields, key=_num_tokens)
             raise SettingError(
-                f"a timestep of task {name!r} has {sum(sizes.values())} observation tokens (field {largest!r}: "
-                f"{sizes[largest]}), at most {limit} were expected: raise --max-observation-tokens,{smaller} or leave "
-                "fields out with --drop-keys"
+                f"a timestep of task {name!r} has {total} observation tokens (field {largest.name!r}: "
+                f"{_num_tokens(largest)}), at most {limit} were expected: raise --max-observation-tokens, "
+                f"{_smaller(largest)}or leave fields out with --drop-keys"
             )
+
+
+def _smaller(field: Field) -> str:
+    """What makes a field smaller, as a part of a sentence; empty where nothing does."""
+    if field.modality == "image":
+        return "make images smaller with --image-size, "
+    leaf = Leaf(path=field.name, kind=Kind.TENSOR, dtype=field.dtype, shape=field.shape)
+    return "take the newest of stacked frames with --frame-stack newest, " if stack_of(leaf) is not None else ""
 
 
 def without_reasons(task: TaskInfo) -> TaskInfo:
