@@ -1,6 +1,5 @@
 """What --dry-run tells of clipped actions and short episodes: the numbers that the ingest then finds."""
 
-import re
 from pathlib import Path
 
 import h5py
@@ -56,8 +55,8 @@ class TestClipped:
         folder = arm(tmp_path / "in", np.array([[2.0, 0.5], [-40, 8.0], [1.5, -1.5], [9, 9]]))
         shown = run("ingest", "rlds", folder, "--out", tmp_path / "out", "--dry-run").stdout
         line = (
-            "clipped: 87.5% of the values of action 'action' of task 'arm' lie outside its range (they reach from -40 to "
-            "9): --action-range LOW:HIGH maps a wider one (7)"
+            "clipped: 87.5% of the values of action 'action' of task 'arm' lie outside its range (they reach from -40 "
+            "to 9): --action-range LOW:HIGH maps a wider one (7)"
         )
         assert line in shown.splitlines()
 
@@ -102,9 +101,7 @@ class TestShort:
             file["timeouts"] = np.zeros(200, bool)
         shown = run("ingest", "modular-rl", path, "--out", tmp_path / "out", "--dry-run").stdout
         hint = "90.0% of them: does the input say where episodes end? (18)"
-        assert f"one timestep: episodes of task antmaze are one timestep long, {hint}" in re.sub(
-            "short:", "one timestep:", shown
-        )
+        assert f"short: episodes of task antmaze are one timestep long, {hint}" in shown.splitlines()
         result = run("ingest", "modular-rl", path, "--out", tmp_path / "out")
         assert "90.0% of the episodes are one timestep long" in result.stderr
         shown = run("inspect", "dataset", tmp_path / "out").stdout
