@@ -217,9 +217,7 @@ class TestArrow:
 class TestStart:
     @pytest.mark.parametrize("write", [write_arrow, write_hdf5])
     @pytest.mark.parametrize(("start", "n"), [(-1, 3), (5000, 4)])
-    def test_values_that_begin_elsewhere_get_the_first_ids(
-        self, write: Any, start: int, n: int, tmp_path: Path
-    ) -> None:
+    def test_values_that_begin_elsewhere_get_ids_from_0(self, write: Any, start: int, n: int, tmp_path: Path) -> None:
         actions = np.array([start, start + n - 1, start + 1])
         space = json.dumps({"type": "Discrete", "dtype": "int64", "start": start, "n": n})
         episode = {"observations": np.zeros((4, 2)), "actions": actions}
