@@ -110,13 +110,14 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def ingest(folder: Path, out: Path, *, source: str = "atari", settings: Any = None, **asked: Any) -> Summary:
-    """Ingest in this process."""
-    return run(source, settings or {}, folder, out, IngestSettings(**{"workers": 1, **asked}))
+    """Ingest in this process; what is written here is no game, so that its family is named."""
+    named = {"family": "atari"} if source == "atari" else {}
+    return run(source, {**named, **(settings or {})}, folder, out, IngestSettings(**{"workers": 1, **asked}))
 
 
 def job(folder: Path, out: Path, *, holdout: float = 0.0, **settings: Any) -> Job:
     """The job that an ingest of this folder gives its workers."""
-    dry = plan_only("atari", settings, folder, out, IngestSettings(holdout=holdout))
+    dry = plan_only("atari", {"family": "atari", **settings}, folder, out, IngestSettings(holdout=holdout))
     return Job(
         source="atari",
         settings=settings,

@@ -51,6 +51,7 @@ def dry_run_json(dry: DryRun, out: Path | str) -> str:
         "tasks": dry.plan.tasks,
         "parts": dry.plan.parts,
         "notes": [*dry.plan.notes, *dry.plan.expected],
+        "unreadable": dry.unreadable.count,
     }
     return msgspec.json.encode(result, order="sorted").decode()
 
@@ -79,6 +80,8 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
             _say(console, filter_line(task.filter))
     for note in (*dry.plan.notes, *dry.plan.expected):
         _say(console, f"{note.kind.replace('-', ' ')}: {note_line(note)}")
+    if bad := dry.unreadable.count:
+        _say(console, f"cannot be read: {counted(bad, 'episode')} of {dry.unreadable.of:,} ({dry.unreadable.first})")
     _say(console, f"{counted(len(dry.plan.parts), 'part')} would be written to {out}; nothing was written")
 
 

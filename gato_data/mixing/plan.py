@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import MixtureError
+from gato_data.reading.cut_timesteps import CutTask, cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.episodes import read_table
 from gato_data.reading.pieces import WindowNumbers
@@ -62,7 +63,15 @@ class PlannedDataset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run reads; `measure` is that of the last stage."""
+    """What a run reads.
+
+    Attributes:
+        steps, batch_size, context_length, window: of the run.
+        measure: of the last stage.
+        datasets: all of the mixture.
+        untrained: those of them without a token under the loss mask.
+        cut: tasks of which no whole timestep fits a window.
+    """
 
     steps: int
     batch_size: int
@@ -70,11 +79,34 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
     window: str
     measure: Measure
     datasets: list[PlannedDataset]
+    untrained: list[str]
+    cut: list[CutTask]
+
+    def check_trained(self) -> None:
+        """Check that the run is trained on anything at all.
+
+        Raises:
+            MixtureError: no dataset that is drawn has a token under the loss mask.
+        """
+        drawn = [dataset.name for dataset in self.datasets if dataset.windows]
+        if set(drawn) <= set(self.untrained):
+            raise MixtureError(
+                f"nothing can be learned from {', '.join(drawn)}: no token is under the loss mask; add another dataset"
+            )
 
     @property
     def never_drawn(self) -> list[str]:
         """Datasets with a weight that the run is too short to draw from."""
         return [dataset.name for dataset in self.datasets if dataset.asked and not dataset.windows]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the run will probably not be meant to do, a sentence each."""
+        never = [f"{name} is never drawn in {self.steps} steps of {self.batch_size}" for name in self.never_drawn]
+        untrained = [
+            f"no token of {name} is under the loss mask: nothing is learned from it" for name in self.untrained
+        ]
+        return [*never, *untrained, *cut_sentences(self.cut, self.context_length)]
 
 
 def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
@@ -89,7 +121,8 @@ def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
         FormatError: an index is damaged.
         MixtureError: a dataset changed, or has no window.
     """
-    table, _ = read_table(open_mixture_datasets(mixture, path), "train")
+    datasets = open_mixture_datasets(mixture, path)
+    table, _ = read_table(datasets, "train")
     numbers = WindowNumbers.of(table, run.settings)
     totals = dataset_totals(table, numbers.of_datasets)
     sampler = Sampler(window_stages(mixture, totals, "train"))
@@ -123,6 +156,12 @@ def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
         window=run.settings.window,
         measure=measure,
         datasets=rows,
+        untrained=[
+            dataset.name
+            for dataset, loss_tokens in zip(mixture.datasets, totals["loss-tokens"].tolist(), strict=True)
+            if not loss_tokens
+        ],
+        cut=find_cut_tasks(table, datasets, run.settings.context_length),
     )
 
 

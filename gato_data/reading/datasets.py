@@ -10,7 +10,7 @@ import msgspec
 
 from gato_data.errors import MixtureError
 from gato_data.reading.episodes import OpenDataset
-from gato_schemas.dataset import Manifest, VocabularyInfo, read_manifest
+from gato_schemas.dataset import TEXT_MODEL, Manifest, VocabularyInfo, read_manifest
 from gato_schemas.mixture import SHORT_DIGEST, Mixture, MixtureDataset
 
 _NAMED = 3
@@ -50,14 +50,28 @@ def common_vocabulary(manifests: Sequence[Manifest]) -> VocabularyInfo:
             mine, theirs = getattr(common, name), getattr(other, name)
             if mine == theirs or (name == "text_model" and None in (mine, theirs)):
                 continue
-            what = "text models" if name == "text_model" else "vocabularies"
-            raise MixtureError(
-                f"{owner} and {manifest.name} have different {what} ({name} {_short(mine)} and {_short(theirs)}): "
-                "ingest one of them again with the other's text model"
-            )
+            raise MixtureError(_other_vocabulary(name, owner, mine, manifest.name, theirs))
         if common.text_model is None and other.text_model is not None:
             common, owner = other, manifest.name
     return common
+
+
+def _other_vocabulary(field: str, owner: str, mine: Any, name: str, theirs: Any) -> str:
+    """What is said of the first field in which two vocabularies differ."""
+    both = f"{owner} and {name} have different"
+    if field in ("text_size", "text_model"):
+        what = "text models" if field == "text_model" else "vocabularies"
+        return (
+            f"{both} {what} ({field} {_short(mine)} and {_short(theirs)}): ingest one of them again with the other's "
+            f"text model, --text-model DATASET/{TEXT_MODEL}"
+        )
+    if field == "discrete_offset":
+        kinds = {True: "separate", False: "paper"}
+        return (
+            f"{both} ids of discrete values ({kinds[mine > 0]} and {kinds[theirs > 0]}): ingest {owner} again with "
+            f"--discrete-ids {kinds[theirs > 0]}, or {name} with --discrete-ids {kinds[mine > 0]}"
+        )
+    return f"{both} id ranges ({field} {mine} and {theirs}): ingest both with the same version of gato-data"
 
 
 def _short(value: Any) -> str:
@@ -120,6 +134,13 @@ def open_mixture_datasets(mixture: Mixture, path: Path) -> list[OpenDataset]:
                 f"dataset {known.name} is not what it was when {path} was made: {changed}; "
                 "make the mixture again with `gato-data mix`, or bring the dataset back"
             )
+    manifests = [dataset.manifest for dataset in datasets]
+    longest = max(manifest.max_observation_tokens for manifest in manifests)
+    if (mixture.vocabulary, mixture.max_observation_tokens) != (common_vocabulary(manifests), longest):
+        raise MixtureError(
+            f"{path} has another vocabulary, or another table of positions, than its datasets: make the mixture again "
+            "with `gato-data mix`"
+        )
     return datasets
 
 

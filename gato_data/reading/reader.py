@@ -14,6 +14,7 @@ import numpy as np
 from gato_data.errors import SettingError
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Allocate, Buffers, batch_bytes, default_allocate
+from gato_data.reading.cut_timesteps import cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.episodes import EpisodeTable, OpenDataset, read_table
 from gato_data.reading.explain import ExplainedWindow, Explainer
@@ -51,9 +52,12 @@ class MixtureReader:
         context_length: input tokens of a window.
         vocabulary_size: rows of the token table.
         max_observation_tokens: rows of the table of local positions.
+        vocabulary: id ranges and text model of all datasets.
         dataset_names: what `Batch.dataset` counts.
+        dataset_contents: content id of each dataset by name.
         dataset_windows: windows of each dataset in one epoch.
         num_windows: of all datasets together.
+        warnings: sentences about what the windows are probably not meant to be.
         planner: what is read for any sample, without reading it.
         fingerprint: differs where the same samples would be other windows.
     """
@@ -71,6 +75,8 @@ class MixtureReader:
         self.vocabulary_size = mixture.vocabulary_size
         self.max_observation_tokens = mixture.max_observation_tokens
         self.dataset_names = tuple(dataset.name for dataset in mixture.datasets)
+        self.vocabulary = mixture.vocabulary
+        self.dataset_contents = {dataset.name: dataset.content_id for dataset in mixture.datasets}
         shards = [shard for dataset in datasets for shard in dataset.shards(split)]
         half = settings.memory // 2
         self._files = ShardFiles(
@@ -82,6 +88,7 @@ class MixtureReader:
         )
         self._files.check_sizes()
         table, counts = read_table(datasets, split, self._files)
+        self.warnings = cut_sentences(find_cut_tasks(table, datasets, settings.context_length), settings.context_length)
         self._files.limit_indexes(half - _check_memory(table, settings))
         self.planner = StreamPlanner(mixture, table, TimestepStarts(table, self._files), settings, split)
         self.fingerprint = self.planner.fingerprint

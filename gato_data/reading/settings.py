@@ -8,6 +8,12 @@ from gato_data.errors import SettingError
 WindowMode: TypeAlias = Literal["timestep", "token"]
 Verify: TypeAlias = Literal["frames", "full", "off"]
 """What is checked when a shard is first opened: some frames, every checksum, or the size alone."""
+CHECKED: dict[Verify, str] = {
+    "frames": "the size of every shard, and where some of its records begin and end",
+    "full": "the size of every shard, and the checksum of every record when its shard is first opened",
+    "off": "the size of every shard alone",
+}
+"""What a run says of it."""
 
 _NOT_IN_STREAM = frozenset(("memory", "threads", "verify", "max_open_files", "map_files"))
 

@@ -15,12 +15,16 @@ from gato_pipelines.documents.files import root_of
 from gato_pipelines.episode_reader import EpisodeReader, Reading
 from gato_pipelines.filtering import check_fraction
 from gato_pipelines.final_step import FinalStepSetting
+from gato_pipelines.form import Form
 from gato_pipelines.frame_stacks import FrameStack
 from gato_pipelines.image_fit import import_cv2
+from gato_pipelines.instructions import AUTO
 from gato_pipelines.leaf_fields import ImageChoice, is_decodable
+from gato_pipelines.missing_files import missing_notes, present_files
 from gato_pipelines.scanning import Facts, scalar_leaf, scan_part, success_leaf
-from gato_pipelines.selection import AUTO, Wanted, matches, select
+from gato_pipelines.selection import Wanted, matches, select
 from gato_pipelines.source import Item, PartScan
+from gato_pipelines.splits import split_files
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import FieldModality
@@ -63,11 +67,19 @@ class ControlSource:
     unwanted: ClassVar[Mapping[str, str]] = {}
     grids_below: ClassVar[int] = 0
     """Rows and columns below which whole numbers (H, W, layers) are symbols, though they have a picture's size."""
+    form: ClassVar[Form | None] = None
+    """What its data looks like; None where it takes any."""
     read_by_part: ClassVar[str] = r"\.tfrecord"
     """Pattern of the names of files that nothing but their own part opens, apart from their first bytes."""
 
     task: str = setting("", "Name of the task; by default the input's own: a game, a level, a body.")
-    split: str = setting("train", "Split of the input to read.")
+    split: str = setting(
+        "train", "Split of the input to read, as TFDS names it: train, train+val, train[:10%], train[10:20] or all."
+    )
+    allow_missing_shards: bool = setting(False, "Go on without the files of the split that are not there.")
+    ignore_borders: bool = setting(
+        False, "Read every record as one episode, even where is_first or is_last is set inside it."
+    )
     family: str = setting(
         "", "Row of the paper's Table 1 that the dataset stands for, as `mix --weights gato` takes it."
     )
@@ -87,7 +99,9 @@ class ControlSource:
     drop_keys: tuple[str, ...] = setting((), "Observation fields to leave out.")
     action_keys: tuple[str, ...] = setting((), "Action fields, in token order; by default all, sorted.")
     instruction_key: str = setting(
-        AUTO, "Text beside the observation that is observed as well; auto: an instruction, if there is one; or none."
+        AUTO,
+        "Text of a timestep or an episode, or bytes of one, that is observed as well; auto: an instruction beside the "
+        "observation, if there is one; or none.",
     )
     action_range: ActionRange = setting(
         "none",
@@ -145,11 +159,12 @@ class ControlSource:
         )
 
     def parts(self, folder: Path) -> list[Part]:
-        """One part per file of the split."""
+        """One part per file of the split, or per range of its episodes."""
         container = self.container(folder)
+        files = split_files(container, self.split)
         return [
-            Part(file.name, self.task_name(container.variant(file.name)), file.size, 0, file.num_episodes or 0)
-            for file in container.files(self.split)
+            Part(file.name, self.task_name(container.variant(file.name)), file.size, file.first, file.num_episodes or 0)
+            for file in present_files(container, files, allowed=self.allow_missing_shards)
         ]
 
     def files_of(self, folder: Path, part: Part) -> list[str]:
@@ -181,8 +196,9 @@ class ControlSource:
         return container
 
     def notes(self, folder: Path) -> list[Note]:
-        """Nothing that the input holds is passed over."""
-        return []
+        """The files of the split that are not there."""
+        container = self.container(folder)
+        return missing_notes(container, split_files(container, self.split))
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Look at the episodes of a part without decoding images."""
@@ -204,6 +220,7 @@ class ControlSource:
             ranges=self.action_range in ("minmax", "quantile"),
             quantiles=self.action_range == "quantile",
             limits=_limits(self.action_range),
+            ignore_borders=self.ignore_borders,
         )
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
@@ -229,4 +246,5 @@ class ControlSource:
             agent=self.agent_name(container, container.variant(part.file)),
             id_leaves=self.id_leaves,
             success=success_leaf(container, self.require_success) if self.require_success else None,
+            ignore_borders=self.ignore_borders,
         )

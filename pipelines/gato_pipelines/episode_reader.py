@@ -7,16 +7,18 @@ from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
 from gato_data.returns import episode_return
+from gato_pipelines.borders import check_borders
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container
 from gato_pipelines.filtering import passes
 from gato_pipelines.final_step import kept_timesteps
 from gato_pipelines.frame_stacks import FrameStack
 from gato_pipelines.image_header import RGBA
 from gato_pipelines.images import Alpha, Frames, decode_and_fit, decode_symbols
+from gato_pipelines.instructions import texts_of
 from gato_pipelines.leaf_fields import fit_of
-from gato_pipelines.rlds.episode import RldsEpisode
+from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
-from gato_pipelines.scanning import is_terminal, per_timestep, succeeded
+from gato_pipelines.scanning import flag_leaves, is_terminal, succeeded
 from gato_pipelines.selection import Wanted, select
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Episode, Field, Value
@@ -32,12 +34,14 @@ class Reading:
         agent: whose episodes they are.
         id_leaves: what makes up the dataset's own id of an episode.
         success: the flag that has to be set, if one has to.
+        ignore_borders: whether flags inside an episode mean nothing.
     """
 
     wanted: Wanted
     agent: str
     id_leaves: tuple[str, ...] = ()
     success: Leaf | None = None
+    ignore_borders: bool = False
 
 
 class EpisodeReader:
@@ -45,8 +49,9 @@ class EpisodeReader:
 
     def __init__(self, container: Container, part: Part, task: TaskInfo, reading: Reading) -> None:
         self._part, self._task, self._reading = part, task, reading
-        self._chosen = select(container, reading.wanted)
+        self._chosen = select(container, reading.wanted).only(task)
         extra = {REWARD, TERMINAL, *reading.id_leaves}
+        extra |= set() if reading.ignore_borders else {leaf.path for leaf in flag_leaves(container)}
         leaves = [*self._chosen.leaves, *(leaf for leaf in container.features.leaves if leaf.path in extra)]
         leaves += [reading.success] if reading.success else []
         self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
@@ -65,8 +70,9 @@ class EpisodeReader:
         """One episode, its images decoded.
 
         Raises:
-            EpisodeError: an image cannot be decoded, or no timestep is left.
+            EpisodeError: it holds several, an image cannot be decoded, or no timestep is left.
         """
+        check_borders(raw)
         reward, terminal = per_timestep(raw, REWARD), is_terminal(raw)
         keep = kept_timesteps(raw.num_timesteps, self._task.final_step, terminal=terminal)
         if keep < 1:
@@ -94,7 +100,7 @@ class EpisodeReader:
         self, raw: RldsEpisode, leaf: Leaf, spec: Field, keep: int, histograms: dict[str, NDArray[np.int64]]
     ) -> Value:
         if spec.modality == "text":
-            return raw.texts[leaf.path][:keep]
+            return texts_of(raw, leaf)[:keep]
         if spec.modality == "image":
             histograms[spec.name] = np.zeros(256, np.int64)
         elif leaf.path not in raw.images:

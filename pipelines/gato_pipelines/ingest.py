@@ -21,6 +21,7 @@ from gato_data.errors import InputError
 from gato_data.report.account import note_line
 from gato_data.vocabulary import Vocabulary
 from gato_pipelines.commit import without_dead_letters
+from gato_pipelines.families import check_family
 from gato_pipelines.fingerprint import Decided, decide, vocabulary_of
 from gato_pipelines.ingest_settings import IngestSettings
 from gato_pipelines.inputs import find_inputs
@@ -34,6 +35,7 @@ from gato_pipelines.scan_job import ScanJob
 from gato_pipelines.shards import WORK, Job
 from gato_pipelines.source import PartScan, Plan, Source, make_source
 from gato_pipelines.summary import Summary
+from gato_pipelines.unreadable import Unreadable, find_unreadable
 from gato_pipelines.writing import Writing
 from gato_schemas.index import Part
 
@@ -45,6 +47,7 @@ class DryRun:
     plan: Plan
     fingerprint: str
     vocabulary: Vocabulary
+    unreadable: Unreadable
 
 
 def plan_only(
@@ -57,7 +60,7 @@ def plan_only(
     """Scan the inputs and decide, without writing anything.
 
     Raises:
-        InputError, OutputError: as `run`, as far as it can be told without writing.
+        InputError, OutputError: as `run`, as far as it can be told without writing; or no episode can be read.
     """
     made = make_source(source, settings)
     ingest = _as_source_says(made, ingest)
@@ -65,11 +68,13 @@ def plan_only(
         check_ours(found.out)
         folders = find_inputs(made, found.inputs)
         check_apart(found, folders.values())
-        parts, mirrors = _parts(made, folders), _mirrors(found, folders)
+        parts, mirrors = _parts(source, made, settings, folders), _mirrors(found, folders)
         scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
-        plan = _plan(made, [scan.look(number) for number in range(len(parts))], folders, ingest)
+        scans = [scan.look(number) for number in range(len(parts))]
+        plan = _plan(made, scans, folders, ingest)
     vocabulary, _ = vocabulary_of(plan, ingest.text_model, ingest.discrete_ids)
-    return DryRun(plan, _decide(source, made, plan, vocabulary, ingest).fingerprint, vocabulary)
+    fingerprint = _decide(source, made, plan, vocabulary, ingest).fingerprint
+    return DryRun(plan, fingerprint, vocabulary, find_unreadable(scans, plan))
 
 
 def run(
@@ -107,7 +112,7 @@ def run(
         again = buried_parts(found.out) if ingest.retry_dead_letters else set()
         folders = find_inputs(made, found.inputs)
         check_apart(found, folders.values())
-        parts, mirrors = _parts(made, folders), _mirrors(found, folders)
+        parts, mirrors = _parts(source, made, settings, folders), _mirrors(found, folders)
         before = found.output.names() if found.output is not None else set()
         with work_folder(found.out, overwrite=ingest.overwrite):
             if found.output is not None:
@@ -167,11 +172,13 @@ def _as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:
     return replace(ingest, tokenize=replace(ingest.tokenize, end_of_text_documents=end))
 
 
-def _parts(source: Source, folders: Mapping[str, Path]) -> list[Part]:
-    """The parts of all inputs, in their order."""
+def _parts(source: str, made: Source, settings: Mapping[str, Any], folders: Mapping[str, Path]) -> list[Part]:
+    """The parts of all inputs, in their order; a family that is given is not checked."""
     parts = []
     for name, folder in folders.items():
-        found = source.parts(folder)
+        found = made.parts(folder)
+        if "family" not in settings:
+            check_family(made, source, folder)
         if not found:
             raise InputError(f"{folder} has no episodes: nothing was written")
         parts += [msgspec.structs.replace(part, input=name) for part in found]

@@ -5,7 +5,7 @@ ever decides for itself.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -14,12 +14,14 @@ import msgspec
 from gato_data.errors import InputError, SettingError
 from gato_data.ranges import RangeKind, bounds, merge_ranges
 from gato_data.tokenize import ordered
+from gato_pipelines.borders import border_notes
 from gato_pipelines.expected import expected_notes
 from gato_pipelines.filtering import make_filter
 from gato_pipelines.final_step import decide, kept_pieces
 from gato_pipelines.frame_stacks import stack_of
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.scan_job import part_key
+from gato_pipelines.sequence_lengths import settle_lengths
 from gato_pipelines.source import PartScan, Plan, Source
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.dataset import FinalStep, TaskInfo
@@ -27,13 +29,16 @@ from gato_schemas.episode import Field, FieldModality
 from gato_schemas.index import Part
 from gato_schemas.sequence import PATCH_SIZE
 
+MAX_TEXTS = 6
+"""Names of texts in one line of the account."""
+
 
 def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | None, notes: Sequence[Note] = ()) -> Plan:
     """Decide for the whole dataset; `notes` are those of listing the input.
 
     Raises:
-        InputError: there is no episode, a filter leaves none of a task, two parts of one task have different fields, or
-            a field is of one modality in one task and of another in the next.
+        InputError: there is no episode, records do not hold episodes, a filter leaves none of a task, two parts of one
+            task have different fields, or a field is of one modality in one task and of another in the next.
     """
     parts = _limit([scan.part for scan in scans], max_episodes)
     if not any(part.count for part in parts):
@@ -44,17 +49,19 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
         if (count := read.get(part_key(scan.part))) is not None:
             by_task[scan.part.task].append((scan, count))
     sizes = {scan.part: scan.size for scan in scans}  # a part of which only the first episodes are wanted has none
-    _check_modalities([scan for pairs in by_task.values() for scan, _ in pairs])
+    kept = [scan for pairs in by_task.values() for scan, _ in pairs]
+    _check_modalities(kept)
+    notes = [*notes, *(note for scan in scans for note in scan.notes)]
+    notes += border_notes(kept, ignored=getattr(source, "ignore_borders", False))
+    notes += [note for name, pairs in sorted(by_task.items()) for note in _unused_texts(name, pairs)]
     tasks = {name: _task(name, by_task[name], source) for name in sorted(by_task)}
     scanned = {name: [scan for scan, _ in by_task[name]] for name in tasks}
     return Plan(
         tasks=tasks,
         agents=sorted({agent for pairs in by_task.values() for scan, _ in pairs for agent in scan.agents}),
         parts=parts,
-        notes=merge_notes([*notes, *(note for scan in scans for note in scan.notes)]),
-        expected=merge_notes(
-            note for name, task in tasks.items() for note in expected_notes(name, task, scanned[name])
-        ),
+        notes=merge_notes(notes),
+        expected=merge_notes(note for name in tasks for note in expected_notes(name, tasks[name], scanned[name])),
         sizes=[sizes.get(part) for part in parts],
     )
 
@@ -112,7 +119,7 @@ def _limit(parts: Sequence[Part], max_episodes: int | None) -> list[Part]:
 
 def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> TaskInfo:
     """One task, from the scans of its parts and the number of episodes that are read of each."""
-    scans = [scan for scan, _ in pairs]
+    scans = settle_lengths([scan for scan, _ in pairs])
     first = scans[0]
     for scan in scans:
         if _shapes(scan) != _shapes(first):
@@ -122,6 +129,10 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
             )
     if first.observations is None or first.actions is None:
         return TaskInfo(observations=[], actions=[])
+    if not first.observations or not first.actions:
+        what = "action" if first.observations else "observation"
+        reasons = "; ".join(f"{name}: {why}" for name, why in first.left_out.items())
+        raise InputError(f"task {name!r} has no {what} to tokenize ({reasons}): name one with --{what}-keys")
     final_step = decide(scans, getattr(source, "final_step", "auto"))
     fraction, success = getattr(source, "min_return_fraction", None), getattr(source, "require_success", "")
     return TaskInfo(
@@ -131,6 +142,18 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
         filter=make_filter(name, scans, [count for _, count in pairs], fraction, success),
         left_out={name: why for scan in scans for name, why in scan.left_out.items()},
     )
+
+
+def _unused_texts(name: str, pairs: Sequence[tuple[PartScan, int]]) -> Iterator[Note]:
+    """Texts that are left out although nobody asked for that."""
+    counts: dict[tuple[str, ...], int] = defaultdict(int)
+    for scan, count in pairs:
+        counts[tuple(scan.texts)] += count
+    for texts, count in counts.items():
+        if texts:
+            shown = ", ".join(texts[:MAX_TEXTS]) + (f" and {len(texts) - MAX_TEXTS} more" * (len(texts) > MAX_TEXTS))
+            why = f"episodes of task {name} have texts that are no tokens ({shown}): --instruction-key takes one"
+            yield Note("left-out", why, count)
 
 
 def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_step: FinalStep) -> Field:

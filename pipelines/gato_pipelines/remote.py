@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,10 @@ def as_place(text: str) -> Path | str:
     """A path, or the address of something remote as it is.
 
     Raises:
-        InputError: an address that names nothing, such as s3://, or that ends in "..".
+        InputError: an empty text, an address that names nothing, such as s3://, or one that ends in "..".
     """
+    if not text:
+        raise InputError("a path is empty: give a folder, a file or an address (is a variable of your shell not set?)")
     if is_remote(text):
         return address_of(text)
     return Path(unquote(urlsplit(text).path)) if text.lower().startswith("file://") else Path(text)
@@ -107,6 +110,17 @@ class RemoteFolder:
         with _explained(self.address, InputError):
             files, root = _system(self.address)
             return sorted(files.unstrip_protocol(path) for path in files.glob(root))
+
+    def close_name(self) -> str:
+        """The address of what lies beside it and has a close name; empty where nothing does."""
+        parent, _, name = self.address.rpartition("/")
+        if not is_remote(parent):
+            return ""
+        with suppress(*_errors(), GatoError):
+            files, root = _system(parent)
+            names = [last_name(path) for path in files.ls(root, detail=False)]
+            return "".join(f"{parent}/{close}" for close in get_close_matches(name, names, n=1))
+        return ""
 
     def read(self, name: str) -> bytes:
         """A whole file."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_data.errors import InputError
+from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.remote import RemoteFolder, last_name
 from gato_pipelines.source import Source
 from gato_pipelines.unchanged import files_of, size_of
@@ -45,7 +46,7 @@ class Mirror:
 
     def comes_later(self, name: str) -> bool:
         """Whether a file is a placeholder until it is read."""
-        return bool(self.pattern) and bool(re.search(self.pattern, name))
+        return bool(self.pattern) and bool(re.search(self.pattern, name)) and last_name(name) not in TELLING
 
     @contextmanager
     def reading(self, names: Sequence[str]) -> Iterator[None]:
@@ -168,7 +169,8 @@ def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
     remote, name = RemoteFolder(address), last_name(address)
     sizes = remote.sizes()
     if not sizes:
-        raise InputError(f"{address} does not exist, or is empty: give a folder or a file")
+        hint = f"did you mean {close}?" if (close := remote.close_name()) else "give a folder or a file"
+        raise InputError(f"{address} does not exist, or is empty: {hint}")
     is_file, state = set(sizes) == {""}, scratch / "state"
     state.mkdir(parents=True)
     root = scratch / "files" if is_file else scratch / "files" / name

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias
 
 from gato_data.errors import GatoError, MissingPackageError, SettingError
+from gato_pipelines.dead_workers import Deaths, Noted
 
 RunnerName: TypeAlias = Literal["local", "dask", "flink", "spark", "dataflow"]
 RUNNERS: tuple[RunnerName, ...] = ("local", "dask", "flink", "spark", "dataflow")
 _AUGMENTED = " [while running '"
 """What Beam appends to the message of an error."""
 _RAISED = re.compile(r"^gato_(?:data|schemas|pipelines)(?:\.\w+)*\.\w*Error: (.*)$", re.MULTILINE)
-_INTERRUPTED = re.compile(r"^KeyboardInterrupt\b|^a worker process died \(signal 2\)", re.MULTILINE)
-"""What a user's Ctrl-C makes of a worker, in this process or in one of its own."""
+_INTERRUPTED = re.compile(r"^KeyboardInterrupt\b", re.MULTILINE)
+"""What a user's Ctrl-C makes of a worker in this process."""
 _MAX_LINES, _MAX_REASON = 8, 300
 _BEAM_NAMES = {
     "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",  # Beam knows this one by its whole name only
@@ -40,6 +41,7 @@ def run_over(
     options: Sequence[str] = (),
     workers: int | None = None,
     log: Path | None = None,
+    name: Callable[[Any], str] = str,
 ) -> None:
     """Call `function` once for every element, on the workers of a Beam runner.
 
@@ -49,7 +51,8 @@ def run_over(
         runner: "local" uses `workers` processes of this machine, all cores by default.
         options: further Beam options, each "name=value".
         workers: for the local runner.
-        log: where the local runner's processes write what Beam has to say.
+        log: where the local runner's processes write what Beam has to say; beside it they note what they work on.
+        name: what an element is called in errors.
 
     Raises:
         GatoError: what the function raised; or a worker died, or the runner failed.
@@ -60,10 +63,12 @@ def run_over(
     beam = _import_beam()
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    flags = _flags(runner, options)
+    flags, count = _flags(runner, options), 1
     if runner == "local":
         count = min(workers or os.cpu_count() or 1, max(len(elements), 1))
         flags += [f"--direct_num_workers={count}", "--default_sdk_harness_log_level=ERROR"]
+    notes = log.parent if count > 1 and log is not None else None
+    deaths = Deaths(elements, name, notes)
     try:
         chosen = _local_runner(count, log) if runner == "local" else _BEAM_NAMES[runner]
         with _quiet_beam(), beam.Pipeline(runner=chosen, options=PipelineOptions(flags)) as pipeline:
@@ -71,7 +76,7 @@ def run_over(
                 pipeline
                 | "Create" >> beam.Create(list(elements), reshuffle=False)
                 | "Reshuffle" >> beam.Reshuffle()
-                | "Call" >> beam.Map(function)
+                | "Call" >> beam.Map(function if notes is None else Noted(function, notes))
             )
     except GatoError as error:
         error.args = (str(error).split(_AUGMENTED)[0], *error.args[1:])
@@ -81,7 +86,7 @@ def run_over(
             raise KeyboardInterrupt from error
         if runner == "local" and not isinstance(error, RuntimeError):
             raise  # a worker in this process shows its own error
-        raise _explain(error, runner) from error
+        raise _explain(error, runner, deaths) from error
 
 
 def _import_beam() -> Any:
@@ -154,15 +159,15 @@ def _quiet_beam() -> Iterator[None]:
         threading.excepthook = hook
 
 
-def _explain(error: BaseException, runner: RunnerName) -> GatoError:
+def _explain(error: BaseException, runner: RunnerName, deaths: Deaths) -> GatoError:
     """What a failed pipeline means to its user; of a GatoError in another process only the text arrives."""
     text = str(error)
     found = _RAISED.findall(text)
     if found:
         return GatoError(found[-1].split(_AUGMENTED)[0].strip())
-    if "a worker process died" in text:
-        reason = text[text.index("a worker process died") :].splitlines()[0]
-        return GatoError(f"{reason}: run the same command again with fewer --workers; finished shards are kept")
+    dead = deaths.explain(text)
+    if dead is not None:
+        return dead
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     if runner == "local":
         return GatoError(f"a worker failed ({lines[-1]}): --debug shows where; finished shards are kept")

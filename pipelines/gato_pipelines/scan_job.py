@@ -59,7 +59,8 @@ class ScanJob:
         todo = [number for number in range(len(self.parts)) if self._stored(number) is None]
         if todo:
             processes = local_workers(self.parts, SMALL_SCAN, workers)
-            run_over(todo, self.scan, runner, options, processes, self.work / "workers.log")
+            log = self.work / "workers.log"
+            run_over(todo, self.scan, runner, options, processes, log, lambda number: self.parts[number].file)
         return [self._found(number) for number in range(len(self.parts))]
 
     def scan(self, number: int) -> None:

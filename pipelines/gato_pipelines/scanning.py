@@ -14,14 +14,17 @@ from gato_data.errors import EpisodeError, InputError
 from gato_data.ranges import RangeBuilder
 from gato_data.returns import episode_return
 from gato_pipelines.bad_fields import find_troubles
-from gato_pipelines.containers.container import REWARD, TERMINAL, Container
+from gato_pipelines.borders import add_borders, borders_of
+from gato_pipelines.containers.container import FIRST, LAST, REWARD, TERMINAL, Container, RawItem
 from gato_pipelines.expected import OutsideBuilder
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES
-from gato_pipelines.rlds.episode import RldsEpisode
+from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
 from gato_pipelines.selection import Selection
-from gato_pipelines.source import ActionRanges, Ends, PartScan
+from gato_pipelines.sequence_lengths import Role, length_key, lengths_leaf
+from gato_pipelines.source import ActionRanges, Borders, Ends, PartScan
 from gato_schemas.account import Note
+from gato_schemas.episode import Field
 from gato_schemas.index import Part
 
 
@@ -36,6 +39,7 @@ class Facts:
         ranges: whether ranges of continuous actions are.
         quantiles: whether these are quantiles.
         limits: the range of all continuous actions, where it is known; values outside it are counted.
+        ignore_borders: whether flags inside an episode mean nothing.
     """
 
     returns: bool = False
@@ -44,6 +48,7 @@ class Facts:
     ranges: bool = False
     quantiles: bool = False
     limits: tuple[float, float] | None = None
+    ignore_borders: bool = False
 
 
 def scalar_leaf(container: Container, path: str) -> Leaf | None:
@@ -51,19 +56,10 @@ def scalar_leaf(container: Container, path: str) -> Leaf | None:
     return next((leaf for leaf in container.features.steps if leaf.path == path), None)
 
 
-def per_timestep(episode: RldsEpisode, path: str) -> NDArray[Any] | None:
-    """One number per timestep, (T,), None where there is none; some datasets store it as (T, 1).
-
-    Raises:
-        EpisodeError: there are several numbers per timestep.
-    """
-    values = episode.tensors.get(path)
-    if values is None:
-        return None
-    if prod(values.shape[1:]) != 1:
-        raise EpisodeError(f"feature {path} has shape {values.shape[1:]}: one number per timestep is wanted")
-    squeezed: NDArray[Any] = values.reshape(len(values))
-    return squeezed
+def flag_leaves(container: Container) -> list[Leaf]:
+    """The leaves that flag the first and the last timestep of an episode."""
+    found = (scalar_leaf(container, path) for path in (FIRST, LAST))
+    return [leaf for leaf in found if leaf is not None and leaf.dtype in NUMERIC_DTYPES and prod_of(leaf) == 1]
 
 
 def is_terminal(episode: RldsEpisode) -> bool:
@@ -105,12 +101,14 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
 
     Raises:
         OSError: it cannot be opened.
+        InputError: it holds more episodes than its dataset announces.
     """
     tally = _Tally(container, chosen, facts)
     found = 0
+    container.check_announced(part.file)
     for item in container.episodes(part.file, tally.leaves, part.first, part.count or None):
         found += item.count
-        tally.add(item.episode, item.count)
+        tally.add(item)
     return PartScan(
         part=msgspec.structs.replace(part, count=part.count or found),
         observations=[spec for _, spec in chosen.observations],
@@ -125,8 +123,23 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
         ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in tally.ranges.items()},
         outside={name: (b.result(), t.result(), r.result()) for name, (b, t, r) in tally.outside.items()},
         troubles=find_troubles(container, part, chosen),
+        unreadable=tally.unreadable,
+        reason=tally.reason,
+        borders=tally.borders,
+        lengths=tally.lengths,
+        texts=list(chosen.texts),
         notes=[*container.notes, *(Note("read", text) for text in chosen.readings)],
     )
+
+
+def _undeclared(chosen: Selection) -> dict[str, Leaf]:
+    """Where the lengths of sequences are stored, of those whose length is not declared."""
+    roles: tuple[tuple[Role, tuple[tuple[Leaf, Field], ...]], ...] = (
+        ("observations", chosen.observations),
+        ("actions", chosen.actions),
+    )
+    pairs = [(length_key(role, spec), lengths_leaf(leaf)) for role, fields in roles for leaf, spec in fields]
+    return {key: leaf for key, leaf in pairs if leaf is not None}
 
 
 class _Tally:
@@ -135,34 +148,49 @@ class _Tally:
     def __init__(self, container: Container, chosen: Selection, facts: Facts) -> None:
         self._facts = facts
         self._actions = chosen.actions
+        self._lengths = _undeclared(chosen)
         reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
         extra = [leaf for leaf in (reward, terminal, facts.success, *facts.order) if leaf is not None]
+        extra += [*flag_leaves(container), *self._lengths.values()]
         leaves = [leaf for leaf, _ in chosen.actions] + extra
         self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
         self._ending = [leaf.path for leaf in leaves if leaf.path == REWARD or leaf not in extra]
         self.ends: Counter[str] = Counter()
+        self.borders = Borders()
+        self.unreadable, self.reason = 0, ""
+        self.lengths: dict[str, list[int]] = {key: [] for key in self._lengths}
         self.returns: list[float | None] = []
         self.successes: list[bool] = []
         self.order: list[list[int]] = []
         self.ranges: dict[str, tuple[RangeBuilder, RangeBuilder, RangeBuilder]] = {}
         self.outside: dict[str, tuple[OutsideBuilder, OutsideBuilder, OutsideBuilder]] = {}
-        for spec in (spec for _, spec in chosen.actions if spec.modality == "continuous"):
-            if facts.ranges:
-                first, second, third = (RangeBuilder(prod(spec.shape), quantiles=facts.quantiles) for _ in range(3))
-                self.ranges[spec.name] = (first, second, third)
-            if facts.limits is not None:
-                body, terminal_ones, truncated = (OutsideBuilder(*facts.limits) for _ in range(3))
-                self.outside[spec.name] = (body, terminal_ones, truncated)
+        for leaf, spec in chosen.actions:
+            if spec.modality == "continuous":
+                self._begin(leaf, spec)
 
-    def add(self, episode: RldsEpisode | None, count: int) -> None:
-        """Add an episode, or `count` that cannot be read."""
+    def add(self, item: RawItem) -> None:
+        """Add an episode, or those that cannot be read."""
+        episode, error = item.episode, item.error
+        if episode is not None:
+            borders = borders_of(episode)
+            self.borders = add_borders([self.borders, borders])
+            if borders.inside and not self._facts.ignore_borders:
+                episode, error = None, EpisodeError(borders.reason)
         if episode is None:
-            self._add_facts(None, count)
+            self.unreadable += item.count
+            self.reason = self.reason or f"record {item.ordinal}: {error}"
+            self._add_facts(None, item.count)
             return
         self._add_facts(episode, 1)
         if episode.num_timesteps:
+            self._add_lengths(episode)
             self._add_end(episode)
             self._add_ranges(episode)
+
+    def _add_lengths(self, episode: RldsEpisode) -> None:
+        for key, leaf in self._lengths.items():
+            found = [*self.lengths[key], *episode.tensors[leaf.path].tolist()]
+            self.lengths[key] = [min(found), max(found)]
 
     def _add_facts(self, episode: RldsEpisode | None, count: int) -> None:
         if self._facts.returns:
@@ -185,11 +213,26 @@ class _Tally:
             self.ends[length] += 1
             self.ends[f"terminal_{length}"] += terminal
 
+    def _begin(self, leaf: Leaf, spec: Field) -> None:
+        if self._facts.ranges and None not in leaf.sequences:
+            self._begin_ranges(spec, prod(spec.shape))
+        if self._facts.limits is not None:
+            first, second, third = (OutsideBuilder(*self._facts.limits) for _ in range(3))
+            self.outside[spec.name] = (first, second, third)
+
+    def _begin_ranges(self, spec: Field, size: int) -> None:
+        first, second, third = (RangeBuilder(size, quantiles=self._facts.quantiles) for _ in range(3))
+        self.ranges[spec.name] = (first, second, third)
+
     def _add_ranges(self, episode: RldsEpisode) -> None:
         for leaf, spec in self._actions:
+            if spec.modality != "continuous":
+                continue
+            values = episode.tensors[leaf.path]
+            if self._facts.ranges and spec.name not in self.ranges:  # of a length that is not declared
+                self._begin_ranges(spec, prod(values.shape[1:]))
             for found in (self.ranges, self.outside):
                 if spec.name in found:
-                    values = episode.tensors[leaf.path]
                     body, terminal, truncated = found[spec.name]
                     body.add(values[:-1])
                     (terminal if is_terminal(episode) else truncated).add(values[-1:])

@@ -9,24 +9,15 @@ from math import prod
 from gato_data.errors import InputError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, Container
 from gato_pipelines.frame_stacks import stack_of
-from gato_pipelines.leaf_fields import (
-    DEFAULT,
-    ImageChoice,
-    field_of,
-    is_grid,
-    is_map,
-    modality_of,
-    unreadable,
-)
+from gato_pipelines.instructions import AUTO, NONE, find_instruction, holds_bytes, unused_texts
+from gato_pipelines.leaf_fields import DEFAULT, ImageChoice, field_of, is_grid, is_map, modality_of, unreadable
 from gato_pipelines.readings import readings
 from gato_pipelines.rlds.features import Kind, Leaf
+from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Field, FieldModality
 
 MAX_UNNAMED_ELEMENTS = 256
 """A tensor with more elements (an embedding, a depth map) becomes tokens only where it is named, or all there is."""
-INSTRUCTIONS = ("language_instruction", "natural_language_instruction", "instruction")
-"""Texts beside the observation that are observed where the observation itself has no text."""
-AUTO, NONE = "auto", "none"
 _STEPS = "steps/"
 _STANDARD = {f"steps/{name}" for name in ("reward", "discount", "is_first", "is_last", "is_terminal")}
 
@@ -39,7 +30,7 @@ class Wanted:
         observation_keys, drop_keys, action_keys: names, groups of names, or patterns with * and ?.
         discrete_keys: patterns of observations whose values are symbols, whatever they look like.
         grids_below: rows and columns below which whole numbers (H, W, layers) are symbols too.
-        instruction_key: name of a text beside the observation, "auto" or "none".
+        instruction_key: name of a text that is observed as well, "auto" or "none".
         images: how images are read.
         modalities: those of an unnamed observation that are kept.
         unwanted: patterns of unnamed observations that are left out, and why.
@@ -72,7 +63,8 @@ class Selection:
 
     Attributes:
         observations, actions: leaf and field.
-        left_out: why every other leaf of a timestep is no token, by its name.
+        left_out: why every other leaf of a timestep is left out, by its name.
+        texts: names of the texts of a timestep or an episode that are not observed although nobody asked for that.
         images: how images are read.
         readings: how those are read that could be read in another way, a sentence each.
     """
@@ -80,6 +72,7 @@ class Selection:
     observations: tuple[tuple[Leaf, Field], ...]
     actions: tuple[tuple[Leaf, Field], ...]
     left_out: dict[str, str]
+    texts: tuple[str, ...] = ()
     images: ImageChoice = DEFAULT
     readings: tuple[str, ...] = ()
 
@@ -87,6 +80,15 @@ class Selection:
     def leaves(self) -> tuple[Leaf, ...]:
         """All leaves that become tokens."""
         return tuple(leaf for leaf, _ in (*self.observations, *self.actions))
+
+    def only(self, task: TaskInfo) -> "Selection":
+        """Without the fields that the planning pass left out."""
+        observed, acted = ({spec.name for spec in fields} for fields in (task.observations, task.actions))
+        return replace(
+            self,
+            observations=tuple(pair for pair in self.observations if pair[1].name in observed),
+            actions=tuple(pair for pair in self.actions if pair[1].name in acted),
+        )
 
 
 def select(container: Container, wanted: Wanted) -> Selection:
@@ -105,10 +107,11 @@ def select(container: Container, wanted: Wanted) -> Selection:
     _check_names(container, wanted, observed, acted)
     reasons = {name: _why_not(name, leaf, wanted, alone=len(observed) == 1) for name, leaf in observed.items()}
     kept = [leaf for name, leaf in observed.items() if not reasons[name]]
-    instructions = _instruction(container, wanted, has_text=any(modality_of(leaf) == "text" for leaf in kept))
-    kept += [leaf for leaf in instructions if leaf not in kept]
+    instruction = _instruction(container, wanted, kept)
+    kept += [instruction] if instruction is not None and instruction not in kept else []
     actions = list(_actions(acted, wanted))
-    left_out = {name: why for name, why in reasons.items() if why} | _beside(container, kept, actions)
+    left_out = {name: why for name, why in reasons.items() if why and observed[name] not in kept}
+    left_out |= _beside(container, kept, actions)
     if not kept or not actions:
         what = "observation" if not kept else "action"
         found = _grouped(left_out) or ", ".join(leaf.path for leaf in container.features.steps)
@@ -116,12 +119,12 @@ def select(container: Container, wanted: Wanted) -> Selection:
     names = [_name(leaf, "observation") for leaf in kept]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
-    named = list(zip(names, kept, strict=True))
-    seen = [(name, leaf) for name, leaf in named if not wanted.symbols(name, leaf)]
+    seen = [(name, leaf) for name, leaf in zip(names, kept, strict=True) if not wanted.symbols(name, leaf)]
     return Selection(
-        tuple((leaf, field_of(leaf, name, wanted.images, wanted.modality(name, leaf))) for name, leaf in named),
+        tuple((leaf, _observed_field(leaf, wanted, is_text=leaf is instruction)) for leaf in kept),
         tuple((leaf, _action_field(leaf)) for leaf in actions),
         left_out,
+        () if wanted.instruction_key == NONE else tuple(_unused_texts(container, wanted, kept)),
         wanted.images,
         tuple(readings(seen, wanted.images.stack, container.label)),
     )
@@ -186,7 +189,8 @@ def _why_not(name: str, leaf: Leaf, wanted: Wanted, *, alone: bool) -> str:
         return ""
     if (stack := stack_of(leaf)) is not None:
         return f"{size} numbers in each timestep, or {stack.frames} stacked frames: --frame-stack newest takes one"
-    return f"{size} numbers in each timestep: name it in --observation-keys to keep it"
+    text = ", or in --instruction-key if they are the bytes of a text" if holds_bytes(leaf) else ""
+    return f"{size} numbers in each timestep: name it in --observation-keys to keep it{text}"
 
 
 def _no_symbols(leaf: Leaf) -> str:
@@ -196,25 +200,24 @@ def _no_symbols(leaf: Leaf) -> str:
     return "an image of free size" if leaf.kind == Kind.IMAGE and None in leaf.shape else ""
 
 
-def _instruction(container: Container, wanted: Wanted, *, has_text: bool) -> list[Leaf]:
-    """The text beside the observation that is observed as well."""
-    texts = {
-        leaf.path.removeprefix(_STEPS): leaf
-        for leaf in container.features.steps
-        if modality_of(leaf) == "text" and not leaf.path.startswith(OBSERVATION + "/") and leaf.path != OBSERVATION
-    }
-    if wanted.instruction_key == NONE:
-        return []
-    if wanted.instruction_key == AUTO:
-        if has_text or wanted.observation_keys or "text" not in wanted.modalities:
-            return []
-        return [texts[name] for name in INSTRUCTIONS if name in texts][:1]
-    if wanted.instruction_key not in texts:
-        raise InputError(
-            f"--instruction-key names {wanted.instruction_key!r}, which is no text of {container.label}: "
-            f"it has {', '.join(texts) or 'none'}"
-        )
-    return [texts[wanted.instruction_key]]
+def _instruction(container: Container, wanted: Wanted, kept: list[Leaf]) -> Leaf | None:
+    """The text that is observed as well."""
+    if wanted.instruction_key == AUTO and (wanted.observation_keys or "text" not in wanted.modalities):
+        return None
+    return find_instruction(container, wanted.instruction_key, kept)
+
+
+def _unused_texts(container: Container, wanted: Wanted, kept: list[Leaf]) -> Iterator[str]:
+    for name in unused_texts(container, kept):
+        if not matches(name.removeprefix("observation/"), wanted.drop_keys):
+            yield name
+
+
+def _observed_field(leaf: Leaf, wanted: Wanted, *, is_text: bool) -> Field:
+    name = _name(leaf, "observation")
+    if is_text:
+        return Field(name, "text", (), "string")
+    return field_of(leaf, name, wanted.images, wanted.modality(name, leaf))
 
 
 def _actions(acted: Mapping[str, Leaf], wanted: Wanted) -> Iterator[Leaf]:
@@ -244,7 +247,8 @@ def _beside(container: Container, kept: list[Leaf], actions: list[Leaf]) -> dict
         if leaf in below(container, ACTION):
             found[name] = unreadable(leaf) or _no_action(leaf) or "an action that was not asked for"
         elif leaf not in below(container, OBSERVATION):
-            found[name] = "not part of the observation"
+            is_text = modality_of(leaf) == "text" and not unreadable(leaf)
+            found[name] = "not part of the observation" + (": --instruction-key takes it" if is_text else "")
     return found
 
 

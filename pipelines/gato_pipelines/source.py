@@ -67,6 +67,25 @@ class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     terminal_twos: int = 0
 
 
+class Borders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the flags of timesteps say of where episodes begin and end.
+
+    Attributes:
+        episodes: those seen.
+        single: those of one timestep.
+        begin, end: those whose first timestep is flagged as such, and whose last one is.
+        inside: those with such a flag in another timestep.
+        reason: which one, of the first of these.
+    """
+
+    episodes: int = 0
+    single: int = 0
+    begin: int = 0
+    end: int = 0
+    inside: int = 0
+    reason: str = ""
+
+
 class ActionRanges(msgspec.Struct, frozen=True, array_like=True):
     """The ranges of the elements of one action field, by where in an episode the values are."""
 
@@ -108,6 +127,12 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             a terminal state and of the others.
         outside: of continuous actions with a range that is known beforehand, of the same three groups.
         troubles: fields that cost episodes, among the first ones of the part.
+        unreadable: how many episodes cannot be read, as far as that is seen without decoding an image.
+        reason: why the first of them cannot.
+        borders: what flags say of where episodes begin and end.
+        lengths: of sequences whose length the dataset does not declare, the shortest and the longest; by
+            `sequence_lengths.length_key`.
+        texts: names of texts that are not observed although nobody asked for that.
         notes: what a user should know of how the part is read.
         hashes: uint64 of every document, little-endian, if duplicates are to be left out; 0 for an unreadable one.
         size: bytes of the part's files when they were scanned.
@@ -126,6 +151,11 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ranges: dict[str, ActionRanges] = {}
     outside: dict[str, tuple[Outside, Outside, Outside]] = {}
     troubles: dict[str, Trouble] = {}
+    unreadable: int = 0
+    reason: str = ""
+    borders: Borders = Borders()
+    lengths: dict[str, list[int]] = {}
+    texts: list[str] = []
     notes: list[Note] = []
     hashes: bytes = b""
     size: int | None = None
@@ -155,8 +185,11 @@ class Item:
 class Source(Protocol):
     """Reads raw episodes; its dataclass fields are its settings."""
 
-    family: str
     licence: ClassVar[str]
+
+    @property
+    def family(self) -> str:
+        """Row of the paper's Table 1 that the dataset stands for; empty where it is none."""
 
     def parts(self, folder: Path) -> list[Part]:
         """The pieces of the input, in an order that depends on the input alone."""

@@ -12,6 +12,7 @@ from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.shard_writer import write_durably
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import DISCRETE_VALUES, DiscreteIds, Vocabulary
+from gato_pipelines.inputs import find_inputs
 from gato_pipelines.sources.massivetext import Source
 from gato_schemas.wire_lists import fields
 
@@ -46,7 +47,8 @@ class Corpus:
             InputError: an input is missing, or holds no text file.
         """
         source = Source(text_key=self.text_key, separator=self.separator)
-        parts = [(folder, part) for folder in self.inputs for part in source.parts(folder)]
+        folders = find_inputs(source, self.inputs).values()
+        parts = [(folder, part) for folder in folders for part in source.parts(folder)]
         share = -(-self.characters // max(len(parts), 1))
         for folder, part in parts:
             left = share

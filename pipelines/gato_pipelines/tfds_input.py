@@ -45,6 +45,21 @@ def prepare(name: str, report: Callable[[str], None] = lambda line: None, *, doc
     return Path(builder.data_path)
 
 
+def import_tfds() -> Any:
+    """TensorFlow Datasets, where a dataset on disk cannot be read without it.
+
+    Raises:
+        MissingPackageError: it, or TensorFlow, is not installed.
+    """
+    try:
+        with quiet_stderr():
+            import tensorflow  # noqa: F401  (TFDS imports it late, and then says less)
+            import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise MissingPackageError(f"this input needs {error.name}: pip install 'gato-data[ingest]'") from error
+    return tfds
+
+
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Keep what native code says to stderr off the screen: TensorFlow's start-up messages heed no setting."""

@@ -4,7 +4,6 @@ Beam's own wait for the answer of a process that was killed (for want of memory,
 """
 
 import shlex
-import signal
 import sys
 from pathlib import Path
 from threading import Event, Thread
@@ -14,6 +13,8 @@ from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import SubprocessSdkWorkerHandler, WorkerHandler
 from apache_beam.runners.portability.local_job_service import SubprocessSdkWorker
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from gato_pipelines.dead_workers import died
 
 _URN = "gato:env:watched_process:v1"
 _SECONDS = 0.2
@@ -60,16 +61,9 @@ class WatchedWorker(SubprocessSdkWorkerHandler):  # type: ignore[misc]
             code = int(str(error).rsplit(maxsplit=1)[-1])
             while not self._stopping.wait(_SECONDS):
                 for worker in [w for w in self._running if w._grpc_server is self._grpc_server]:
-                    worker._fail(f"a worker process died ({_describe(code)})")
+                    worker._fail(died(self.worker_id, code))
 
     def _fail(self, reason: str) -> None:
         for future in list(self.control_conn._futures_by_id.values()):
             if not future.is_done():
                 future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=future.instruction_id, error=reason))
-
-
-def _describe(code: int) -> str:
-    """What an exit code says."""
-    if code == -signal.SIGKILL:
-        return "it was killed, perhaps for want of memory"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

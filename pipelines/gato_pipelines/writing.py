@@ -103,9 +103,13 @@ class Writing:
         if not todo:
             return
         ingest, log = self.ingest, job.out / WORK / "workers.log"
-        processes = local_workers(job.plan.parts, SMALL_WRITE, ingest.workers)
+        parts = job.plan.parts
+        processes = local_workers(parts, SMALL_WRITE, ingest.workers)
         with watching(WriteProgress(job, todo), self.watcher):
-            run_over(todo, partial(write_part, job), ingest.runner, ingest.beam_options, processes, log)
+            function = partial(write_part, job)
+            run_over(
+                todo, function, ingest.runner, ingest.beam_options, processes, log, lambda number: parts[number].file
+            )
 
 
 def _progress(plan: Plan, done: int) -> str:

@@ -14,6 +14,9 @@ MIXTURE_VERSION = 2
 SHORT_DIGEST = 8
 """Hexadecimal digits of a shard's digest that a mixture keeps: by them a shard that changed is named."""
 
+_MOST_WEIGHT = 2.0**53
+"""Shares are at most 1; far larger ones are damage, and their products would overflow."""
+
 Measure: TypeAlias = Literal["windows", "tokens", "loss-tokens", "episodes"]
 """What a weight is a share of: the windows of the batches (as in the paper's Table 1), their tokens, ..."""
 
@@ -102,11 +105,14 @@ def _check(mixture: Mixture, path: Path) -> None:
     names = [dataset.name for dataset in mixture.datasets]
     if not names or len(set(names)) != len(names):
         raise FormatError(f"{path}: different datasets, at least one, are wanted, it has {', '.join(names) or 'none'}")
+    for dataset in mixture.datasets:
+        if not dataset.path or "\0" in dataset.path:
+            raise FormatError(f"{path}: dataset {dataset.name} has no folder, its path is {dataset.path!r}")
     starts = [stage.first_sample for stage in mixture.stages]
     if not starts or starts[0] != 0 or starts != sorted(set(starts)):
         raise FormatError(f"{path}: stages start at samples {starts}, 0 first and ascending numbers are wanted")
     for stage in mixture.stages:
         if len(stage.weights) != len(names):
             raise FormatError(f"{path}: a stage has {len(stage.weights)} weights for {len(names)} datasets")
-        if not all(0 <= weight < float("inf") for weight in stage.weights) or not sum(stage.weights) > 0:
+        if not all(0 <= weight <= _MOST_WEIGHT for weight in stage.weights) or not sum(stage.weights) > 0:
             raise FormatError(f"{path}: weights {stage.weights} are no shares: numbers from 0, not all 0, are wanted")

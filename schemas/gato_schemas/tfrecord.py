@@ -20,7 +20,7 @@ MAX_RECORD_BYTES = 2**31 - 1
 _MASK_DELTA = 0xA282EAD8
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
-_LFS_MAGIC = b"version https://git-lfs"
+LFS_MAGIC = b"version https://git-lfs"
 _GZIP_MAGIC = b"\x1f\x8b"
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -95,6 +95,22 @@ def read_records(path: Path, first: int = 0, count: int | None = None) -> Iterat
             yield RawRecord(ordinal, offset, data, error)
 
 
+def count_records(path: Path) -> int:
+    """How many records a TFRecord file holds; their data is stepped over.
+
+    Raises:
+        TFRecordError: the file is no TFRecord file, is truncated, or a record's length is damaged.
+        OSError: the file cannot be opened.
+    """
+    count = 0
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        while (length := _read_header(file, path, count, size)) is not None:
+            file.seek(length + FOOTER_BYTES, os.SEEK_CUR)
+            count += 1
+    return count
+
+
 def _count_up() -> Iterator[int]:
     ordinal = 0
     while True:
@@ -133,7 +149,7 @@ def refuse_foreign(head: bytes, path: Path) -> None:
     """
     if len(head) >= HEADER_BYTES and _CRC.unpack_from(head, 8)[0] == masked_crc32c(head[:8]):
         return  # a first record of 35615 bytes begins like gzip
-    if head.startswith(_LFS_MAGIC[: len(head)]) and len(head) >= HEADER_BYTES:
+    if head.startswith(LFS_MAGIC[: len(head)]) and len(head) >= HEADER_BYTES:
         raise TFRecordError(
             f"{path.name} is a Git-LFS pointer, not the shard itself: run `git lfs pull` in its repository"
         )

@@ -99,12 +99,12 @@ class TestWhatItPrints:
     def test_clipped_actions_are_told(self, tmp_path: Path, out: Path) -> None:
         beyond = np.array([[0, 5], [-3, 2], [0, 0.5]], np.float32)
         folder = write(tmp_path / "rlds", [episode(beyond), moving(1)])
-        result = ingest("atari", folder, "--out", out)
+        result = ingest("rlds", folder, "--out", out)
         assert result.exit_code == 0
         assert "clipped" in result.stderr
         assert "they reach from -3 to 5" in result.stderr
         assert "--action-range" in result.stderr
-        within = ingest("atari", folder, "--out", out, "--overwrite", "--action-range=-3:5")
+        within = ingest("rlds", folder, "--out", out, "--overwrite", "--action-range=-3:5")
         assert within.exit_code == 0
         assert "Warning" not in within.stderr
 

@@ -110,7 +110,7 @@ class TestWrongInput:
 
     def test_episodes_without_observation(self, tmp_path: Path, out: Path) -> None:
         folder = write(tmp_path / "rlds", [moving(0)])
-        found = error_of(ingest("atari", folder, "--out", out, "--drop-keys", "state"))
+        found = error_of(ingest("rlds", folder, "--out", out, "--drop-keys", "state"))
         assert "has no observation to tokenize" in found
         assert "state" in found
 
@@ -218,11 +218,11 @@ class TestBadEpisodes:
         actions = np.zeros((4, 2), np.float32)
         actions[2, 1] = np.nan
         folder = write(tmp_path / "rlds", [moving(0), moving(1), episode(actions), moving(3)])
-        assert error_of(ingest("atari", folder, "--out", out)).startswith("1 of 4 episodes could not be used")
+        assert error_of(ingest("rlds", folder, "--out", out)).startswith("1 of 4 episodes could not be used")
         ((key, stage, reason),) = self.letters(out)
         assert (key, stage) == ("record 2", "tokenize")
         assert re.fullmatch(r"action is nan at timestep 2, element \[?1\]?: a finite number is wanted", reason)
-        assert ingest("atari", folder, "--out", out, "--max-bad", "1").exit_code == 0
+        assert ingest("rlds", folder, "--out", out, "--max-bad", "1").exit_code == 0
         assert record_ids(shards(out)[0]) == ["arm/00000/000000", "arm/00000/000001", "arm/00000/000003"]
         (row,) = [row for row in read_manifest(out).statistics if row.role == "action"]
         assert (row.nan, row.count) == (1, 15)
@@ -230,7 +230,7 @@ class TestBadEpisodes:
     def test_numbers_that_have_no_discrete_id(self, tmp_path: Path, out: Path) -> None:
         episodes = [episode(np.array(actions)) for actions in ([0, 1023, 5], [3, 1024, 0], [-1, 0, 2])]
         folder = write(tmp_path / "rlds", episodes, action=DISCRETE)
-        assert error_of(ingest("atari", folder, "--out", out)).startswith("2 of 3 episodes could not be used")
+        assert error_of(ingest("rlds", folder, "--out", out)).startswith("2 of 3 episodes could not be used")
         assert self.letters(out) == [
             ("record 1", "tokenize", "action is 1024 at timestep 1: an integer in [0, 1024) is wanted"),
             ("record 2", "tokenize", "action is -1 at timestep 0: an integer in [0, 1024) is wanted"),
@@ -244,7 +244,7 @@ class TestBadEpisodes:
         episodes = [filmed([png(1), png(2), png(3)]), *map(filmed, bad)]
         folder = write(tmp_path / "rlds", episodes, observation=IMAGE)  # type: ignore[arg-type]
         options = ("--final-step", "keep", "--image-size", "32x64")
-        assert error_of(ingest("atari", folder, "--out", out, *options)).startswith("3 of 4 episodes could not be used")
+        assert error_of(ingest("rlds", folder, "--out", out, *options)).startswith("3 of 4 episodes could not be used")
         found = self.letters(out)
         assert [(key, stage) for key, stage, _ in found] == [(f"record {n}", "decode") for n in (1, 2, 3)]
         for (_, _, reason), timestep in zip(found, (1, 1, 2), strict=True):
@@ -253,7 +253,7 @@ class TestBadEpisodes:
     def test_no_good_episode_makes_no_dataset(self, tmp_path: Path, out: Path) -> None:
         bad = episode(np.full((4, 2), np.inf, np.float32))
         folder = write(tmp_path / "rlds", [bad, bad])
-        found = error_of(ingest("atari", folder, "--out", out, "--max-bad", "9"))
+        found = error_of(ingest("rlds", folder, "--out", out, "--max-bad", "9"))
         assert re.fullmatch(
             r"no episode could be used \(the first of 2: .*arm-train.tfrecord-00000-of-00001, record 0: "
             r"action is inf at timestep 0.*\): no dataset was made",

@@ -1,5 +1,6 @@
 """`gato-data mix` and `mix explain` as a user types them: what they print, their exit codes, and wrong input."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from click.testing import Result
 from gato_schemas.dataset import read_manifest
 from gato_schemas.mixture import read_mixture
 from tests.cli.command import error_of, run
-from tests.gato_data.reading.folders import decode, episodes, write_dataset
+from tests.gato_data.reading.folders import decode, episodes, unsupervised, write_dataset
 
 SMALL = ("--steps", "20", "--batch-size", "10", "--context-length", "64")
 
@@ -78,6 +79,32 @@ def test_a_rare_dataset_is_warned_about(library: Path, out: Path) -> None:
     result = mix("--weights", "pong=1,walker=1e-9", "--out", out, *SMALL, library / "pong", library / "walker")
     assert result.exit_code == 0
     assert result.stderr.splitlines()[0] == "Warning: walker is never drawn in 20 steps of 10."
+
+
+def test_timesteps_that_do_not_fit_are_warned_about(library: Path, out: Path) -> None:
+    short = ("--steps", "20", "--batch-size", "10", "--context-length", "7")
+    result = mix("--weights", "uniform", "--out", out, *short, library / "pong", library / "pages")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "Warning: no whole timestep of pong (8 tokens in task 'pong') fits a context of 7 tokens: timesteps are cut, "
+        "and actions are trained on without the whole observation before them; give --context-length 8 or more.",
+        f"Wrote {out}.",
+    ]
+    answer = json.loads(mix("--weights", "uniform", "--out", out, *short, "--json", library / "pong").stdout)
+    assert answer["cut"] == [{"dataset": "pong", "task": "pong", "tokens": 8, "varying": False}]
+
+
+def test_nothing_to_train_on_is_said(library: Path, out: Path, tmp_path: Path) -> None:
+    silent = [dataclasses.replace(made, sequence=unsupervised(made.sequence)) for made in episodes("pong", [4, 9])]
+    write_dataset(tmp_path / "silent", {"train": [silent]})
+    result = mix("--weights", "uniform", "--out", out, *SMALL, tmp_path / "silent", library / "pong")
+    assert result.exit_code == 0
+    warning = "Warning: no token of silent is under the loss mask: nothing is learned from it."
+    assert result.stderr.splitlines() == [warning, f"Wrote {out}."]
+    alone = tmp_path / "alone.json"
+    message = error_of(mix("--weights", "uniform", "--out", alone, *SMALL, tmp_path / "silent"))
+    assert message == "nothing can be learned from silent: no token is under the loss mask; add another dataset"
+    assert not alone.exists()
 
 
 def test_a_stage_with_another_dataset(library: Path, out: Path) -> None:

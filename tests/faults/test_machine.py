@@ -124,7 +124,8 @@ def test_a_worker_that_dies(source: Path, wanted: dict[str, str], tmp_path: Path
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert error_of(done) == (
-        "a worker process died (exit code 7): run the same command again with fewer --workers; finished shards are kept"
+        "a worker process at work on arm-train.tfrecord-00002-of-00003 died (exit code 7): run the same command again, "
+        "and look at that input if it dies there once more; finished shards are kept"
     )
     assert not (out / "dataset.json").exists()
     kept = {path.name: path.stat().st_ino for path in shards(out) if Path(f"{path}.index").exists()}

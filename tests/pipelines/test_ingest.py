@@ -130,7 +130,7 @@ def test_shards_in_folders_of_their_own_are_found(recording: Path, breakout: Pat
 def raw_frames(recording: Path) -> np.ndarray[Any, Any]:
     """The frames of the first episode, gray (T, 84, 84)."""
     directory = open_directory(recording)
-    raw = next(iter(read_records(directory.open_split("train").shards[0].path)))
+    raw = next(iter(read_records(directory.split("train").shards[0].path)))
     images = EpisodeDecoder(directory.features.leaves).decode(raw.data).images["steps/observation"]
     return decode_frames(images, (84, 84, 1))[..., 0]
 
@@ -199,7 +199,7 @@ def test_the_fingerprint_covers_what_decides_the_bytes(
 def test_the_fingerprint_does_not_depend_on_how_many_episodes_there_are(tmp_path: Path) -> None:
     few = rlds_inputs.write(tmp_path / "few", [rlds_inputs.moving(n) for n in range(2)])
     more = rlds_inputs.write(tmp_path / "more", [rlds_inputs.moving(n) for n in range(3)])
-    plans = [plan_only("atari", {}, folder, tmp_path / "out", IngestSettings()) for folder in (few, more)]
+    plans = [plan_only("rlds", {}, folder, tmp_path / "out", IngestSettings()) for folder in (few, more)]
     assert plans[0].fingerprint == plans[1].fingerprint
     reasons = [plan.plan.tasks["arm"].final_step for plan in plans]
     assert reasons[0] != reasons[1]

@@ -19,7 +19,7 @@ PEAK = """
 
 def peak_memory(folder: Path, out: Path) -> int:
     """Bytes that the command holds at most, in one process."""
-    command = ["ingest", "atari", str(folder), "--out", str(out), "--workers", "1"]
+    command = ["ingest", "rlds", str(folder), "--image-size", "64x80", "--out", str(out), "--workers", "1"]
     done = subprocess.run(
         [sys.executable, "-c", dedent(PEAK), *command], capture_output=True, text=True, check=False, timeout=300
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import EpisodeError, GatoError, MissingPackageError, OutputError, SettingError
-from gato_pipelines import runners
+from gato_pipelines import dead_workers, runners
+from gato_pipelines.dead_workers import Deaths, died
 from gato_pipelines.runners import RUNNERS, run_over
 from gato_schemas.errors import FormatError
 
@@ -75,11 +76,6 @@ def test_of_an_error_in_another_process_the_sentence_arrives() -> None:
         ),
         ("...\ngato_schemas.tfrecord.TFRecordError: x is truncated [while running 'Call']", "x is truncated"),
         (
-            "a worker process died (it was killed, perhaps for want of memory)",
-            "a worker process died (it was killed, perhaps for want of memory): run the same command again with fewer "
-            "--workers; finished shards are kept",
-        ),
-        (
             "Traceback ...\nKeyError: 'x'\n\n",
             "a worker failed (KeyError: 'x'): --debug shows where; finished shards are kept",
         ),
@@ -87,7 +83,71 @@ def test_of_an_error_in_another_process_the_sentence_arrives() -> None:
     ],
 )
 def test_what_a_failed_pipeline_means(said: str, text: str) -> None:
-    assert str(runners._explain(RuntimeError(said), "local")) == text
+    assert str(runners._explain(RuntimeError(said), "local", Deaths([], str, None))) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "kills", "text"),
+    [
+        (
+            -9,
+            (4, 5),
+            "a worker process at work on b.tar died (it was killed for want of memory, SIGKILL): run the same command "
+            "again with fewer --workers; finished shards are kept",
+        ),
+        (
+            -9,
+            (4, 4),
+            "a worker process at work on b.tar died (something killed it, SIGKILL, and memory was not short): run the "
+            "same command again; finished shards are kept",
+        ),
+        (
+            -9,
+            (None, None),
+            "a worker process at work on b.tar died (it was killed, SIGKILL, perhaps for want of memory): run the same "
+            "command again, with fewer --workers if so; finished shards are kept",
+        ),
+        (
+            -11,
+            (4, 5),
+            "a worker process at work on b.tar died (it crashed, SIGSEGV): run the same command again, and look at "
+            "that input if it crashes there once more; finished shards are kept",
+        ),
+        (
+            -15,
+            (4, 5),
+            "a worker process at work on b.tar died (something ended it, SIGTERM): run the same command again; "
+            "finished shards are kept",
+        ),
+        (
+            7,
+            (4, 5),
+            "a worker process at work on b.tar died (exit code 7): run the same command again, and look at that input "
+            "if it dies there once more; finished shards are kept",
+        ),
+    ],
+)
+def test_what_is_said_of_a_dead_worker(
+    code: int, kills: tuple[int | None, int | None], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vmstat = tmp_path / "vmstat"
+    monkeypatch.setattr(dead_workers, "_VMSTAT", vmstat)
+    before, after = ("nr_free_pages 7\n" + (f"oom_kill {count}\n" if count is not None else "") for count in kills)
+    vmstat.write_text(before)
+    (tmp_path / "working-worker_3").write_text("0")
+    deaths = Deaths([0, 1], ["a.tar", "b.tar"].__getitem__, tmp_path)
+    assert not (tmp_path / "working-worker_3").exists()
+    vmstat.write_text(after)
+    said = f"RuntimeError: {died('worker_3', code)} [while running 'Call']"
+    assert "a worker process died (" in str(deaths.explain(said))  # it had not begun
+    (tmp_path / "working-worker_3").write_text("1")
+    assert str(deaths.explain(said)) == text
+    assert deaths.explain("RuntimeError: something else") is None
+
+
+def test_an_interrupted_worker_is_the_users_wish() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Deaths([], str, None).explain(died("worker_1", -2))
 
 
 def test_an_error_of_our_own_making_keeps_its_traceback() -> None:

@@ -3,23 +3,27 @@
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from gato_data.errors import FormatError, MixtureError, TrainError
-from gato_data.mixing.make import plan_mixture
-from gato_schemas.mixture import encode_mixture
+from gato_data.mixing.make import add_stage, plan_mixture
+from gato_data.reading.settings import CHECKED, Verify
+from gato_schemas.mixture import encode_mixture, read_mixture
 from gato_trainer import training
 from gato_trainer.batches import open_sources, passes
 from gato_trainer.checkpoint import committed
+from gato_trainer.checkpoint_header import read_header
 from gato_trainer.config import TrainSettings
 from gato_trainer.train import dry_run, train
-from tests.gato_data.reading.folders import episodes, write_dataset
+from tests.gato_data.reading.folders import episodes, unsupervised, write_dataset
 
 Make = Callable[..., TrainSettings]
 WEIGHTS = "pong=2,told=1,captions=1"
@@ -113,6 +117,81 @@ def test_another_mixture_does_not_continue_a_run(mixture: Path, small_settings: 
     mix(mixture.parent, "pong=1,told=1,captions=1")
     with pytest.raises(MixtureError, match="weights"):
         train(mixture, dataclasses.replace(settings, resume=True), quiet=True)
+
+
+@pytest.mark.parametrize("verify", get_args(Verify))
+def test_what_is_checked_is_said(
+    verify: Verify, mixture: Path, small_settings: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(mixture, settings_for(small_settings, steps=1), verify=verify)
+    assert f"checked while the data are read, --verify {verify}: {CHECKED[verify]}" in capsys.readouterr().err
+
+
+def test_another_content_does_not_continue_a_run(mixture: Path, small_settings: Make) -> None:
+    """The same name, size and counts, other frames; whether it was drawn before does not matter."""
+    settings = settings_for(small_settings, stop_step=1)
+    train(mixture, settings, quiet=True)
+    shutil.rmtree(mixture.parent / "pong")
+    pong = episodes("pong", [30, 25], seed=5)
+    folder = mixture.parent / "pong"
+    write_dataset(
+        folder,
+        {"train": [pong[:1], pong[1:]], "validation": [pong[:1]]},
+        chunk_tokens=100,
+        fingerprint="fedcba9876543210",
+    )
+    mix(mixture.parent)
+    resumed = dataclasses.replace(settings, resume=True, stop_step=2)
+    path = settings.out / "checkpoints" / "step-00000001"
+    with pytest.raises(MixtureError, match=rf"dataset pong is not what it was when {path} was written \(its content "):
+        train(mixture, resumed, quiet=True)
+
+
+def test_a_longer_mixture_continues_a_run(mixture: Path, small_settings: Make) -> None:
+    settings = settings_for(small_settings, stop_step=1)
+    train(mixture, settings, quiet=True)
+    write_dataset(mixture.parent / "walker", {"train": [episodes("walker", [30, 9])]})
+    longer = add_stage(read_mixture(mixture), mixture, 16, [mixture.parent / "walker"], f"{WEIGHTS},walker=9")
+    mixture.write_bytes(encode_mixture(longer))
+    resumed = train(mixture, dataclasses.replace(settings, resume=True, stop_step=4), quiet=True)
+    assert resumed.step == 4
+    assert "walker" in resumed.record["dataset_loss"]
+    header = read_header(committed(settings.out / "checkpoints")[-1][1])
+    assert [*header.datasets] == ["pong", "told", "captions", "walker"]
+    assert all(header.datasets.values())
+    assert header.vocabulary == longer.vocabulary
+
+
+def test_a_context_that_is_too_short_is_said(
+    mixture: Path, small_settings: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(small_settings, context_length=7, steps=2)
+    warning = "Warning: no whole timestep of pong (8 tokens in task 'pong') fits a context of 7 tokens: "
+    train(mixture, settings)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Warning: ")]
+    assert len(said) == 2  # told's too
+    assert said[0].startswith(warning)
+    made = dry_run(mixture, settings)
+    assert made.lines()[-2].startswith(warning)
+    assert [f"Warning: {text}" for text in made.to_json()["warnings"]] == said
+
+
+def test_a_run_without_a_supervised_token_is_refused(mixture: Path, small_settings: Make, tmp_path: Path) -> None:
+    silent = [dataclasses.replace(made, sequence=unsupervised(made.sequence)) for made in episodes("walker", [40, 9])]
+    write_dataset(tmp_path / "silent", {"train": [silent]})
+    nothing = mix(tmp_path, "silent=1")
+    settings = settings_for(small_settings)
+    message = "none of its 48 windows of 40 tokens holds a token under the loss mask, since no token of its datasets is"
+    for begin in (train, dry_run):
+        with pytest.raises(TrainError, match=message):
+            begin(nothing, settings)  # type: ignore[operator]
+    assert not settings.out.exists()
+    short = settings_for(small_settings, context_length=2, steps=1, batch_size=1, seed=1)
+    with pytest.raises(
+        TrainError, match=r"none of its 1 window of 2 tokens .* since no whole timestep of pong \(8 tok"
+    ):
+        train(mix(tmp_path, "pong=1"), short, prompt_share=0.0)
+    assert not settings.out.exists()
 
 
 def test_a_shard_that_is_cut_under_a_run(mixture: Path, small_settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ import msgspec
 
 from gato_data.errors import MixtureError
 from gato_data.reading.batch import Batch
+from gato_data.reading.settings import CHECKED, ReadSettings
+from gato_schemas.dataset import VocabularyInfo
 
 
 class BatchSource(Protocol):
@@ -43,7 +45,7 @@ def open_sources(
     Raises:
         MixtureError: the mixture or its datasets cannot be used.
     """
-    from gato_data.reading.reader import ReadSettings, open_mixture
+    from gato_data.reading.reader import open_mixture
 
     settings = ReadSettings(context_length=context_length, seed=seed, **read_options)
     source: BatchSource = open_mixture(mixture, split="train", settings=settings)
@@ -89,6 +91,44 @@ def check_identity(stored: Mapping[str, str], source: BatchSource, sample: int) 
     from gato_data.reading.plan import check_identity as check
 
     check(stored, identity(source, sample))
+
+
+def contents(source: BatchSource) -> dict[str, str]:
+    """The content of each dataset by name; "" where the source cannot tell."""
+    found: Mapping[str, str] = getattr(source, "dataset_contents", {})
+    return {name: found.get(name, "") for name in source.dataset_names}
+
+
+def check_contents(stored: Mapping[str, str], source: BatchSource, path: Path) -> None:
+    """Check that the datasets of a checkpoint are what they were; datasets may have been added since.
+
+    Raises:
+        MixtureError: names the dataset that changed.
+    """
+    now = contents(source)
+    for name, content in stored.items():
+        if content != now.get(name, content):
+            raise MixtureError(
+                f"dataset {name} is not what it was when {path} was written (its content {content[:12]} became "
+                f"{now[name][:12]}): bring the former dataset back, or start a new run"
+            )
+
+
+def warnings(source: BatchSource) -> list[str]:
+    """What its windows are probably not meant to be, a sentence each."""
+    return list(getattr(source, "warnings", ()))
+
+
+def checked(source: BatchSource) -> str:
+    """What is checked of the data while they are read; "" if the source has nothing to check."""
+    settings: ReadSettings | None = getattr(source, "settings", None)
+    return "" if settings is None else f"--verify {settings.verify}: {CHECKED[settings.verify]}"
+
+
+def vocabulary(source: BatchSource) -> VocabularyInfo | None:
+    """The id ranges and the text model of the datasets; None if the source cannot tell."""
+    found: VocabularyInfo | None = getattr(source, "vocabulary", None)
+    return found
 
 
 def window_pieces(source: BatchSource, samples: range) -> list[list[dict[str, Any]]]:

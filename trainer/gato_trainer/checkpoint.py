@@ -1,120 +1,69 @@
-"""Checkpoints: torch.distributed.checkpoint in safetensors files, written in the background, committed by a rename.
+"""Checkpoints: written in the background, committed by a rename, checked before they are read.
 
 `checkpoints/step-00000050/` exists only when it is whole: files are written and synced under a hidden name,
-`checkpoint.json` last, then the folder is renamed. Reading parses safetensors headers and JSON, never pickles.
+`checkpoint.json` last, with the checksums of all of them, then the folder is renamed. Reading parses safetensors
+headers and JSON, never pickles.
 """
 
-import json
 import os
 import re
 import shutil
 import warnings
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+import msgspec
 import torch.distributed as dist
-from safetensors import SafetensorError
-from torch import Tensor, nn
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
-from torch.distributed.checkpoint.state_dict_loader import load as load_distributed
+from torch import Tensor
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from gato_data.errors import TrainError
-from gato_trainer.averaging import local
+from gato_trainer.checkpoint_header import (
+    HEADER,
+    CheckpointHeader,
+    DamagedCheckpointError,
+    check_files,
+    encode_header,
+    read_header,
+    seal,
+)
+from gato_trainer.checkpoint_storage import FAILURES, DigestingWriter, first_line
 from gato_trainer.distributed import World
 
-FORMAT = 1
 # Said by the background thread of every run of one process, which is the common case.
 warnings.filterwarnings("ignore", message="torch.distributed is disabled")
 _NAME = re.compile(r"step-(\d{8})")
-_FAILURES = (CheckpointException, OSError, SafetensorError, RuntimeError, ValueError, KeyError)
-
-
-def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, ema: list[Tensor]) -> dict[str, Tensor]:
-    """Every tensor of a run by name: parameters, both moments of AdamW, and the average if one is kept."""
-    state: dict[str, Tensor] = {}
-    for index, (name, parameter) in enumerate(model.named_parameters()):
-        state[f"model.{name}"] = parameter.detach()
-        moments = optimizer.state[parameter]
-        state[f"first_moment.{name}"] = moments["exp_avg"]
-        state[f"second_moment.{name}"] = moments["exp_avg_sq"]
-        if ema:
-            state[f"ema.{name}"] = ema[index]
-    return state
-
-
-def all_finite(state: dict[str, Tensor]) -> bool:
-    """Whether this process's part of every tensor is finite; waits for the device."""
-    parts = [part for tensor in state.values() if (part := local(tensor)).numel()]
-    return bool(torch.stack([part.isfinite().all() for part in parts]).all())
-
-
-def prepare_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Give AdamW its moments (zero) and step count before its first step, so that they can be loaded into."""
-    for parameter in model.parameters():
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(step), device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
 
 
 def committed(folder: Path) -> list[tuple[int, Path]]:
-    """The whole checkpoints in a folder as (step, path), the newest last."""
+    """The checkpoints in a folder as (step, path), the newest last; each was whole when it got its name."""
     found = []
     if folder.is_dir():
         for path in folder.iterdir():
             match = _NAME.fullmatch(path.name)
-            if match and (path / "checkpoint.json").is_file():
+            if match and path.is_dir():
                 found.append((int(match.group(1)), path))
     return sorted(found)
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """The `checkpoint.json` of a checkpoint, whose files have been found to be there with the right sizes.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A whole checkpoint, and what is wrong with each damaged one after it."""
 
-    Raises:
-        TrainError: the checkpoint is damaged or of another format.
-    """
-    try:
-        header: dict[str, Any] = json.loads((path / "checkpoint.json").read_text())
-        version, files = header["format"], dict(header["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainError(f"checkpoint {path} cannot be read: {error}; delete it to use the one before") from error
-    if version != FORMAT:
-        raise TrainError(f"checkpoint {path} has format {version}, this version reads format {FORMAT}")
-    for name, size in files.items():
-        file = path / Path(name).name
-        if not file.is_file() or file.stat().st_size != size:
-            raise TrainError(
-                f"checkpoint {path} is damaged: {name} should have {size} bytes; delete it to use the one before"
-            )
-    return header
-
-
-def load(path: Path, state: dict[str, Tensor], world: World) -> None:
-    """Read a checkpoint into tensors in place, whatever the number of processes that wrote it.
-
-    Raises:
-        TrainError: a tensor is missing, of another shape, or a file is damaged.
-    """
-    try:
-        load_distributed(state, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=world.size == 1)
-    except _FAILURES as error:
-        raise TrainError(
-            f"checkpoint {path} cannot be loaded: {_first_line(error)}; delete it to use the one before"
-        ) from error
+    path: Path
+    header: CheckpointHeader
+    damaged: dict[Path, str]
 
 
 @dataclass(slots=True)
 class _Pending:
     step: int
     partial: Path
-    header: dict[str, Any]
+    header: CheckpointHeader
+    writer: DigestingWriter
     written: Future[Any]
 
 
@@ -135,17 +84,58 @@ class Checkpoints:
         world.barrier()
 
     def newest(self) -> tuple[int, Path] | None:
-        """The newest whole checkpoint."""
+        """The newest checkpoint."""
         found = committed(self.folder)
         return found[-1] if found else None
 
-    def save(self, step: int, state: dict[str, Tensor], header: dict[str, Any]) -> None:
+    def newest_whole(self) -> Found | None:
+        """The newest checkpoint whose checksums fit; None if there is no checkpoint at all.
+
+        Raises:
+            TrainError: all are damaged, or one is of another format.
+        """
+        damaged: dict[Path, str] = {}
+        for _, path in reversed(committed(self.folder)):
+            header = self._examine(path)
+            if isinstance(header, CheckpointHeader):
+                return Found(path, header, damaged)
+            damaged[path] = header
+        if damaged:
+            raise TrainError(
+                f"no checkpoint in {self.folder} is whole ({'; '.join(damaged.values())}): bring one back from a copy, "
+                f"or start again with --overwrite; nothing was deleted"
+            )
+        return None
+
+    def _examine(self, path: Path) -> CheckpointHeader | str:
+        """The header of a whole checkpoint, or what is wrong with it: every process answers alike."""
+        problem = ""
+        try:
+            header = read_header(path)
+            check_files(path, header, self.world.rank, self.world.size)
+        except DamagedCheckpointError as error:
+            problem = str(error)
+        if self.world.sum([bool(problem)])[0]:
+            return problem or f"checkpoint {path} is damaged: see the message of another process"
+        return header
+
+    def set_aside(self, damaged: Iterable[Path]) -> None:
+        """Rename damaged checkpoints, so that new ones can take their names."""
+        if self.world.is_first:
+            for path in damaged:
+                aside = path.with_name(f"damaged-{path.name}")
+                shutil.rmtree(aside, ignore_errors=True)
+                os.rename(path, aside)
+        self.world.barrier()
+
+    def save(self, state: dict[str, Tensor], header: CheckpointHeader) -> None:
         """Copy the state and write it in the background; waits for the checkpoint before, if it is still written.
 
         Raises:
             TrainError: the disk is full, or the checkpoint before failed.
         """
         self.wait()
+        step = header.step
         if (self.folder / f"step-{step:08d}").exists():
             return
         partial = self.folder / f".step-{step:08d}.partial"
@@ -154,13 +144,13 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
         self.world.barrier()
-        writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
+        writer = DigestingWriter(partial)
         try:
             written = async_save(state, storage_writer=writer, process_group=self._group, no_dist=self.world.size == 1)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._failure(step, partial, error) from error
         assert isinstance(written, Future)
-        self._pending = _Pending(step, partial, {**header, "format": FORMAT, "step": step}, written)
+        self._pending = _Pending(step, partial, header, writer, written)
 
     def poll(self) -> None:
         """Commit the checkpoint being written if it is complete."""
@@ -180,13 +170,13 @@ class Checkpoints:
             pending.written.result()
             if self.world.is_first:
                 self._commit(pending)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._failure(pending.step, pending.partial, error) from error
 
     def _commit(self, pending: _Pending) -> None:
-        files = {file.name: file.stat().st_size for file in sorted(pending.partial.iterdir())}
-        with open(pending.partial / "checkpoint.json", "w") as stream:
-            json.dump({**pending.header, "files": files}, stream, indent=1)
+        header = msgspec.structs.replace(pending.header, files=dict(sorted(pending.writer.files.items())))
+        with open(pending.partial / HEADER, "wb") as stream:
+            stream.write(seal(encode_header(header)))
             stream.flush()
             os.fsync(stream.fileno())
         _sync_folder(pending.partial)
@@ -208,20 +198,13 @@ class Checkpoints:
         if self.world.is_first:
             shutil.rmtree(partial, ignore_errors=True)
         return TrainError(
-            f"the checkpoint of step {step} could not be written: {_first_line(error)}; {self._last_good()}; "
+            f"the checkpoint of step {step} could not be written: {first_line(error)}; {self._last_good()}; "
             f"see to the disk and continue with --resume"
         )
 
     def _last_good(self) -> str:
         newest = self.newest()
         return f"the last good one is {newest[1]}" if newest else "there is no earlier one"
-
-
-def _first_line(error: BaseException) -> str:
-    if isinstance(error, CheckpointException) and error.failures:
-        error = next(iter(error.failures.values()))[0]
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _sync_folder(folder: Path) -> None:

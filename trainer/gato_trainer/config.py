@@ -11,6 +11,17 @@ from gato_data.errors import SettingError
 PAPER_VOCABULARY = 33025
 """32,000 text pieces + 1,024 bins + the separator (paper section 2.1)."""
 
+_MOST = {
+    "width": 2**20,
+    "blocks": 2**10,
+    "heads": 2**20,
+    "feed_forward": 2**22,
+    "vocabulary_size": 2**26,  # the largest text model there may be takes a quarter of it
+    "local_positions": 2**26,
+    "patch_channels": 2**16,
+}
+"""Far above any model; what lies beyond is damage, and no tensor could have such a shape."""
+
 Positions = Literal["transformer-xl", "rope"]
 Precision = Literal["fp32", "bf16"]
 Sharding = Literal["none", "zero2", "full"]
@@ -51,9 +62,14 @@ class ModelConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise SettingError(
+                    f"a model with {name} {getattr(self, name)} is not possible: 1 to {most:,} is wanted"
+                )
         if self.width % self.heads or self.width % 2 or (self.width // self.heads) % 2:
             raise SettingError(f"width {self.width} does not divide into {self.heads} heads of an even size")
-        if self.patch_channels % 32 or 8 % self.patch_grid:
+        if self.patch_channels % 32 or self.patch_grid not in (1, 2, 4, 8):
             raise SettingError(
                 f"patch_channels must be a multiple of 32 and patch_grid one of 1, 2, 4, 8; "
                 f"got {self.patch_channels} and {self.patch_grid}"

@@ -1,23 +1,14 @@
 """Building the model of a run: on the meta device, compiled and sharded, then filled."""
 
 import dataclasses
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch.distributed.tensor import DTensor, distribute_tensor
 
-from gato_data.errors import TrainError
-from gato_trainer.checkpoint import committed, load, read_header
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.distributed import World, shard
 from gato_trainer.initialize import materialize
 from gato_trainer.kernels import Shapes, operations
-from gato_trainer.run_folder import newest_checkpoint
 from gato_trainer.transformer import Gato, count_parameters
-
-_FREE = ("dropout", "stochastic_depth")
 
 
 def with_precision(settings: TrainSettings, device: torch.device) -> TrainSettings:
@@ -28,10 +19,10 @@ def with_precision(settings: TrainSettings, device: torch.device) -> TrainSettin
 
 
 def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> tuple[Gato, int]:
-    """The model with its first values, or those of `init_from`, on the device; and its parameter count.
+    """The model with its first values on the device, and its parameter count.
 
     Raises:
-        TrainError: `init_from` holds another model, or `--kernels fused` is not available.
+        TrainError: `--kernels fused` is not available.
     """
     dtype = _dtype(settings)
     chosen = operations(settings.kernels, _shapes(settings, config, world))
@@ -45,9 +36,6 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
             block.compile(dynamic=False)
     shard(model, world, settings.sharding)
     materialize(model, world.device, settings.seed)
-    continued = settings.resume and committed(settings.out / "checkpoints")
-    if settings.init_from is not None and not continued:
-        _load_parameters(model, settings.init_from, world)
     return model, parameters
 
 
@@ -65,36 +53,3 @@ def _shapes(settings: TrainSettings, config: ModelConfig, world: World) -> Shape
         dtype=_dtype(settings),
         device=world.device,
     )
-
-
-def _load_parameters(model: Gato, path: Path, world: World) -> None:
-    if path.is_dir():
-        checkpoint = newest_checkpoint(path)
-        shape = read_header(checkpoint)["settings"]["model"]
-        wanted = dataclasses.asdict(model.config)
-        different = [
-            f"{name} is {shape.get(name)} there, {value} here"
-            for name, value in wanted.items()
-            if name not in _FREE and shape.get(name) != value
-        ]
-        if different:
-            raise TrainError(f"{path} holds another model: {'; '.join(different)}")
-        load(checkpoint, {f"model.{name}": p.detach() for name, p in model.named_parameters()}, world)
-        return
-    try:
-        values = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise TrainError(f"cannot read {path}: {error}") from error
-    for name, parameter in model.named_parameters():
-        value = values.get(name)
-        if value is None or value.shape != parameter.shape:
-            found = "nothing" if value is None else f"shape {tuple(value.shape)}"
-            raise TrainError(f"{path} holds another model: {name} should be {tuple(parameter.shape)}, found {found}")
-        copy_full(parameter.detach(), value)
-
-
-def copy_full(target: torch.Tensor, value: torch.Tensor) -> None:
-    """Copy a whole value into a parameter, sharded or not."""
-    if isinstance(target, DTensor):
-        value = distribute_tensor(value.to(target.device), target.device_mesh, target.placements, src_data_rank=None)
-    target.copy_(value)

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from gato_data.errors import TrainError
-from gato_trainer.batches import BatchSource, passes
+from gato_trainer.batches import BatchSource, passes, warnings
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.inputs import Inputs, prepare
 from gato_trainer.kernels.reference import LOGIT_ROWS
 from gato_trainer.model_setup import with_precision
+from gato_trainer.supervision import check_supervised
 from gato_trainer.transformer import Gato, count_parameters
 
 MFU_FORMULA = (
@@ -116,6 +117,7 @@ class Plan:
     memory_bytes: int
     memory: dict[str, int]
     passes: dict[str, float]
+    warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON-ready values under stable keys."""
@@ -133,7 +135,8 @@ class Plan:
             f"{self.micro_batch_size} windows at once: "
             + ", ".join(f"{name} {value / 2**30:.2f}" for name, value in self.memory.items()),
         ]
-        return rows + [f"passes over {name}: {passes:.3g}" for name, passes in self.passes.items()]
+        rows += [f"passes over {name}: {passes:.3g}" for name, passes in self.passes.items()]
+        return rows + [f"Warning: {warning}" for warning in self.warnings]
 
 
 def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig) -> Work:
@@ -154,6 +157,7 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
     device = torch.device(automatic if settings.device == "auto" else settings.device)
     settings = with_precision(settings, device)
     config = model_config(settings, source)
+    check_supervised(source, settings)
     with torch.device("meta"):
         parameters = count_parameters(Gato(config))
     work = _first_step(settings, source, config)
@@ -178,4 +182,5 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
         memory_bytes=sum(parts.values()),
         memory=parts,
         passes=passes(source, settings.steps * settings.batch_size),
+        warnings=warnings(source),
     )

@@ -1,10 +1,9 @@
 """The loss curves of a run as a PNG, from its log."""
 
-import json
 from pathlib import Path
 
 from gato_data.errors import MissingPackageError
-from gato_trainer.run_folder import LOG_FILE
+from gato_trainer.run_log import read_log
 
 
 def plot_losses(out: Path) -> Path | None:
@@ -13,7 +12,7 @@ def plot_losses(out: Path) -> Path | None:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    curves = _curves(out / LOG_FILE)
+    curves = _curves(out)
     if not curves:
         return None
     try:
@@ -36,15 +35,16 @@ def plot_losses(out: Path) -> Path | None:
     return out / "loss.png"
 
 
-def _curves(log: Path) -> dict[str, list[tuple[int, float]]]:
+def _curves(out: Path) -> dict[str, list[tuple[int, float]]]:
     curves: dict[str, list[tuple[int, float]]] = {}
-    for line in log.read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] == "train":
-            values = {"loss": record["loss"], **record["dataset_loss"]}
+    for _, line in read_log(out):
+        if line is None:
+            continue
+        if line.kind == "train":
+            values = {"loss": line.loss, **line.dataset_loss}
         else:
-            values = {f"validation {name}": value for name, value in record["dataset_loss"].items()}
+            values = {f"validation {name}": value for name, value in line.dataset_loss.items()}
         for name, value in values.items():
             if value is not None:
-                curves.setdefault(name, []).append((int(record["step"]), float(value)))
+                curves.setdefault(name, []).append((line.step, value))
     return curves

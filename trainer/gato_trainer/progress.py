@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from gato_trainer.curves import Curves
-from gato_trainer.run_folder import LOG_FILE, trim_log
+from gato_trainer.run_log import LOG_FILE, trim_log
 
 
 class Meter:
@@ -101,10 +101,13 @@ class Log:
         self._quiet = quiet or not first
 
     def trim(self, step: int) -> None:
-        """Drop the lines after `step`, which a continued run writes again."""
+        """Drop the lines after `step`, which a continued run writes again, and those that are damaged."""
         if self._stream is not None:
             self._stream.close()
-            trim_log(self._out, step)
+            damaged = trim_log(self._out, step)
+            if damaged:
+                lines = "a line" if damaged == 1 else f"{damaged:,} lines"
+                self.say(f"{self._out / LOG_FILE} was damaged: {lines} left out")
             self._stream = open(self._out / LOG_FILE, "a")  # noqa: SIM115
 
     def write(self, kind: str, record: dict[str, Any], line: str) -> None:

@@ -1,32 +1,39 @@
-"""The folder of a run: who owns it, its log, and what must not change when it is continued."""
+"""The folder of a run: who owns it, and what must not change when it is continued."""
 
-import dataclasses
-import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from gato_data.errors import OutputError, TrainError
-from gato_trainer.batches import BatchSource
+from gato_trainer.batches import BatchSource, contents, vocabulary
 from gato_trainer.checkpoint import committed
+from gato_trainer.checkpoint_header import (
+    CheckpointHeader,
+    DamagedCheckpointError,
+    RunHeader,
+    check_files,
+    encode_header,
+    read_header,
+)
 from gato_trainer.config import ModelConfig, TrainSettings
 
 RUN_FILE = "run.json"
-LOG_FILE = "log.jsonl"
-_OURS = (RUN_FILE, LOG_FILE, "checkpoints", "loss.png", "profile", "tensorboard", "wandb", "wandb-id")
+_OURS = (RUN_FILE, "log.jsonl", "checkpoints", "loss.png", "profile", "tensorboard", "wandb", "wandb-id")
 
 
-def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource, parameters: int) -> dict[str, Any]:
+def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource, parameters: int) -> RunHeader:
     """What `run.json` and every checkpoint carry."""
-    return {
-        "settings": {**settings.to_json(), "model": dataclasses.asdict(config)},
-        "datasets": list(source.dataset_names),
-        "parameters": parameters,
-        "torch": torch.__version__,
-    }
+    return RunHeader(
+        settings={name: value for name, value in settings.to_json().items() if name != "model"},
+        model=config,
+        vocabulary=vocabulary(source),
+        datasets=contents(source),
+        parameters=parameters,
+        torch=str(torch.__version__),
+    )
 
 
 def check_folder(settings: TrainSettings) -> bool:
@@ -51,7 +58,7 @@ def check_folder(settings: TrainSettings) -> bool:
     return is_run
 
 
-def open_folder(settings: TrainSettings, header: dict[str, Any]) -> None:
+def open_folder(settings: TrainSettings, header: RunHeader) -> None:
     """Make the run folder, or clear it if it is to be overwritten.
 
     Raises:
@@ -64,12 +71,12 @@ def open_folder(settings: TrainSettings, header: dict[str, Any]) -> None:
             _clear(out)
         out.mkdir(parents=True, exist_ok=True)
         if not settings.resume:
-            _write(out / RUN_FILE, json.dumps(header, indent=1) + "\n")
+            replace_file(out / RUN_FILE, encode_header(header))
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}") from error
 
 
-def check_same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+def check_same_run(old: RunHeader, new: RunHeader, path: Path) -> None:
     """Refuse to continue a checkpoint with what would be another run.
 
     Raises:
@@ -77,47 +84,16 @@ def check_same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None
             seed or optimizer constants. (The mixture is checked by its reader.)
     """
     fixed = ("context_length", "batch_size", "seed", "precision", "ema", "weight_decay")
-    differences = [
-        (name, old["settings"].get(name), new["settings"][name])
-        for name in fixed
-        if old["settings"].get(name) != new["settings"][name]
-    ]
-    shape = old["settings"].get("model", {})
-    differences += [
-        (name, shape.get(name), value) for name, value in new["settings"]["model"].items() if shape.get(name) != value
-    ]
+    before, now = ({**{name: run.settings.get(name) for name in fixed}, **asdict(run.model)} for run in (old, new))
+    differences = [f"{name} was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]]
     if differences:
-        listed = "; ".join(f"{name} was {before}, now {after}" for name, before, after in differences)
-        raise TrainError(f"{path} is of another run and cannot be continued: {listed}")
+        raise TrainError(f"{path} is of another run and cannot be continued: {'; '.join(differences)}")
 
 
-def trim_log(out: Path, step: int) -> None:
-    """Drop log lines after `step`: a continued run writes them again."""
-    log = out / LOG_FILE
-    if not log.is_file():
-        return
-    kept = [line for line in log.read_text().splitlines() if _step_of(line) <= step]
-    _write(log, "".join(line + "\n" for line in kept))
-
-
-def last_record(out: Path) -> dict[str, Any]:
-    """The last training line of the log; empty if there is none."""
-    lines = (out / LOG_FILE).read_text().splitlines()
-    records = (json.loads(line) for line in reversed(lines))
-    found: dict[str, Any] = next((record for record in records if record["kind"] == "train"), {})
-    return {name: value for name, value in found.items() if name != "kind"}
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line cut short by a kill
-
-
-def _write(path: Path, text: str) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a whole file under a temporary name, then rename it."""
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text)
+    temporary.write_bytes(content)
     os.replace(temporary, path)
 
 
@@ -130,13 +106,19 @@ def _clear(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def newest_checkpoint(out: Path) -> Path:
-    """The newest whole checkpoint of a run.
+def whole_checkpoint(run: Path) -> tuple[Path, CheckpointHeader]:
+    """The newest checkpoint of a run and its header, every file of it checked.
 
     Raises:
-        TrainError: there is none.
+        TrainError: there is none, or it is damaged.
     """
-    found = committed(out / "checkpoints")
+    found = committed(run / "checkpoints")
     if not found:
-        raise TrainError(f"{out} holds no checkpoint")
-    return found[-1][1]
+        raise TrainError(f"{run} holds no checkpoint")
+    path = found[-1][1]
+    try:
+        header = read_header(path)
+        check_files(path, header)
+    except DamagedCheckpointError as error:
+        raise TrainError(f"{error}; move it away to use the one before") from error
+    return path, header

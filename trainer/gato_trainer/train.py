@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import MissingPackageError, OutputError
-from gato_trainer.batches import BatchSource, close_sources, open_sources
+from gato_trainer.batches import BatchSource, checked, close_sources, open_sources, warnings
 from gato_trainer.config import TrainSettings
 from gato_trainer.distributed import join_world
 from gato_trainer.plan import MFU_FORMULA, Plan, peak_flops, plan
 from gato_trainer.plot import plot_losses
 from gato_trainer.profiling import Profile
-from gato_trainer.run_folder import last_record
+from gato_trainer.run_log import last_record
 from gato_trainer.stopping import StopSignal, out_of_memory
 from gato_trainer.training import Training
 
@@ -143,6 +143,10 @@ def _run(training: Training, stop: StopSignal) -> RunResult:
         f"{world.device}, steps {progress.step} to {settings.last_step} of {settings.steps}"
     )
     training.log.say(training.model.operations.summary)
+    if check := checked(training.source):
+        training.log.say(f"checked while the data are read, {check}")
+    for warning in warnings(training.source):
+        training.log.say(f"Warning: {warning}")
     if settings.evaluate_every and training.validation is None:
         training.log.say("no evaluation: no dataset has a validation split; gato-data ingest --holdout makes one")
     if peak_flops(world.device) is not None:

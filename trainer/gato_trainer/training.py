@@ -2,19 +2,23 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
+import msgspec
 import torch
 
 from gato_data.errors import GatoError, TrainError
 from gato_trainer.averaging import start_average, update_average
-from gato_trainer.batches import BatchSource, check_identity, identity
-from gato_trainer.checkpoint import Checkpoints, all_finite, load, prepare_optimizer, read_header, state_tensors
+from gato_trainer.batches import BatchSource, check_contents, check_identity, identity, vocabulary
+from gato_trainer.checkpoint import Checkpoints, committed
+from gato_trainer.checkpoint_header import CheckpointHeader
+from gato_trainer.checkpoint_storage import all_finite, load, prepare_optimizer, state_tensors
 from gato_trainer.config import TrainSettings
 from gato_trainer.curves import Curves, check_packages, open_curves
 from gato_trainer.distributed import World, synchronize_gradients
 from gato_trainer.evaluate import evaluate
+from gato_trainer.initial_parameters import load_initial
 from gato_trainer.inputs import Inputs
 from gato_trainer.loss import LossTotals
 from gato_trainer.model_setup import build_model, with_precision
@@ -24,6 +28,7 @@ from gato_trainer.progress import Log, Meter, progress_line, validation_line
 from gato_trainer.reading import ReadAhead
 from gato_trainer.run_folder import check_folder, check_same_run, open_folder, run_header
 from gato_trainer.stopping import StopSignal, dump_batch
+from gato_trainer.supervision import check_supervised
 
 
 @dataclass(slots=True)
@@ -56,7 +61,9 @@ class Training:
             raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
         if world.is_first:
             check_folder(settings)
+        check_supervised(source, settings)
         self.model, self.parameters = build_model(settings, config, world)
+        begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters)
         if world.is_first:
             open_folder(settings, self.header)
@@ -65,38 +72,49 @@ class Training:
         self.average = start_average(self.model, settings.ema)
         self.checkpoints = Checkpoints(settings.out / "checkpoints", world, settings.keep_checkpoints)
         self.log = Log(settings.out, curves=self._curves(), first=world.is_first, quiet=quiet)
+        if begun:
+            self.log.say(begun)
         self.progress = Progress(self._restore())
         self.totals = LossTotals.zeros(source.dataset_names, world.device)
         self.meter = Meter(peak_flops(world.device))
         self.first_bad = torch.full((), -1, dtype=torch.int64, device=world.device)
 
+    def _begin(self) -> str:
+        """Load the parameters of `--init-from`, unless the run goes on from its own; a line that says so."""
+        settings = self.settings
+        if settings.init_from is None or (settings.resume and committed(settings.out / "checkpoints")):
+            return ""
+        return load_initial(self.model, vocabulary(self.source), settings.init_from, self.world)
+
     def _curves(self) -> list[Curves]:
         if not self.world.is_first:
             return []
         settings = self.settings
-        return open_curves(
-            settings.out, tensorboard=settings.tensorboard, wandb=settings.wandb, config=self.header["settings"]
-        )
+        config = {**self.header.settings, "model": asdict(self.header.model)}
+        return open_curves(settings.out, tensorboard=settings.tensorboard, wandb=settings.wandb, config=config)
 
     def _restore(self) -> int:
         """Load the newest checkpoint of a run that is continued; the number of steps done."""
         prepare_optimizer(self.model, self.optimizer, 0)
-        newest = self.checkpoints.newest() if self.settings.resume else None
-        if newest is None:
+        found = self.checkpoints.newest_whole() if self.settings.resume else None
+        if found is None:
             if self.settings.resume:
                 self.log.say("no checkpoint yet: starting at step 0")
                 self.log.trim(0)
             return 0
-        step, path = newest
-        header = read_header(path)
+        header, path = found.header, found.path
+        for damaged, problem in found.damaged.items():
+            self.log.say(f"{problem}; it is kept as damaged-{damaged.name}, and the run goes on from the one before")
         check_same_run(header, self.header, path)
-        if header["stream"]:
-            check_identity(header["stream"], self.source, header["next_sample"])
-        prepare_optimizer(self.model, self.optimizer, step)
+        check_contents(header.datasets, self.source, path)
+        if header.stream:
+            check_identity(header.stream, self.source, header.next_sample)
+        prepare_optimizer(self.model, self.optimizer, header.step)
         load(path, state_tensors(self.model, self.optimizer, self.average), self.world)
-        self.log.trim(step)
-        self.log.say(f"continuing at step {step} from {path}")
-        return step
+        self.checkpoints.set_aside(found.damaged)
+        self.log.trim(header.step)
+        self.log.say(f"continuing at step {header.step} from {path}")
+        return header.step
 
     def steps(self, stop: StopSignal, after_step: Callable[[], None]) -> None:
         """Train to the last step, or until a signal; saves at the end in either case."""
@@ -204,9 +222,11 @@ class Training:
         bad = -1 if all_finite(state) else self.progress.step - 1
         if (bad := self.world.first(bad)) >= 0:
             self._stop_at(bad, "the state after")
-        sample = self.progress.step * self.settings.batch_size
-        header = {**self.header, "next_sample": sample, "stream": identity(self.source, sample)}
-        self.checkpoints.save(self.progress.step, state, header)
+        step = self.progress.step
+        sample = step * self.settings.batch_size
+        of_run = msgspec.structs.asdict(self.header)
+        header = CheckpointHeader(**of_run, step=step, next_sample=sample, stream=identity(self.source, sample))
+        self.checkpoints.save(state, header)
 
     def _check_finite(self) -> None:
         """Stop if a loss since the last check was not finite."""

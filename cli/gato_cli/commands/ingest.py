@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from gato_cli.options import Place, settings_options
 from gato_data.errors import GatoError
@@ -77,7 +78,9 @@ def _command(name: str, cls: type[Any]) -> click.Command:
 
     def callback(**values: Any) -> None:
         chosen = {str(option.name): values.pop(str(option.name)) for option in settings}
-        _run(name, {key: value for key, value in chosen.items() if value is not None}, **values)
+        origin = click.get_current_context().get_parameter_source
+        given = {key: value for key, value in chosen.items() if origin(key) is not ParameterSource.DEFAULT}
+        _run(name, given, **values)
 
     return click.Command(
         name,

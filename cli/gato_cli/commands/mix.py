@@ -115,6 +115,7 @@ def command(
         first_sample = at_step * batch_size
         mixture = add_stage(read_mixture(out), out, first_sample, datasets, weights, options=options, run=run)
     plan = describe(mixture, out, run)
+    plan.check_trained()
     if plot is not None:
         from gato_data.report.mixture_plot import draw_plan
 
@@ -162,8 +163,8 @@ def _print(plan: Any, out: Path | None, plot: Path | None, as_json: bool) -> Non
         click.echo(plan_json(plan, out))
     else:
         print_plan(console.stdout(), plan)
-    for name in plan.never_drawn:
-        click.echo(f"Warning: {name} is never drawn in {plan.steps} steps of {plan.batch_size}.", err=True)
+    for warning in plan.warnings:
+        click.echo(f"Warning: {warning}.", err=True)
     written = [file for file in (out, plot) if file is not None]
     if written and not as_json:
         click.echo(f"Wrote {' and '.join(map(str, written))}.", err=True)

@@ -15,15 +15,26 @@ from gato_schemas.dataset import FinalStep
 
 OBSERVATION, ACTION = "steps/observation", "steps/action"
 REWARD, TERMINAL = "steps/reward", "steps/is_terminal"
+FIRST, LAST = "steps/is_first", "steps/is_last"
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a split: its name relative to the input, its size, and its episodes (None if not known)."""
+    """One file of a split, or a range of its episodes.
+
+    Attributes:
+        name: relative to the input.
+        size: of the whole file.
+        num_episodes: of the range; None if not known.
+        first: number of the first episode of the range.
+        missing: why the file counts as missing; empty where it is there.
+    """
 
     name: str
     size: int
     num_episodes: int | None
+    first: int = 0
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +112,25 @@ class Container(ABC):
         """What the episodes of a file are of: the default name of their task."""
         return self.config or self.name
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of all splits, in order."""
+        return ("train",)
+
     @abstractmethod
     def files(self, split: str) -> list[File]:
-        """The files of a split, in order.
+        """The files of a split, in order; those that are missing say so.
 
         Raises:
-            InputError: there is no such split, or a file is missing.
+            InputError: there is no such split.
+        """
+
+    def check_announced(self, file: str) -> None:  # noqa: B027 - most formats count their own episodes
+        """Check that a file holds no more episodes than its dataset announces.
+
+        Raises:
+            InputError: it does.
+            OSError: it cannot be opened.
         """
 
     @abstractmethod

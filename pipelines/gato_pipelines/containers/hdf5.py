@@ -38,8 +38,6 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         raise MissingPackageError('HDF5 files need h5py: pip install "gato-data[ingest]"') from error
     try:
         file = h5py.File(path, "r", locking=False)
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: give an HDF5 file") from error
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path} is no HDF5 file, or damaged ({error}): download it again") from error
     with file:

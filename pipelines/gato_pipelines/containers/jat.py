@@ -51,6 +51,11 @@ class JatContainer(Container):
     names: dict[str, tuple[str, ...]]
     columns: dict[str, str]
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that the files' names say."""
+        return tuple(self.names)
+
     def files(self, split: str) -> list[File]:
         """The files of a split."""
         if split not in self.names:

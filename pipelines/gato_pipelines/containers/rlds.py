@@ -2,23 +2,34 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-from gato_data.errors import EpisodeError, MissingPackageError
+from gato_data.errors import EpisodeError, InputError
+from gato_data.report.printable import counted
 from gato_pipelines.containers.container import Container, File, RawItem
+from gato_pipelines.containers.shard_records import TFDS_FORMATS, num_records, read_shard
 from gato_pipelines.rlds.decode import EpisodeDecoder
-from gato_pipelines.rlds.directory import FILE_FORMAT, Directory
+from gato_pipelines.rlds.directory import Directory
+from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
+from gato_pipelines.rlds.versions import DATASET_INFO
+from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep
-from gato_schemas.tfrecord import RawRecord, TFRecordError, read_records
-
-ARRAY_RECORD = "array_record"
-FAST_FORMATS = (FILE_FORMAT, ARRAY_RECORD)
-"""File formats whose records are read here; TFDS is asked for the others."""
+from gato_schemas.tfrecord import RawRecord, TFRecordError
 
 _WITHOUT_LAST_REWARD = {"rlu_control_suite", "rlu_locomotion", "rlu_rwrl"}
 """TFDS's builders of these shift rewards by one timestep against actions, so that the last timestep has none."""
+
+
+class Decoder(Protocol):
+    """Turns a record into an episode."""
+
+    def decode(self, record: bytes) -> RldsEpisode:
+        """Decode one record.
+
+        Raises:
+            EpisodeError: it is not what the features say.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,33 +40,57 @@ class RldsContainer(Container):
 
     directory: Directory
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those of `dataset_info.json`."""
+        return tuple(self.directory.splits)
+
     def files(self, split: str) -> list[File]:
-        """One file per shard that holds an episode."""
-        shards = self.directory.open_split(split).shards
-        return [
-            File(shard.path.relative_to(self.path).as_posix(), shard.path.stat().st_size, shard.num_episodes)
-            for shard in shards
-            if shard.num_episodes != 0
-        ]
+        """One file per shard."""
+        found = []
+        for shard in self.directory.split(split).shards:
+            name, missing = shard.path.relative_to(self.path).as_posix(), shard.absence()
+            if not missing and shard.num_episodes == 0:
+                self.check_announced(name)
+            size = 0 if missing else shard.path.stat().st_size
+            found.append(File(name, size, shard.num_episodes, missing=missing if shard.num_episodes != 0 else ""))
+        return found
+
+    def check_announced(self, file: str) -> None:
+        """TFDS refuses such a shard as well; reading the announced ones would drop the others in silence."""
+        path = self.path / file
+        shards = (shard for split in self.directory.splits.values() for shard in split.shards)
+        announced = next((shard.num_episodes for shard in shards if shard.path == path), None)
+        if announced is None:
+            return
+        found = num_records(path, self.directory.file_format)
+        if found is not None and found > announced:
+            raise InputError(
+                f"{file} holds {counted(found, 'episode')}, but {DATASET_INFO} announces {announced}: correct its "
+                "shardLengths, or download the dataset again"
+            )
+
+    def decoder(self, leaves: tuple[Leaf, ...]) -> Decoder:
+        """What decodes the records."""
+        return EpisodeDecoder(leaves)
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
     ) -> Iterator[RawItem]:
         """The episodes of a shard; a damaged record does not stop the others."""
-        decoder = EpisodeDecoder(leaves)
-        read = _read_array_records if self.directory.file_format == ARRAY_RECORD else read_records
+        decoder = self.decoder(leaves)
         try:
-            for record in read(self.path / file, first, count):
+            for record in read_shard(self.path / file, self.directory.file_format, first, count):
                 yield _decode(decoder, record)
         except TFRecordError as error:
             # the damaged rest counts as one episode where the dataset does not say how many there are
-            lost = 1 if count is None else first + count - error.ordinal
-            noun = "episode" if lost == 1 else "episodes"
-            reason = EpisodeError(f"{error}; {lost} {noun} from there on cannot be read", stage="read")
-            yield RawItem(error.ordinal, error=reason, count=lost, rest=True)
+            start = max(first, error.ordinal)
+            lost = 1 if count is None else first + count - start
+            reason = EpisodeError(f"{error}; {counted(lost, 'episode')} from there on cannot be read", stage="read")
+            yield RawItem(start, error=reason, count=lost, rest=True)
 
 
-def _decode(decoder: EpisodeDecoder, record: RawRecord) -> RawItem:
+def _decode(decoder: Decoder, record: RawRecord) -> RawItem:
     try:
         if record.error is not None:
             raise EpisodeError(record.error, stage="read")
@@ -64,28 +99,9 @@ def _decode(decoder: EpisodeDecoder, record: RawRecord) -> RawItem:
         return RawItem(record.ordinal, error=error)
 
 
-def _read_array_records(path: Path, first: int, count: int | None) -> Iterator[RawRecord]:
-    """As `read_records`, for the file format that TFDS writes for random access; its records are the same."""
-    try:
-        from array_record.python.array_record_module import ArrayRecordReader
-    except ImportError as error:
-        raise MissingPackageError(f"{path.name} needs array_record: pip install array_record") from error
-    ordinal = first
-    try:
-        reader = ArrayRecordReader(str(path))
-        stored = reader.num_records()
-        for ordinal in range(first, stored if count is None else min(first + count, stored)):
-            yield RawRecord(ordinal, 0, reader.read([ordinal])[0])
-        reader.close()
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise TFRecordError(f"{path.name} is damaged at record {ordinal}", ordinal) from error
-    if count is not None and stored < first + count:
-        raise TFRecordError(f"{path.name} ends after {stored} of {first + count} records", stored)
-
-
 def described(directory: Directory) -> dict[str, Any]:
     """What a container takes over from a TFDS folder."""
-    convention = None
+    convention, stored = None, directory.file_format
     if directory.name in _WITHOUT_LAST_REWARD:
         convention = FinalStep("drop", f"in {directory.name} the final timestep has no action and reward of its own")
     return {
@@ -96,9 +112,15 @@ def described(directory: Directory) -> dict[str, Any]:
         "licence": directory.licence,
         "final_step": convention,
         "directory": directory,
+        "notes": (slow_note(directory, f"it is stored as {stored}"),) if stored in TFDS_FORMATS else (),
     }
 
 
+def slow_note(directory: Directory, why: str) -> Note:
+    """What a user should know where TFDS is needed."""
+    return Note("read", f"{directory.name} is read by TensorFlow Datasets, several times slower than otherwise: {why}")
+
+
 def rlds_container(directory: Directory) -> RldsContainer:
-    """The container of a folder in one of `FAST_FORMATS`."""
+    """The container of a folder in one of `FILE_FORMATS` or `TFDS_FORMATS`."""
     return RldsContainer(features=directory.features, **described(directory))

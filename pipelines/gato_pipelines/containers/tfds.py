@@ -1,83 +1,43 @@
-"""RLDS datasets read by TensorFlow Datasets itself: file formats and features that are not read without it."""
+"""RLDS datasets with features that only TensorFlow Datasets decodes, such as sound.
+
+Records are read as elsewhere, and whatever can be decoded without TFDS is: a feature has the same values whether or not
+another one needs it.
+"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gato_data.errors import EpisodeError, InputError, MissingPackageError
-from gato_pipelines.containers.container import Container, File, RawItem
-from gato_pipelines.containers.rlds import described
+from gato_data.errors import EpisodeError, InputError
+from gato_pipelines.containers.rlds import Decoder, RldsContainer, described, slow_note
+from gato_pipelines.leaf_fields import is_decodable
+from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import Directory
-from gato_pipelines.rlds.episode import RldsEpisode
-from gato_pipelines.rlds.features import Features, Kind, Leaf
-from gato_pipelines.tfds_input import quiet_stderr
-from gato_schemas.account import Note
-from gato_schemas.errors import FormatError
-
-MAX_TIMESTEPS = 1 << 22
+from gato_pipelines.rlds.episode import EpisodeValue, RldsEpisode
+from gato_pipelines.rlds.features import STEPS, Features, Kind, Leaf
+from gato_pipelines.tfds_input import import_tfds
 
 
 @dataclass(frozen=True, kw_only=True)
-class TfdsContainer(Container):
-    """A folder that TFDS opens; features are decoded by TensorFlow, images too."""
+class TfdsContainer(RldsContainer):
+    """A folder that TFDS opens; the leaves that are not decoded without it have the form in which TFDS decodes them."""
 
     format: ClassVar[str] = "RLDS, through TensorFlow Datasets"
 
-    directory: Directory
+    def decoder(self, leaves: tuple[Leaf, ...]) -> Decoder:
+        """TFDS decodes what nothing else does."""
+        foreign = {leaf.path for leaf in self.directory.features.leaves if not is_decodable(leaf)}
+        theirs = tuple(leaf for leaf in leaves if leaf.path in foreign)
+        ours = EpisodeDecoder(tuple(leaf for leaf in leaves if leaf not in theirs))
+        return _TfdsDecoder(ours, self._features, theirs) if theirs else ours
 
     @cached_property
-    def _builder(self) -> Any:
-        return _import_tfds().builder_from_directory(self.path)
-
-    def files(self, split: str) -> list[File]:
-        """One file per shard that holds an episode."""
-        self.directory.open_split(split)
-        return [File(name, size, count) for name, _, count, size in self._shards(split) if count]
-
-    def _shards(self, split: str) -> Iterator[tuple[str, int, int, int]]:
-        """Name, number of the first episode, number of episodes, and bytes of every shard."""
-        first = 0
-        for shard in self.directory.splits[split].shards:
-            if shard.num_episodes is None:
-                raise InputError(f"{self.path} does not say how many episodes a shard has: TFDS cannot read it")
-            yield shard.path.name, first, shard.num_episodes, shard.path.stat().st_size
-            first += shard.num_episodes
-
-    def episodes(
-        self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
-    ) -> Iterator[RawItem]:
-        """The episodes of a shard; a damaged one ends it."""
-        import tensorflow as tf
-
-        split, before, total = self._place(file)
-        stop = total if count is None else min(first + count, total)
-        config = _import_tfds().ReadConfig(interleave_cycle_length=1, try_autocache=False)
-        ordinal = first
-        try:
-            wanted = f"{split}[{before + first}:{before + stop}]"
-            for ordinal, record in enumerate(self._builder.as_dataset(wanted, read_config=config), first):
-                yield _item(ordinal, record, leaves)
-            ordinal += 1
-        except ImportError as error:
-            raise MissingPackageError(
-                f"{file} is stored as {self.directory.file_format}, for which TFDS needs {error.name}: install it, or "
-                "convert the dataset with `tfds convert_format`"
-            ) from error
-        except (tf.errors.OpError, NotImplementedError, ValueError, TypeError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-            problem = EpisodeError(f"TFDS cannot read {file} ({reason})", stage="read")
-            yield RawItem(ordinal, error=problem, count=max(1, stop - ordinal), rest=True)
-
-    def _place(self, file: str) -> tuple[str, int, int]:
-        """Split of a file, number of its first episode in it, and its number of episodes."""
-        for split in self.directory.splits:
-            for name, first, count, _ in self._shards(split):
-                if name == file:
-                    return split, first, count
-        raise InputError(f"{self.path} has no shard {file}")
+    def _features(self) -> Any:
+        return import_tfds().builder_from_directory(self.path).info.features
 
 
 def tfds_container(directory: Directory, why: str) -> TfdsContainer:
@@ -87,89 +47,112 @@ def tfds_container(directory: Directory, why: str) -> TfdsContainer:
         MissingPackageError: TensorFlow Datasets is not installed.
         InputError: it cannot open the folder.
     """
-    tfds = _import_tfds()
+    tfds = import_tfds()
     try:
         features = tfds.builder_from_directory(directory.path).info.features
     except (ValueError, ImportError, OSError) as error:
         raise InputError(f"TFDS cannot open {directory.path} ({error})") from error
-    leaves = tuple(sorted(_leaves(features, ""), key=lambda leaf: leaf.path))
-    note = Note("read", f"{directory.name} is read by TensorFlow Datasets, several times slower than otherwise: {why}")
-    return TfdsContainer(features=Features(leaves), notes=(note,), **described(directory))
+    theirs = dict(_leaves(features, ""))
+    leaves = [leaf if is_decodable(leaf) else theirs.get(leaf.path, leaf) for leaf in directory.features.leaves]
+    taken = {**described(directory), "notes": (slow_note(directory, why),)}
+    return TfdsContainer(features=Features(tuple(leaves)), **taken)
 
 
-def _import_tfds() -> Any:
-    try:
-        with quiet_stderr():
-            import tensorflow  # noqa: F401  (TFDS imports it late, and then says less)
-            import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise MissingPackageError(f"this input needs {error.name}: pip install 'gato-data[ingest]'") from error
-    return tfds
-
-
-def _leaves(feature: Any, path: str) -> Iterator[Leaf]:
-    """The leaves of TFDS's feature tree, in the form in which TensorFlow decodes them."""
+def _leaves(feature: Any, path: str) -> Iterator[tuple[str, Leaf]]:
+    """The numeric leaves of TFDS's feature tree by path, in the form in which it decodes them."""
     children = feature.feature if type(feature).__name__ == "Dataset" else feature
     if hasattr(children, "items"):
         for name, child in children.items():
             yield from _leaves(child, f"{path}/{name}" if path else name)
         return
     spec = feature.get_tensor_info()
-    if isinstance(spec, dict):  # several tensors in one feature, such as a translation
-        yield Leaf(path=path, kind=Kind.OTHER, dtype="")
-        return
-    dtype = np.dtype(spec.np_dtype)
-    if dtype.kind in "OSU":
-        yield Leaf(path=path, kind=Kind.TEXT if spec.shape == () else Kind.OTHER, dtype="string")
-        return
+    if isinstance(spec, dict) or np.dtype(spec.np_dtype).kind in "OSU":
+        return  # several tensors in one feature, such as a translation; or several texts
     shape = tuple(None if side is None else int(side) for side in spec.shape)
-    yield Leaf(path=path, kind=Kind.TENSOR, dtype=dtype.name, shape=shape)
+    yield path, Leaf(path=path, kind=Kind.TENSOR, dtype=np.dtype(spec.np_dtype).name, shape=shape)
 
 
-def _item(ordinal: int, record: Mapping[str, Any], leaves: tuple[Leaf, ...]) -> RawItem:
-    try:
-        steps = next(iter(record["steps"].batch(MAX_TIMESTEPS)), None)
-        found = {leaf: _value(steps if leaf.in_steps else record, leaf) for leaf in leaves}
-        texts = {leaf.path: _texts(leaf, value) for leaf, value in found.items() if leaf.in_steps and _is_text(leaf)}
-        tensors = {leaf.path: value for leaf, value in found.items() if leaf.in_steps and not _is_text(leaf)}
-        lengths = {len(value) for group in (texts, tensors) for value in group.values()}
-        if len(lengths) > 1:
-            raise EpisodeError(f"features have different numbers of timesteps: {sorted(lengths)}", stage="read")
-        return RawItem(
-            ordinal,
-            RldsEpisode(
-                num_timesteps=next(iter(lengths), 0),
-                tensors=tensors,
-                texts=texts,
-                episode={leaf.path: _once(leaf, value) for leaf, value in found.items() if not leaf.in_steps},
-            ),
-        )
-    except (EpisodeError, FormatError) as error:
-        reason = error if isinstance(error, EpisodeError) else EpisodeError(str(error), stage="read")
-        return RawItem(ordinal, error=reason)
+@dataclass(frozen=True)
+class _TfdsDecoder:
+    """Decodes some leaves of a record here, and the others with TFDS."""
+
+    ours: EpisodeDecoder
+    features: Any
+    theirs: tuple[Leaf, ...]
+
+    def decode(self, record: bytes) -> RldsEpisode:
+        """Decode one record.
+
+        Raises:
+            EpisodeError: it is not what the features say.
+        """
+        import tensorflow as tf
+
+        episode = self.ours.decode(record)
+        try:
+            tree = self._parse(record)
+            steps = [leaf for leaf in self.theirs if leaf.in_steps]
+            columns = _columns(tree[STEPS], steps) if steps else {}
+            once = {leaf.path: np.asarray(_inside(tree, leaf.path)) for leaf in self.theirs if not leaf.in_steps}
+        except (tf.errors.OpError, NotImplementedError, ValueError, TypeError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+            raise EpisodeError(f"TFDS cannot decode the record ({reason})", stage="decode") from error
+        return _joined(episode, columns, once, alone=not any(leaf.in_steps for leaf in self.ours.leaves))
+
+    @cached_property
+    def _parse(self) -> Any:
+        """TFDS's decoder of these leaves alone, traced once."""
+        import tensorflow as tf
+
+        paths = {leaf.path for leaf in self.theirs}
+        wanted = _subset(import_tfds(), self.features, "", paths)
+        return tf.function(wanted.deserialize_example, input_signature=[tf.TensorSpec((), tf.string)])
 
 
-def _is_text(leaf: Leaf) -> bool:
-    return leaf.kind == Kind.TEXT
+def _subset(tfds: Any, feature: Any, path: str, wanted: set[str]) -> Any:
+    """TFDS's feature tree with some leaves alone; None where none of them is in it."""
+    if type(feature).__name__ == "Dataset":
+        inner = _subset(tfds, feature.feature, path, wanted)
+        return None if inner is None else tfds.features.Dataset(inner)
+    if not hasattr(feature, "items"):
+        return feature if path in wanted else None
+    kept = {name: _subset(tfds, child, f"{path}/{name}" if path else name, wanted) for name, child in feature.items()}
+    kept = {name: child for name, child in kept.items() if child is not None}
+    return tfds.features.FeaturesDict(kept) if kept else None
 
 
-def _value(tree: Any, leaf: Leaf) -> Any:
-    """The numpy value of a leaf in a tree of tensors."""
-    if tree is None:
-        return np.zeros((0, *(side or 0 for side in leaf.shape)), None if _is_text(leaf) else leaf.dtype)
-    for name in leaf.path.removeprefix("steps/").split("/"):
+def _columns(steps: Any, leaves: list[Leaf]) -> dict[str, NDArray[Any]]:
+    """The values of all timesteps, decoded one by one so that no more than an episode is held."""
+    rows: dict[str, list[NDArray[Any]]] = {leaf.path: [] for leaf in leaves}
+    for step in steps.as_numpy_iterator():
+        for path, values in rows.items():
+            values.append(_inside(step, path.removeprefix(STEPS + "/")))
+    for path, values in rows.items():
+        if len({np.shape(value) for value in values}) > 1:
+            raise EpisodeError(f"feature {path} varies in length between timesteps", stage="read")
+    return {leaf.path: np.stack(rows[leaf.path]) if rows[leaf.path] else _no_values(leaf) for leaf in leaves}
+
+
+def _no_values(leaf: Leaf) -> NDArray[Any]:
+    return np.zeros((0, *(side or 0 for side in leaf.shape)), leaf.dtype)
+
+
+def _inside(tree: Mapping[str, Any], path: str) -> Any:
+    for name in path.split("/"):
         tree = tree[name]
-    if not hasattr(tree, "numpy") or type(tree).__name__ == "RaggedTensor":
-        raise EpisodeError(f"feature {leaf.path} varies in length between timesteps", stage="read")
-    return tree.numpy()
+    return tree
 
 
-def _texts(leaf: Leaf, values: Any) -> list[str]:
-    try:
-        return [bytes(value).decode() for value in values]
-    except (UnicodeDecodeError, TypeError) as error:
-        raise EpisodeError(f"feature {leaf.path} holds text that is not UTF-8", stage="decode") from error
-
-
-def _once(leaf: Leaf, value: Any) -> Any:
-    return _texts(leaf, [value])[0] if _is_text(leaf) else np.asarray(value)
+def _joined(
+    episode: RldsEpisode, columns: Mapping[str, NDArray[Any]], once: Mapping[str, EpisodeValue], *, alone: bool
+) -> RldsEpisode:
+    """An episode with the columns that TFDS decoded."""
+    lengths = {len(values) for values in columns.values()} | (set() if alone else {episode.num_timesteps})
+    if len(lengths) > 1:
+        raise EpisodeError(f"features have different numbers of timesteps: {sorted(lengths)}", stage="read")
+    return replace(
+        episode,
+        num_timesteps=next(iter(lengths), 0),
+        tensors={**episode.tensors, **columns},
+        episode={**episode.episode, **once},
+    )

@@ -23,15 +23,13 @@ def find_files(path: Path, wanted: Callable[[str], bool], what: str) -> list[str
         what: the kinds of files wanted, for the error.
 
     Raises:
-        InputError: there is no such file, or the input is missing.
+        InputError: there is no such file.
     """
     if path.is_dir():
         found = sorted(_walk(path, wanted))
         if not found:
             raise InputError(f"{path} holds none of these: {what}")
         return found
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: give a file or folder with {what}")
     if not wanted(path.name):
         raise InputError(f"{path} is none of these: {what}")
     return [_checked(path.name, path.parent)]

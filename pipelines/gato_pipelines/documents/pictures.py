@@ -36,7 +36,7 @@ def open_pictures(path: Path) -> Pictures:
     """A folder, a .tar or a .zip of images.
 
     Raises:
-        InputError: it is missing, or none of these.
+        InputError: it is none of these.
     """
     if path.is_dir():
         return FolderPictures(path)
@@ -44,8 +44,7 @@ def open_pictures(path: Path) -> Pictures:
     if path.is_file() and suffix in (".tar", ".zip"):
         state = path.stat()
         return (_open_tar if suffix == ".tar" else _open_zip)(path, state.st_mtime_ns, state.st_size)
-    what = "is not a folder, .tar or .zip" if path.exists() else "does not exist"
-    raise InputError(f"the images {path}: it {what}; give such a place with --images")
+    raise InputError(f"the images {path} are no folder, .tar or .zip: give such a place with --images")
 
 
 def read_first(pictures: Pictures, names: Iterable[str]) -> bytes:

@@ -2,35 +2,53 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
+from glob import escape
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from gato_data.errors import InputError
 from gato_pipelines.rlds.features import Features, parse_features
+from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, find_version
 from gato_schemas.errors import FormatError
-from gato_schemas.tfrecord import refuse_foreign
+from gato_schemas.tfrecord import LFS_MAGIC, TFRecordError, refuse_foreign
 
-DATASET_INFO = "dataset_info.json"
-FEATURES = "features.json"
 DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 FILE_FORMAT = "tfrecord"
 MAX_JSON_BYTES = 1 << 26
 MAX_SHARDS = 1_000_000
-_MAX_LISTED = 10
-_MAX_FOLDERS = 10_000
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One TFRecord file; `num_episodes` is None where the dataset does not say."""
+    """One file of records; `num_episodes` is None where the dataset does not say."""
 
     path: Path
     num_episodes: int | None
+
+    def absence(self) -> str:
+        """Why a shard counts as missing; empty where it is there.
+
+        Raises:
+            FormatError: it is compressed.
+        """
+        head = b""
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(64)
+                refuse_foreign(head, self.path)
+        except OSError as error:
+            partial = any(self.path.parent.glob(escape(self.path.name) + "?*"))
+            return "only a partial download is there" if partial else error.strerror or type(error).__name__
+        except TFRecordError as error:
+            if not head.startswith(LFS_MAGIC):
+                raise
+            return str(error)
+        return "" if head or not self.num_episodes else "it is empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,7 @@ class Directory:
         description: of the config if there is one, else of the dataset.
         licence: redistribution terms; empty if undeclared.
         features: all leaves.
-        splits: by name, in the dataset's order; their shards may be missing (see `open_split`).
+        splits: by name, in the dataset's order; their shards may be missing (see `Shard.absence`).
         file_format: of the shards, as TFDS names it.
     """
 
@@ -73,27 +91,17 @@ class Directory:
     splits: dict[str, Split]
     file_format: str = FILE_FORMAT
 
-    def open_split(self, name: str) -> Split:
-        """One split, all of whose shards are there.
+    def split(self, name: str) -> Split:
+        """One split, whose shards may be missing (see `Shard.absence`).
 
         Raises:
-            InputError: there is no such split, or a shard is missing.
-            FormatError: a shard is a Git-LFS pointer, or compressed.
+            InputError: there is no such split.
         """
         split = self.splits.get(name)
         if split is None:
             close = get_close_matches(name, self.splits, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self.splits)}"
             raise InputError(f"{self.path} has no split {name!r}: {hint}")
-        for shard in split.shards:
-            try:
-                with shard.path.open("rb") as file:
-                    refuse_foreign(file.read(64), shard.path)
-            except OSError as error:
-                raise InputError(
-                    f"shard {shard.path.name} of split {name!r} cannot be read in {self.path} ({error.strerror}): "
-                    "download the dataset again, or restore the file"
-                ) from error
         return split
 
 
@@ -128,8 +136,8 @@ def open_directory(path: Path, formats: Collection[str] = (FILE_FORMAT,)) -> Dir
         formats: file formats that will do, the first of them preferred.
 
     Raises:
-        InputError: the folder is missing, empty, holds several versions or no RLDS dataset, or its file format is
-            not among `formats`.
+        InputError: the folder is empty, holds several versions or no RLDS dataset, or its file format is not among
+            `formats`.
         FormatError: its JSON files are damaged.
     """
     folder = find_version(path)
@@ -184,47 +192,6 @@ def _read(path: Path) -> bytes:
         raise FormatError(f"{path} is larger than {MAX_JSON_BYTES >> 20} MiB: it is not a TFDS file")
     refuse_foreign(data[:64], path)
     return data
-
-
-def find_version(path: Path) -> Path:
-    """The folder of the only version at `path` or at most two levels below it (configs, versions).
-
-    Raises:
-        InputError: the folder is missing, empty, holds several versions or none.
-    """
-    if not path.is_dir():
-        what = "is a file, not a folder" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}: give the folder of an RLDS dataset (with {DATASET_INFO} and {FEATURES})")
-    if (path / DATASET_INFO).exists() or (path / FEATURES).exists():
-        for name in (DATASET_INFO, FEATURES):
-            if not (path / name).exists():
-                raise InputError(f"{path} has no {name}: it is not a complete TFDS dataset")
-        return path
-    versions = sorted(_versions(path))
-    if len(versions) == 1:
-        return versions[0]
-    if versions:
-        listed = ", ".join(str(version.relative_to(path)) for version in versions[:_MAX_LISTED])
-        more = f" and {len(versions) - _MAX_LISTED} more" if len(versions) > _MAX_LISTED else ""
-        raise InputError(
-            f"{path} holds several datasets ({listed}{more}): give the folder of one of them, or several folders"
-        )
-    what = (
-        f"holds no RLDS dataset (no folder with {DATASET_INFO} and {FEATURES})" if any(path.glob("*")) else "is empty"
-    )
-    raise InputError(f"{path} {what}: give the folder of an RLDS dataset")
-
-
-def _versions(path: Path) -> Iterator[Path]:
-    """Folders with both JSON files, one or two levels below."""
-    seen = 0
-    for pattern in ("*", "*/*"):
-        for folder in path.glob(pattern):
-            seen += 1
-            if seen > _MAX_FOLDERS:
-                raise InputError(f"{path} holds more than {_MAX_FOLDERS} entries: give the folder of one dataset")
-            if (folder / DATASET_INFO).is_file() and (folder / FEATURES).is_file():
-                yield folder
 
 
 def _name_from(folder: Path, config: str) -> str:

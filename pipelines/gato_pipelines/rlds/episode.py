@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
+
+from gato_data.errors import EpisodeError
 
 EncodedImage: TypeAlias = bytes | memoryview
 EpisodeValue: TypeAlias = NDArray[Any] | str | list[str] | EncodedImage
@@ -30,3 +33,18 @@ class RldsEpisode:
     images: Mapping[str, Sequence[EncodedImage]] = field(default_factory=dict)
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     episode: Mapping[str, EpisodeValue] = field(default_factory=dict)
+
+
+def per_timestep(episode: RldsEpisode, path: str) -> NDArray[Any] | None:
+    """One number per timestep, (T,), None where there is none; some datasets store it as (T, 1).
+
+    Raises:
+        EpisodeError: there are several numbers per timestep.
+    """
+    values = episode.tensors.get(path)
+    if values is None:
+        return None
+    if prod(values.shape[1:]) != 1:
+        raise EpisodeError(f"feature {path} has shape {values.shape[1:]}: one number per timestep is wanted")
+    squeezed: NDArray[Any] = values.reshape(len(values))
+    return squeezed

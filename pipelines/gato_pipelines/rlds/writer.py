@@ -10,10 +10,11 @@ from typing import Any
 
 from gato_data.errors import OutputError, SettingError
 from gato_pipelines.rlds.card import DatasetCard, features_json, info_json
-from gato_pipelines.rlds.directory import DATASET_INFO, FEATURES, FILE_FORMAT, Directory, open_directory
+from gato_pipelines.rlds.directory import FILE_FORMAT, Directory, open_directory
 from gato_pipelines.rlds.encode import check_writable, encode_episode
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
+from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES
 from gato_schemas.tfrecord import frame
 
 METADATA = "metadata.json"

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from gato_pipelines.containers.container import Container
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import Form
 from gato_pipelines.frame_stacks import FrameStack
 
 _RUN = re.compile(r"^(?P<game>.+?)_(?P<run>run_\d+)$")
@@ -25,6 +26,13 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("atari", "atari-extended")
     tokens_per_timestep: ClassVar[str] = "22"
     example: ClassVar[str] = "gato-data ingest atari breakout-rlds --out breakout --holdout 0.1"
+    form: ClassVar[Form | None] = Form(
+        says="1 image and 1 discrete action",
+        images=(1, 1),
+        action="discrete",
+        width=(1, 1),
+        unlike=("procgen", "sokoban"),
+    )
 
     family: str = default("family", "atari")
     image_size: tuple[int, int] | None = default("image_size", (64, 80))

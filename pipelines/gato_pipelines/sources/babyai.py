@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import ANY, SOME, Form
 from gato_pipelines.leaf_fields import LARGEST_GRID
 
 
@@ -21,6 +22,15 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("babyai",)
     tokens_per_timestep: ClassVar[str] = "150 + text"
     example: ClassVar[str] = "gato-data ingest babyai jat-dataset/babyai-* --out babyai"
+    form: ClassVar[Form | None] = Form(
+        says="discrete values, perhaps text, and 1 discrete action",
+        images=(0, 1),
+        symbols=SOME,
+        texts=ANY,
+        action="discrete",
+        width=(1, 1),
+        picture=lambda height, width, channels: max(height, width) < LARGEST_GRID,
+    )
 
     grids_below: ClassVar[int] = LARGEST_GRID
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import ANY, SOME, Form
 from gato_schemas.episode import FieldModality
 
 
@@ -24,5 +25,12 @@ class Source(ControlSource):
         "gato-data ingest dm-control rlu_control_suite/* --out dm-control --min-return-fraction 0.8"
     )
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("discrete", "continuous"))
+    form: ClassVar[Form | None] = Form(
+        says="continuous values and continuous actions",
+        floats=SOME,
+        symbols=ANY,
+        action="continuous",
+        unlike=("meta-world",),
+    )
 
     family: str = default("family", "dm-control")

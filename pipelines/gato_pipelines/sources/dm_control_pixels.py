@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import Form
 from gato_schemas.episode import FieldModality
 
 
@@ -20,5 +21,6 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "18 (cartpole at 64x64), 23 (walker)"
     example: ClassVar[str] = "gato-data ingest dm-control-pixels recordings/* --out dm-control-pixels"
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("image",))
+    form: ClassVar[Form | None] = Form(says="1 image and continuous actions", images=(1, 1), action="continuous")
 
     family: str = default("family", "dm-control-pixels")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import ANY, Form
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("dm-lab",)
     tokens_per_timestep: ClassVar[str] = "32"
     example: ClassVar[str] = "gato-data ingest dm-lab rlu_dmlab_seekavoid_arena01 --out seekavoid"
+    form: ClassVar[Form | None] = Form(
+        says="1 colour image, perhaps text, and 1 discrete action",
+        images=(1, 1),
+        texts=ANY,
+        action="discrete",
+        width=(1, 1),
+        picture=lambda height, width, channels: channels == 3,
+        unlike=("procgen", "sokoban"),
+    )
 
     family: str = default("family", "dm-lab")
     image_fit: Literal["resize", "pad"] = default("image_fit", "pad")

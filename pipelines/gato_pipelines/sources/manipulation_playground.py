@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.selection import NONE
+from gato_pipelines.form import ANY, SOME, Form
+from gato_pipelines.instructions import NONE
 from gato_schemas.episode import FieldModality
 
 
@@ -22,6 +23,13 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "as the dataset says"
     example: ClassVar[str] = "gato-data ingest manipulation-playground panda-stack --out playground"
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("discrete", "continuous"))
+    form: ClassVar[Form | None] = Form(
+        says="continuous values and continuous actions",
+        floats=SOME,
+        symbols=ANY,
+        texts=ANY,
+        action="continuous",
+    )
 
     family: str = default("family", "manipulation-playground")
     instruction_key: str = default("instruction_key", NONE)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.selection import NONE
+from gato_pipelines.form import ANY, Form
+from gato_pipelines.instructions import NONE
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,14 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("meta-world",)
     tokens_per_timestep: ClassVar[str] = "44"
     example: ClassVar[str] = "gato-data ingest meta-world jat-dataset/metaworld-* --out meta-world"
+    form: ClassVar[Form | None] = Form(
+        says="39 continuous values and 4 continuous actions",
+        images=(0, 4),
+        floats=(39, 39),
+        texts=ANY,
+        action="continuous",
+        width=(4, 4),
+    )
 
     family: str = default("family", "meta-world")
     instruction_key: str = default("instruction_key", NONE)

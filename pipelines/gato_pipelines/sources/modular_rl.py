@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import ANY, SOME, Form
 from gato_schemas.episode import FieldModality
 
 
@@ -21,6 +22,13 @@ class Source(ControlSource):
     tokens_per_timestep: ClassVar[str] = "12 to 24"
     example: ClassVar[str] = "gato-data ingest modular-rl modular_rl/* --out modular-rl --min-return-fraction 0.8"
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("discrete", "continuous"))
+    form: ClassVar[Form | None] = Form(
+        says="continuous values and continuous actions",
+        floats=SOME,
+        symbols=ANY,
+        action="continuous",
+        unlike=("meta-world",),
+    )
 
     family: str = default("family", "modular-rl")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import ANY, SOME, Form
 
 
 @dataclass(frozen=True)
@@ -19,5 +20,13 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("playroom",)
     tokens_per_timestep: ClassVar[str] = "as the dataset says"
     example: ClassVar[str] = "gato-data ingest playroom recordings --out playroom"
+    form: ClassVar[Form | None] = Form(
+        says="images, a text and actions",
+        images=SOME,
+        floats=ANY,
+        symbols=ANY,
+        texts=SOME,
+        action=None,
+    )
 
     family: str = default("family", "playroom")

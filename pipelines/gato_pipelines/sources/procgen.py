@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import Form
 
 
 @dataclass(frozen=True)
@@ -15,5 +16,12 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("procgen",)
     tokens_per_timestep: ClassVar[str] = "18"
     example: ClassVar[str] = "gato-data ingest procgen procgen/* --out procgen"
+    form: ClassVar[Form | None] = Form(
+        says="1 image of 64x64x3 and 1 discrete action",
+        images=(1, 1),
+        action="discrete",
+        width=(1, 1),
+        picture=lambda *shape: shape == (64, 64, 3),
+    )
 
     family: str = default("family", "procgen")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ActionRange, ControlSource, default
+from gato_pipelines.form import ANY, SOME, Form
 
 _OBJECT = "the state of an object, which the paper's observations do not have"
 
@@ -29,6 +30,14 @@ class Source(ControlSource):
         for colour in ("red", "green", "blue")
         for pattern in (f"{colour}_*", f"*/{colour}/*", f"*_{colour}/*")
     }
+    form: ClassVar[Form | None] = Form(
+        says="1 to 4 images, continuous values, no text and 3 to 8 continuous actions",
+        images=(1, 4),
+        floats=SOME,
+        symbols=ANY,
+        action="continuous",
+        width=(3, 8),
+    )
 
     family: str = default("family", "rgb-stacking-sim")
     action_range: ActionRange = default("action_range", "minmax")

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.form import Form
+from gato_schemas.sequence import PATCH_SIZE
+
+_SMALLEST_ROOM = 5 * PATCH_SIZE
+"""Pixels on a side of the smallest room: five cells."""
 
 
 @dataclass(frozen=True)
@@ -18,5 +23,14 @@ class Source(ControlSource):
     families: ClassVar[tuple[str, ...]] = ("sokoban",)
     tokens_per_timestep: ClassVar[str] = "102 (10x10 cells)"
     example: ClassVar[str] = "gato-data ingest sokoban rooms --out sokoban --require-success success"
+    form: ClassVar[Form | None] = Form(
+        says="1 colour image of whole cells of 16x16 pixels and 1 discrete action",
+        images=(1, 1),
+        action="discrete",
+        width=(1, 1),
+        picture=lambda height, width, channels: (
+            height % PATCH_SIZE == width % PATCH_SIZE == 0 and min(height, width) >= _SMALLEST_ROOM and channels == 3
+        ),
+    )
 
     family: str = default("family", "sokoban")

@@ -10,7 +10,9 @@ import pytest
 from gato_data.errors import FormatError, InputError, MixtureError
 from gato_data.mixing.make import Run, WeightOptions, add_stage, describe, plan_mixture
 from gato_data.mixing.weight_text import TABLE_1, parse_weights, resolve
+from gato_data.reading.datasets import common_vocabulary
 from gato_data.reading.reader import ReadSettings, open_mixture
+from gato_data.vocabulary import Vocabulary
 from gato_schemas.dataset import Manifest, encode_manifest, read_manifest
 from gato_schemas.mixture import encode_mixture, read_mixture
 from tests.gato_data.reading.folders import episodes, write_dataset
@@ -150,6 +152,34 @@ def test_text_models(library: Path, tmp_path: Path) -> None:
     assert mixture.vocabulary.text_model == "a" * 64
     with pytest.raises(MixtureError, match=r"one and other have different text models \(text_model aaaaaaaaaaaa... "):
         plan_mixture([library / "pong", one, other], "uniform", folder=tmp_path)
+
+
+def test_what_is_advised_fits_what_differs(library: Path, tmp_path: Path) -> None:
+    pong = library / "pong"
+    info = read_manifest(pong).vocabulary
+    separate, larger = Vocabulary(discrete_ids="separate").info, Vocabulary(40_000, "separate").info
+    odd = msgspec.structs.replace(info, continuous_size=512)
+    for vocabulary, message in (
+        (
+            separate,
+            "pong and other have different ids of discrete values (paper and separate): ingest pong again with "
+            "--discrete-ids separate, or other with --discrete-ids paper",
+        ),
+        (
+            larger,
+            "pong and other have different vocabularies (text_size 32000 and 40000): ingest one of them again with the "
+            "other's text model, --text-model DATASET/text.model",
+        ),
+        (
+            odd,
+            "pong and other have different id ranges (continuous_size 1024 and 512): ingest both with the same version "
+            "of gato-data",
+        ),
+    ):
+        pair = [read_manifest(pong), msgspec.structs.replace(read_manifest(pong), name="other", vocabulary=vocabulary)]
+        with pytest.raises(MixtureError) as caught:
+            common_vocabulary(pair)
+        assert str(caught.value) == message
 
 
 def test_a_dataset_with_no_window(library: Path, tmp_path: Path, mix: Mix) -> None:

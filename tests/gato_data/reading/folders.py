@@ -1,7 +1,7 @@
 """Small dataset folders of every kind that a reader meets, and a slow reader that decodes whole shards."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from unittest import mock
@@ -114,6 +114,11 @@ def episodes(kind: str, sizes: Sequence[int], *, seed: int = 0, agents: int = 2,
             sequence = tokenize_episode(raw, SPECS[kind], vocabulary, SETTINGS, Letters())
         result.append(Made(raw.task, f"agent{number % agents}", sequence))
     return result
+
+
+def unsupervised(sequence: TokenSequence) -> TokenSequence:
+    """The same tokens, none of them under the loss mask."""
+    return replace(sequence, loss_mask=np.zeros_like(sequence.loss_mask))
 
 
 def vocabulary_of(large_ids: bool) -> Vocabulary:

@@ -68,5 +68,5 @@ CASES = {
 def episodes_of(recording: Recording) -> list[RldsEpisode]:
     """The episodes in order, all of their features."""
     decoder = EpisodeDecoder(recording.directory.features.leaves)
-    shards = recording.directory.open_split("train").shards
+    shards = recording.directory.split("train").shards
     return [decoder.decode(raw.data) for shard in shards for raw in read_records(shard.path)]

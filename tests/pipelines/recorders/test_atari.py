@@ -28,7 +28,7 @@ def recording(tmp_path_factory) -> Recording:
 
 def _episodes(recording: Recording) -> list[RldsEpisode]:
     decoder = EpisodeDecoder(FEATURES.leaves)
-    shards = recording.directory.open_split("train").shards
+    shards = recording.directory.split("train").shards
     return [decoder.decode(raw.data) for shard in shards for raw in read_records(shard.path)]
 
 

@@ -73,12 +73,12 @@ def test_same_seed_same_bytes(case: Case, recording: Recording, tmp_path: Path) 
 
 
 def test_an_episode_does_not_depend_on_how_many_follow(case: Case, recording: Recording, tmp_path: Path) -> None:
-    one = case.record(1, tmp_path / "one", seed=3).directory.open_split("train").shards[0]
-    assert one.path.read_bytes() == recording.directory.open_split("train").shards[0].path.read_bytes()
+    one = case.record(1, tmp_path / "one", seed=3).directory.split("train").shards[0]
+    assert one.path.read_bytes() == recording.directory.split("train").shards[0].path.read_bytes()
 
 
 def test_two_episodes_differ(recording: Recording) -> None:
-    first, second = recording.directory.open_split("train").shards
+    first, second = recording.directory.split("train").shards
     assert first.path.read_bytes() != second.path.read_bytes()
 
 

@@ -48,7 +48,7 @@ def test_frames_show_the_cart_and_become_patches(backend: str, tmp_path: Path) -
     directory = open_directory(tmp_path / "rlds")
     assert (directory.name, directory.config) == ("dm_control_suite_pixels", "cartpole_swingup")
     decoder = EpisodeDecoder(directory.features.leaves)
-    shard = directory.open_split("train").shards[0]
+    shard = directory.split("train").shards[0]
     episode = decoder.decode(next(iter(read_records(shard.path))).data)
     frames = decode_frames(episode.images["steps/observation/pixels"], (64, 64, 3))
     assert frames.shape == (13, 64, 64, 3)

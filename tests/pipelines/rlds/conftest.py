@@ -26,4 +26,4 @@ def breakout() -> Directory:
 
 @pytest.fixture(scope="session")
 def breakout_records(breakout: Directory) -> list[bytes]:
-    return [raw.data for shard in breakout.open_split("train").shards for raw in read_records(shard.path)]
+    return [raw.data for shard in breakout.split("train").shards for raw in read_records(shard.path)]

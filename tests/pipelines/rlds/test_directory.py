@@ -34,7 +34,7 @@ def test_what_a_dataset_says_of_itself(rlds_data):
     assert (directory.name, directory.config, directory.version) == ("rlu_atari", "Breakout_run_1", "1.3.0")
     assert directory.licence.startswith("Recording: CC0.")
     assert directory.description.startswith("Breakout in ale-py")
-    split = directory.open_split("train")
+    split = directory.split("train")
     assert [(shard.path.name, shard.num_episodes) for shard in split.shards] == [
         ("rlu_atari-train.tfrecord-00000-of-00002", 2),
         ("rlu_atari-train.tfrecord-00001-of-00002", 2),
@@ -43,7 +43,7 @@ def test_what_a_dataset_says_of_itself(rlds_data):
 
 
 def test_shards_without_their_number(rlds_data):
-    shards = open_directory(rlds_data / "sokoban").open_split("train").shards
+    shards = open_directory(rlds_data / "sokoban").split("train").shards
     assert [shard.path.name for shard in shards] == ["sokoban-train.tfrecord-00000", "sokoban-train.tfrecord-00001"]
 
 
@@ -67,19 +67,14 @@ def test_many_versions_are_cut_short(copy):
 
 
 def test_a_folder_of_too_much_is_refused(copy, monkeypatch):
-    monkeypatch.setattr("gato_pipelines.rlds.directory._MAX_FOLDERS", 1)
+    monkeypatch.setattr("gato_pipelines.rlds.versions.MAX_ENTRIES", 1)
     with pytest.raises(InputError, match="more than 1 entries"):
         open_directory(copy.parents[1])
 
 
-def test_missing_folder(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere does not exist: give the folder of an RLDS dataset"):
-        open_directory(tmp_path / "nowhere")
-
-
 def test_a_file(tmp_path):
     (tmp_path / "x").write_text("")
-    with pytest.raises(InputError, match="is a file, not a folder"):
+    with pytest.raises(InputError, match=r"x is no folder: give th.* of an RLDS dataset"):
         open_directory(tmp_path / "x")
 
 
@@ -123,7 +118,7 @@ def test_other_file_formats(copy, name):
 
 def test_tfrecord_beside_another_format(copy):
     _edit(copy, fileFormat="array_record", alternativeFileFormats=["tfrecord"])
-    assert open_directory(copy).open_split("train").num_episodes == 6
+    assert open_directory(copy).split("train").num_episodes == 6
 
 
 def test_no_splits(copy):
@@ -135,22 +130,39 @@ def test_no_splits(copy):
 def test_unknown_split(rlds_data):
     directory = open_directory(rlds_data / "sokoban")
     with pytest.raises(InputError, match="no split 'trian': did you mean 'train'"):
-        directory.open_split("trian")
+        directory.split("trian")
     with pytest.raises(InputError, match="no split 'zzz': it has train"):
-        directory.open_split("zzz")
+        directory.split("zzz")
 
 
 def test_missing_shard(copy):
     (copy / "sokoban-train.tfrecord-00001").unlink()
-    with pytest.raises(InputError, match=r"shard sokoban-train\.tfrecord-00001 of split 'train' cannot be read"):
-        open_directory(copy).open_split("train")
+    absences = [shard.absence() for shard in open_directory(copy).split("train").shards]
+    assert absences == ["", "No such file or directory"]
+
+
+@pytest.mark.parametrize("ending", [".incomplete", "_.gstmp", ".part"])
+def test_partial_shard(copy, ending):
+    shard = copy / "sokoban-train.tfrecord-00001"
+    shard.rename(shard.with_name(shard.name + ending))
+    assert open_directory(copy).split("train").shards[1].absence() == "only a partial download is there"
+
+
+def test_empty_shard(copy):
+    (copy / "sokoban-train.tfrecord-00001").write_bytes(b"")
+    assert open_directory(copy).split("train").shards[1].absence() == "it is empty"
+
+
+def test_compressed_shard(copy):
+    (copy / "sokoban-train.tfrecord-00001").write_bytes(b"\x1f\x8b" + bytes(100))
+    with pytest.raises(FormatError, match="gzip-compressed"):
+        open_directory(copy).split("train").shards[1].absence()
 
 
 def test_git_lfs_pointer(copy):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 329959\n"
     (copy / "sokoban-train.tfrecord-00000").write_text(pointer)
-    with pytest.raises(FormatError, match="git lfs pull"):
-        open_directory(copy).open_split("train")
+    assert "git lfs pull" in open_directory(copy).split("train").shards[0].absence()
     (copy / "features.json").write_text(pointer)
     with pytest.raises(FormatError, match="git lfs pull"):
         open_directory(copy)
@@ -166,7 +178,7 @@ def test_default_template_and_name(copy):
 
 def test_shards_of_unknown_length(copy):
     _edit_split(copy, shardLengths=None, numShards="2")
-    split = open_directory(copy).open_split("train")
+    split = open_directory(copy).split("train")
     assert [shard.num_episodes for shard in split.shards] == [None, None]
     assert split.num_episodes is None
 

@@ -43,7 +43,7 @@ def _assert_same_as_tfds(tfds, directory: Directory) -> None:
     decoder = EpisodeDecoder(directory.features.leaves)
     shapes = {leaf.path: leaf.shape for leaf in directory.features.leaves if leaf.kind == Kind.IMAGE}
     theirs = _read_with_tfds(tfds, directory.path, "train")
-    ours = [raw for shard in directory.open_split("train").shards for raw in read_records(shard.path)]
+    ours = [raw for shard in directory.split("train").shards for raw in read_records(shard.path)]
     for raw, (episode, steps) in zip(ours, theirs, strict=True):
         found = decoder.decode(raw.data)
         arrays: dict[str, np.ndarray] = dict(found.tensors)
@@ -65,7 +65,7 @@ def test_reads_what_tfds_reads(tfds, dataset):
 
 def test_tfds_reads_what_is_written(tfds, dataset, tmp_path):
     decoder = EpisodeDecoder(dataset.features.leaves)
-    shards = dataset.open_split("train").shards
+    shards = dataset.split("train").shards
     episodes = [decoder.decode(raw.data) for shard in shards for raw in read_records(shard.path)]
     card = DatasetCard(
         name=dataset.name, config=dataset.config, version=dataset.version, features=dataset.features, module=__name__
@@ -125,7 +125,7 @@ def test_sequences_and_nested_tensors(tfds, tmp_path):
     directory = open_directory(tmp_path)
     decoder = EpisodeDecoder(directory.features.leaves)
     shapes = {"steps/frame": (4, 5, 3)}
-    raws = [raw for shard in directory.open_split("train").shards for raw in read_records(shard.path)]
+    raws = [raw for shard in directory.split("train").shards for raw in read_records(shard.path)]
     for raw, (episode, steps) in zip(raws, _read_with_tfds(tfds, tmp_path, "train"), strict=True):
         found = decoder.decode(raw.data)
         np.testing.assert_array_equal(found.episode["tags"], episode["tags"])

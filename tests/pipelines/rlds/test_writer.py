@@ -26,7 +26,7 @@ EPISODE = RldsEpisode(num_timesteps=2, tensors={"steps/x": np.ones((2, 2), np.fl
 
 
 def _records(directory: Directory) -> list[bytes]:
-    return [raw.data for shard in directory.open_split("train").shards for raw in read_records(shard.path)]
+    return [raw.data for shard in directory.split("train").shards for raw in read_records(shard.path)]
 
 
 def _digests(folder) -> dict[str, str]:
@@ -63,7 +63,7 @@ def test_a_real_dataset_written_again_is_read_the_same(dataset, tmp_path):
 def test_episodes_are_spread_evenly_and_in_order(tmp_path):
     episodes = [replace(EPISODE, tensors={"steps/x": np.full((2, 2), i, np.float32)}) for i in range(7)]
     directory = write_directory(tmp_path / "out", CARD, iter(episodes), num_episodes=7, num_shards=3)
-    split = directory.open_split("train")
+    split = directory.split("train")
     assert [shard.num_episodes for shard in split.shards] == [2, 2, 3]
     decoder = EpisodeDecoder(LEAVES)
     firsts = [decoder.decode(record).tensors["steps/x"][0, 0] for record in _records(directory)]

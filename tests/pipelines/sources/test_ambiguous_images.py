@@ -219,7 +219,7 @@ class TestGrids:
 
     def test_a_rendered_level_is_a_picture(self, tmp_path: Path) -> None:
         leaf = tensor("steps/observation/image", "uint8", (56, 56, 3))
-        task = plan(levels(tmp_path / "in", leaf, np.zeros((T, 56, 56, 3), np.uint8)), "babyai")
+        task = plan(levels(tmp_path / "in", leaf, np.zeros((T, 56, 56, 3), np.uint8)), "babyai", family="babyai")
         assert [(f.name, f.modality, f.shape) for f in task.observations][1] == ("image", "image", (64, 64, 3))
 
     def test_too_many_tokens_are_refused_with_the_way_out(self, tmp_path: Path) -> None:

@@ -1,0 +1,254 @@
+"""What an input looks like, told from names, first bytes, members of HDF5 and columns of parquet; nothing is read."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gato_data.errors import EpisodeError, GatoError, InputError
+from gato_pipelines.containers.formats import ALONE, FORMATS, MAGIC, SUFFIXES, Format
+from gato_pipelines.containers.minari_arrow import is_minari_arrow
+from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, Listing, walk
+from gato_schemas.dataset import MANIFEST
+
+MINARI = "main_data.hdf5"
+HDF5 = (".hdf5", ".h5")
+TELLING = {DATASET_INFO, FEATURES, MANIFEST, "info.json", "metadata.json"}
+"""Names of files by which formats are told: they have to be there before anything is read."""
+_HEAD = 512
+_MAX_JSON_BYTES = 1 << 22
+_SAMPLED = 200
+"""Files of a folder that are looked at to tell what most of them are."""
+_RAW = re.compile(r"^run_\d+-\d{5}-of-\d{5}$")
+_DEMO = re.compile(r"^demo_\d+$")
+_TRAJECTORY = re.compile(r"^traj_\d+$")
+_EPISODE = re.compile(r"^episode_\d+$")
+_VERSION = re.compile(r"^v\d[\w.]{0,9}$")
+_SHARD = re.compile(r"\.(tfrecord|array_record|riegeli|bagz)-\d{5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an input looks like.
+
+    Attributes:
+        format: which format it is.
+        told_by: what it was told by.
+        version: of the format; empty where it has none.
+    """
+
+    format: Format
+    told_by: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        """As it follows "looks like"."""
+        title = self.format.title
+        if self.version:
+            title = title.replace(" dataset", f" {self.version} dataset")
+        return f"{title} ({self.told_by})"
+
+
+def refusal(path: Path, sight: Sight) -> InputError:
+    """The error of what a source of control data cannot read."""
+    return InputError(f"{path} looks like {sight}, {sight.format.advice}")
+
+
+def no_documents(path: Path, sight: Sight) -> InputError:
+    """The error of what a source of documents cannot read."""
+    if sight.format.holds == "dataset":
+        return refusal(path, sight)
+    return InputError(f"{path} looks like {sight}, which holds no documents: give it to a source of episodes")
+
+
+def recognise(path: Path) -> Sight | None:
+    """What a file or a folder looks like; None where nothing tells.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.is_file():
+        return _file(path)
+    listing = next(walk(path))
+    return rooted(listing) or (_most(path) if not datasets_in(listing) else None)
+
+
+def rooted(listing: Listing) -> Sight | None:
+    """The dataset whose root a folder is; None where it is none of those that are told by their root."""
+    path, files, folders = listing.path, listing.files, listing.folders
+    if MANIFEST in files and {"vocabulary", "splits"} <= _json(path / MANIFEST).keys():
+        return _sight("gato-data", MANIFEST)  # which TFDS can open, too
+    if FEATURES in files or (DATASET_INFO in files and not _any(files, ".arrow")):
+        return _sight("rlds", FEATURES if FEATURES in files else DATASET_INFO)
+    for name in ("meta", "meta_data"):
+        if name in folders and (found := _json(path / name / "info.json")):
+            version = str(found.get("codebase_version", ""))
+            told = f"{name}/info.json"
+            return Sight(FORMATS["lerobot"], told, version if _VERSION.match(version) else "")
+    if MINARI in files or ("data" in folders and (path / "data" / MINARI).is_file()):
+        return _sight("minari", MINARI)
+    if is_minari_arrow(path) or is_minari_arrow(path / "data"):
+        return _sight("minari-arrow", "0/part-0")
+    if "data" in folders and "observation_space" in _json(path / "data" / "metadata.json"):
+        return _sight("minari-arrow", "data/metadata.json")
+    if "dataset_dict.json" in files or ("state.json" in files and _any(files, ".arrow")):
+        return _sight("hf-disk", "dataset_dict.json" if "dataset_dict.json" in files else "state.json")
+    if any((path / name).is_file() for name in (".zgroup", ".zarray", "zarr.json")):
+        return _sight("zarr", ".zgroup, .zarray or zarr.json")
+    return None
+
+
+def datasets_in(listing: Listing) -> list[Path]:
+    """The datasets that are files in a folder, or are the folder because of its files."""
+    path, files = listing.path, listing.files
+    hdf5 = [path / name for name in files if name.endswith(HDF5)]
+    others = _any(files, ".parquet") or any(_RAW.match(name) for name in files)
+    return [path] if others or len(hdf5) > 1 else hdf5
+
+
+def documents_lack(path: Path) -> Sight | None:
+    """What an input looks like that holds nothing for a source of documents: episodes, or a dataset of ours.
+
+    A folder does so only where every dataset in it does, and no file lies beside them.
+    """
+    sights: list[Sight] = []
+    with suppress(OSError, InputError):
+        if path.is_file():
+            sights = [found] if (found := _file(path)) else []
+        for listing in walk(path) if path.is_dir() else ():
+            if (sight := rooted(listing)) is None:
+                if listing.files:
+                    return None
+                continue
+            sights.append(sight)
+            listing.folders.clear()
+            if not _no_documents(sight, listing.path):
+                return None
+    return sights[0] if sights and sights[0].format.holds in ("episodes", "dataset") else None
+
+
+def _no_documents(sight: Sight, path: Path) -> bool:
+    if sight.format.name == "rlds":  # TFDS keeps texts in the same layout
+        return b'"steps"' in _bytes(path / FEATURES)
+    return sight.format.holds in ("episodes", "dataset")
+
+
+def _file(path: Path) -> Sight | None:
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if path.name == MINARI:
+        return _sight("minari", MINARI)
+    if _SHARD.search(path.name) or path.name in (DATASET_INFO, FEATURES):
+        return _sight("tfds-file", path.name)
+    for at, magic, name in MAGIC:
+        if head[at : at + len(magic)] == magic:
+            if (look := _INSIDE.get(name)) is None:
+                return _sight(name, "its first bytes")
+            with suppress(GatoError):
+                return look(path)
+            return None
+    packed = head.startswith(b"\x1f\x8b")
+    return _by_name(path.name, ALONE) or (_sight("rlu-raw", "GZIP") if packed else None)
+
+
+def _by_name(name: str, more: dict[str, str]) -> Sight | None:
+    suffixes, packed = Path(name.lower()).suffixes, ""
+    if suffixes[-1:] and suffixes[-1] in (".gz", ".zst", ".bz2", ".xz"):
+        suffixes = suffixes[:-1]
+        if suffixes[-1:] == [".tar"]:
+            return _sight("archive", name)
+        packed = "archive" if suffixes else ""
+    found = (SUFFIXES | more).get(suffixes[-1], packed) if suffixes else ""
+    return _sight(found, name) if found else None
+
+
+def _most(path: Path) -> Sight | None:
+    """What most of the files of a folder look like, by their names alone."""
+    names = (name for listing in walk(path) for name in sorted(listing.files))
+    sights = [sight for name in islice(names, _SAMPLED) if (sight := _by_name(name, {}))]
+    counts = Counter(sight.format.name for sight in sights)
+    wanted = counts.most_common(1)[0][0] if counts else ""
+    return next((sight for sight in sights if sight.format.name == wanted), None)
+
+
+def _hdf5(path: Path) -> Sight | None:
+    from gato_pipelines.containers.hdf5 import child, names, open_hdf5
+
+    with open_hdf5(path) as root:
+        members = names(root, "the file")
+        if "observations" in members and {"actions", "action"} & {*members}:
+            observations = child(root, "observations")
+            if hasattr(observations, "keys") and "action" in members and "qpos" in observations:
+                return _sight("aloha", "observations/qpos")
+            return _sight("d4rl", "observations")
+        data = child(root, "data") if "data" in members else None
+        if data is not None and hasattr(data, "keys") and (demo := _first(names(data, "data"), _DEMO)):
+            libero = {"bddl_file_name", "problem_info"} & {*data.attrs}
+            return _sight("libero" if libero else "robomimic", f"data/{demo}")
+        for name, pattern in (("maniskill", _TRAJECTORY), ("minari-file", _EPISODE)):
+            if found := _first(members, pattern):
+                return _sight(name, found)
+    return None
+
+
+def _parquet(path: Path) -> Sight | None:
+    from gato_pipelines.documents.streams import import_pyarrow
+
+    pyarrow = import_pyarrow()
+    try:
+        columns = {str(name) for name in pyarrow.parquet.read_schema(path).names}
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
+        raise EpisodeError(f"{path} is damaged ({error})", stage="read") from error
+    for wanted, name in _COLUMNS:
+        if wanted <= columns:
+            return _sight(name, f"columns {', '.join(sorted(wanted))}")
+    return None
+
+
+_COLUMNS: Sequence[tuple[set[str], str]] = (
+    ({"discrete_actions"}, "jat"),
+    ({"continuous_actions"}, "jat"),
+    ({"episode_index", "frame_index"}, "lerobot"),
+    ({"actions", "observations", "rewards"}, "decision-transformer"),
+    ({"images", "texts"}, "pages"),
+    ({"image", "conversations"}, "captions"),
+    ({"image", "caption"}, "captions"),
+    ({"image", "text"}, "captions"),
+    ({"text"}, "texts"),
+)
+_INSIDE: dict[str, Callable[[Path], Sight | None]] = {"hdf5": _hdf5, "parquet": _parquet}
+
+
+def _sight(name: str, told_by: str) -> Sight:
+    return Sight(FORMATS[name], told_by)
+
+
+def _first(names: Sequence[str], pattern: re.Pattern[str]) -> str:
+    return next(filter(pattern.match, names), "")
+
+
+def _any(names: frozenset[str], suffix: str) -> bool:
+    return any(name.endswith(suffix) for name in names)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The content of a JSON object; empty where there is none, or no object."""
+    try:
+        return msgspec.json.decode(_bytes(path), type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return {}
+
+
+def _bytes(path: Path) -> bytes:
+    """The beginning of a file; nothing where there is none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_JSON_BYTES)
+    except OSError:
+        return b""

@@ -1,0 +1,32 @@
+"""Episodes that cannot be read, as far as the planning pass sees it: a dry run says so before anything is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gato_data.errors import InputError
+from gato_pipelines.scan_job import part_key
+from gato_pipelines.source import PartScan, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """How many of all episodes cannot be read, and why the first of them cannot."""
+
+    count: int = 0
+    of: int = 0
+    first: str = ""
+
+
+def find_unreadable(scans: Sequence[PartScan], plan: Plan) -> Unreadable:
+    """Episodes of the plan that cannot be read.
+
+    Raises:
+        InputError: all of them.
+    """
+    wanted = {part_key(part): part.count for part in plan.parts}
+    bad = [scan for scan in scans if scan.unreadable and part_key(scan.part) in wanted]
+    count = sum(min(scan.unreadable, wanted[part_key(scan.part)]) for scan in bad)
+    found = Unreadable(count, sum(wanted.values()), f"{bad[0].part.file}, {bad[0].reason}" if bad else "")
+    if found.count and found.count == found.of:
+        raise InputError(f"no episode can be read (the first of {found.count}: {found.first})")
+    return found

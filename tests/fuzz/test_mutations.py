@@ -1,0 +1,37 @@
+"""Metadata that says something else is refused by an error of ours, or harmless; run_mutations.py tries more of it."""
+
+import json
+
+import pytest
+
+from tests.fuzz.mutate_json import mutate
+from tests.fuzz.run_targets import RUN_TARGETS
+
+SHORT = {
+    "mixture-planned": 200,
+    "checkpoint": 2,
+    "checkpoint-sealed": 4,
+    "checkpoint-exported": 60,
+    "run-log-drawn": 12,
+    "run-log": 4,
+    "run-settings": 1,
+}
+"""How many mutations are tried: a run that is resumed takes half a second."""
+
+
+def test_a_mutation_is_a_function_of_its_seed() -> None:
+    data = json.dumps({"name": "pong", "sizes": [1, 2, 3], "inner": {"a": None, "b": 1.5}}).encode()
+    made = [mutate(data, seed) for seed in range(1000)]
+    assert made == [mutate(data, seed) for seed in range(1000)]
+    assert len(set(made)) > 700
+    assert any(b"NaN" in text for text in made)
+    assert any(text.count(b'"name"') == 2 for text in made)
+
+
+@pytest.mark.parametrize("name", RUN_TARGETS)
+def test_mutated_metadata_is_refused_or_harmless(name: str) -> None:
+    target = RUN_TARGETS[name]
+    seeds = target.seeds()
+    assert all(target.run(seed) for seed in seeds)
+    for seed in range(SHORT[name]):
+        target.run(mutate(seeds[seed % len(seeds)], seed))
