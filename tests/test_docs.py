@@ -4,7 +4,7 @@ import re
 import runpy
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import click
 import pytest
@@ -109,6 +109,30 @@ def test_every_command_line_of_the_demo_exists() -> None:
 def test_every_command_line_in_a_page_exists(page: Path) -> None:
     lines = list(command_lines(fenced(page.read_text(encoding="utf-8"))))
     assert {shlex.join(line): unknown_words(line) for line in lines if unknown_words(line)} == {}
+
+
+def test_no_ingest_that_is_shown_writes_into_its_input() -> None:
+    pages = [line for page in PAGES for line in command_lines(fenced(page.read_text(encoding="utf-8")))]
+    helps = [line for _, command in commands() for line in command_lines(command.help or "")]
+    group = cli.get_command(click.Context(cli), "ingest")
+    assert isinstance(group, click.Group)
+    sources, found = group.list_commands(click.Context(group)), []
+    for line in pages + helps:
+        if line[0] != "ingest" or line[1] not in sources or "--help" in line:
+            continue
+        command = group.get_command(click.Context(group), line[1])
+        assert command is not None
+        given = command.make_context(line[1], line[2:]).params
+        if any(is_inside(given["out"], place) for place in given["inputs"]):
+            found.append(line)
+    assert len(pages) > 60
+    assert found == []
+
+
+def is_inside(out: Path | str, place: Path | str) -> bool:
+    """Returns whether an output lies in an input, or in the folder of a pattern."""
+    folder = PurePath(str(place).partition("*")[0]) if "*" in str(place) else PurePath(place)
+    return PurePath(out).is_relative_to(folder)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -95,11 +95,12 @@ def cli(debug: bool) -> None:
 
 
 def _quiet(debug: bool) -> None:
-    """Keep what libraries say at start-up off the screen, unless asked for."""
+    """Keep what libraries say of themselves off the screen, unless asked for."""
     if debug:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("DASK_DISTRIBUTED__LOGGING__DISTRIBUTED", "critical")  # of the processes that it starts, too
     logging.root.addFilter(lambda record: "apitools" not in record.getMessage())
 
 

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 
 import click
 
+from gato_data.errors import SettingError
+
 if TYPE_CHECKING:
     ParamType: TypeAlias = click.ParamType[Any]
 else:
     ParamType = click.ParamType  # generic for type checkers only, in some versions of click
+
+
+_UNKNOWN = object()
 
 
 class Place(ParamType):
@@ -23,6 +28,8 @@ class Place(ParamType):
         """A Path, or an address such as s3://bucket/folder as it is."""
         from gato_pipelines.remote import as_place
 
+        if not str(value):
+            self.fail("the path is empty: give one, such as ./data", param, ctx)
         return as_place(value) if isinstance(value, str) else Path(value)
 
 
@@ -88,9 +95,13 @@ class Names(ParamType):
 
 
 def settings_options(cls: type[Any]) -> list[click.Option]:
-    """One option per field of a settings dataclass; `help` and `metavar` come from the field's metadata."""
+    """One option per field of a settings dataclass; `help` and `metavar` come from the field's metadata.
+
+    Raises:
+        SettingError: a field is of a type that a command line cannot spell.
+    """
     hints = get_type_hints(cls)
-    return [_option(entry, hints[entry.name]) for entry in fields(cls)]
+    return [_option(entry, hints[entry.name]) for entry in fields(cls) if entry.init]
 
 
 def _option(entry: "Field[Any]", hint: Any) -> click.Option:
@@ -100,19 +111,26 @@ def _option(entry: "Field[Any]", hint: Any) -> click.Option:
     shown: bool | str = default not in ("", (), None)
     if hint is bool:
         names = [f"{names[0]}/--no-{names[0][2:]}"]
+    kind = None if hint is bool else _type(hint)
+    if kind is _UNKNOWN:
+        raise SettingError(
+            f"the setting {entry.name!r} is of type {hint}, which a command line cannot spell: bool, int, float, str, "
+            "Path, Literal, and tuples of str or of two numbers are taken"
+        )
     if isinstance(default, tuple) and len(default) == 2 and shown:
         shown = {int: "x", float: ":", str: ","}[type(default[0])].join(map(str, default))
     return click.Option(
         names,
         default=default,
-        type=None if hint is bool else _type(hint),
+        required=entry.default is MISSING and entry.default_factory is MISSING,
+        type=kind,
         metavar=metadata.get("metavar"),
         help=metadata.get("help", ""),
         show_default=shown,
     )
 
 
-def _type(hint: Any) -> ParamType | type[Any]:
+def _type(hint: Any) -> Any:
     if get_origin(hint) in (Union, UnionType) and any(get_origin(arg) is Literal for arg in get_args(hint)):
         return ActionRange()
     if get_origin(hint) in (Union, UnionType):
@@ -120,9 +138,13 @@ def _type(hint: Any) -> ParamType | type[Any]:
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
     if get_origin(hint) is tuple:
-        first = get_args(hint)[0]
-        return {int: HeightWidth(), float: LowHigh(), str: Names()}[first]
-    return hint  # type: ignore[no-any-return]
+        return {int: HeightWidth(), float: LowHigh(), str: Names()}.get(get_args(hint)[0], _UNKNOWN)
+    return click.Path(path_type=Path) if hint is Path else hint if hint in (str, int, float) else _UNKNOWN
+
+
+def first_line(cls: type[Any]) -> str:
+    """What a class says of itself in one line; empty where it says nothing."""
+    return next(iter((cls.__doc__ or "").strip().splitlines()), "")
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:

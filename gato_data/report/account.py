@@ -7,6 +7,7 @@ from gato_data.report.printable import count, counted, printable
 from gato_data.statistics import sum_counts
 from gato_schemas.account import Note, NoteKind
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
+from gato_schemas.sequence import Modality
 
 LINES = 12
 """Notes of one kind that are shown; `--json` has all."""
@@ -35,6 +36,13 @@ def account_facts(manifest: Manifest) -> list[tuple[str, str]]:
             shown.append(f"... {counted(hidden, 'more line')}: --json has all of them")
         facts += [(heading if not number else "", line) for number, line in enumerate(shown)]
     return facts
+
+
+def unknown_share(manifest: Manifest) -> tuple[int, int]:
+    """Text tokens that are no piece of the text model, and all text tokens."""
+    totals = sum_counts(split.totals for split in manifest.splits.values())
+    unknown = sum(note.count for note in manifest.account if note.kind == "unknown")
+    return unknown, totals.tokens_by_modality[Modality.TEXT]
 
 
 def note_line(note: Note) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.report.account import unknown_share
 from gato_data.report.actions import ActionSample
 from gato_data.report.dataset import DatasetSummary
 from gato_data.report.episodes import EpisodeList
@@ -49,6 +50,12 @@ def _of_folder(summary: DatasetSummary) -> Iterator[Measured]:
         part = manifest.dead_letters / (manifest.dead_letters + kept)
         message = f"{counted(manifest.dead_letters, 'episode')} left out, dead_letters.jsonl says why"
         yield Measured("left_out", manifest.name, part, message)
+    unknown, texts = unknown_share(manifest)
+    if unknown:
+        message = (
+            f"{share(unknown, texts)} of the text tokens are no piece of the text model: their characters are lost"
+        )
+        yield Measured("unknown", manifest.name, unknown / texts, message)
 
 
 def _of_fields(summary: DatasetSummary) -> Iterator[Measured]:

@@ -22,6 +22,7 @@ class Thresholds:
     Attributes:
         missing: files that the manifest names and the folder lacks.
         left_out: share of episodes that ingest left out.
+        unknown: share of text tokens that are no piece of the text model.
         nan: NaN values of a field (their episodes were left out).
         constant: share of a field's elements whose value never changes.
         saturated: share of a field's values that the tokenizer cannot tell from the end of its range.
@@ -37,6 +38,7 @@ class Thresholds:
 
     missing: float = 0
     left_out: float = 0.01
+    unknown: float = 0.01
     nan: float = 0
     constant: float = 0.5
     saturated: float = 0.01

@@ -126,6 +126,11 @@ class TextTokenizer:
         return piece if piece >= 0 else None
 
     @cached_property
+    def unknown_id(self) -> int | None:
+        """Id of the piece of characters that the model does not know, None where their bytes have pieces."""
+        return int(self._processor.unk_id()) if self._word_sign_bytes is None else None
+
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the model file, in hexadecimal: equal digests give equal ids."""
         return hashlib.sha256(self.model_bytes).hexdigest()

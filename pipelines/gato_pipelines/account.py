@@ -3,20 +3,29 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from gato_pipelines.source import Item, Plan
 from gato_schemas.account import Note, merge_notes
-from gato_schemas.sequence import TokenSequence
+from gato_schemas.sequence import Modality, TokenSequence
 from gato_schemas.statistics import FieldStatistics
 
 MANY_SHORT = 0.1
 """Share of one-timestep episodes from which on something is likely to be wrong with where episodes end."""
 
 
-class PartAccount:
-    """Gathers the notes of one part; memory does not grow with its episodes."""
+MANY_UNKNOWN = 0.01
+"""Share of text tokens that are no piece from which on the text model is likely to be the wrong one."""
 
-    def __init__(self, task: str) -> None:
-        self._task = task
+
+class PartAccount:
+    """Gathers the notes of one part; memory does not grow with its episodes.
+
+    `unknown_id` is the text model's piece of characters that it does not know, None where it knows all.
+    """
+
+    def __init__(self, task: str, unknown_id: int | None = None) -> None:
+        self._task, self._unknown_id = task, unknown_id
         self._notes: dict[tuple[str, str], Note] = {}
         self._counts: Counter[str] = Counter()
 
@@ -29,10 +38,15 @@ class PartAccount:
     def add_sequence(self, sequence: TokenSequence) -> None:
         """Count an episode or document that became tokens."""
         self._counts["short"] += sequence.num_timesteps == 1
+        if self._unknown_id is not None:
+            texts = sequence.tokens[sequence.modality == Modality.TEXT]
+            self._counts["unknown"] += int(np.count_nonzero(texts == self._unknown_id))
 
     def result(self) -> list[Note]:
         """The notes so far."""
         found = list(self._notes.values())
+        if unknown := self._counts["unknown"]:
+            found.append(Note("unknown", f"text tokens of task {self._task} are no piece of the text model", unknown))
         if short := self._counts["short"]:
             found.append(Note("short", f"episodes of task {self._task} are one timestep long", short))
         return merge_notes(found)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
 from gato_data.tokenizers import continuous, discrete
+from gato_pipelines.announced import checked_episodes
 from gato_pipelines.containers.container import Container
 from gato_pipelines.image_header import EncodedImage, read_header
 from gato_pipelines.rlds.episode import RldsEpisode
@@ -37,7 +38,7 @@ def find_troubles(container: Container, part: Part, chosen: Selection) -> dict[s
     leaves = tuple({leaf.path: leaf for leaf, _ in fields}.values())
     found: dict[str, Trouble] = {}
     count = min(part.count, LOOKED_AT) if part.count else None
-    items = container.episodes(part.file, leaves, part.first, count) if leaves else iter(())
+    items = checked_episodes(container, part.file, leaves, part.first, count) if leaves else iter(())
     for item in islice(items, LOOKED_AT):
         if item.rest:
             break

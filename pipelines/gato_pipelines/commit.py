@@ -15,6 +15,7 @@ from gato_data.statistics import merge_statistics, sum_counts
 from gato_pipelines.account import dataset_account
 from gato_pipelines.bad_fields import blamed
 from gato_pipelines.output import difference, release
+from gato_pipelines.own_sources import own_licence
 from gato_pipelines.planning import without_reasons
 from gato_pipelines.shards import Job, finished
 from gato_pipelines.source import Source, recorded_settings
@@ -193,8 +194,10 @@ def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int
     option, times = blamed(letters, job.plan.tasks)
     field = f"{option}, which leaves out the field that spoils {times} of them" if option else ""
     if not good:
+        lacking = "".join(f"; {note.text}" for note in job.plan.notes if note.kind == "missing")
         advice = f": run the command with {field}" if option else ""
-        raise OutputError(f"no episode could be used (the first of {bad}: {example}): no dataset was made{advice}")
+        first_one = f"the first of {bad}: {example}"
+        raise OutputError(f"no episode could be used ({first_one}){lacking}: no dataset was made{advice}")
     field = f"{field} (and --overwrite), or with " if option else ""
     raise OutputError(
         f"{bad} of {bad + good} episodes could not be used, --max-bad allows {max_bad} (first: {example}); all are in "
@@ -225,11 +228,12 @@ def _tasks(job: Job, indexes: Mapping[str, list[ShardIndex]]) -> dict[str, TaskI
 
 def _source_info(job: Job, source: Source) -> SourceInfo:
     settings = msgspec.json.decode(msgspec.json.encode(recorded_settings(source)), type=dict[str, Any])
+    licences = (source.input_licence(folder) or own_licence(type(source)) for folder in job.inputs.values())
     return SourceInfo(
         name=job.source,
         settings={key: value for key, value in settings.items() if value not in ("", None, [], ())},
         inputs=list(job.inputs),
-        licence="; ".join(dict.fromkeys(filter(None, map(source.input_licence, job.inputs.values())))),
+        licence="; ".join(dict.fromkeys(filter(None, licences))),
     )
 
 

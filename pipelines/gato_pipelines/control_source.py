@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from gato_data.errors import EpisodeError, InputError, SettingError
 from gato_data.mixing.weight_text import TABLE_1
+from gato_pipelines.announced import checked_episodes
 from gato_pipelines.containers.container import REWARD, Container
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.documents.files import root_of
@@ -23,7 +24,7 @@ from gato_pipelines.leaf_fields import ImageChoice, is_decodable
 from gato_pipelines.missing_files import missing_notes, present_files
 from gato_pipelines.scanning import Facts, scalar_leaf, scan_part, success_leaf
 from gato_pipelines.selection import Wanted, matches, select
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.source import Item, PartScan, setting
 from gato_pipelines.splits import split_files
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
@@ -31,11 +32,6 @@ from gato_schemas.episode import FieldModality
 from gato_schemas.index import Part
 
 ActionRange: TypeAlias = Literal["none", "minmax", "quantile"] | tuple[float, float]
-
-
-def setting(default: Any, text: str, metavar: str = "") -> Any:
-    """A field of a source that becomes a command-line option."""
-    return field(default=default, metadata={"help": text} | ({"metavar": metavar} if metavar else {}))
 
 
 def default(name: str, value: Any) -> Any:
@@ -228,7 +224,7 @@ class ControlSource:
         container = self.container(folder)
         reader = EpisodeReader(container, part, task, self.reading(container, part))
         container.check_unchanged(part.file, part.size)
-        for raw in container.episodes(part.file, reader.leaves, part.first, part.count):
+        for raw in checked_episodes(container, part.file, reader.leaves, part.first, part.count):
             key = f"records from {raw.ordinal}" if raw.rest else f"record {raw.ordinal}"
             try:
                 if raw.episode is None:

@@ -1,5 +1,6 @@
 """What an encoded image says of itself, read before any of it is decoded."""
 
+import re
 import struct
 from typing import NamedTuple, TypeAlias
 
@@ -12,14 +13,25 @@ GRAY, RGB, RGBA = 1, 3, 4
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8"
+PNG_DEPTH_BYTE = 24
+"""Where a PNG says how many bits its samples have."""
 PNG_HEADER_BYTES = 26
 """Bytes of a PNG up to its colour type: where they are equal, so are the headers (but for palettes)."""
+
+MAX_SCANS = 100
+"""Scans of one JPEG: progressive encoders write ten or so, those that search for the fewest bytes a few dozen. Each
+takes the time of a whole image, however few bytes it has."""
+_MAX_SCANNED_PIXELS = 1 << 30
+_USUAL_SCANS = 24
+"""Those of libjpeg's own scripts: images of any size may have them."""
 
 _PNG_HEADER = struct.Struct(">4sIIBB")
 _PNG_CHANNELS = {0: GRAY, 2: RGB, 3: RGB, 4: RGBA, 6: RGBA}
 _PNG_PALETTE = 3
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
+_SEGMENT = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # a marker with a length, or the end
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _MAX_SEGMENTS = 1000  # before the frame header: far more than any camera writes
 
 
@@ -89,3 +101,20 @@ def _jpeg_header(data: EncodedImage) -> ImageHeader:
         else:
             at += 2 + (data[at + 2] << 8 | data[at + 3])
     raise EpisodeError("a JPEG without a frame header", stage="decode")
+
+
+def check_scans(data: EncodedImage, pixels: int) -> None:
+    """Check that a JPEG of so many pixels can be decoded in the time that its size promises.
+
+    Raises:
+        EpisodeError: it has more than `MAX_SCANS` scans, or fewer if it is large.
+    """
+    data, most = bytes(data), max(min(MAX_SCANS, _MAX_SCANNED_PIXELS // pixels), _USUAL_SCANS)
+    if data.count(_SCAN) <= most:  # also counts what metadata hold, and pictures behind the end
+        return
+    at, scans = len(JPEG_MAGIC), 0
+    while (found := _SEGMENT.search(data, at)) and found[0] != _END and found.end() + 2 <= len(data):
+        scans += found[0] == _SCAN
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+        if scans > most:
+            raise EpisodeError(f"the JPEG has more than {most} scans", stage="decode")

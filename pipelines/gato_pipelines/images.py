@@ -10,12 +10,14 @@ from gato_data.errors import EpisodeError
 from gato_pipelines.image_fit import FrameFitter, Frames, ImageFit, check_memory, import_cv2
 from gato_pipelines.image_header import (
     GRAY,
+    JPEG_MAGIC,
     PNG_HEADER_BYTES,
     PNG_MAGIC,
     RGB,
     RGBA,
     EncodedImage,
     ImageHeader,
+    check_scans,
     is_palette,
     read_header,
 )
@@ -162,6 +164,8 @@ class _FrameDecoder:
             raise EpisodeError(f"{got}, {self._sides[0]}x{self._sides[1]} was expected", stage="decode")
         if not 0 < header.height * header.width <= MAX_PIXELS:
             raise EpisodeError(f"{got}, at most {MAX_PIXELS} pixels are decoded", stage="decode")
+        if data[:2] == JPEG_MAGIC:
+            check_scans(data, header.height * header.width)
         if not self._accepts(header.channels):
             raise EpisodeError(
                 f"the image of timestep {index} has {_CHANNELS[header.channels]}, "

@@ -23,9 +23,11 @@ from gato_data.vocabulary import Vocabulary
 from gato_pipelines.commit import without_dead_letters
 from gato_pipelines.families import check_family
 from gato_pipelines.fingerprint import Decided, decide, vocabulary_of
+from gato_pipelines.git_lfs import fetched_parts, unfetched
 from gato_pipelines.ingest_settings import IngestSettings
 from gato_pipelines.inputs import find_inputs
-from gato_pipelines.output import check_ours, dataset_name, work_folder
+from gato_pipelines.output import check_ours, dataset_name, kept_nothing, work_folder
+from gato_pipelines.own_sources import blamed
 from gato_pipelines.places import Places, check_apart, fitting, places
 from gato_pipelines.planning import check_observation_tokens, make_plan
 from gato_pipelines.progress import Watcher, scan_progress, watching
@@ -64,7 +66,7 @@ def plan_only(
     """
     made = make_source(source, settings)
     ingest = _as_source_says(made, ingest)
-    with places(made, inputs, out) as found:
+    with places(made, inputs, out) as found, blamed(source, type(made)):
         check_ours(found.out)
         folders = find_inputs(made, found.inputs)
         check_apart(found, folders.values())
@@ -105,7 +107,7 @@ def run(
     """
     made = make_source(source, settings)
     ingest = fitting(_as_source_says(made, ingest), inputs, out)
-    with places(made, inputs, out) as found:
+    with places(made, inputs, out) as found, blamed(source, type(made)):
         if ingest.retry_dead_letters and (whole := without_dead_letters(found.out)) is not None:
             report(f"{out} has no dead letters: there is nothing to try again")
             return whole
@@ -114,7 +116,10 @@ def run(
         check_apart(found, folders.values())
         parts, mirrors = _parts(source, made, settings, folders), _mirrors(found, folders)
         before = found.output.names() if found.output is not None else set()
-        with work_folder(found.out, overwrite=ingest.overwrite):
+        fruitless = not (ingest.overwrite or ingest.retry_dead_letters) and kept_nothing(found.out)
+        with work_folder(found.out, overwrite=ingest.overwrite or fruitless):
+            if fruitless:
+                report("an earlier try kept no episode and makes way")
             if found.output is not None:
                 found.output.drop(before)
             scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
@@ -176,7 +181,7 @@ def _parts(source: str, made: Source, settings: Mapping[str, Any], folders: Mapp
     """The parts of all inputs, in their order; a family that is given is not checked."""
     parts = []
     for name, folder in folders.items():
-        found = made.parts(folder)
+        found = fetched_parts(made, folder)
         if "family" not in settings:
             check_family(made, source, folder)
         if not found:
@@ -186,7 +191,9 @@ def _parts(source: str, made: Source, settings: Mapping[str, Any], folders: Mapp
 
 
 def _plan(source: Source, scans: Sequence[PartScan], folders: Mapping[str, Path], ingest: IngestSettings) -> Plan:
-    notes = [note for folder in folders.values() for note in source.notes(folder)]
+    listed = getattr(source, "notes", None)  # a source need not have it
+    notes = [note for folder in folders.values() for note in unfetched(source, folder)]
+    notes += [note for folder in folders.values() for note in listed(folder)] if listed is not None else []
     plan = make_plan(scans, source, ingest.max_episodes, notes)
     check_observation_tokens(plan, ingest.tokenize.max_observation_tokens)
     return plan

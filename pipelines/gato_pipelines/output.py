@@ -15,6 +15,8 @@ from gato_data.errors import OutputError
 from gato_data.shard_writer import write_durably
 from gato_pipelines.shards import WORK, Job, cannot_write
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
+from gato_schemas.errors import FormatError
+from gato_schemas.index import SUFFIX, read_index
 
 _FILES = {MANIFEST, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES}
 _SHARD = re.compile(r"^[a-z0-9_]+-(train|validation)\.tfrecord-\d{5,}-of-\d{5,}(\.index)?(\.tmp)?$")
@@ -107,10 +109,7 @@ def _clear(out: Path, *, everything: bool) -> None:
     The manifest goes first: a half-cleared folder is not a dataset.
     """
     if everything:
-        (out / MANIFEST).unlink(missing_ok=True)
-        for path in out.iterdir():
-            if path.name in _FILES or _SHARD.match(path.name):
-                path.unlink()
+        _remove_dataset(out)
     for path in (out / WORK).iterdir():
         if path.is_dir() and path.name == RETRY and not everything:
             shutil.rmtree(path / WORK, ignore_errors=True)
@@ -120,34 +119,79 @@ def _clear(out: Path, *, everything: bool) -> None:
             path.unlink()
 
 
+def _remove_dataset(out: Path) -> None:
+    (out / MANIFEST).unlink(missing_ok=True)
+    for path in out.iterdir():
+        if path.name in _FILES or _SHARD.match(path.name):
+            path.unlink()
+
+
+def kept_nothing(out: Path) -> bool:
+    """Whether an ingest ended without one episode: all that it left are dead letters, which are no dataset."""
+    indexes = sorted(out.glob(f"*{SUFFIX}"))
+    if not indexes or (out / MANIFEST).exists():
+        return False
+    try:
+        return not any(read_index(path).header.totals.episodes for path in indexes)
+    except (OSError, FormatError):
+        return False
+
+
+def make_way(job: Job, decides: Mapping[str, Any]) -> str:
+    """Clear a folder in which a try with other settings finished nothing; returns in what it differed, or nothing."""
+    stored = _stored(job.out)
+    if stored is None or stored == _noted(job, decides) or any(job.out.glob(f"*{SUFFIX}")):
+        return ""
+    _remove_dataset(job.out)
+    for path in (job.out / WORK / _JOB, *(job.out / WORK).glob("duplicates-*")):
+        path.unlink()
+    return difference(stored, _noted(job, decides))
+
+
 def claim(job: Job, decides: Mapping[str, Any]) -> None:
     """Note what the shards in the folder are made with, and their names, or check that it is the same.
 
     Raises:
         OutputError: the folder holds an unfinished dataset made with other settings; says which.
     """
-    path = job.out / WORK / _JOB
-    wanted = {**decides, "name": job.name}
-    if path.exists():
-        try:
-            stored = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise OutputError(f"{path} is damaged ({error}): use --overwrite to start again") from error
-        if stored != wanted:
-            raise OutputError(
-                f"{job.out} holds an unfinished dataset made with other settings ({difference(stored, wanted)}): "
-                "use the same settings to continue, or --overwrite to start again"
-            )
-    write_durably(path, msgspec.json.encode(wanted))
+    stored, wanted = _stored(job.out), _noted(job, decides)
+    if stored is not None and stored != wanted:
+        raise OutputError(
+            f"{job.out} holds an unfinished dataset made with other settings ({difference(stored, wanted)}): use the "
+            "same settings to continue, or --overwrite to start again"
+        )
+    write_durably(job.out / WORK / _JOB, msgspec.json.encode(wanted))
+
+
+def _noted(job: Job, decides: Mapping[str, Any]) -> dict[str, Any]:
+    return {**decides, "name": job.name}
+
+
+def _stored(out: Path) -> dict[str, Any] | None:
+    """What an unfinished dataset is made with; None where there is none."""
+    path = out / WORK / _JOB
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise OutputError(f"{path} is damaged ({error}): use --overwrite to start again") from error
 
 
 def difference(stored: Any, wanted: Any, where: str = "") -> str:
-    """The first difference of two JSON values, as "settings.image_size was [64, 80], now [32, 32]"."""
+    """The first difference of two JSON values, as "settings.image_size was [64, 80], now [32, 32]".
+
+    The source comes first, and what follows from the input last.
+    """
     if isinstance(stored, dict) and isinstance(wanted, dict):
-        for key in sorted(stored.keys() | wanted.keys()):
+        for key in sorted(stored.keys() | wanted.keys(), key=_telling):
             if stored.get(key) != wanted.get(key):
                 return difference(stored.get(key), wanted.get(key), f"{where}.{key}" if where else key)
     return f"{where} was {_shown(stored)}, now {_shown(wanted)}"
+
+
+def _telling(key: str) -> tuple[int, str]:
+    return {"source": 0, "name": 1, "settings": 2, "agents": 4}.get(key, 3), key
 
 
 def _shown(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from gato_data.errors import InputError
 from gato_pipelines.inputs import find_inputs
 from gato_pipelines.output import dataset_name
+from gato_pipelines.own_sources import blamed
 from gato_pipelines.source import make_source
 
 
@@ -21,12 +22,13 @@ def by_task(
     """
     made = make_source(source, settings)
     found: dict[str, list[Path]] = {}
-    for path in find_inputs(made, inputs).values():
-        tasks = sorted({part.task for part in made.parts(path)})
-        if len(tasks) != 1:
-            held = f"holds the tasks {', '.join(tasks)}" if tasks else "has no episodes"
-            raise InputError(f"{path} {held}: with --per-task every input has to hold one task")
-        found.setdefault(tasks[0], []).append(path)
+    with blamed(source, type(made)):
+        for path in find_inputs(made, inputs).values():
+            tasks = sorted({part.task for part in made.parts(path)})
+            if len(tasks) != 1:
+                held = f"holds the tasks {', '.join(tasks)}" if tasks else "has no episodes"
+                raise InputError(f"{path} {held}: with --per-task every input has to hold one task")
+            found.setdefault(tasks[0], []).append(path)
     folders: dict[Path, str] = {}
     for task in sorted(found):
         folder = out / dataset_name(Path(task.replace("/", "_")))

@@ -10,11 +10,14 @@ import msgspec
 
 from gato_data.errors import OutputError
 from gato_data.shard_writer import write_durably
+from gato_pipelines.documents.files import root_of
+from gato_pipelines.git_lfs import check_fetched
+from gato_pipelines.own_sources import blamed
 from gato_pipelines.remote_input import Mirror, files_here
 from gato_pipelines.runners import RunnerName, run_over
 from gato_pipelines.shards import cannot_read, cannot_write
 from gato_pipelines.source import PartScan, make_source
-from gato_pipelines.unchanged import size_of
+from gato_pipelines.unchanged import files_of, size_of
 from gato_schemas.index import Part
 
 SMALL_SCAN, SMALL_WRITE = 2**28, 2**24
@@ -85,9 +88,13 @@ class ScanJob:
         part, source = self.parts[number], make_source(self.source, self.settings)
         folder = self.inputs[part.input]
         try:
-            size = size_of(source, folder, part)
-            with files_here(self.mirrors, source, folder, part):
-                return msgspec.structs.replace(source.scan(folder, part), size=size)
+            with blamed(self.source, type(source)):
+                size = size_of(source, folder, part)
+                with files_here(self.mirrors, source, folder, part):
+                    if part.input in self.mirrors:
+                        check_fetched([root_of(folder) / name for name in files_of(source, folder, part)])
+                    found = msgspec.structs.replace(source.scan(folder, part), size=size)
+                return msgspec.json.decode(msgspec.json.encode(found), type=PartScan)  # what is of another type fails
         except OSError as error:
             raise cannot_read(error, part.file) from error
 
@@ -95,7 +102,8 @@ class ScanJob:
     def prefix(self) -> str:
         """What the names of all scans with these settings begin with."""
         settings = [self.source, asdict(make_source(self.source, self.settings))]  # type: ignore[call-overload]
-        return f"scan-{hashlib.sha256(msgspec.json.encode(settings, order='deterministic')).hexdigest()[:16]}-"
+        encoded = msgspec.json.encode(settings, enc_hook=str, order="deterministic")
+        return f"scan-{hashlib.sha256(encoded).hexdigest()[:16]}-"
 
     def _file(self, number: int) -> Path:
         return self.work / f"{self.prefix}{number:05d}.json"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gato_data.errors import EpisodeError, InputError
 from gato_data.ranges import RangeBuilder
 from gato_data.returns import episode_return
+from gato_pipelines.announced import checked_episodes
 from gato_pipelines.bad_fields import find_troubles
 from gato_pipelines.borders import add_borders, borders_of
 from gato_pipelines.containers.container import FIRST, LAST, REWARD, TERMINAL, Container, RawItem
@@ -106,7 +107,7 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
     tally = _Tally(container, chosen, facts)
     found = 0
     container.check_announced(part.file)
-    for item in container.episodes(part.file, tally.leaves, part.first, part.count or None):
+    for item in checked_episodes(container, part.file, tally.leaves, part.first, part.count or None):
         found += item.count
         tally.add(item)
     return PartScan(

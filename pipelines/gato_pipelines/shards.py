@@ -19,11 +19,13 @@ from gato_data.vocabulary import Vocabulary
 from gato_pipelines.account import PartAccount
 from gato_pipelines.documents.batching import with_texts
 from gato_pipelines.documents.duplicates import read_duplicates
+from gato_pipelines.own_sources import blamed
 from gato_pipelines.remote_input import Mirror, files_here
 from gato_pipelines.remote_output import WORK as WORK
 from gato_pipelines.remote_output import RemoteOutput
 from gato_pipelines.source import Item, Plan, Source, make_source
 from gato_pipelines.unchanged import check_unchanged
+from gato_schemas.account import Note
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import shard_name
 from gato_schemas.episode import Document, Episode, EpisodeSpec
@@ -34,6 +36,7 @@ from gato_schemas.sequence import TokenSequence
 
 MAX_DEAD_LETTERS = 10_000
 """Dead letters of one part that are kept one by one; the others are counted together."""
+_AGAIN = Note("left-out", "documents that occurred before, to the letter")
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def _write_part(job: Job, number: int, work: Path) -> None:
     part = job.plan.parts[number]
     statistics = {split: StatisticsBuilder(job.vocabulary, job.tokenize) for split in job.splits}
     letters: list[DeadLetter] = []
-    account = PartAccount(part.task)
+    account = PartAccount(part.task, None if job.text is None else job.text.unknown_id)
     with ExitStack() as stack:
         files = {split: stack.enter_context((work / job.shard(number, split).name).open("wb")) for split in job.splits}
         writers = {
@@ -199,12 +202,13 @@ def _items(job: Job, number: int) -> Iterator[Item]:
     folder, size = job.inputs[part.input], job.plan.sizes[number] if job.plan.sizes else None
     duplicates = read_duplicates(job.out / WORK, part)
     try:
-        check_unchanged(source, folder, part, size)
-        with files_here(job.mirrors, source, folder, part):
-            for item in source.read(folder, part, job.plan.tasks[part.task]):
-                if item.error is not None or item.ordinal not in duplicates:
-                    yield item
-        check_unchanged(source, folder, part, size)
+        with blamed(job.source, type(source)):
+            check_unchanged(source, folder, part, size)
+            with files_here(job.mirrors, source, folder, part):
+                for item in source.read(folder, part, job.plan.tasks[part.task]):
+                    again = item.error is None and item.ordinal in duplicates
+                    yield Item(item.key, item.ordinal, notes=(_AGAIN,)) if again else item
+            check_unchanged(source, folder, part, size)
     except OSError as error:
         raise cannot_read(error, part.file) from error
 

@@ -7,17 +7,16 @@ workers too.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.ranges import ElementRange
+from gato_pipelines.own_sources import blamed, find_sources, load_source
 from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep, TaskInfo
 from gato_schemas.episode import Document, Episode, Field
@@ -213,44 +212,56 @@ class Source(Protocol):
         """Versions of the libraries that decide the decoded values."""
 
 
+def setting(default: Any, text: str, metavar: str = "") -> Any:
+    """A field of a source that becomes a command-line option; those shown as PATH, FILE or DIR are paths."""
+    metadata = {"help": text, "metavar": metavar or None, "is_path": metavar in ("PATH", "FILE", "DIR")}
+    return field(default=default, metadata=metadata)
+
+
 def source_names() -> list[str]:
     """Names of all sources, without importing any."""
-    from gato_pipelines import sources
-
-    return sorted(module.name.replace("_", "-") for module in iter_modules(sources.__path__))
+    return sorted(find_sources())
 
 
 def source_class(name: str) -> type[Source]:
     """The dataclass of a source.
 
     Raises:
-        SettingError: there is no such source.
+        SettingError: there is no such source, or it is broken.
     """
-    names = source_names()
-    if name not in names:
-        close = get_close_matches(name, names, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(names)}."
+    found = find_sources()
+    if name not in found:
+        close = get_close_matches(name, found, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(sorted(found))}."
         raise SettingError(f"no source named {name!r}. {hint}")
-    found: type[Source] = import_module(f"gato_pipelines.sources.{name.replace('-', '_')}").Source
-    return found
+    cls: type[Source] = load_source(name, found[name])
+    return cls
 
 
 def recorded_settings(source: Source) -> dict[str, Any]:
     """A source's settings as manifests and fingerprints hold them: of a path only the last name, not where it lies."""
     paths = {entry.name for entry in fields(source) if entry.metadata.get("is_path")}  # type: ignore[arg-type]
     settings: dict[str, Any] = asdict(source)  # type: ignore[call-overload]
-    return {name: Path(value).name if name in paths and value else value for name, value in settings.items()}
+    return {name: _recorded(value, is_path=name in paths) for name, value in settings.items()}
+
+
+def _recorded(value: Any, *, is_path: bool) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(_recorded(each, is_path=is_path) for each in value)
+    return Path(value).name if value and (is_path or isinstance(value, Path)) else value
 
 
 def make_source(name: str, settings: Mapping[str, Any]) -> Source:
     """A source with the given settings; the others have their defaults.
 
     Raises:
-        SettingError: there is no such source, or it has no such setting.
+        SettingError: there is no such source, it is broken, or it has no such setting.
+        InputError: a user's own source failed.
     """
     cls = source_class(name)
     known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    for setting in settings:
-        if setting not in known:
-            raise SettingError(f"source {name!r} has no setting {setting!r}: it has {', '.join(known)}")
-    return cls(**settings)
+    for given in settings:
+        if given not in known:
+            raise SettingError(f"source {name!r} has no setting {given!r}: it has {', '.join(known)}")
+    with blamed(name, cls):
+        return cls(**settings)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from gato_data.errors import InputError, SettingError
+from gato_pipelines.announced import checked_files
 from gato_pipelines.containers.container import Container, File
 
 ALL = "all"
@@ -24,9 +25,9 @@ def split_files(container: Container, text: str) -> list[File]:
         InputError: there is no such split, or the input does not say how many episodes its files hold.
     """
     if text in container.splits:
-        found = container.files(text)
+        found = checked_files(container, text)
     elif text == ALL:
-        found = [file for name in container.splits for file in container.files(name)]
+        found = [file for name in container.splits for file in checked_files(container, name)]
     else:
         found = [file for piece in text.split("+") for file in _piece(container, piece.strip(), text)]
         _check_once(found, text)
@@ -37,7 +38,7 @@ def _piece(container: Container, piece: str, text: str) -> list[File]:
     match = _PIECE.fullmatch(piece)
     if match is None:
         raise SettingError(f"split {text!r} is none: one {_WANTED} is wanted")
-    files = container.files(match["name"])
+    files = checked_files(container, match["name"])
     if match["slice"] is None:
         return files
     counts = [file.num_episodes for file in files if file.num_episodes is not None]

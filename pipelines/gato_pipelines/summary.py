@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from gato_data.report.account import unknown_share
 from gato_data.report.printable import share
 from gato_data.statistics import sum_counts
-from gato_pipelines.account import MANY_SHORT
+from gato_pipelines.account import MANY_SHORT, MANY_UNKNOWN
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
 
 
@@ -48,6 +49,12 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
     if short and short >= MANY_SHORT * episodes:
         found.append(
             f"{share(short, episodes)} of the episodes are one timestep long: does the input say where episodes end?"
+        )
+    unknown, texts = unknown_share(manifest)
+    if unknown > MANY_UNKNOWN * texts:
+        found.append(
+            f"{share(unknown, texts)} of the text tokens are no piece of the text model, and their characters "
+            "are lost: give a --text-model that knows them, or one with byte pieces, as the packaged one has"
         )
     if manifest.dead_letters:
         left_out = "1 episode was" if manifest.dead_letters == 1 else f"{manifest.dead_letters} episodes were"

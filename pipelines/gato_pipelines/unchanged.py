@@ -1,5 +1,6 @@
 """Input that something still writes to: what the planning pass counted has to be what becomes tokens."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -10,9 +11,16 @@ from gato_schemas.index import Part
 
 
 def files_of(source: Source, folder: Path, part: Part) -> list[str]:
-    """Names of the files that a part is read from, relative to the input's root; a source may have several."""
+    """Names of the files that a part is read from, relative to the input's root; a source may have several.
+
+    A part that is a folder is read from all files in it.
+    """
     several = getattr(source, "files_of", None)
     names: list[str] = [part.file] if several is None else several(folder, part)
+    root = root_of(folder)
+    if len(names) == 1 and (root / names[0]).is_dir():
+        walked = (Path(base, name) for base, _, files in os.walk(root / names[0]) for name in files)
+        return sorted(path.relative_to(root).as_posix() for path in walked)
     return names
 
 

@@ -10,7 +10,7 @@ from gato_pipelines.commit import already_complete, commit
 from gato_pipelines.documents.duplicates import write_duplicates
 from gato_pipelines.fingerprint import Decided
 from gato_pipelines.ingest_settings import IngestSettings
-from gato_pipelines.output import claim, release
+from gato_pipelines.output import claim, make_way, release
 from gato_pipelines.progress import Watcher, WriteProgress, watching
 from gato_pipelines.retry import check_better, move_in, plan_retry, staged, to_write
 from gato_pipelines.runners import run_over
@@ -78,10 +78,16 @@ class Writing:
 
     def _claim(self) -> None:
         """Note what the dataset is made with, and what the planning pass found, where the dataset belongs."""
+        output = self.job.output
+        before = output.names() if output is not None else set()
+        if differed := make_way(self.job, self.decided.values):
+            self.report(f"an earlier try with other settings finished nothing and makes way ({differed})")
         claim(self.job, self.decided.values)
-        if self.job.output is not None:
-            self.job.output.push_claim()
-            self.job.output.push_scans()
+        if output is not None:
+            if differed:
+                output.drop(before)
+            output.push_claim()
+            output.push_scans()
 
     def _commit(self) -> Summary:
         output = self.job.output

@@ -5,10 +5,13 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gato_pipelines import writing
+from gato_schemas.dataset import read_manifest
 from tests.cli.command import error_of, ingest
-from tests.rlds_inputs import digests, edit_json, shards, truncate
+from tests.rlds_inputs import digests, edit_json, episode, moving, shards, truncate, write
 
 
 class TestTheOutputFolder:
@@ -127,3 +130,90 @@ class TestTheOutputFolder:
         assert found.endswith("choose another --out, or --overwrite to make it again")
         assert ingest("atari", recording, "--out", out, "--holdout", "0.55", "--overwrite").exit_code == 0
         assert digests(out) == digests(breakout)
+
+
+class TestATryThatKeptNothing:
+    """Dead letters alone are no dataset: the corrected command may use the folder."""
+
+    def test_other_settings(self, tmp_path: Path, out: Path) -> None:
+        folder = write(tmp_path / "rlds", [moving(number, length=1) for number in range(4)], shards=2)
+        found = error_of(ingest("rlds", folder, "--out", out, "--final-step", "drop"))
+        assert found.startswith("no episode could be used (the first of 4: ")
+        assert (out / "dead_letters.jsonl").exists()
+        again = ingest("rlds", folder, "--out", out, "--final-step", "keep")
+        assert again.exit_code == 0, again.stderr
+        assert again.stderr.splitlines()[:2] == [
+            "an earlier try kept no episode and makes way",
+            "4 episodes in 2 parts",
+        ]
+        assert read_manifest(out).splits["train"].totals.episodes == 4
+        assert ingest("rlds", folder, "--out", tmp_path / "new" / "out", "--final-step", "keep").exit_code == 0
+        assert digests(out) == digests(tmp_path / "new" / "out")
+
+    def test_another_source(self, tmp_path: Path, recording: Path, out: Path) -> None:
+        bad = episode(np.full((4, 2), np.inf, np.float32))
+        folder = write(tmp_path / "rlds", [bad, bad])
+        assert ingest("rlds", folder, "--out", out).exit_code == 1
+        assert ingest("atari", recording, "--out", out).exit_code == 0
+        assert read_manifest(out).source.name == "atari"
+        assert (out / "dead_letters.jsonl").read_text() == ""
+
+    def test_a_mended_input_of_the_same_size(self, tmp_path: Path, out: Path) -> None:
+        bad = [episode(np.full((5, 2), np.inf, np.float32)), episode(np.full((5, 2), np.nan, np.float32))]
+        folder = write(tmp_path / "rlds", bad)
+        assert ingest("rlds", folder, "--out", out).exit_code == 1
+        sizes = [path.stat().st_size for path in shards(folder)]
+        shutil.rmtree(folder)
+        write(folder, [moving(0), moving(1)])
+        assert [path.stat().st_size for path in shards(folder)] == sizes
+        assert ingest("rlds", folder, "--out", out).exit_code == 0
+        assert read_manifest(out).splits["train"].totals.episodes == 2
+
+    def test_one_that_was_stopped_before_a_shard_was_finished(
+        self, recording: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stopped(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(writing, "run_over", stopped)
+            assert ingest("atari", recording, "--out", out, "--image-size", "32x32").exit_code != 0
+        again = ingest("atari", recording, "--out", out)
+        assert again.exit_code == 0, again.stderr
+        assert again.stderr.splitlines()[0] == (
+            "an earlier try with other settings finished nothing and makes way (settings.image_size was [32,32], now "
+            "[64,80])"
+        )
+        assert ingest("atari", recording, "--out", tmp_path / "new" / "out").exit_code == 0
+        assert digests(out) == digests(tmp_path / "new" / "out")
+
+    def test_one_good_episode_is_kept(self, tmp_path: Path, out: Path) -> None:
+        bad = episode(np.full((4, 2), np.inf, np.float32))
+        folder = write(tmp_path / "rlds", [bad, moving(1), bad], shards=3)
+        assert ingest("rlds", folder, "--out", out).exit_code == 1
+        found = error_of(ingest("rlds", folder, "--out", out, "--final-step", "keep"))
+        assert "holds an unfinished dataset made with other settings (settings.final_step" in found
+
+
+class TestAnotherSource:
+    def test_an_unfinished_dataset(self, damaged: Path, out: Path) -> None:
+        truncate(shards(damaged)[1], 100)
+        error_of(ingest("rlds", damaged, "--out", out))
+        assert error_of(ingest("atari", damaged, "--out", out)) == (
+            f'{out} holds an unfinished dataset made with other settings (source was "rlds", now "atari"): use the '
+            "same settings to continue, or --overwrite to start again"
+        )
+
+    def test_a_complete_dataset(self, recording: Path, out: Path) -> None:
+        assert ingest("rlds", recording, "--out", out).exit_code == 0
+        assert error_of(ingest("atari", recording, "--out", out)) == (
+            f"{out} holds a complete dataset made from other input or with other settings (source.name was "
+            '"rlds", now "atari"): choose another --out, or --overwrite to make it again'
+        )
+
+    def test_another_input(self, recording: Path, tmp_path: Path, out: Path) -> None:
+        assert ingest("rlds", recording, "--out", out).exit_code == 0
+        folder = write(tmp_path / "rlds", [moving(0)])
+        assert 'settings (source.inputs was ["rlu_atari/Breakout_run_1/1.3.0"], now ["arm/1.0.0"])' in error_of(
+            ingest("rlds", folder, "--out", out)
+        )

@@ -57,6 +57,22 @@ class TestManyInputs:
         assert result.exit_code == 2
         assert "give either INPUT" in result.stderr
 
+    def test_an_input_in_the_place_of_the_source(self, tmp_path: Path) -> None:
+        result = run("ingest", MODULAR / "hopper_4_full", "--out", tmp_path / "out")
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1] == (
+            f"Error: {MODULAR / 'hopper_4_full'} is an input: name the source that reads it first, `gato-data sources` "
+            "lists them"
+        )
+
+    def test_an_empty_path_is_not_the_current_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(MODULAR / "hopper_4_full")
+        for words in (["", "--out", tmp_path / "out"], [".", "--out", ""]):
+            result = run("ingest", "modular-rl", *words)
+            assert result.exit_code == 2
+            assert result.stderr.splitlines()[-1].endswith("the path is empty: give one, such as ./data")
+        assert not (tmp_path / "out").exists()
+
 
 class TestPerTask:
     def test_a_folder_for_each_task(self, tmp_path: Path) -> None:

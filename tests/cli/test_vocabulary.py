@@ -203,6 +203,19 @@ class TestShow:
         assert lines[0].split() == ["model", str(out)]
         assert "special        unknown 0, begin 1, end 2" in lines
 
+    def test_a_dataset_without_text(self, recording: Path, tmp_path: Path) -> None:
+        assert run("ingest", "atari", recording, "--out", tmp_path / "out").exit_code == 0
+        refused = run("vocabulary", "show", tmp_path / "out")
+        assert refused.exit_code == 1
+        assert refused.stderr.splitlines() == [
+            f"Error: {tmp_path}/out has no text, so it keeps no text model: leave MODEL out to see the packaged one"
+        ]
+
+    def test_a_folder_that_is_no_dataset(self, recording: Path) -> None:
+        refused = run("vocabulary", "show", recording)
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith(f"Error: {recording} has no dataset.json: it is not a dataset of gato-data")
+
     def test_what_is_no_model(self, tmp_path: Path) -> None:
         refused = run("vocabulary", "show", ROOT / "README.md")
         assert refused.exit_code == 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gato_data.report.account import account_facts
+from gato_data.tokenizers.text import TextTokenizer
 from gato_pipelines.account import PartAccount
 from gato_pipelines.source import Item
 from gato_schemas.account import Note
@@ -66,6 +67,52 @@ def test_ingest_ends_with_it_and_inspect_shows_it(mixed: Path, tmp_path: Path) -
     assert "Account\nread          12 episodes, 30 timesteps, 120 tokens\n" in shown
     found = json.loads(run("inspect", "dataset", tmp_path / "out", "--json").stdout)
     assert found["account"][1] == {"kind": "short", "text": WANTED[1].text, "count": 3}
+
+
+@pytest.fixture(scope="module")
+def no_bytes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text model as T5's: what it has no piece for is one unknown piece."""
+    import sentencepiece
+
+    path = tmp_path_factory.mktemp("model") / "plain.model"
+    sentences = ["the cat sat on the mat", "a red cup of coffee", "words of the language"] * 20
+    with path.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences), model_writer=file, vocab_size=26, model_type="unigram", minloglevel=2
+        )
+    return path
+
+
+def test_unknown_pieces_are_counted_warned_about_and_judged(no_bytes: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "the cat"}\n{"text": "\u65e5\u672c\u8a9e the \u732b"}\n')
+    arguments = (
+        "ingest",
+        "massivetext",
+        tmp_path / "a.jsonl",
+        "--text-model",
+        no_bytes,
+        "--discrete-ids",
+        "separate",
+        "--out",
+        tmp_path / "out",
+    )
+    done = run(*arguments)
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest.account == [Note("unknown", "text tokens of task massivetext are no piece of the text model", 2)]
+    shared = f"{200 / manifest.splits['train'].totals.tokens:.1f}% of the text tokens are no piece of the text model"
+    assert f"Warning: {shared}, and their characters are lost: give a --text-model that knows them" in done.stderr
+    shown = run("inspect", "dataset", tmp_path / "out").stdout
+    assert f"{shared}: their characters are lost" in shown
+    found = json.loads(run("inspect", "dataset", tmp_path / "out", "--json").stdout)
+    (finding,) = (finding for finding in found["quality"]["findings"] if finding["check"] == "unknown")
+    assert (finding["level"], finding["threshold"]) == ("problem", 0.01)
+
+
+def test_a_model_with_byte_pieces_knows_everything(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "\u65e5\u672c\u8a9e"}\n')
+    assert TextTokenizer.default().unknown_id is None
+    run("ingest", "massivetext", tmp_path / "a.jsonl", "--out", tmp_path / "out")
+    assert read_manifest(tmp_path / "out").account == []
 
 
 def test_notes_of_items_add_up_and_an_item_may_be_nothing_else() -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from gato_cli.options import Place, settings_options
-from gato_data.errors import GatoError
+from gato_cli.options import Place, first_line, settings_options
+from gato_data.errors import GatoError, SettingError
 
 
 class SourceGroup(click.Group):
-    """The sources as subcommands; listed without importing them."""
+    """The sources as subcommands; one that is broken is listed with the reason and keeps no other from working."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all sources."""
@@ -24,13 +24,37 @@ class SourceGroup(click.Group):
         return source_names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand of a source."""
+        """The subcommand of a source.
+
+        Raises:
+            SettingError: it is broken.
+        """
         from gato_pipelines.source import source_class
 
+        if cmd_name not in self.list_commands(ctx):
+            if Path(cmd_name).exists():
+                ctx.fail(f"{cmd_name} is an input: name the source that reads it first, `gato-data sources` lists them")
+            try:
+                source_class(cmd_name)
+            except GatoError as error:
+                ctx.fail(str(error))
+        return _command(cmd_name, source_class(cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the sources, the broken ones as well."""
+        rows = [(name, self._line(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _line(self, ctx: click.Context, name: str) -> str:
+        from gato_cli.main import MAX_MESSAGE
+        from gato_data.report.printable import printable
+
         try:
-            return _command(cmd_name, source_class(cmd_name))
+            command = self.get_command(ctx, name)
         except GatoError as error:
-            ctx.fail(str(error))
+            return printable(str(error), MAX_MESSAGE)
+        return "" if command is None else command.get_short_help_str(limit=200)
 
 
 def _ingest_options() -> list[click.Parameter]:
@@ -71,10 +95,26 @@ def _ingest_options() -> list[click.Parameter]:
     ]
 
 
+def _source_options(name: str, cls: type[Any]) -> list[click.Option]:
+    """The settings of a source as options.
+
+    Raises:
+        SettingError: it has one that can be none.
+    """
+    try:
+        options = settings_options(cls)
+    except Exception as error:
+        raise SettingError(f"source {name!r} is broken: {error}") from error
+    usual = {option.name for option in _ingest_options()}
+    if taken := sorted(str(option.name) for option in options if option.name in usual):
+        raise SettingError(f"source {name!r} is broken: every ingest has the option {taken[0]!r}, rename its setting")
+    return options
+
+
 def _command(name: str, cls: type[Any]) -> click.Command:
-    first = (cls.__doc__ or "").strip().splitlines()[0]
+    first = first_line(cls)
     example = getattr(cls, "example", "") or f"gato-data ingest {name} INPUT --out DIR"
-    settings = settings_options(cls)
+    settings, usual = _source_options(name, cls), _ingest_options()
 
     def callback(**values: Any) -> None:
         chosen = {str(option.name): values.pop(str(option.name)) for option in settings}
@@ -84,7 +124,7 @@ def _command(name: str, cls: type[Any]) -> click.Command:
 
     return click.Command(
         name,
-        params=[*_ingest_options(), *settings],
+        params=[*usual, *settings],
         callback=callback,
         help=f"{first}\n\n\b\nExample:\n  {example}",
         short_help=first,

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gato_cli.inspect_path import InspectGroup
 from gato_cli.options import ParamType, json_option
 
 
@@ -57,9 +58,16 @@ episodes_option = click.option(
 )
 
 
-@click.group("inspect")
+@click.group("inspect", cls=InspectGroup, subcommand_metavar="[COMMAND] PATH [ARGS]...")
 def command() -> None:
-    """Look at what is in a shard, a dataset or a mixture."""
+    """Look at what is in a shard, a dataset or a mixture.
+
+    Without COMMAND the path tells which of them it is.
+
+    \b
+    Example:
+      gato-data inspect breakout
+    """
 
 
 @command.command("shard", short_help="The records of a shard, or the tokens of one record.")

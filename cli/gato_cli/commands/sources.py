@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
-from gato_cli.options import json_option
+from gato_cli.options import first_line, json_option
+from gato_data.errors import GatoError
+from gato_data.report.printable import printable
 
 
 @click.command(context_settings={"show_default": True})
@@ -19,32 +21,45 @@ def command(as_json: bool) -> None:
     Example:
       gato-data sources
     """
-    from gato_pipelines.source import source_class, source_names
+    from gato_cli.main import MAX_MESSAGE
+    from gato_pipelines.source import source_names
 
-    rows = [_row(name, source_class(name)) for name in source_names()]
+    rows = [_row(name) for name in source_names()]
     if as_json:
         print(json.dumps({"sources": rows}, sort_keys=True))
         return
     for row in rows:
+        if "broken" in row:
+            print(f"{row['name']}\n    {'broken':<9} {printable(row['broken'], MAX_MESSAGE)}")
+            continue
         print(f"{row['name']}\n    {row['reads']}")
-        families = ", ".join(f"{family} ({weight:g} %)" for family, weight in row["families"].items())
+        families = ", ".join(_weighed(family, weight) for family, weight in row["families"].items())
         facts = {"families": families, "input": row["formats"], "tokens": row["tokens_per_timestep"]}
         for label, text in {**facts, "licence": row["licence"]}.items():
             if text:
                 print(f"    {label:<9} {text}")
 
 
-def _row(name: str, cls: type[Any]) -> dict[str, Any]:
-    """What a source says of itself."""
-    from gato_data.mixing.weight_text import TABLE_1
+def _weighed(family: str, weight: float | None) -> str:
+    return family if weight is None else f"{family} ({weight:g} %)"
 
+
+def _row(name: str) -> dict[str, Any]:
+    """What a source says of itself, or why it cannot be used."""
+    from gato_data.mixing.weight_text import TABLE_1
+    from gato_pipelines.source import source_class
+
+    try:
+        cls: Any = source_class(name)
+    except GatoError as error:
+        return {"name": name, "broken": str(error)}
     families = getattr(cls, "families", ()) or tuple(filter(None, (str(getattr(cls, "family", "")),)))
     return {
         "name": name,
-        "reads": (cls.__doc__ or "").strip().splitlines()[0],
-        "formats": getattr(cls, "formats", ""),
+        "reads": first_line(cls),
+        "formats": str(getattr(cls, "formats", "")),
         "families": {family: TABLE_1.get(family) for family in families},
-        "tokens_per_timestep": getattr(cls, "tokens_per_timestep", ""),
-        "licence": cls.licence,
-        "example": getattr(cls, "example", ""),
+        "tokens_per_timestep": str(getattr(cls, "tokens_per_timestep", "")),
+        "licence": str(getattr(cls, "licence", "")),
+        "example": str(getattr(cls, "example", "")),
     }

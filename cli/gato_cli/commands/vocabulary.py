@@ -132,12 +132,17 @@ def show(model: Path | None, text: str | None, as_json: bool) -> None:
 
 
 def _open(model: Path | None) -> "TextTokenizer":
+    from gato_data.errors import InputError
     from gato_data.tokenizers.text import TextTokenizer
-    from gato_schemas.dataset import TEXT_MODEL
+    from gato_schemas.dataset import TEXT_MODEL, read_manifest
 
     if model is None:
         return TextTokenizer.default()
-    return TextTokenizer.load(model / TEXT_MODEL if model.is_dir() else model)
+    if not model.is_dir():
+        return TextTokenizer.load(model)
+    if not (model / TEXT_MODEL).exists() and read_manifest(model).vocabulary.text_model is None:
+        raise InputError(f"{model} has no text, so it keeps no text model: leave MODEL out to see the packaged one")
+    return TextTokenizer.load(model / TEXT_MODEL)
 
 
 def _ranges(facts: "ModelFacts") -> dict[str, tuple[int, int]]:

@@ -20,11 +20,11 @@ FIRST, LAST = "steps/is_first", "steps/is_last"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a split, or a range of its episodes.
+    """One file of a split, a range of its episodes, or a folder that stands for one part.
 
     Attributes:
-        name: relative to the input.
-        size: of the whole file.
+        name: relative to the input's path, with "/".
+        size: bytes of the whole file; of a folder, or of what is no file of that name, as the container counts them.
         num_episodes: of the range; None if not known.
         first: number of the first episode of the range.
         missing: why the file counts as missing; empty where it is there.
@@ -99,13 +99,13 @@ class Container(ABC):
         return [self.path / file]
 
     def check_unchanged(self, file: str, size: int) -> None:
-        """Check that a file still has the size that it was planned with.
+        """Check that a file still has the size that it was planned with; the size of a folder says nothing.
 
         Raises:
             InputError: it has another one.
-            OSError: it is gone.
         """
-        if (now := sum(path.stat().st_size for path in self.paths(file))) != size:
+        paths = self.paths(file)
+        if all(path.is_file() for path in paths) and (now := sum(path.stat().st_size for path in paths)) != size:
             raise changed(file, size, now)
 
     def variant(self, file: str) -> str:

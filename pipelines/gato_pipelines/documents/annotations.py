@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from gato_data.errors import InputError
+from gato_pipelines.documents.json_values import as_msgspec_reads
 
 T = TypeVar("T")
 Id = int | str
@@ -26,7 +27,12 @@ def read_annotations(path: Path, kind: type[T], what: str) -> T:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return msgspec.json.decode(data, type=kind)
+            try:
+                return msgspec.json.decode(data, type=kind)
+            except msgspec.ValidationError:
+                raise
+            except msgspec.DecodeError:
+                return msgspec.json.decode(as_msgspec_reads(data), type=kind)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): {what} is wanted") from error
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

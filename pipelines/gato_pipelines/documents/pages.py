@@ -9,10 +9,10 @@ import msgspec
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.photos import PhotoFit, decode_photo
-from gato_pipelines.documents.pictures import Pictures, read_first
+from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, read_first
 from gato_pipelines.documents.source import AGENT, bad
-from gato_pipelines.documents.webdataset import IMAGE_SUFFIXES
 from gato_pipelines.source import Item
+from gato_schemas.account import Note, merge_notes
 from gato_schemas.episode import Document, Image, Text
 
 MAX_IMAGES = 512
@@ -27,32 +27,43 @@ class PageImage:
     load: Callable[[Pictures], bytes]
 
 
-PagePart: TypeAlias = str | PageImage
-
-
-class _Mmc4Image(msgspec.Struct, frozen=True, gc=False):
-    matched_text_index: int
-    image_name: str = ""
+PagePart: TypeAlias = str | PageImage | Note
+"""A text, an image, or how those that follow were read."""
+_BOTH = Note("read", "a place of a page holds an image and a text: the image is put before the text")
+_MISPLACED = "the image belongs to no sentence of its page"
 
 
 class Mmc4Page(msgspec.Struct, frozen=True):
-    """A line of MMC4."""
+    """A line of MMC4; an image that is not as it should be costs itself, not the page."""
 
     text_list: list[str]
-    image_info: list[_Mmc4Image] = []
-    url: str = ""
+    image_info: list[Any] | None = None
+    url: str | None = ""
 
     def parts(self) -> Iterator[PagePart]:
         """Sentences in order, each after the images that were matched to it."""
-        by_sentence: dict[int, list[str]] = {}
-        for image in self.image_info:
-            by_sentence.setdefault(image.matched_text_index, []).append(image.image_name)
+        by_sentence: dict[int, list[PageImage]] = {}
+        for entry in self.image_info or ():
+            number, image = _mmc4_image(entry)
+            by_sentence.setdefault(number, []).append(image)
         for number, sentence in enumerate(self.text_list):
-            for name in by_sentence.pop(number, ()):
-                yield PageImage(name, _by_name(name))
+            yield from by_sentence.pop(number, ())
             yield sentence
-        for names in by_sentence.values():
-            yield from (PageImage(name, _misplaced) for name in names)
+        for images in by_sentence.values():
+            yield from (PageImage(image.name, _failing(_MISPLACED)) for image in images)
+
+
+def _mmc4_image(entry: Any) -> tuple[int, PageImage]:
+    """The sentence that an image was matched to, -1 where there is none, and the image."""
+    about = entry if isinstance(entry, dict) else {}
+    name, number = about.get("image_name"), about.get("matched_text_index")
+    if isinstance(number, float) and number.is_integer():  # as pandas writes numbers beside nulls
+        number = int(number)
+    if not isinstance(number, int):
+        number = -1
+    if not isinstance(name, str) or not name:
+        return number, PageImage("no name", _failing("the image has no name"))
+    return number, PageImage(name, _by_name(name))
 
 
 def obelics_parts(images: Sequence[Any], texts: Sequence[Any]) -> Iterator[PagePart]:
@@ -64,16 +75,23 @@ def obelics_parts(images: Sequence[Any], texts: Sequence[Any]) -> Iterator[PageP
     if not isinstance(images, list) or not isinstance(texts, list) or len(images) != len(texts):
         raise EpisodeError("the page's images and texts are not lists of one length", stage="read")
     for image, text in zip(images, texts, strict=True):
+        is_shown = any(image.values()) if isinstance(image, dict) else bool(image)  # mirrors write "" for null
+        if is_shown and text:
+            yield _BOTH
+        if is_shown or text is None:
+            yield from _image(image)
         if isinstance(text, bytes):
             try:
                 yield text.decode()
             except UnicodeDecodeError as error:
                 raise EpisodeError("the text is not valid UTF-8", stage="decode") from error
-        elif isinstance(image, bytes):
-            address = image.decode(errors="replace")
-            yield PageImage(address, _by_address(image))
-        elif isinstance(image, dict):
-            yield _embedded(image)
+
+
+def _image(image: Any) -> Iterator[PageImage]:
+    if isinstance(image, bytes):
+        yield PageImage(image.decode(errors="replace"), _by_address(image))
+    elif isinstance(image, dict):
+        yield _embedded(image)
 
 
 def _embedded(image: dict[str, Any]) -> PageImage:
@@ -95,19 +113,26 @@ def _by_address(address: bytes) -> Callable[[Pictures], bytes]:
     return lambda pictures: read_first(pictures, (f"{stem}.{suffix}" for suffix in IMAGE_SUFFIXES))
 
 
-def _misplaced(pictures: Pictures) -> bytes:
-    raise EpisodeError("the image belongs to no sentence of its page", stage="read")
+def _failing(reason: str) -> Callable[[Pictures], bytes]:
+    def fail(pictures: Pictures) -> bytes:
+        raise EpisodeError(reason, stage="read")
+
+    return fail
 
 
 def read_page(task: str, key: str, ordinal: int, name: str, parts: Iterator[PagePart], see: "Eye") -> Iterator[Item]:
     """A page as an item, after one for every image of it that cannot be used."""
     segments: list[Text | Image] = []
     sentences: list[str] = []
+    notes: list[Note] = []
     images = used = 0
     try:
         for part in parts:
             if isinstance(part, str):
                 sentences.append(part.strip())
+                continue
+            if isinstance(part, Note):
+                notes.append(part)
                 continue
             images += 1
             if images > MAX_IMAGES:
@@ -129,7 +154,8 @@ def read_page(task: str, key: str, ordinal: int, name: str, parts: Iterator[Page
     elif not any(isinstance(segment, Text) for segment in segments):
         yield bad(key, "the text is empty")
     else:
-        yield Item(key, ordinal, Document(task=task, agent=AGENT, source_episode_id=name, segments=_ended(segments)))
+        document = Document(task=task, agent=AGENT, source_episode_id=name, segments=_ended(segments))
+        yield Item(key, ordinal, document, notes=tuple(merge_notes(notes)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import TypeAlias
 from gato_data.errors import EpisodeError, SettingError
 from gato_pipelines.documents.photo_source import PhotoSource
 from gato_pipelines.documents.photos import decode_photo
-from gato_pipelines.documents.source import AGENT, setting
-from gato_pipelines.source import Item
+from gato_pipelines.documents.source import AGENT
+from gato_pipelines.source import Item, setting
+from gato_schemas.account import Note, merge_notes
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Document, Image, Text
 from gato_schemas.index import Part
@@ -28,12 +29,14 @@ class Pair:
         id: the source's own id.
         text: the text.
         load: reads the encoded image; raises EpisodeError where it cannot.
+        notes: how it was read.
     """
 
     key: str
     id: str
     text: Text
     load: Callable[[], bytes]
+    notes: tuple[Note, ...] = ()
 
 
 PairOrBad: TypeAlias = Pair | Item
@@ -64,6 +67,7 @@ class PairSource(PhotoSource):
         """Join every few good pairs to an episode; a remainder makes a shorter one."""
         segments: list[Text | Image] = []
         ids: list[str] = []
+        notes: list[Note] = []
         ordinal = 0
         for pair in pairs:
             if isinstance(pair, Item):
@@ -75,11 +79,12 @@ class PairSource(PhotoSource):
                 yield Item(pair.key, 0, error=error)
                 continue
             ids.append(pair.id)
+            notes += pair.notes
             if len(ids) == self.pairs_per_episode:
-                yield _episode(task, ordinal, ids, segments)
-                segments, ids, ordinal = [], [], ordinal + 1
+                yield _episode(task, ordinal, ids, segments, notes)
+                segments, ids, notes, ordinal = [], [], [], ordinal + 1
         if ids:
-            yield _episode(task, ordinal, ids, segments)
+            yield _episode(task, ordinal, ids, segments, notes)
 
     def _segments(self, pair: Pair) -> tuple[Image, Text]:
         if not pair.text.text.strip():
@@ -91,7 +96,7 @@ class PairSource(PhotoSource):
         return -(-pairs // self.pairs_per_episode)
 
 
-def _episode(task: str, ordinal: int, ids: list[str], segments: list[Text | Image]) -> Item:
+def _episode(task: str, ordinal: int, ids: list[str], segments: list[Text | Image], notes: Iterable[Note]) -> Item:
     name = " ".join(ids)
     document = Document(task=task, agent=AGENT, source_episode_id=name, segments=tuple(segments))
-    return Item(name, ordinal, document)
+    return Item(name, ordinal, document, notes=tuple(merge_notes(notes)))

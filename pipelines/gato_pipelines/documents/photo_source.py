@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Literal
 
 from gato_pipelines.documents.photos import PhotoFit, photo_libraries
-from gato_pipelines.documents.source import DocumentSource, setting
+from gato_pipelines.documents.source import DocumentSource
+from gato_pipelines.source import setting
 
 
 @dataclass(frozen=True)

@@ -13,32 +13,36 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import PIL
-from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import features
+from PIL import PngImagePlugin, features
 
 from gato_data.errors import EpisodeError, SettingError
+from gato_pipelines.documents.jpeg_end import JPEG_END, with_end
+from gato_pipelines.documents.opaque import Pixels, opaque_pixels
+from gato_pipelines.documents.orientation import orientation
+from gato_pipelines.git_lfs import POINTER, is_pointer
 from gato_pipelines.image_fit import import_cv2
+from gato_pipelines.image_header import JPEG_MAGIC, check_scans
 from gato_schemas.episode import Image
 from gato_schemas.sequence import PATCH_SIZE
 
 PhotoFitMode: TypeAlias = Literal["resize", "pad", "crop"]
-Pixels: TypeAlias = NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_ENCODED_BYTES = 1 << 26
 """Bytes of one encoded photograph."""
 MAX_PHOTO_PIXELS = 1 << 26
 """Pixels of one photograph: a larger one is taken for an attack on the memory."""
+MAX_TEXT_BYTES = 1 << 26
+"""Bytes of all texts and profiles that a photograph carries; editing programs leave several megabytes."""
 MIN_SIDE = PATCH_SIZE
 """Pixels of the shorter side: less than a patch shows nothing (tracking pixels, rules, spacers)."""
 MAX_ASPECT = 10
 """Longer side divided by the shorter one: beyond it are banners and rules, which no square can show."""
 
-_STRIP_PIXELS = 1 << 22
-_ORIENTATION = 0x0112
 _TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 """EXIF orientation: quarter turns anticlockwise, then whether left and right are swapped."""
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
 warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said by its dead letter
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError)
 """What Pillow raises for damaged files of one format or another."""
@@ -86,7 +90,7 @@ class PhotoFit:
 
 
 def decode_photo(data: bytes, fit: PhotoFit) -> Image:
-    """Decode and fit one photograph: EXIF orientation applied, alpha shown on white, gray repeated, CMYK as RGB.
+    """Decode and fit one photograph: turned as EXIF or XMP say, alpha shown on white, gray repeated, CMYK as RGB.
 
     A JPEG much larger than wanted is decoded at a half, quarter or eighth of its size, never below the size wanted.
 
@@ -95,23 +99,40 @@ def decode_photo(data: bytes, fit: PhotoFit) -> Image:
     """
     if len(data) > MAX_ENCODED_BYTES:
         raise EpisodeError(f"the image file is larger than {MAX_ENCODED_BYTES >> 20} MiB", stage="decode")
+    if is_pointer(data):
+        raise EpisodeError(f"the image is {POINTER}", stage="decode")
     try:
-        with Pillow.open(io.BytesIO(data), formats=FORMATS) as photo:
-            return _fitted(photo, fit)
+        return _decoded(data, fit)
     except Pillow.DecompressionBombError as error:
         raise _too_large() from error
     except PIL.UnidentifiedImageError as error:
         raise EpisodeError(f"the file is no image ({', '.join(FORMATS)} can be read)", stage="decode") from error
     except _DAMAGE as error:
-        what = "cut off" if "truncated" in str(error) else "damaged"
-        raise EpisodeError(f"the image is {what}", stage="decode") from error
+        raise EpisodeError(_reason(error), stage="decode") from error
+
+
+def _decoded(data: bytes, fit: PhotoFit) -> Image:
+    try:
+        with Pillow.open(io.BytesIO(data), formats=FORMATS) as photo:
+            return _fitted(photo, data, fit)
+    except OSError:
+        whole = with_end(data) if data[:2] == JPEG_MAGIC and not data.endswith(JPEG_END) else None
+        if whole is None:
+            raise
+        return _decoded(whole, fit)
+
+
+def _reason(error: Exception) -> str:
+    if "MAX_TEXT" in str(error):
+        return f"the image carries texts of more than {MAX_TEXT_BYTES >> 20} MiB"
+    return "the image is cut off" if "truncated" in str(error) else "the image is damaged"
 
 
 def _too_large() -> EpisodeError:
     return EpisodeError(f"the image has more than {MAX_PHOTO_PIXELS:,} pixels", stage="decode")
 
 
-def _fitted(photo: Pillow.Image, fit: PhotoFit) -> Image:
+def _fitted(photo: Pillow.Image, data: bytes, fit: PhotoFit) -> Image:
     width, height = photo.size
     if width * height > MAX_PHOTO_PIXELS:
         raise _too_large()
@@ -119,54 +140,17 @@ def _fitted(photo: Pillow.Image, fit: PhotoFit) -> Image:
         raise EpisodeError(f"the image's shorter side has less than {MIN_SIDE} pixels", stage="decode")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise EpisodeError(f"the image is more than {MAX_ASPECT} times as long as it is wide", stage="decode")
-    turns, mirrored = _TURNS.get(_orientation(photo), (0, False))
+    if data[:2] == JPEG_MAGIC:
+        check_scans(data, width * height)
+    turns, mirrored = _TURNS.get(orientation(photo, _DAMAGE), (0, False))
     seen = (width, height) if turns % 2 else (height, width)
     scaled = fit.scaled(*seen)
     stored = scaled[::-1] if turns % 2 else scaled
     if photo.format == "JPEG":
         photo.draft(None, (stored[1], stored[0]))
-    pixels = np.rot90(_resize(_rgb_or_gray(photo), stored), turns)
+    pixels = np.rot90(_resize(opaque_pixels(photo, data), stored), turns)
     pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
     return fit.place(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
-
-
-def _orientation(photo: Pillow.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
-    if not photo.info.get("exif"):
-        return 1
-    try:
-        value = photo.getexif().get(_ORIENTATION, 1)
-    except _DAMAGE:
-        return 1
-    return value if isinstance(value, int) else 1
-
-
-def _rgb_or_gray(photo: Pillow.Image) -> Pixels:
-    """Pixels as stored, uint8 (H, W, 3) or gray (H, W); a large photograph in strips, which take less memory."""
-    width, height = photo.size
-    rows = max(_STRIP_PIXELS // width, 1)
-    if rows >= height:
-        return _converted(photo)
-    pixels = None
-    for top in range(0, height, rows):
-        strip = _converted(photo.crop((0, top, width, min(top + rows, height))))
-        if pixels is None:
-            pixels = np.empty((height, *strip.shape[1:]), np.uint8)
-        pixels[top : top + rows] = strip
-    assert pixels is not None
-    return pixels
-
-
-def _converted(photo: Pillow.Image) -> Pixels:
-    if photo.mode.startswith("I;16") or photo.mode == "I":  # a PNG of 16 bits
-        wide = np.asarray(photo)
-        return np.asarray(np.clip(wide, 0, 65535) >> 8, np.uint8)
-    if photo.mode in ("RGB", "L"):
-        return np.asarray(photo)
-    if photo.has_transparency_data:
-        photo = photo.convert("RGBA")
-        photo = Pillow.alpha_composite(Pillow.new("RGBA", photo.size, "white"), photo)
-    return np.asarray(photo.convert("RGB"))
 
 
 def _resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:

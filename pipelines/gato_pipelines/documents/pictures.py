@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Protocol
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.documents.files import is_inside
+from gato_pipelines.documents.files import is_inside, normal_path
 from gato_pipelines.documents.photos import MAX_ENCODED_BYTES
-from gato_pipelines.documents.tars import Member, tar_members
+from gato_pipelines.documents.tars import Member, is_tar, open_tar, tar_members
+from gato_pipelines.git_lfs import check_fetched
 
 _NOT_THE_IMAGE = (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT)
 MISSING = "the image is missing"
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 
 
 class Pictures(Protocol):
@@ -31,19 +33,22 @@ class Pictures(Protocol):
             EpisodeError: it cannot be read, or must not be.
         """
 
+    def some_name(self) -> str:
+        """What one of the images is called; empty where there is none."""
+
 
 def open_pictures(path: Path) -> Pictures:
-    """A folder, a .tar or a .zip of images.
+    """A folder, a .tar (also compressed) or a .zip of images.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or a Git LFS pointer.
     """
+    check_fetched([path])
     if path.is_dir():
         return FolderPictures(path)
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix in (".tar", ".zip"):
+    if path.is_file() and (is_tar(path.name) or path.suffix.lower() == ".zip"):
         state = path.stat()
-        return (_open_tar if suffix == ".tar" else _open_zip)(path, state.st_mtime_ns, state.st_size)
+        return (_open_tar if is_tar(path.name) else _open_zip)(path, state.st_mtime_ns, state.st_size)
     raise InputError(f"the images {path} are no folder, .tar or .zip: give such a place with --images")
 
 
@@ -53,11 +58,20 @@ def read_first(pictures: Pictures, names: Iterable[str]) -> bytes:
     Raises:
         EpisodeError: there is none, or it cannot be read.
     """
+    return find_first(pictures, names)[1]
+
+
+def find_first(pictures: Pictures, names: Iterable[str]) -> tuple[str, bytes]:
+    """The first name that there is, and its image.
+
+    Raises:
+        EpisodeError: there is none, or it cannot be read.
+    """
     for name in names:
-        if not is_inside(name):
+        if not is_inside(normal_path(name)):
             raise EpisodeError("the image's name leads out of the images", stage="read")
         if (data := pictures.read(name)) is not None:
-            return data
+            return name, data
     raise EpisodeError(MISSING, stage="read")
 
 
@@ -69,6 +83,18 @@ class FolderPictures:
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file."""
+        found = self._read(name)
+        return self._read(normal_path(name)) if found is None and normal_path(name) != name else found
+
+    def some_name(self) -> str:
+        """The first image that a walk through the folder meets."""
+        for base, folders, files in os.walk(self.folder):
+            folders.sort()
+            if found := _first_image(sorted(files)):
+                return (Path(base) / found).relative_to(self.folder).as_posix()
+        return ""
+
+    def _read(self, name: str) -> bytes | None:
         try:  # without waiting, in case it is a pipe
             handle = os.open(self.folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -86,19 +112,23 @@ class FolderPictures:
 
 @dataclass(frozen=True, slots=True)
 class TarPictures:
-    """Images in an uncompressed tar archive."""
+    """Images in a tar archive."""
 
     handle: int
     members: dict[str, Member]
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a member."""
-        member = self.members.get(name)
+        member = self.members.get(normal_path(name))
         if member is None:
             return None
         if member.reason:
             raise EpisodeError(member.reason, stage="read")
         return read_piece(self.handle, member.offset, member.size)
+
+    def some_name(self) -> str:
+        """The first image of the archive."""
+        return _first_image(self.members)
 
 
 def read_piece(handle: int, offset: int, size: int) -> bytes:
@@ -122,35 +152,47 @@ class ZipPictures:
     """Images in a zip archive."""
 
     archive: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a member."""
+        member = self.members.get(normal_path(name))
+        if member is None:
+            return None
         try:
-            member = self.archive.getinfo(name)
             _check_size(member.file_size)
             with self.archive.open(member) as file:
                 data = file.read(MAX_ENCODED_BYTES + 1)
-        except KeyError:
-            return None
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             raise _unreadable(error) from error
         _check_size(len(data))
         return data
+
+    def some_name(self) -> str:
+        """The first image of the archive."""
+        return _first_image(self.members)
+
+
+def _first_image(names: Iterable[str]) -> str:
+    return next((name for name in names if name.lower().rpartition(".")[2] in IMAGE_SUFFIXES), "")
 
 
 @lru_cache(maxsize=4)
 def _open_tar(path: Path, _changed: int, _size: int) -> TarPictures:
     """A worker lists an archive once, not once per part."""
     try:
-        return TarPictures(os.open(path, os.O_RDONLY | os.O_CLOEXEC), {m.name: m for m in tar_members(path)})
+        tar = open_tar(path)
+        return TarPictures(tar.handle, {member.name: member for member in tar_members(tar)})
     except (OSError, tarfile.TarError) as error:
-        raise InputError(f"{path} is not a whole, uncompressed tar archive ({error})") from error
+        raise InputError(f"{path} is not a whole tar archive ({error})") from error
 
 
 @lru_cache(maxsize=4)
 def _open_zip(path: Path, _changed: int, _size: int) -> ZipPictures:
     try:
-        return ZipPictures(zipfile.ZipFile(path))
+        archive = zipfile.ZipFile(path)
+        members = {normal_path(member.filename): member for member in archive.infolist() if not member.is_dir()}
+        return ZipPictures(archive, members)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a whole zip archive ({error})") from error
 

@@ -17,9 +17,9 @@ from gato_pipelines.documents.annotations import Id, find_one, read_annotations
 from gato_pipelines.documents.pairs import Pair
 from gato_pipelines.documents.pictures import Pictures, read_first
 from gato_pipelines.documents.shuffle import deal
-from gato_pipelines.documents.source import bad, setting
+from gato_pipelines.documents.source import bad
 from gato_pipelines.documents.tables import PairTable, TableSource, beside
-from gato_pipelines.source import Item
+from gato_pipelines.source import Item, setting
 from gato_schemas.episode import Text
 
 _SLOT = re.compile(r"\{(question|answer)\}")

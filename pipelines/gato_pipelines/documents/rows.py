@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.documents.lines import MAX_PIECE_BYTES
+from gato_pipelines.documents.json_values import likely
 from gato_pipelines.documents.streams import check_expansion, damaged, import_pyarrow
-from gato_pipelines.documents.texts import TextRecord
+from gato_pipelines.documents.texts import TextRecord, plain_text, to_record
 from gato_schemas.index import Part
 
 _BATCH_ROWS = 64
+_LISTS = ("list", "large_list", "list_view", "large_list_view", "fixed_size_list")
 _LARGE_BYTES = 1 << 20
 """Bytes of a repeated string from which on a batch is a single row."""
 
 
-def row_parts(path: Path, name: str, task: str, columns: Sequence[str], limit: int) -> list[Part]:
+def row_parts(
+    path: Path, name: str, task: str, columns: Sequence[str], limit: int, *, texts: bool = False
+) -> list[Part]:
     """Parts of runs of row groups: `first` and `count` are rows, `size` is in uncompressed bytes of the columns.
 
     A file that cannot be read is one part, which becomes a dead letter.
@@ -27,9 +30,10 @@ def row_parts(path: Path, name: str, task: str, columns: Sequence[str], limit: i
         task: the task of the parts.
         columns: dotted names of those that will be read.
         limit: bytes of a part; a single row group may be larger.
+        texts: whether the columns have to hold a text in each row.
 
     Raises:
-        InputError: the file has no such column.
+        InputError: the file has no such column, or one of another type.
     """
     try:
         file = _open(path)
@@ -38,7 +42,7 @@ def row_parts(path: Path, name: str, task: str, columns: Sequence[str], limit: i
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
     with file:
-        _check_columns(file, path, columns)
+        _check_columns(file, path, columns, texts=texts)
         metadata = file.metadata
         parts, first, count, size = [], 0, 0, 0
         for number in range(metadata.num_row_groups):
@@ -66,7 +70,7 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
                     check_expansion(chunk.total_uncompressed_size, chunk.total_compressed_size)
                 at_once = 1 if _longest_repeated(path, file.metadata, group, columns) > _LARGE_BYTES else _BATCH_ROWS
                 batches = file.iter_batches(at_once, row_groups=[group], columns=list(columns), use_threads=False)
-                rows = (values for batch in batches for values in _as_bytes(pyarrow, batch).to_pylist())
+                rows = (values for batch in batches for values in _values(pyarrow, batch))
                 for row, values in enumerate(rows, first):
                     produced += sum(len(value) for value in values.values() if isinstance(value, bytes))
                     check_expansion(produced, stored)
@@ -74,6 +78,12 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
                         yield row, values
         except (OSError, pyarrow.ArrowException, ValueError) as error:
             raise damaged(error) from error
+
+
+def _values(pyarrow: Any, batch: Any) -> list[dict[str, Any]]:
+    columns = [_as_bytes(pyarrow, column) for column in batch.columns]
+    rows: list[dict[str, Any]] = pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
+    return rows
 
 
 def _longest_repeated(path: Path, metadata: Any, group: int, columns: Sequence[str]) -> int:
@@ -122,29 +132,23 @@ def _groups(metadata: Any, part: Part) -> Iterator[tuple[int, int]]:
 
 
 def read_texts(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
-    """The documents in a text column; `key` is dotted.
-
-    Raises:
-        EpisodeError: the file cannot be read to the end of the part.
-    """
-    names = key.split(".")
-    for row, values in read_rows(path, part, [key]):
-        value: Any = values
-        for name in names:
-            value = value.get(name) if isinstance(value, dict) else None
-        yield _record(f"row {row}", value, key)
+    """The documents in a text column; `key` is dotted."""
+    names, row = key.split("."), part.first
+    try:
+        for row, values in read_rows(path, part, [key]):
+            value: Any = values
+            for name in names:
+                value = value.get(name) if isinstance(value, dict) else None
+            yield _record(f"row {row}", value, key)
+            row += 1
+    except EpisodeError as error:
+        yield TextRecord(f"row {row}", None, str(error), lost=max(part.first + part.count - row, 1))
 
 
 def _record(place: str, value: Any, key: str) -> TextRecord:
     if not isinstance(value, bytes):
         return TextRecord(place, None, f"there is no text under {key!r}")
-    if len(value) > MAX_PIECE_BYTES:
-        return TextRecord(place, None, f"the document is longer than {MAX_PIECE_BYTES >> 20} MiB")
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        return TextRecord(place, None, "the text is not valid UTF-8")
-    return TextRecord(place, text) if text.strip() else TextRecord(place, None, "the text is empty")
+    return to_record(place, value, plain_text)
 
 
 def _open(path: Path) -> Any:
@@ -155,38 +159,58 @@ def _open(path: Path) -> Any:
         raise damaged(error) from error
 
 
-def _check_columns(file: Any, path: Path, columns: Sequence[str]) -> None:
+def _check_columns(file: Any, path: Path, columns: Sequence[str], *, texts: bool) -> None:
     leaves = [file.schema.column(number).path for number in range(len(file.schema))]
     for column in columns:
         if not any(_is_below(leaf, [column]) for leaf in leaves):
-            raise InputError(f"{path} has no column {column!r}: it has {', '.join(leaves[:20]) or 'none'}")
+            named = ", ".join(leaves[:20]) or "none"
+            hint = likely(column, [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))])
+            raise InputError(f"{path} has no column {column!r}: it has {named}{hint}")
+        kind = _type_of(file.schema_arrow, column)
+        if texts and not _is_text(kind):
+            others = [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))]
+            named = f"those of text are {', '.join(others[:20])}" if others else "the file has none"
+            raise InputError(
+                f"column {column!r} of {path} is of type {kind}, and a text is wanted (string or binary, "
+                f"also large, view, of fixed size or dictionary): {named}"
+            )
+
+
+def _type_of(schema: Any, column: str) -> Any:
+    """The Arrow type of a dotted column, None where no column is named so."""
+    types = import_pyarrow().types
+    kind = import_pyarrow().struct(schema)
+    for name in column.split("."):
+        at = kind.get_field_index(name) if types.is_struct(kind) else -1
+        if at < 0:
+            return None
+        kind = kind.field(at).type
+    return kind
+
+
+def _is_text(kind: Any) -> bool:
+    types = import_pyarrow().types
+    if kind is not None and types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    wanted = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "fixed_size_binary")
+    return kind is not None and any(getattr(types, f"is_{name}")(kind) for name in wanted)
 
 
 def _is_below(leaf: str, columns: Sequence[str]) -> bool:
     return any(leaf == column or leaf.startswith(column + ".") for column in columns)
 
 
-def _as_bytes(pyarrow: Any, batch: Any) -> Any:
-    """The same batch with every string type, however deep, replaced by its binary counterpart."""
-    types = [_binary(pyarrow, column.type) for column in batch.columns]
-    columns = [
-        column if column.type == kind else column.cast(kind) for column, kind in zip(batch.columns, types, strict=True)
-    ]
-    return pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def _binary(pyarrow: Any, kind: Any) -> Any:
-    types = pyarrow.types
-    if types.is_dictionary(kind):
-        return _binary(pyarrow, kind.value_type)
-    if types.is_string(kind):
-        return pyarrow.binary()
-    if types.is_large_string(kind):
-        return pyarrow.large_binary()
+def _as_bytes(pyarrow: Any, array: Any) -> Any:
+    """The same values with every string, however deep, as bytes, and every kind of list as one kind."""
+    types, compute, kind = pyarrow.types, pyarrow.compute, array.type
     if types.is_struct(kind):
-        return pyarrow.struct([field.with_type(_binary(pyarrow, field.type)) for field in kind])
-    if types.is_large_list(kind):
-        return pyarrow.large_list(_binary(pyarrow, kind.value_type))
-    if types.is_list(kind):
-        return pyarrow.list_(_binary(pyarrow, kind.value_type))
-    return kind
+        members = [_as_bytes(pyarrow, member) for member in array.flatten()]
+        return pyarrow.StructArray.from_arrays(members, [field.name for field in kind], mask=array.is_null())
+    if any(getattr(types, f"is_{name}")(kind) for name in _LISTS):
+        ends = compute.cumulative_sum(compute.fill_null(compute.list_value_length(array), 0).cast("int64"))
+        offsets = pyarrow.concat_arrays([pyarrow.array([0], "int64"), ends])
+        values = _as_bytes(pyarrow, compute.list_flatten(array))
+        return pyarrow.LargeListArray.from_arrays(offsets, values, mask=array.is_null())
+    if types.is_dictionary(kind):
+        return _as_bytes(pyarrow, array.dictionary_decode())
+    return array.cast(pyarrow.large_binary()) if _is_text(kind) else array

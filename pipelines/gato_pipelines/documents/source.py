@@ -1,13 +1,14 @@
 """What all vision-language sources share: settings, names of inputs, and a scan that only counts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.mixing.weight_text import TABLE_1
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.documents.unpacking import MAX_WINDOW_MIB, WINDOW_MIB
+from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.index import Part
 
@@ -15,15 +16,25 @@ AGENT = ""
 """Nobody acts in a document."""
 
 
-def setting(default: Any, text: str, metavar: str = "") -> Any:
-    """A field of a source that becomes a command-line option; those shown as PATH or FILE are paths."""
-    metadata = {"help": text, "metavar": metavar or None, "is_path": metavar in ("PATH", "FILE")}
-    return field(default=default, metadata=metadata)
-
-
 def family_setting(family: str) -> Any:
     """The field `family` of a source whose documents are of that family unless said otherwise."""
     return setting(family, "Row of the paper's Table 1 that the dataset stands for.")
+
+
+def window_setting() -> Any:
+    """The field `max_window` of a source that reads compressed texts."""
+    text = "MiB of memory that a .zst or .xz file may ask for (zstd --long=31: 2048)."
+    return setting(WINDOW_MIB, text, "MIB")
+
+
+def check_window(window: int) -> None:
+    """Check a setting `max_window`.
+
+    Raises:
+        SettingError: no decoder takes it.
+    """
+    if not 1 <= window <= MAX_WINDOW_MIB:
+        raise SettingError(f"--max-window {window} cannot be: from 1 to {MAX_WINDOW_MIB} MiB are wanted")
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,6 @@ class DocumentSource:
         return {}
 
 
-def bad(key: str, reason: str, *, stage: str = "read", count: int = 1) -> Item:
+def bad(key: str, reason: str, *, stage: str = "read", count: int = 1, ordinal: int = 0) -> Item:
     """An item that becomes a dead letter; reasons of one kind are worded alike, so that they can be counted."""
-    return Item(key, 0, error=EpisodeError(reason, stage=stage), count=count)
+    return Item(key, ordinal, error=EpisodeError(reason, stage=stage), count=count)

@@ -8,16 +8,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO, Protocol, cast
 
-from gato_data.errors import EpisodeError, MissingPackageError
+from gato_data.errors import EpisodeError, InputError, MissingPackageError
+from gato_pipelines.documents.unpacking import SUFFIXES, WINDOW_MIB, DamageError, WindowError, codec_of, unpack
 
-_CODECS = {".gz": "gzip", ".zst": "zstd"}
-COMPRESSIONS = (*_CODECS, ".zip")
+COMPRESSIONS = (*SUFFIXES, ".zip")
 """Compressed files are read from their beginning, so each of them is one part."""
 MAX_EXPANSION = 200
 """A file that expands more often than this is taken for an attack; text expands 3 to 10 times."""
 FREE_EXPANSION = 1 << 28
 """Bytes that any file may expand to."""
 _MAX_MEMBERS = 10_000
+_BLOCK = 1 << 16
+_FAULTS = (DamageError, OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
 
 class Readable(Protocol):
@@ -56,23 +58,27 @@ def import_pyarrow() -> ModuleType:
 
 
 @contextmanager
-def open_stream(path: Path, first: int = 0) -> Iterator[Readable]:
+def open_stream(path: Path, first: int = 0, window: int = WINDOW_MIB) -> Iterator[Readable]:
     """The uncompressed bytes of a file; those of all files in a zip archive, one after the other.
 
     Args:
         path: the file.
         first: byte to begin with; 0 for a compressed file.
+        window: MiB that a compressed file may look back at.
 
     Raises:
-        EpisodeError: the file is damaged, or expands beyond all measure; also while it is read.
+        EpisodeError: the file is damaged, or expands beyond all measure, while it is read; what comes before that has
+            been given.
+        InputError: it looks back further than `window`, while it is read.
         OSError: it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
+    name = path.name.lower()
+    with path.open("rb") as file:
+        if not is_compressed(name):
             file.seek(first)
-            yield _uncompressed(file, path.name.lower())
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise damaged(error) from error
+            yield file
+        else:
+            yield _Blocks(_zipped(file) if name.endswith(".zip") else _unpacked(file, name, window), path.name)
 
 
 def damaged(error: Exception) -> Exception:
@@ -82,54 +88,57 @@ def damaged(error: Exception) -> Exception:
     return EpisodeError(f"the rest of the file cannot be read ({error or type(error).__name__})", stage="read")
 
 
-def _uncompressed(file: BinaryIO, name: str) -> Readable:
-    if name.endswith(".zip"):
-        return _Members(zipfile.ZipFile(file))
-    for suffix, codec in _CODECS.items():
-        if name.endswith(suffix):
-            pyarrow = import_pyarrow()
-            return _Bounded(pyarrow.CompressedInputStream(pyarrow.PythonFile(file, mode="r"), codec), file)
-    return file
+class _Blocks:
+    """Blocks as a stream; what is wrong comes up after the last byte before it."""
 
-
-class _Bounded:
-    """Stops at a file that expands without end."""
-
-    def __init__(self, stream: Readable, file: BinaryIO) -> None:
-        self._stream, self._file, self._produced = stream, file, 0
+    def __init__(self, blocks: Iterator[bytes], name: str) -> None:
+        self._blocks, self._name = blocks, name
+        self._held = bytearray()
+        self._fault: Exception | None = None
 
     def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        self._produced += len(data)
-        check_expansion(self._produced, self._file.tell())
+        try:
+            while len(self._held) < size and self._fault is None and (block := next(self._blocks, None)) is not None:
+                self._held += block
+        except WindowError as error:
+            raise InputError(
+                f"{self._name} looks back further than is kept in memory (as zstd --long and xz with a large "
+                "dictionary do): give a larger --max-window, in MiB; 2048 is the largest"
+            ) from error
+        except EpisodeError as error:
+            self._fault = error
+        except _FAULTS as error:
+            self._fault = damaged(error)
+        if self._fault is not None and not self._held:
+            raise self._fault
+        data = bytes(self._held[:size])
+        del self._held[:size]
         return data
 
 
-class _Members:
+def _unpacked(file: BinaryIO, name: str, window: int) -> Iterator[bytes]:
+    produced = 0
+    for block in unpack(file, codec_of(name, window)):
+        produced += len(block)
+        check_expansion(produced, file.tell())
+        yield block
+
+
+def _zipped(file: BinaryIO) -> Iterator[bytes]:
     """The files in a zip archive, one after the other, with a line break between them."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._members = [member for member in archive.infolist() if not member.is_dir()]
-        if len(self._members) > _MAX_MEMBERS:
+    with zipfile.ZipFile(file) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) > _MAX_MEMBERS:
             raise EpisodeError(f"the archive holds more than {_MAX_MEMBERS} files", stage="read")
-        self._archive = archive
-        self._number = self._produced = 0
-        self._stream: Readable | None = None
-
-    def read(self, size: int, /) -> bytes:
-        while self._number < len(self._members):
-            member = self._members[self._number]
-            if self._stream is None:
-                self._stream, self._produced = cast(Readable, self._archive.open(member)), 0
-            data = self._stream.read(size)
-            self._produced += len(data)
-            check_expansion(self._produced, member.compress_size)
-            if data:
-                return data
-            self._stream, self._number = None, self._number + 1
-            if self._number < len(self._members):
-                return b"\n"
-        return b""
+        for number, member in enumerate(members):
+            produced = 0
+            with cast(zipfile.ZipExtFile, archive.open(member)) as stream:
+                while block := stream.read1(_BLOCK):
+                    produced += len(block)
+                    check_expansion(produced, member.compress_size)
+                    yield block
+            if number < len(members) - 1:
+                yield b"\n"
 
 
 def check_expansion(produced: int, consumed: int) -> None:

@@ -9,10 +9,13 @@ from typing import Any, Protocol
 
 from gato_data.errors import InputError
 from gato_data.permutation import Numbers
+from gato_pipelines.documents.look_up import LOOKED_UP, check_images, missing_images
 from gato_pipelines.documents.pairs import PAIRS_PER_PART, PairOrBad, PairSource
 from gato_pipelines.documents.pictures import Pictures, open_pictures
 from gato_pipelines.documents.ranges import MAX_PARTS
+from gato_pipelines.git_lfs import check_fetched
 from gato_pipelines.source import Item
+from gato_schemas.account import Note
 from gato_schemas.index import Part
 
 _PAIR_BYTES = 1 << 16
@@ -68,7 +71,7 @@ class TableSource(PairSource):
     def parts(self, folder: Path) -> list[Part]:
         """Runs of episodes of the shuffled pairs; `first` and `count` are episodes."""
         table = self._table(folder)
-        self.pictures(folder)
+        check_images(self._first(folder), pictures_path(self.images, folder).name)
         episodes = self.count_episodes(table.size)
         step = max(-(-PAIRS_PER_PART // self.pairs_per_episode), -(-episodes // MAX_PARTS))
         size = _PAIR_BYTES * self.pairs_per_episode
@@ -77,6 +80,10 @@ class TableSource(PairSource):
             count = min(step, episodes - first) if episodes else 1
             parts.append(Part(table.name, self.task_name, count * size, first, count))
         return parts
+
+    def notes(self, folder: Path) -> list[Note]:
+        """Names, where none of the first images is there."""
+        return missing_images(self._first(folder), self.pictures(folder))
 
     def pairs(self, folder: Path, part: Part) -> Iterator[PairOrBad]:
         """The pairs of a part; what is wrong with the file itself comes with its first part."""
@@ -87,8 +94,14 @@ class TableSource(PairSource):
         for number in table.order(first, count).tolist():
             yield table.pair(number, pictures)
 
+    def _first(self, folder: Path) -> Iterator[PairOrBad]:
+        """The first pairs, whose images tell whether all are looked for in the right place."""
+        table, pictures = self._table(folder), self.pictures(folder)
+        return (table.pair(number, pictures) for number in table.order(0, LOOKED_UP).tolist())
+
     def _table(self, folder: Path) -> PairTable:
         files = self.annotation_files(folder)
+        check_fetched(files)
         try:
             changed = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files)
         except OSError as error:

@@ -1,22 +1,30 @@
 """Texts one by one out of txt, JSON lines, parquet and TFRecord files, whole or in ranges."""
 
-import re
-from collections.abc import Callable, Iterator
+import codecs
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
-
-import msgspec
+from typing import NamedTuple
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.documents.lines import MAX_PIECE_BYTES, Piece, read_pieces
-from gato_pipelines.documents.streams import is_compressed, open_stream
+from gato_pipelines.documents.json_values import BOM, NOT_UTF8, Decode, lacking
+from gato_pipelines.documents.lines import MAX_PIECE_BYTES, TOO_LONG, Piece, read_pieces, split_pieces
+from gato_pipelines.documents.streams import Readable, is_compressed, open_stream
+from gato_pipelines.documents.unpacking import WINDOW_MIB
 from gato_schemas.errors import FormatError
 from gato_schemas.index import Part
 from gato_schemas.tfrecord import TFRecordError, read_records
 from gato_schemas.wire import decode_example, get_bytes
 
-_BOM = b"\xef\xbb\xbf"
-_TOO_LONG = f"the document is longer than {MAX_PIECE_BYTES >> 20} MiB"
+_HEAD = 1 << 16
+"""Bytes at the beginning of a file that show what it is."""
+_ENCODINGS = {  # the longer marks first
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_LINES = "JSON lines are wanted, one object a line, as jq -c '.[]' makes them of a list"
 
 
 class TextRecord(NamedTuple):
@@ -27,96 +35,154 @@ class TextRecord(NamedTuple):
         text: None where it could not be read.
         reason: why not.
         id: what the file calls it, may be empty.
+        lost: how many documents the reason costs.
     """
 
     key: str
     text: str | None
     reason: str = ""
     id: str = ""
+    lost: int = 1
 
 
-Decode: TypeAlias = Callable[[bytes], tuple[str, str]]
-"""From the bytes of one record to its text and id; raises EpisodeError."""
+def read_json(path: Path, part: Part, decode: Decode, window: int = WINDOW_MIB) -> Iterator[TextRecord]:
+    """The documents of a JSON lines file; `window` as for `open_stream`."""
+    return texts_of(filled_lines(path, part, window), decode)
 
 
-def read_json(path: Path, part: Part, decode: Decode) -> Iterator[TextRecord]:
-    """The documents of a JSON lines file.
-
-    Raises:
-        EpisodeError: the file cannot be read to its end.
-    """
-    for piece in filled_lines(path, part):
-        yield _record(f"byte {piece.start}", piece.data, decode)
+def read_plain(path: Path, part: Part, separator: bytes, window: int = WINDOW_MIB) -> Iterator[TextRecord]:
+    """The documents of a text file: what lies between separators."""
+    return texts_of(filled(_pieces(path, part, separator, window)), plain_text)
 
 
-def filled_lines(path: Path, part: Part) -> Iterator[Piece]:
-    """The lines of a part that hold more than white space.
-
-    Raises:
-        EpisodeError: the file cannot be read to its end.
-    """
-    for piece in _pieces(path, part, b"\n"):
-        if piece.data is None or (piece.data and not piece.data.isspace()):
-            yield piece
+def texts_of(pieces: Iterable[Piece], decode: Decode, prefix: str = "") -> Iterator[TextRecord]:
+    """The document of each piece; `prefix` begins its key."""
+    for piece in pieces:
+        key = f"{prefix}byte {piece.start}"
+        yield TextRecord(key, None, piece.reason) if piece.data is None else to_record(key, piece.data, decode)
 
 
-def _pieces(path: Path, part: Part, separator: bytes) -> Iterator[Piece]:
+def filled_lines(path: Path, part: Part, window: int = WINDOW_MIB) -> Iterator[Piece]:
+    """The lines of a part that hold more than white space; a single piece with a reason where there are no lines."""
+    with open_stream(path, window=window) as file:
+        reason = _not_lines(_head(file))
+    return iter([Piece(part.first, None, reason)]) if reason else filled(_pieces(path, part, b"\n", window))
+
+
+def lines_of(file: Readable) -> Iterator[Piece]:
+    """The same of an open file, from its beginning."""
+    head = _head(file)
+    if reason := _not_lines(head) or _not_utf8(head):
+        return iter([Piece(0, None, reason)])
+    return filled(split_pieces(_Resumed(head, file)))
+
+
+class _Resumed:
+    """A file of which some bytes were read already."""
+
+    def __init__(self, head: bytes, file: Readable) -> None:
+        self._head, self._file = head, file
+
+    def read(self, size: int, /) -> bytes:
+        data, self._head = self._head[:size], self._head[size:]
+        return data or self._file.read(size)
+
+
+def filled(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Those that hold more than white space."""
+    return (piece for piece in pieces if piece.data is None or (piece.data and not piece.data.isspace()))
+
+
+def _pieces(path: Path, part: Part, separator: bytes, window: int) -> Iterator[Piece]:
+    with open_stream(path, window=window) as file:
+        reason = _not_utf8(_head(file))
+    if reason:
+        return iter([Piece(part.first, None, reason)])
     if is_compressed(path.name):  # the size of the part is that of the compressed file
-        return read_pieces(path, separator)
+        return read_pieces(path, separator, window=window)
     return read_pieces(path, separator, part.first, part.size)
 
 
-def read_plain(path: Path, part: Part, separator: bytes) -> Iterator[TextRecord]:
-    """The documents of a text file: what lies between separators.
-
-    Raises:
-        EpisodeError: the file cannot be read to its end.
-    """
-    for piece in _pieces(path, part, separator):
-        if piece.data is None or (piece.data and not piece.data.isspace()):
-            yield _record(f"byte {piece.start}", piece.data, _utf8)
+def _head(file: Readable) -> bytes:
+    try:
+        return file.read(_HEAD)
+    except EpisodeError:  # it will come up again where the file is read
+        return b""
 
 
-def read_whole(path: Path, name: str) -> TextRecord:
+def _not_lines(head: bytes) -> str:
+    """Why a file that begins so has no JSON lines; empty where it may have."""
+    first = head.removeprefix(BOM).lstrip().split(b"\n")[0].strip()
+    if first == b"{":
+        return f"the file is one JSON object over several lines: {_LINES}"
+    if first[:1] == b"[" and not _is_json(first):
+        return f"the file is one JSON list: {_LINES}"
+    return ""
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _not_utf8(data: bytes) -> str:
+    """Which other encoding bytes begin with; empty where none."""
+    encoding = next((name for mark, name in _ENCODINGS.items() if data.startswith(mark)), "")
+    return encoding and f"the text is {encoding}, UTF-8 is wanted: iconv -f {encoding} -t UTF-8 converts it"
+
+
+def read_whole(path: Path, name: str, window: int = WINDOW_MIB) -> TextRecord:
     """A text file as one document; `name` is its key."""
+    with open_stream(path, window=window) as file:
+        return whole_text(file, name)
+
+
+def whole_text(file: Readable, name: str) -> TextRecord:
+    """All that can be read as one document; `name` is its key."""
     data = bytearray()
     try:
-        with open_stream(path) as file:
-            while len(data) <= MAX_PIECE_BYTES and (block := file.read(1 << 20)):
-                data += block
+        while len(data) <= MAX_PIECE_BYTES and (block := file.read(1 << 20)):
+            data += block
     except EpisodeError as error:
         return TextRecord(name, None, str(error))
-    return _record(name, bytes(data), _utf8)
+    return to_record(name, bytes(data), plain_text)
 
 
 def read_tfrecord(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
-    """The documents of a shard that TFDS wrote; `key` is dotted.
-
-    Raises:
-        EpisodeError: the file cannot be read to its end.
-    """
+    """The documents of a shard that TFDS wrote; `key` is dotted."""
     feature = key.replace(".", "/")
 
     def decode(data: bytes) -> tuple[str, str]:
+        features: Mapping[str, memoryview] = {}
         try:
-            values = get_bytes(decode_example(data), feature)
+            features = decode_example(data)
+            values = get_bytes(features, feature)
         except FormatError as error:
-            raise EpisodeError(f"there is no text under {key!r} ({error})", stage="read") from error
+            names = [name.replace("/", ".") for name in features]
+            what = str(error) if feature in features or not names else lacking(key, names, names, "the record")
+            raise EpisodeError(f"there is no text under {key!r}: {what}", stage="read") from error
         if len(values) != 1:
             raise EpisodeError(f"there are {len(values)} texts under {key!r}, one was wanted", stage="read")
-        return _utf8(bytes(values[0]))
+        return plain_text(bytes(values[0]))
 
     try:
         for record in read_records(path):
             place = f"record {record.ordinal}"
-            yield _record(place, record.data, decode) if record.error is None else TextRecord(place, None, record.error)
+            if record.error is None:
+                yield to_record(place, record.data, decode)
+            else:
+                yield TextRecord(place, None, record.error)
     except TFRecordError as error:
-        raise EpisodeError(f"the rest of the file cannot be read ({error})", stage="read") from error
+        yield TextRecord(f"record {error.ordinal}", None, f"the rest of the file cannot be read ({error})")
 
 
-def _record(key: str, data: bytes | None, decode: Decode) -> TextRecord:
-    if data is None or len(data) > MAX_PIECE_BYTES:
-        return TextRecord(key, None, _TOO_LONG)
+def to_record(key: str, data: bytes, decode: Decode) -> TextRecord:
+    """The document in some bytes."""
+    if len(data) > MAX_PIECE_BYTES:
+        return TextRecord(key, None, TOO_LONG)
     try:
         text, name = decode(data)
     except EpisodeError as error:
@@ -124,55 +190,15 @@ def _record(key: str, data: bytes | None, decode: Decode) -> TextRecord:
     return TextRecord(key, text, id=name) if text.strip() else TextRecord(key, None, "the text is empty")
 
 
-def _utf8(data: bytes) -> tuple[str, str]:
+def plain_text(data: bytes) -> tuple[str, str]:
+    """Bytes that are a text, which has no id."""
+    if reason := _not_utf8(data):
+        raise EpisodeError(reason, stage="decode")
+    if 4 * data.count(0) > len(data):
+        raise EpisodeError(
+            "the text has very many NUL characters: is it UTF-16, or has the file holes?", stage="decode"
+        )
     try:
-        return data.removeprefix(_BOM).decode(), ""
+        return data.removeprefix(BOM).decode(), ""
     except UnicodeDecodeError as error:
-        raise EpisodeError("the text is not valid UTF-8", stage="decode") from error
-
-
-def json_decoder(key: str) -> Decode:
-    """A decoder of JSON objects that parses nothing but the text under a dotted key, and a top-level `id`."""
-    names = key.split(".")
-    kind: Any = str
-    for name in reversed(names[1:]):
-        kind = msgspec.defstruct("Inner", [("value", kind)], rename={"value": name})
-    members: list[Any] = [("value", kind)]
-    if names[0] != "id":
-        members.append(("id", Any, None))
-    decoder = msgspec.json.Decoder(msgspec.defstruct("Row", members, rename={"value": names[0]}))
-
-    def decode(data: bytes) -> tuple[str, str]:
-        if data.lstrip()[:1] == b"[":
-            raise EpisodeError("the line is a list: JSON lines are wanted, one object each", stage="decode")
-        row = decode_json(decoder, data, f"there is no text under {key!r}")
-        text: Any = row
-        for _ in names:
-            text = text.value
-        name = getattr(row, "id", None)
-        return text, str(name) if isinstance(name, str | int) else ""
-
-    return decode
-
-
-def decode_json(decoder: "msgspec.json.Decoder[Any]", data: bytes, lacking: str) -> Any:
-    """One JSON value of the decoder's type.
-
-    Args:
-        decoder: of the type wanted.
-        data: UTF-8, perhaps with a byte order mark.
-        lacking: what a value of another type is called.
-
-    Raises:
-        EpisodeError: the bytes are not UTF-8, not JSON, or of another type.
-    """
-    try:
-        return decoder.decode(data.removeprefix(_BOM))
-    except UnicodeDecodeError as error:
-        raise EpisodeError("the text is not valid UTF-8", stage="decode") from error
-    except msgspec.ValidationError as error:
-        what = re.sub(r"\[\d+\]", "[...]", str(error))  # where in a list is no kind of reason
-        raise EpisodeError(f"{lacking} ({what})", stage="decode") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        what = re.sub(r" \(byte \d+\)$", "", str(error)).removeprefix("JSON is malformed: ")
-        raise EpisodeError(f"the line is not JSON ({what})", stage="decode") from error
+        raise EpisodeError(NOT_UTF8, stage="decode") from error

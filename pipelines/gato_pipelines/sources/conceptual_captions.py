@@ -1,5 +1,6 @@
 """Conceptual Captions: the .tsv files of CC3M and CC12M with images of one's own, or img2dataset's archives."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,19 +10,26 @@ from typing import ClassVar, Literal
 from gato_data.errors import EpisodeError, InputError
 from gato_data.permutation import Numbers
 from gato_pipelines.documents.annotations import find_one
-from gato_pipelines.documents.files import root_of
+from gato_pipelines.documents.captions import json_caption, plain_caption
+from gato_pipelines.documents.files import find_files
+from gato_pipelines.documents.listing import passed_over
 from gato_pipelines.documents.pairs import Pair, PairOrBad
-from gato_pipelines.documents.pictures import Pictures, read_first
+from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, find_first
 from gato_pipelines.documents.shuffle import draw
-from gato_pipelines.documents.source import bad, family_setting, setting
+from gato_pipelines.documents.source import bad, family_setting
 from gato_pipelines.documents.tables import PairTable, TableSource, beside
-from gato_pipelines.documents.tsv import Rows, read_rows
-from gato_pipelines.documents.webdataset import IMAGE_SUFFIXES, WebdatasetSource
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.documents.tars import is_tar
+from gato_pipelines.documents.tsv import Quoting, Rows, read_rows
+from gato_pipelines.documents.webdataset import WebdatasetSource
+from gato_pipelines.source import Item, PartScan, setting
+from gato_schemas.account import Note
 from gato_schemas.episode import Text
 from gato_schemas.index import Part
 
 _LOOKED_AT = 100
+_NAME = re.compile(r"(?!www\.)[^\W\d][\w .:()-]{0,39}(?<!\.(?:jpg|png|gif))")
+_NOTHING = ("nan", "none", "null", "na", "n.a.", "missing")
+"""What writers of tables put where a link is missing."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +38,19 @@ class RowTable:
 
     Attributes:
         name: of the file.
-        rows: the rows.
+        rows: the rows, without a header.
+        header: the names of the columns, where the first row of the file holds them.
         caption: column of the caption, 0 or 1.
+        caption_key: of the captions in .json files beside images.
         seed: of the shuffle.
         bad: nothing is wrong before a row is read.
     """
 
     name: str
     rows: Rows
+    header: Sequence[str]
     caption: int
+    caption_key: str
     seed: int
     bad: Sequence[Item] = ()
 
@@ -59,9 +71,36 @@ class RowTable:
             return Item(f"row {number}", 0, error=error)
         if len(columns) != 2:
             return bad(f"row {number}", "the row has not two columns")
-        files = tuple(_places(number))
-        key = f"row {number}, {files[0]}"
-        return Pair(key, str(number), Text(columns[self.caption]), partial(read_first, pictures, files))
+        files, caption = tuple(_places(number)), columns[self.caption]
+        load = partial(_read_image, pictures, files, caption, self.caption_key)
+        return Pair(f"row {number}, {files[0]}", str(number), Text(caption), load)
+
+    def notes(self) -> list[Note]:
+        """How the file was read, where it could be read in another way."""
+        found = []
+        if self.header:
+            names = ", ".join(self.header)
+            found.append(
+                Note("read", f"the first row of {self.name} is its header ({names}): rows are counted behind it")
+            )
+        if self.rows.is_quoted:
+            found.append(Note("read", f"{self.name} has columns in quotes, as csv files do: the quotes are no text"))
+        return found
+
+
+def _read_image(pictures: Pictures, files: Sequence[str], caption: str, key: str) -> bytes:
+    """The image of a row; a text that was downloaded with it has to be the row's, or one of the two is another's."""
+    name, data = find_first(pictures, files)
+    stem = name.rpartition(".")[0]
+    if (text := pictures.read(f"{stem}.txt")) is not None:
+        beside = plain_caption(text)
+    elif (text := pictures.read(f"{stem}.json")) is not None:
+        beside = json_caption(text, key)[0]
+    else:
+        return data
+    if beside.split() != caption.split():
+        raise EpisodeError("the text beside the image is not that of its row: are rows counted right?", stage="read")
+    return data
 
 
 @dataclass(frozen=True)
@@ -79,20 +118,30 @@ class Source(TableSource, WebdatasetSource):
     columns: Literal["auto", "caption-url", "url-caption"] = setting(
         "auto", "Order of the columns: CC3M has the caption first, CC12M the link."
     )
+    quoting: Quoting = setting(
+        "auto", "Quotes around columns are csv's, or part of the text; by default as they stand."
+    )
 
     def parts(self, folder: Path) -> list[Part]:
         """Runs of rows, or archives."""
         return WebdatasetSource.parts(self, folder) if self._archives(folder) else TableSource.parts(self, folder)
 
+    def notes(self, folder: Path) -> list[Note]:
+        """How the table is read, and what lies beside it or beside the archives."""
+        if self._archives(folder):
+            return WebdatasetSource.notes(self, folder)
+        table = self._table(folder)
+        assert isinstance(table, RowTable)
+        read = find_files(folder, lambda name: not is_tar(name), "a table")
+        return [*table.notes(), *TableSource.notes(self, folder), *passed_over(folder, read)]
+
     def scan(self, folder: Path, part: Part) -> PartScan:
         """List an archive; rows are counted already."""
-        kind = WebdatasetSource if part.file.lower().endswith(".tar") else TableSource
-        return kind.scan(self, folder, part)
+        return (WebdatasetSource if is_tar(part.file) else TableSource).scan(self, folder, part)
 
     def pairs(self, folder: Path, part: Part) -> Iterator[PairOrBad]:
         """The pairs of a part."""
-        kind = WebdatasetSource if part.file.lower().endswith(".tar") else TableSource
-        return kind.pairs(self, folder, part)
+        return (WebdatasetSource if is_tar(part.file) else TableSource).pairs(self, folder, part)
 
     def annotation_files(self, folder: Path) -> tuple[Path, ...]:
         """The .tsv file."""
@@ -104,14 +153,27 @@ class Source(TableSource, WebdatasetSource):
 
     def read_table(self, folder: Path, files: tuple[Path, ...]) -> PairTable:
         """Find the rows."""
-        rows = read_rows(files[0])
-        return RowTable(files[0].name, rows, self._caption_column(rows), self.seed)
+        rows = read_rows(files[0], self.quoting)
+        caption = self._caption_column(rows)
+        header = _header(list(rows.head(_LOOKED_AT)), 1 - caption)
+        rows = rows.without_first() if header else rows
+        return RowTable(files[0].name, rows, header, caption, self.caption_key, self.seed)
 
     def _archives(self, folder: Path) -> bool:
-        """Whether the input is archives."""
+        """Whether the input is archives: they hold captions of their own, so a table beside them is not needed."""
         if self.annotations or folder.suffix == ".tsv":
             return False
-        return folder.suffix == ".tar" or (any(root_of(folder).rglob("*.tar")) and not any(folder.rglob("*.tsv")))
+        if folder.is_file():
+            return is_tar(folder.name)
+        if not any(is_tar(path.name) for path in folder.rglob("*")):
+            return False
+        if not any(folder.rglob("*.tsv")):
+            return True
+        return not self.images and not self._shows_images(folder)
+
+    def _shows_images(self, folder: Path) -> bool:
+        """Whether images of the first rows lie in a folder as files."""
+        return any((folder / name).is_file() for row in range(_LOOKED_AT) for name in _places(row))
 
     def _caption_column(self, rows: Rows) -> int:
         if self.columns != "auto":
@@ -123,6 +185,14 @@ class Source(TableSource, WebdatasetSource):
         if len(rows) and links[0] == links[1]:
             raise InputError(f"{rows.path} does not show which column holds links: say so with --columns")
         return 1 if links[0] > links[1] else 0
+
+
+def _header(rows: Sequence[Sequence[str]], link: int) -> Sequence[str]:
+    """The first row, if it names the columns: where others have a link it has a word; else nothing."""
+    first = rows[0] if rows else []
+    if len(first) != 2 or first[link].lower() in _NOTHING or not _NAME.fullmatch(first[link]):
+        return []
+    return first if any(len(row) == 2 and "://" in row[link] for row in rows[1:]) else []
 
 
 def _places(row: int) -> Iterator[str]:

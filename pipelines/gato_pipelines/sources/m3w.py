@@ -9,22 +9,26 @@ import msgspec
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.files import find_files, root_of
-from gato_pipelines.documents.lines import MAX_PIECE_BYTES
+from gato_pipelines.documents.json_values import decode_json
+from gato_pipelines.documents.listing import passed_over
 from gato_pipelines.documents.pages import Eye, Mmc4Page, obelics_parts, read_page
 from gato_pipelines.documents.photo_source import PhotoSource
-from gato_pipelines.documents.pictures import open_pictures
+from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, open_pictures
 from gato_pipelines.documents.ranges import file_parts, part_limit
 from gato_pipelines.documents.rows import read_rows, row_parts
-from gato_pipelines.documents.source import AGENT, family_setting
+from gato_pipelines.documents.source import AGENT, check_window, family_setting, window_setting
 from gato_pipelines.documents.streams import plain_name
 from gato_pipelines.documents.tables import pictures_path
-from gato_pipelines.documents.texts import decode_json, filled_lines
+from gato_pipelines.documents.texts import filled_lines
 from gato_pipelines.source import Item, PartScan
+from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.index import Part
 
 _LINES, _ROWS = (".jsonl", ".ndjson", ".json"), ".parquet"
 _COLUMNS = ("images", "texts")
+_WANTED = "MMC4's .jsonl files (plain, .zip, .gz, .zst, .xz, .bz2), OBELICS' .parquet files"
+_PICTURES = (*(f".{suffix}" for suffix in IMAGE_SUFFIXES), ".tar")
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,16 @@ class Source(PhotoSource):
     example: ClassVar[str] = "gato-data ingest m3w mmc4 --images mmc4/images --out m3w --max-bad 1000"
 
     family: str = family_setting("m3w")
+    max_window: int = window_setting()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_window(self.max_window)
 
     def parts(self, folder: Path) -> list[Part]:
         """Byte ranges of lines, runs of row groups."""
         root = root_of(folder)
-        names = find_files(
-            folder, _is_page_file, "MMC4's .jsonl files (plain, .zip, .gz, .zst), OBELICS' .parquet files"
-        )
+        names = find_files(folder, _is_page_file, _WANTED)
         open_pictures(pictures_path(self.images, folder))
         limit = part_limit(root, names)
         parts = []
@@ -54,47 +61,53 @@ class Source(PhotoSource):
                 parts += file_parts(root / name, name, self.task_name, limit)
         return parts
 
+    def notes(self, folder: Path) -> list[Note]:
+        """The files that are passed over and are no pictures."""
+        return passed_over(folder, find_files(folder, _is_read, "files"))
+
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Count lines; rows are counted already."""
         if part.file.lower().endswith(_ROWS):
             return PartScan(part=part, agents=[AGENT])
-        count = 0
-        try:
-            for _ in filled_lines(root_of(folder) / part.file, part):
-                count += 1
-        except EpisodeError:
-            count += 1
+        count = sum(1 for _ in filled_lines(root_of(folder) / part.file, part, self.max_window))
         return PartScan(part=msgspec.structs.replace(part, count=count), agents=[AGENT])
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The pages of one part."""
         see = Eye(open_pictures(pictures_path(self.images, folder)), self.fit)
         pages = self._rows if part.file.lower().endswith(_ROWS) else self._lines
-        try:
-            yield from pages(root_of(folder) / part.file, part, see)
-        except EpisodeError as error:
-            yield Item("rest of the file", 0, error=error)
+        yield from pages(root_of(folder) / part.file, part, see)
 
     def _lines(self, path: Path, part: Part, see: Eye) -> Iterator[Item]:
         decoder = msgspec.json.Decoder(Mmc4Page)
-        for ordinal, line in enumerate(filled_lines(path, part)):
+        for ordinal, line in enumerate(filled_lines(path, part, self.max_window)):
             if ordinal == part.count:
                 return
             key = f"byte {line.start}"
             try:
                 if line.data is None:
-                    raise EpisodeError(f"the page is longer than {MAX_PIECE_BYTES >> 20} MiB", stage="read")
+                    raise EpisodeError(line.reason, stage="read")
                 page = decode_json(decoder, line.data, "the line is no page of MMC4")
             except EpisodeError as error:
                 yield Item(key, ordinal, error=error)
                 continue
-            yield from read_page(part.task, key, ordinal, page.url, page.parts(), see)
+            yield from read_page(part.task, key, ordinal, page.url or "", page.parts(), see)
 
     def _rows(self, path: Path, part: Part, see: Eye) -> Iterator[Item]:
-        for row, values in read_rows(path, part, _COLUMNS):
-            entries = obelics_parts(values["images"], values["texts"])
-            yield from read_page(part.task, f"row {row}", row - part.first, "", entries, see)
+        row = part.first
+        try:
+            for row, values in read_rows(path, part, _COLUMNS):
+                entries = obelics_parts(values["images"], values["texts"])
+                yield from read_page(part.task, f"row {row}", row - part.first, "", entries, see)
+                row += 1
+        except EpisodeError as error:
+            lost = max(part.first + part.count - row, 1)
+            yield Item(f"row {row}", part.count, error=error, count=lost)
 
 
 def _is_page_file(name: str) -> bool:
     return name.lower().endswith(_ROWS) or plain_name(name).endswith(_LINES)
+
+
+def _is_read(name: str) -> bool:
+    return _is_page_file(name) or name.lower().endswith(_PICTURES)

@@ -8,37 +8,65 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from gato_data.errors import EpisodeError, SettingError
+from gato_data.errors import SettingError
+from gato_pipelines.documents.archived_texts import ArchivedFile, is_archive, read_archive
+from gato_pipelines.documents.csv_texts import ColumnError, read_csv
 from gato_pipelines.documents.duplicates import NO_HASH, pack_hashes, text_hash
 from gato_pipelines.documents.files import find_files, root_of
+from gato_pipelines.documents.json_values import Decode, json_decoder
+from gato_pipelines.documents.lines import split_pieces
+from gato_pipelines.documents.listing import PassedOver, is_about, passed_over, without_about
 from gato_pipelines.documents.ranges import NOTED_BYTES, file_parts, part_limit, runs_of_files
 from gato_pipelines.documents.rows import read_texts, row_parts
-from gato_pipelines.documents.source import AGENT, DocumentSource, family_setting, setting
+from gato_pipelines.documents.source import (
+    AGENT,
+    DocumentSource,
+    bad,
+    check_window,
+    family_setting,
+    window_setting,
+)
 from gato_pipelines.documents.streams import is_compressed, plain_name
 from gato_pipelines.documents.texts import (
-    Decode,
     TextRecord,
+    filled,
     filled_lines,
-    json_decoder,
+    lines_of,
+    plain_text,
     read_json,
     read_plain,
     read_tfrecord,
     read_whole,
+    texts_of,
+    whole_text,
 )
-from gato_pipelines.source import Item, PartScan
+from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Document, Text
 from gato_schemas.index import Part
 
-_KINDS = {".txt": "plain", ".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
-_WANTED = ".txt, .jsonl, .json, .parquet files (also .gz, .zst, .zip) or TFDS's .tfrecord shards"
+_KINDS = {
+    ".txt": "plain",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
+_COMPRESSED = Note("read", "large compressed files are one part each, which one worker reads")
+_WANTED = (
+    ".txt, .jsonl, .json, .csv, .parquet files (also .gz, .zst, .xz, .bz2, .zip, .tar.gz) or TFDS's .tfrecord shards"
+)
 
 
 def kind_of(name: str) -> str:
     """How a file of that name is read; empty where it is not."""
     if ".tfrecord" in name:
         return "" if name.endswith(".index") else "tfrecord"
+    if is_archive(name):
+        return "archive"
     suffix = Path(plain_name(name)).suffix
     kind = _KINDS.get(suffix, "")
     return "" if kind == "parquet" and is_compressed(name) else kind
@@ -49,7 +77,7 @@ class Source(DocumentSource):
     """Texts: web pages, books, code; one document an episode."""
 
     licence: ClassVar[str] = "as the corpus says"
-    formats: ClassVar[str] = "txt, JSON lines, parquet, each also compressed; TFDS"
+    formats: ClassVar[str] = "txt, JSON lines, csv, also compressed or in .tar.gz; parquet; TFDS"
     tokens_per_timestep: ClassVar[str] = "text"
     example: ClassVar[str] = "gato-data ingest massivetext c4-train.00000-of-01024.json.gz --out c4"
     read_by_part: ClassVar[str] = r"(?<!\.parquet)$"
@@ -60,10 +88,12 @@ class Source(DocumentSource):
     separator: str = setting(
         "", r"What stands between documents in .txt files, such as \n\n; by default a file is one document.", "TEXT"
     )
+    max_window: int = window_setting()
     dedupe: Literal["off", "exact"] = setting("off", "Leave out texts that occurred before, to the letter.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_window(self.max_window)
         if not all(self.text_key.split(".")):
             raise SettingError(f"{self.text_key!r} is no key: names joined by dots are wanted, such as meta.text")
 
@@ -78,12 +108,12 @@ class Source(DocumentSource):
     def parts(self, folder: Path) -> list[Part]:
         """Byte ranges of plain files, runs of row groups, whole compressed files, and runs of files of one document."""
         root = root_of(folder)
-        names = find_files(folder, self._is_wanted, _WANTED)
+        names = self._files(folder)
         limit = part_limit(root, names)
         parts = []
         for name in names:
             if kind_of(name) == "parquet":
-                parts += row_parts(root / name, name, self.task_name, [self.text_key], limit)
+                parts += row_parts(root / name, name, self.task_name, [self.text_key], limit, texts=True)
             elif not self._is_whole(name):
                 shared = kind_of(name) == "json" or is_findable(self._separator)
                 parts += file_parts(root / name, name, self.task_name, limit, shared=shared)
@@ -97,38 +127,47 @@ class Source(DocumentSource):
         kind = kind_of(name)
         return bool(kind) and (kind != "tfrecord" or f"-{self.split or 'train'}.tfrecord" in name)
 
+    def _files(self, folder: Path) -> list[str]:
+        """The files that are read: licences, readmes and the like only where there is nothing else."""
+        return without_about(find_files(folder, self._is_wanted, _WANTED))
+
+    def notes(self, folder: Path) -> list[Note]:
+        """The files that are passed over."""
+        return passed_over(folder, self._files(folder))
+
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Count documents, and hash them where duplicates are wanted out."""
-        count, hashes = 0, []
+        count, hashes, passed = 0, [], PassedOver()
+        notes = [_COMPRESSED] if is_compressed(part.file) and part.size >= NOTED_BYTES else []
         try:
-            for record in self.texts(folder, part) if self.dedupe == "exact" else self._places(folder, part):
-                count += 1
+            for record in (
+                self.texts(folder, part, passed) if self.dedupe == "exact" else self._places(folder, part, passed)
+            ):
+                count += 1 if record is None else record.lost
                 hashes.append(text_hash(record.text) if record is not None and record.text is not None else NO_HASH)
-        except EpisodeError:
-            count += 1
-        note = Note("read", "large compressed files are one part each, which one worker reads")
+        except ColumnError as error:
+            if all(kind_of(name) == "csv" for name in _names(self, folder)):
+                raise
+            notes.append(Note("passed-over", str(error)))
         return PartScan(
             part=msgspec.structs.replace(part, count=count),
             agents=[AGENT],
-            notes=[note] if is_compressed(part.file) and part.size >= NOTED_BYTES else [],
+            notes=[*notes, *passed.notes(" in archives")],
             hashes=pack_hashes(hashes) if self.dedupe == "exact" else b"",
         )
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The documents of one part."""
-        try:
-            for ordinal, record in enumerate(self.texts(folder, part)):
-                if ordinal == part.count:
-                    return
-                if record.text is None:
-                    yield Item(record.key, ordinal, error=EpisodeError(record.reason, stage="read"))
-                    continue
-                document = Document(
-                    task=part.task, agent=AGENT, source_episode_id=record.id, segments=(Text(record.text),)
-                )
-                yield Item(record.key, ordinal, document)
-        except EpisodeError as error:
-            yield Item("rest of the file", part.count, error=error)
+        if not part.count:
+            return
+        for ordinal, record in enumerate(self.texts(folder, part)):
+            if ordinal == part.count:
+                return
+            if record.text is None:
+                yield bad(record.key, record.reason, count=record.lost, ordinal=ordinal)
+                continue
+            document = Document(task=part.task, agent=AGENT, source_episode_id=record.id, segments=(Text(record.text),))
+            yield Item(record.key, ordinal, document)
 
     def files_of(self, folder: Path, part: Part) -> list[str]:
         """Names of the files of a part."""
@@ -137,33 +176,48 @@ class Source(DocumentSource):
         names = [name for name in _names(self, folder) if self._is_whole(name)]
         return names[part.first : part.first + part.count]
 
-    def texts(self, folder: Path, part: Part) -> Iterator[TextRecord]:
-        """The texts of a part one by one; raises EpisodeError where the rest of a file cannot be read."""
-        path, kind = root_of(folder) / part.file, kind_of(part.file)
+    def texts(self, folder: Path, part: Part, passed: PassedOver | None = None) -> Iterator[TextRecord]:
+        """The texts of a part one by one; `passed` counts the members of archives that are no texts."""
+        path, kind, window = root_of(folder) / part.file, kind_of(part.file), self.max_window
         if self._is_whole(part.file):
-            return (read_whole(root_of(folder) / name, name) for name in self.files_of(folder, part))
+            return (read_whole(root_of(folder) / name, name, window) for name in self.files_of(folder, part))
         if kind == "json":
-            return read_json(path, part, self._decode)
+            return read_json(path, part, self._decode, window)
+        if kind == "csv":
+            return read_csv(path, part.file, self.text_key, window)
+        if kind == "archive":
+            return read_archive(path, self._read_member, passed or PassedOver(), window)
         if kind == "parquet":
             return read_texts(path, part, self.text_key)
         if kind == "tfrecord":
             return read_tfrecord(path, part, self.text_key)
-        return read_plain(path, part, self._separator)
+        return read_plain(path, part, self._separator, window)
 
-    def _places(self, folder: Path, part: Part) -> Iterator[TextRecord | None]:
+    def _read_member(self, file: ArchivedFile) -> Iterator[TextRecord] | None:
+        """The texts of a member of an archive; None where it is passed over."""
+        kind = kind_of(file.name) if not is_compressed(file.name) and not is_about(file.name) else ""
+        if kind == "json":
+            return texts_of(lines_of(file), self._decode, f"{file.name}, ")
+        if kind != "plain":
+            return None
+        if not self._separator:
+            return iter([whole_text(file, file.name)])
+        return texts_of(filled(split_pieces(file, self._separator)), plain_text, f"{file.name}, ")
+
+    def _places(self, folder: Path, part: Part, passed: PassedOver) -> Iterator[TextRecord | None]:
         """One value per document, without parsing any where that can be avoided."""
         kind = kind_of(part.file)
         if kind == "json":
-            return (None for _ in filled_lines(root_of(folder) / part.file, part))
+            return (None for _ in filled_lines(root_of(folder) / part.file, part, self.max_window))
         if kind == "parquet" or self._is_whole(part.file):
             return iter([None] * part.count)
-        return iter(self.texts(folder, part))
+        return iter(self.texts(folder, part, passed))
 
 
 @lru_cache(maxsize=2)
 def _names(source: Source, folder: Path) -> list[str]:
     """A worker lists the files once, not once per part."""
-    return find_files(folder, source._is_wanted, _WANTED)
+    return source._files(folder)
 
 
 def is_findable(separator: bytes) -> bool:

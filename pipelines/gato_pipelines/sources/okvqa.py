@@ -21,6 +21,6 @@ class Source(QuestionSource):
     )
     formats: ClassVar[str] = "official JSON; images in a folder, .tar or .zip"
     tokens_per_timestep: ClassVar[str] = "144 an image of 192x192, then question and answer"
-    example: ClassVar[str] = "gato-data ingest okvqa okvqa --images coco --out okvqa"
+    example: ClassVar[str] = "gato-data ingest okvqa annotations --images coco --out okvqa"
 
     family: str = family_setting("okvqa")

@@ -15,7 +15,7 @@ class Source(ControlSource):
     formats: ClassVar[str] = "RLDS, Minari"
     families: ClassVar[tuple[str, ...]] = ("procgen",)
     tokens_per_timestep: ClassVar[str] = "18"
-    example: ClassVar[str] = "gato-data ingest procgen procgen/* --out procgen"
+    example: ClassVar[str] = "gato-data ingest procgen procgen-rlds/* --out procgen"
     form: ClassVar[Form | None] = Form(
         says="1 image of 64x64x3 and 1 discrete action",
         images=(1, 1),

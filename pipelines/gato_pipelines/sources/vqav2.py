@@ -21,6 +21,6 @@ class Source(QuestionSource):
     )
     formats: ClassVar[str] = "official JSON; images in a folder, .tar or .zip"
     tokens_per_timestep: ClassVar[str] = "144 an image of 192x192, then question and answer"
-    example: ClassVar[str] = "gato-data ingest vqav2 vqav2 --images coco --loss-on answers --out vqav2"
+    example: ClassVar[str] = "gato-data ingest vqav2 annotations --images coco --loss-on answers --out vqav2"
 
     family: str = family_setting("vqav2")

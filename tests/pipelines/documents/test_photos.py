@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import ImageOps
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_pipelines.documents import photos
+from gato_pipelines.documents import opaque, photos
 from gato_pipelines.documents.photos import PhotoFit, decode_photo, photo_libraries
 from tests.document_inputs import NAMES, photo
+from tests.png_files import COLOUR, GRAY, make_png
 
 FIT = PhotoFit(64, 64)
 MODES = {
@@ -108,7 +109,7 @@ def test_strips_of_a_large_photograph_give_the_same_pixels(
     image.putalpha(PIL.Image.linear_gradient("L").resize(image.size))
     data = encode(image.convert(mode), kind)
     whole = decode_photo(data, FIT).content
-    monkeypatch.setattr(photos, "_STRIP_PIXELS", 7 * image.width)
+    monkeypatch.setattr(opaque, "_STRIP_PIXELS", 7 * image.width)
     assert decode_photo(data, FIT).content == whole
 
 
@@ -215,6 +216,27 @@ class TestBad:
         monkeypatch.setattr(photos, "MAX_ENCODED_BYTES", 1 << 20)
         with pytest.raises(EpisodeError, match="the image file is larger than 1 MiB"):
             decode_photo(photo("cat").ljust((1 << 20) + 1), FIT)
+
+    @pytest.mark.parametrize("size", [2_000_000, 20_000_000])
+    @pytest.mark.parametrize("is_behind", [False, True])
+    def test_large_texts_and_profiles_are_no_damage(self, size: int, is_behind: bool) -> None:
+        pixels = np.asarray(open_photo("cat").resize((48, 32))).astype(np.int64)
+        text = b"x" * size
+        chunks = [
+            (b"tEXt", b"Comment\0" + text),
+            (b"zTXt", b"Comment\0\0" + zlib.compress(text)),
+            (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(text)),
+        ]
+        chunks += [] if is_behind else [(b"iCCP", b"profile\0\0" + zlib.compress(text))]
+        plain = decode_photo(make_png(pixels, 8, COLOUR), FIT).pixels
+        for chunk in chunks:
+            data = make_png(pixels, 8, COLOUR, **{"behind" if is_behind else "before": [chunk]})
+            assert (decode_photo(data, FIT).pixels == plain).all()
+
+    def test_a_text_without_end_is_not_held(self) -> None:
+        bomb = [(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(photos.MAX_TEXT_BYTES + 1)))]
+        with pytest.raises(EpisodeError, match="the image carries texts of more than 64 MiB"):
+            decode_photo(make_png(np.zeros((16, 16), np.int64), 8, GRAY, before=bomb), FIT)
 
     @given(
         kind=st.sampled_from(photos.FORMATS),

@@ -13,7 +13,7 @@ from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents import pictures
 from gato_pipelines.documents.files import find_files, is_inside, root_of
 from gato_pipelines.documents.pictures import FolderPictures, Pictures, open_pictures, read_first
-from gato_pipelines.documents.tars import tar_members
+from gato_pipelines.documents.tars import open_tar, tar_members
 from tests.document_inputs import make_tar
 
 
@@ -94,7 +94,7 @@ class TestTar:
             {"a.jpg": b"one", "../b.jpg": b"two", "/c.jpg": b"three", "d" * 300: b"four"},
             {"link.jpg": "/etc/passwd"},
         )
-        found = {member.name: member for member in tar_members(path)}
+        found = {member.name: member for member in tar_members(open_tar(path))}
         assert {name: member.reason for name, member in found.items()} == {
             "a.jpg": "",
             "../b.jpg": "the name leads out of the archive",
@@ -112,13 +112,13 @@ class TestTar:
                 entry = tarfile.TarInfo(name)
                 entry.type = kind
                 archive.addfile(entry)
-        reasons = [member.reason for member in tar_members(path)]
+        reasons = [member.reason for member in tar_members(open_tar(path))]
         assert reasons == ["the archive holds something that is not a plain file"]
 
     def test_a_cut_off_archive(self, tmp_path: Path) -> None:
         path = make_tar(tmp_path / "a.tar", {"a.jpg": b"x" * 1000, "b.jpg": b"y" * 1000})
         path.write_bytes(path.read_bytes()[:2500])
-        members = tar_members(path)
+        members = tar_members(open_tar(path))
         assert next(members).name == "a.jpg"
         with pytest.raises(tarfile.TarError):
             list(members)
@@ -128,7 +128,7 @@ class TestTar:
         data = bytearray(path.read_bytes())
         data[1024:1536] = b"garbage!" * 64
         path.write_bytes(data)
-        members = tar_members(path)
+        members = tar_members(open_tar(path))
         assert next(members).name == "a.jpg"
         with pytest.raises(tarfile.TarError, match="a damaged header at byte 1024"):
             list(members)
@@ -141,7 +141,7 @@ class TestTar:
             file.write(header.tobuf(tarfile.GNU_FORMAT))
             file.truncate(1 << 34)
         with pytest.raises(tarfile.TarError):
-            list(tar_members(path))
+            list(tar_members(open_tar(path)))
 
     def test_a_compressed_archive_is_none(self, tmp_path: Path) -> None:
         data = io.BytesIO()
@@ -149,7 +149,7 @@ class TestTar:
             archive.addfile(tarfile.TarInfo("a.jpg"))
         (tmp_path / "a.tar").write_bytes(data.getvalue())
         with pytest.raises(tarfile.TarError):
-            list(tar_members(tmp_path / "a.tar"))
+            list(tar_members(open_tar(tmp_path / "a.tar")))
 
 
 class TestFiles:

@@ -1,18 +1,17 @@
 """Texts out of JSON lines, text files, parquet and TFRecord, good and bad ones."""
 
-import json
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gato_data.errors import EpisodeError, InputError
+from gato_data.errors import InputError
 from gato_pipelines.documents import streams, texts
 from gato_pipelines.documents.rows import _longest_repeated, read_rows, read_texts, row_parts
-from gato_pipelines.documents.texts import TextRecord, json_decoder, read_json, read_plain, read_tfrecord, read_whole
+from gato_pipelines.documents.texts import TextRecord, read_plain, read_tfrecord, read_whole
 from gato_schemas.index import Part
 from gato_schemas.tfrecord import frame
 from gato_schemas.wire import binary, encode_example
@@ -20,53 +19,6 @@ from gato_schemas.wire import binary, encode_example
 
 def part(path: Path, first: int = 0, count: int = 0) -> Part:
     return Part(path.name, "text", path.stat().st_size, first, count)
-
-
-class TestJson:
-    def read(self, path: Path, data: bytes, key: str = "text") -> list[TextRecord]:
-        path.write_bytes(data)
-        return list(read_json(path, part(path), json_decoder(key)))
-
-    def test_a_text_its_place_and_its_id(self, tmp_path: Path) -> None:
-        data = b'{"text": "one", "id": 7}\n\n  \n{"id": "b", "text": "gr\\u00fcn", "other": [1, {"text": 3}]}'
-        assert self.read(tmp_path / "a.jsonl", data) == [
-            TextRecord("byte 0", "one", id="7"),
-            TextRecord("byte 29", "grün", id="b"),
-        ]
-
-    def test_a_nested_key(self, tmp_path: Path) -> None:
-        data = json.dumps({"meta": {"body": {"raw text": "deep"}}, "text": "shallow"}).encode()
-        assert self.read(tmp_path / "a.jsonl", data, "meta.body.raw text") == [TextRecord("byte 0", "deep")]
-
-    def test_the_id_itself_can_be_the_text(self, tmp_path: Path) -> None:
-        assert self.read(tmp_path / "a.jsonl", b'{"id": "this"}', "id") == [TextRecord("byte 0", "this")]
-
-    def test_a_byte_order_mark_is_no_text(self, tmp_path: Path) -> None:
-        assert self.read(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "one"}') == [TextRecord("byte 0", "one")]
-
-    @pytest.mark.parametrize(
-        ("line", "reason"),
-        [
-            (b'{"text": ""}', "the text is empty"),
-            (b'{"text": " \\n\\t "}', "the text is empty"),
-            (b'{"body": "x"}', "there is no text under 'text' (Object missing required field `text`)"),
-            (b'{"text": 3}', "there is no text under 'text' (Expected `str`, got `int` - at `$.text`)"),
-            (b'{"text": null}', "there is no text under 'text' (Expected `str`, got `null` - at `$.text`)"),
-            (b"3", "there is no text under 'text' (Expected `object`, got `int`)"),
-            (b'[{"text": "x"}]', "the line is a list: JSON lines are wanted, one object each"),
-            (b'{"text": "gr\xfcn"}', "the text is not valid UTF-8"),
-            (b'{"text": "x"} y', "the line is not JSON (trailing characters)"),
-            (b'{"text": "x', "the line is not JSON (Input data was truncated)"),
-            (
-                b'{"a": ' + b"[" * 100_000,
-                "the line is not JSON (maximum recursion depth exceeded while deserializing an",
-            ),
-        ],
-    )
-    def test_a_bad_line_does_not_hide_its_neighbours(self, tmp_path: Path, line: bytes, reason: str) -> None:
-        found = self.read(tmp_path / "a.jsonl", b'{"text": "before"}\n' + line + b'\n{"text": "after"}\n')
-        assert [record.text for record in found] == ["before", None, "after"]
-        assert found[1].reason.startswith(reason)
 
 
 class TestPlain:
@@ -88,6 +40,23 @@ class TestPlain:
     def test_a_damaged_file(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt.gz").write_bytes(b"no gzip")
         assert read_whole(tmp_path / "a.txt.gz", "a.txt.gz").reason.startswith("the rest of the file cannot be read")
+
+    @pytest.mark.parametrize(
+        ("encoding", "name"), [("utf-16", "UTF-16"), ("utf-16-be", "UTF-16"), ("utf-32", "UTF-32")]
+    )
+    @pytest.mark.parametrize("separator", [b"", b"|"])
+    def test_another_encoding_is_named(self, tmp_path: Path, encoding: str, name: str, separator: bytes) -> None:
+        path = tmp_path / "a.txt"
+        path.write_bytes("\ufeffone|two".removeprefix("" if encoding.endswith("be") else "\ufeff").encode(encoding))
+        found = list(read_plain(path, part(path), separator)) if separator else [read_whole(path, "a.txt")]
+        reason = f"the text is {name}, UTF-8 is wanted: iconv -f {name} -t UTF-8 converts it"
+        assert [record.reason for record in found] == [reason]
+
+    def test_other_encodings_without_a_mark_are_no_text_either(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_bytes("Größe".encode("utf-16-le"))
+        assert "UTF-16" in read_whole(tmp_path / "a.txt", "a.txt").reason
+        (tmp_path / "a.txt").write_bytes(b"a text with one NUL \0 in it")
+        assert read_whole(tmp_path / "a.txt", "a.txt").text == "a text with one NUL \0 in it"
 
     def test_documents_between_separators(self, tmp_path: Path) -> None:
         path = tmp_path / "a.txt"
@@ -117,8 +86,9 @@ class TestTfrecord:
         assert next(read_tfrecord(path, part(path), "meta.body")).text == "deep"
         with path.open("ab") as file:
             file.write(b"garbage")
-        with pytest.raises(EpisodeError, match="the rest of the file cannot be read"):
-            list(read_tfrecord(path, part(path), "text"))
+        last = list(read_tfrecord(path, part(path), "text"))[-1]
+        assert last.key == "record 4"
+        assert last.reason.startswith("the rest of the file cannot be read")
 
 
 class TestParquet:
@@ -169,8 +139,8 @@ class TestParquet:
         path.write_bytes(path.read_bytes()[:-10])
         parts = row_parts(path, "a.parquet", "text", ["text"], 1)
         assert [(p.first, p.count) for p in parts] == [(0, 1)]
-        with pytest.raises(EpisodeError, match="the rest of the file cannot be read"):
-            list(read_texts(path, parts[0], "text"))
+        (record,) = read_texts(path, parts[0], "text")
+        assert record.reason.startswith("the rest of the file cannot be read")
 
     def test_a_string_that_every_row_repeats_is_an_attack(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -183,8 +153,11 @@ class TestParquet:
         tracemalloc.start()
         held, most = pa.total_allocated_bytes(), []
         records = read_texts(path, Part("a.parquet", "text", 0, 0, 5000), "text")
-        with pytest.raises(EpisodeError, match="expands more than 200 times"):
-            most += (pa.total_allocated_bytes() - held for _ in records)
+        for record in records:
+            most.append(pa.total_allocated_bytes() - held)
+            last = record
+        assert last.reason == "the rest of the file is not read: it expands more than 200 times"
+        assert len(most) + last.lost == 5001
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert 5 < len(most) < 50
@@ -201,8 +174,10 @@ class TestParquet:
         path = tmp_path / "a.parquet"
         pq.write_table(pa.table({"text": ["x" * 1_000_000] * 3}), path, compression="zstd", use_dictionary=False)
         monkeypatch.setattr(streams, "FREE_EXPANSION", 1 << 20)
-        with pytest.raises(EpisodeError, match="expands more than 200 times"):
-            next(read_texts(path, Part("a.parquet", "text", 0, 0, 3), "text"))
+        (record,) = read_texts(path, Part("a.parquet", "text", 0, 0, 3), "text")
+        assert record == TextRecord(
+            "row 0", None, "the rest of the file is not read: it expands more than 200 times", "", 3
+        )
 
     def test_damage_behind_the_first_rows_leaves_those(self, path: Path) -> None:
         data = bytearray(path.read_bytes())
@@ -210,13 +185,51 @@ class TestParquet:
         start = last.dictionary_page_offset or last.data_page_offset
         data[start : start + 20] = bytes(20)
         path.write_bytes(data)
-        records = read_texts(path, Part("a.parquet", "text", 0, 0, 20), "text")
-        assert [next(records).text for _ in range(16)][14:] == ["text 14", None]
-        with pytest.raises(EpisodeError, match="the rest of the file cannot be read"):
-            next(records)
+        *whole, last = read_texts(path, Part("a.parquet", "text", 0, 0, 20), "text")
+        assert [record.text for record in whole[14:]] == ["text 14", None]
+        assert (last.key, last.lost) == ("row 16", 4)
+        assert last.reason.startswith("the rest of the file cannot be read")
 
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            pa.string_view(),
+            pa.binary_view(),
+            pa.large_string(),
+            pa.large_binary(),
+            pa.dictionary(pa.int32(), pa.string()),
+            pa.binary(3),
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("dictionary", [True, False])
+    def test_every_type_of_text(self, tmp_path: Path, kind: pa.DataType, dictionary: bool) -> None:
+        values: list[str | bytes | None] = ["one", None, "two", "one"]
+        if "binary" in str(kind):
+            values = [value and value.encode() for value in values]  # type: ignore[union-attr]
+        column = pa.array(values, kind)
+        nested = pa.StructArray.from_arrays([column], ["text"])
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"text": column, "page": nested}), path, use_dictionary=dictionary)
+        for key in ("text", "page.text"):
+            (whole,) = row_parts(path, "a.parquet", "text", [key], 1 << 20, texts=True)
+            assert [record.text for record in read_texts(path, whole, key)] == ["one", None, "two", "one"]
 
-def test_a_decoder_reads_nothing_but_the_text() -> None:
-    assert json_decoder("a.b")(b'{"x": {"a": 1}, "a": {"b": "t", "c": 2}, "id": [1]}') == ("t", "")
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.json.decode(b"1", type=str)
+    def test_other_types_are_named(self, path: Path) -> None:
+        wanted = (
+            r"column 'n' of .*a\.parquet is of type int64, and a text is wanted .*: those of text are text, meta\.body"
+        )
+        with pytest.raises(InputError, match=wanted):
+            row_parts(path, "a.parquet", "text", ["n"], 1, texts=True)
+        with pytest.raises(InputError, match=r"it has n, text, meta\.body \(--text-key text may be meant\)"):
+            row_parts(path, "a.parquet", "text", ["txt"], 1, texts=True)
+        with pytest.raises(InputError, match=r"column 'meta' of .* is of type struct"):
+            row_parts(path, "a.parquet", "text", ["meta"], 1, texts=True)
+
+    @pytest.mark.parametrize("kind", [pa.list_view, pa.large_list_view, pa.list_, pa.large_list])
+    def test_lists_of_every_kind(self, tmp_path: Path, kind: Callable[[pa.DataType], pa.DataType]) -> None:
+        rows = [["a", None], None, ["b"], [], ["c", "d"]]
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"c": pa.array(rows, kind(pa.string_view()))}), path)
+        found = [values["c"] for _, values in read_rows(path, Part("a.parquet", "text", 0, 0, 5), ["c"])]
+        assert found == [[b"a", None], None, [b"b"], [], [b"c", b"d"]]

@@ -40,6 +40,24 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def moved(coco: Path, tmp_path: Path, place: str, prefix: str) -> Path:
+    """The pictures in another place, all of whose names begin with the prefix."""
+    files = {f"{prefix}{path.name}": path.read_bytes() for path in sorted((coco / "train2014").iterdir())}
+    shutil.rmtree(coco / "train2014")
+    images = tmp_path / ("images" if place == "folder" else f"images.{place}")
+    if place == "tar":
+        make_tar(images, files)
+    elif place == "zip":
+        with zipfile.ZipFile(images, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+    else:
+        (images / prefix).mkdir(parents=True)
+        for name, data in files.items():
+            (images / name).write_bytes(data)
+    return images
+
+
 class TestEpisodes:
     def test_five_pairs_image_before_text(self, coco: Path, out: Path) -> None:
         summary = ingest("coco-captions", coco, out)
@@ -236,6 +254,24 @@ class TestCoco:
         found = records(out)
         assert sum(record.sequence.num_images for record in found) == 4
         assert {name for record in found for name in record.source_episode_id.split()} == {"0", "1", "4", "5"}
+
+    @pytest.mark.parametrize("place", ["folder", "tar", "zip"])
+    def test_where_nothing_is_found_both_sides_are_shown(
+        self, coco: Path, tmp_path: Path, out: Path, place: str
+    ) -> None:
+        images = moved(coco, tmp_path, place, "pics/")
+        wanted = r"looked for \(caption \d+ of COCO_train2014_00000000000\d\.jpg\)"
+        there = r"there is pics/COCO_train2014_000000000000\.jpg, for instance: no dataset was made"
+        with pytest.raises(OutputError, match=f"the image is missing.*{wanted}: {there}"):
+            ingest("coco-captions", coco, out, {"images": str(images)}, max_bad=100)
+
+    @pytest.mark.parametrize("prefix", ["./", ".\\", ".//", "train2014\\"])
+    @pytest.mark.parametrize("place", ["tar", "zip"])
+    def test_names_that_differ_in_nothing(self, coco: Path, tmp_path: Path, prefix: str, place: str) -> None:
+        source = make_source("coco-captions", {"images": str(moved(coco, tmp_path, place, prefix))})
+        pairs = [pair for part in source.parts(coco) for pair in source.pairs(coco, part)]
+        assert len([pair.load() for pair in pairs]) == 12
+        assert source.notes(coco) == []
 
     def test_nothing_to_use_is_a_failure(self, coco: Path, out: Path) -> None:
         shutil.rmtree(coco / "train2014")

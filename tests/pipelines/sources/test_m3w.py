@@ -1,6 +1,8 @@
 """Interleaved pages of MMC4 and OBELICS: everything in its place, and pages that lost their images."""
 
+import bz2
 import json
+import lzma
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from gato_data.errors import OutputError
 from gato_data.tokenizers import image
 from gato_pipelines.documents import pages, ranges
 from gato_pipelines.documents.photos import PhotoFit, decode_photo
+from gato_schemas.account import Note
+from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record
 from tests.document_inputs import address_name, dead_letters, ingest, mmc4_page, photo, records, texts
 
@@ -68,6 +72,17 @@ class TestMmc4:
         assert layout(second) == ["coins", "Only this."]
         assert first.source_episode_id == "http://example.org"
 
+    def test_nan_and_other_compressions(self, tmp_path: Path, images: Path, out: Path) -> None:
+        line = mmc4_page(["A cat."], [("cat.jpg", 0)]).replace(b"0.3", b"NaN")
+        (tmp_path / "pages").mkdir()
+        (tmp_path / "pages" / "a.jsonl.xz").write_bytes(lzma.compress(line))
+        (tmp_path / "pages" / "b.jsonl.bz2").write_bytes(bz2.compress(line * 2)[:-9])
+        (tmp_path / "pages" / "notes.md").touch()
+        ingest("m3w", tmp_path / "pages", out, {"images": str(images)}, max_bad=1)
+        assert [layout(record) for record in records(out)] == [["cat", "A cat."]] * len(records(out))
+        assert dead_letters(out) == {"the rest of the file cannot be read (it is cut off)": 1}
+        assert read_manifest(out).account == [Note("passed-over", ".md files, such as notes.md")]
+
     def test_a_page_ends_once(self, tmp_path: Path, images: Path, out: Path) -> None:
         (tmp_path / "a.jsonl").write_bytes(mmc4_page(SENTENCES, [("cat.jpg", 1)]))
         ingest("m3w", tmp_path / "a.jsonl", out, {"images": "images"})
@@ -114,6 +129,34 @@ class TestMmc4:
         }
         assert [layout(record) for record in records(out)] == [["cat", "Good."]]
 
+    def test_a_bad_image_costs_itself_alone(self, tmp_path: Path, images: Path, out: Path) -> None:
+        good = {"image_name": "cat.jpg", "matched_text_index": 1.0}
+        bad = [
+            None,
+            7,
+            {"image_name": None, "matched_text_index": 0},
+            {"matched_text_index": 2},
+            {"image_name": "coins.jpg"},
+            {"image_name": "coins.jpg", "matched_text_index": None},
+            {"image_name": "coins.jpg", "matched_text_index": 1.5},
+        ]
+        pages_ = [
+            {"text_list": SENTENCES, "image_info": [*bad, good], "url": None},
+            {"text_list": SENTENCES, "image_info": None},
+        ]
+        (tmp_path / "a.jsonl").write_text("".join(json.dumps(page) + "\n" for page in pages_))
+        ingest("m3w", tmp_path / "a.jsonl", out, {"images": "images"}, max_bad=8)
+        assert dead_letters(out) == {
+            "the image has no name": 2,
+            "the image belongs to no sentence of its page": 5,
+            "the page has no image": 1,
+        }
+        assert layout(records(out)[0]) == [
+            "We came at noon.",
+            "cat",
+            "There was a cat. It drank coffee. We left.",
+        ]
+
     def test_byte_ranges(self, tmp_path: Path, images: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ranges, "PART_BYTES", 300)
         (tmp_path / "a.jsonl").write_bytes(b"".join(mmc4_page([f"Page {n}."], [("cat.jpg", 0)]) for n in range(6)))
@@ -149,6 +192,41 @@ class TestObelics:
     def test_embedded_images(self, tmp_path: Path, out: Path) -> None:
         embedded = {"bytes": photo("coins"), "path": None}
         pq.write_table(self.rows(([embedded, None], [None, "Coins."])), tmp_path / "a.parquet")
+        ingest("m3w", tmp_path / "a.parquet", out)
+        assert layout(records(out)[0]) == ["coins", "Coins."]
+
+    @pytest.mark.parametrize("kind", ["address", "embedded"])
+    def test_an_image_beside_a_text_at_one_place(self, tmp_path: Path, images: Path, out: Path, kind: str) -> None:
+        def shown(name: str) -> Any:
+            address = f"http://example.org/{name}.jpg"
+            return address if kind == "address" else {"bytes": photo(name), "path": None}
+
+        nothing = "" if kind == "address" else {"bytes": None, "path": None}
+        table = self.rows(
+            ([shown("cat"), shown("coins")], ["A cat.", "Coins."]),
+            ([shown("cat"), nothing, None], ["", "One cat.", "And more."]),
+        )
+        pq.write_table(table, tmp_path / "a.parquet")
+        summary = ingest("m3w", tmp_path / "a.parquet", out, {"images": "images"})
+        assert [layout(record) for record in records(out)] == [
+            ["cat", "A cat.", "coins", "Coins."],
+            ["cat", "One cat. And more."],
+        ]
+        text = "a place of a page holds an image and a text: the image is put before the text"
+        assert Note("read", text, 2) in summary.manifest.account
+
+    @pytest.mark.parametrize("listed", [pa.list_view, pa.large_list_view, pa.large_list])
+    def test_view_types(self, tmp_path: Path, out: Path, listed: Any) -> None:
+        embedded = {"bytes": photo("coins"), "path": None}
+        image = pa.struct([("bytes", pa.binary_view()), ("path", pa.string_view())])
+        pages_ = [[embedded, None]]
+        table = pa.table(
+            {
+                "images": pa.array(pages_, listed(image)),
+                "texts": pa.array([[None, "Coins."]], listed(pa.string_view())),
+            }
+        )
+        pq.write_table(table, tmp_path / "a.parquet")
         ingest("m3w", tmp_path / "a.parquet", out)
         assert layout(records(out)[0]) == ["coins", "Coins."]
 

@@ -1,13 +1,19 @@
 """Text corpora in every container: the same documents, whatever the file, the ranges and the workers."""
 
+import bz2
+import csv
 import gzip
 import json
+import lzma
+import random
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.tokenizers.text import TextTokenizer
@@ -17,6 +23,7 @@ from gato_schemas.account import Note
 from gato_schemas.dataset import read_manifest
 from gato_schemas.tfrecord import frame
 from gato_schemas.wire import binary, encode_example
+from tests.cli.command import error_of, run
 from tests.document_inputs import dead_letters, ingest, json_lines, records, texts
 from tests.rlds_inputs import digests
 
@@ -29,7 +36,22 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-@pytest.fixture(params=["jsonl", "json.gz", "jsonl.zst", "jsonl.zip", "parquet", "tfrecord", "txt", "txts"])
+@pytest.fixture(
+    params=[
+        "jsonl",
+        "json.gz",
+        "jsonl.zst",
+        "jsonl.xz",
+        "jsonl.bz2",
+        "jsonl.zip",
+        "tar.gz",
+        "csv",
+        "parquet",
+        "tfrecord",
+        "txt",
+        "txts",
+    ]
+)
 def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The same documents in one kind of file."""
     path = tmp_path / f"corpus.{request.param}"
@@ -39,6 +61,17 @@ def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         path.write_bytes(plain)
     elif request.param == "json.gz":
         path.write_bytes(gzip.compress(plain))
+    elif request.param in ("jsonl.xz", "jsonl.bz2"):
+        path.write_bytes((lzma if request.param == "jsonl.xz" else bz2).compress(plain))
+    elif request.param == "tar.gz":
+        (tmp_path / "0.txt").write_text(DOCUMENTS[0])
+        (tmp_path / "1.jsonl").write_bytes(plain.split(b"\n", 1)[1])
+        with tarfile.open(path, "w:gz") as archive:
+            for name in ("0.txt", "1.jsonl"):
+                archive.add(tmp_path / name, f"docs/{name}")
+    elif request.param == "csv":
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([("n", "text"), *enumerate(DOCUMENTS)])
     elif request.param == "jsonl.zst":
         with pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), "zstd") as stream:
             stream.write(plain)
@@ -91,7 +124,7 @@ def test_ranges_do_not_change_the_documents(corpus: Path, tmp_path: Path, monkey
     whole, shared = records(tmp_path / "whole"), records(tmp_path / "shared")
     assert [texts(record) for record in whole] == [texts(record) for record in shared]
     shards = len(read_manifest(tmp_path / "shared").splits["train"].shards)
-    assert shards == 1 if corpus.suffix in (".gz", ".zst", ".zip", ".tfrecord") else shards > 3
+    assert shards == 1 if corpus.suffix in (".gz", ".zst", ".xz", ".bz2", ".zip", ".csv", ".tfrecord") else shards > 3
 
 
 @pytest.mark.parametrize("corpus", ["jsonl"], indirect=True)
@@ -187,6 +220,7 @@ class TestDuplicates:
         run("massivetext", settings, path, out, IngestSettings(workers=1, max_bad=1), report=said.append)
         assert [texts(record)[0] for record in records(out)] == ["one", "two", "three", "Two"]
         assert "2 documents occurred before and are left out" in said
+        assert read_manifest(out).account == [Note("left-out", "documents that occurred before, to the letter", 2)]
         assert sum(dead_letters(out).values()) == (0 if kind == "txt" else 1)
         assert read_manifest(out).source.settings["dedupe"] == "exact"
 
@@ -216,7 +250,7 @@ class TestBad:
             "the text is empty": 2,
             "the text is not valid UTF-8": 1,
             "the line is not JSON (invalid character)": 1,
-            "there is no text under 'text' (Object missing required field `text`)": 1,
+            "there is no text under 'text': the object has 'title'": 1,
         }
         assert [texts(record)[0] for record in records(out)] == ["good", "end"]
 
@@ -227,7 +261,7 @@ class TestBad:
         data = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
         path.write_bytes(data[: len(data) * 3 // 4])
         ingest("massivetext", path, out, max_bad=1)
-        assert list(dead_letters(out)) == ["the rest of the file cannot be read (Truncated compressed stream)"]
+        assert list(dead_letters(out)) == ["the rest of the file cannot be read (it is cut off)"]
         assert 50 < len(records(out)) < 200
 
     def test_everything_bad_is_a_failure(self, tmp_path: Path, out: Path) -> None:
@@ -275,3 +309,109 @@ def test_very_large_inputs_make_larger_parts(tmp_path: Path) -> None:
     assert len(parts) == ranges.MAX_PARTS
     assert sum(part.size for part in parts) == 1 << 40
     assert [part.first for part in parts[:2]] == [0, 1 << 28]
+
+
+class TestFolders:
+    """What a folder holds is read, or passed over aloud; through the command."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "corpus"
+        (folder / "deep").mkdir(parents=True)
+        lines = b"".join(json.dumps({"text": text}).encode() + b"\n" for text in ("one", "two"))
+        (folder / "a.jsonl.xz").write_bytes(lzma.compress(lines))
+        (folder / "deep" / "b.jsonl.bz2").write_bytes(bz2.compress(lines))
+        (folder / "c.csv").write_text('text\n"three, four"\n')
+        (folder / "labels.csv").write_text("file,label\nx,1\n")
+        (folder / "d.txt").write_text("five")
+        (folder / "e.arrow").write_bytes(b"ARROW1")
+        for name in ("LICENSE.txt", "robots.txt", ".gitattributes", "README.md"):
+            (folder / name).write_text("not a document")
+        with tarfile.open(folder / "f.tgz", "w:gz") as archive:
+            for name in ("d.txt", "LICENSE.txt", "e.arrow"):
+                archive.add(folder / name, name)
+        return folder
+
+    def test_everything_is_read_or_named(self, folder: Path, out: Path) -> None:
+        done = run("ingest", "massivetext", folder, "--out", out)
+        assert done.exit_code == 0, done.stderr
+        found = sorted(text for record in records(out) for text in texts(record))
+        assert found == ["five", "five", "one", "one", "three, four", "two", "two"]
+        assert [(note.kind, note.text, note.count) for note in read_manifest(out).account] == [
+            ("passed-over", "files about the others, such as LICENSE.txt", 2),
+            ("passed-over", ".md files, such as README.md", 1),
+            ("passed-over", ".arrow files, such as e.arrow", 1),
+            ("passed-over", "files about the others in archives, such as LICENSE.txt", 1),
+            ("passed-over", ".arrow files in archives, such as e.arrow", 1),
+            ("passed-over", "the first line of labels.csv names no column 'text': it has 'file', 'label'", 1),
+        ]
+        assert "passed over" in done.stdout
+        assert (
+            "passed over: .arrow files, such as e.arrow"
+            in run("ingest", "massivetext", folder, "--out", out.with_name("dry"), "--dry-run").stdout
+        )
+
+    def test_a_file_that_is_named_is_read(self, folder: Path, out: Path) -> None:
+        ingest("massivetext", folder / "LICENSE.txt", out)
+        assert [texts(record) for record in records(out)] == [["not a document"]]
+
+    @pytest.mark.parametrize("name", ["labels.csv", "labels"])
+    def test_tables_alone_have_to_have_the_column(self, folder: Path, out: Path, name: str) -> None:
+        (folder / "labels").mkdir()
+        (folder / "labels" / "x.tsv").write_text("body\tn\nx\t1\n")
+        assert "names no column 'text': it has" in error_of(run("ingest", "massivetext", folder / name, "--out", out))
+
+
+class TestDamage:
+    """Everything before the damage, whatever the file; scan and read agree."""
+
+    ROWS = tuple(f"{number} {random.Random(number).getrandbits(900)}" for number in range(900))
+
+    @pytest.mark.parametrize("dedupe", ["off", "exact"])
+    @pytest.mark.parametrize("kind", ["jsonl.gz", "jsonl.zst", "jsonl.xz", "jsonl.bz2", "csv.gz", "txt.gz", "tar.gz"])
+    def test_the_rest_is_one_dead_letter(self, tmp_path: Path, out: Path, kind: str, dedupe: str) -> None:
+        lines = "".join(json.dumps({"text": row}) + "\n" for row in self.ROWS)
+        plain = {
+            "csv.gz": "text\n" + "\n".join(self.ROWS),
+            "txt.gz": "|".join(self.ROWS),
+        }.get(kind, lines).encode()
+        if kind == "tar.gz":
+            (tmp_path / "docs.jsonl").write_bytes(plain)
+            with tarfile.open(tmp_path / "a.tar", "w") as archive:
+                archive.add(tmp_path / "docs.jsonl", "docs.jsonl")
+            plain = (tmp_path / "a.tar").read_bytes()
+        pack = {"zst": zstandard.compress, "xz": lzma.compress, "bz2": lambda data: bz2.compress(data, 1)}
+        packed = pack.get(kind.rpartition(".")[2], gzip.compress)(plain)
+        path = tmp_path / f"a.{kind}"
+        path.write_bytes(packed[: len(packed) * 4 // 5])
+        settings = {"dedupe": dedupe, **({"separator": "|"} if kind == "txt.gz" else {})}
+        ingest("massivetext", path, out, settings, max_bad=1)
+        model = TextTokenizer.default()
+        found = [model.decode(record.sequence.tokens) for record in records(out)]
+        assert found == list(self.ROWS[: len(found)])
+        assert 200 < len(found) < len(self.ROWS) - 1
+        assert dead_letters(out) == {"the rest of the file cannot be read (it is cut off)": 1}
+
+    def test_a_parquet_file_says_how_many_rows_it_costs(self, tmp_path: Path, out: Path) -> None:
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"text": self.ROWS[:20]}), path, row_group_size=5)
+        data = bytearray(path.read_bytes())
+        column = pq.ParquetFile(path).metadata.row_group(2).column(0)
+        start = column.dictionary_page_offset or column.data_page_offset
+        data[start : start + 20] = bytes(20)
+        path.write_bytes(data)
+        ingest("massivetext", path, out, max_bad=10)
+        assert [texts(record)[0] for record in records(out)] == list(self.ROWS[:10])
+        assert list(dead_letters(out).values()) == [10]
+
+    def test_a_window_that_is_too_long_is_refused_with_advice(self, tmp_path: Path, out: Path) -> None:
+        parameters = zstandard.ZstdCompressionParameters(window_log=28, hash_log=10, chain_log=10)
+        compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        path = tmp_path / "a.jsonl.zst"
+        path.write_bytes(compressor.compress(b'{"text": "one"}\n') + compressor.flush())
+        said = error_of(run("ingest", "massivetext", path, "--out", out))
+        assert "give a larger --max-window, in MiB" in said
+        ingest("massivetext", path, out, {"max_window": 256})
+        assert len(records(out)) == 1
+        with pytest.raises(SettingError, match="--max-window 0 cannot be"):
+            make_source("massivetext", {"max_window": 0})

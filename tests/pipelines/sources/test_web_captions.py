@@ -1,11 +1,18 @@
 """Conceptual Captions, ALIGN and LTIP: rows of links and webdataset archives to records, good and bad input."""
 
+import csv
 import json
+import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gato_data.errors import InputError, OutputError
+from gato_data.errors import EpisodeError, InputError, OutputError
+from gato_pipelines.documents.pairs import Pair
+from gato_pipelines.source import make_source
+from gato_schemas.account import Note
 from tests.document_inputs import (
     CAPTIONS,
     NAMES,
@@ -24,6 +31,23 @@ from tests.document_inputs import (
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
+
+
+def shown(folder: Path, settings: dict[str, Any] | None = None) -> dict[str, str]:
+    """The caption of every row that has an image."""
+    source = make_source("conceptual-captions", {"images": "images", **(settings or {})})
+    found = {}
+    for pair in (pair for part in source.parts(folder) for pair in source.pairs(folder, part)):
+        if isinstance(pair, Pair):
+            with suppress(EpisodeError):
+                pair.load()
+                found[pair.id] = pair.text.text
+    return found
+
+
+def noted(folder: Path, settings: dict[str, Any] | None = None) -> list[str]:
+    source = make_source("conceptual-captions", {"images": "images", **(settings or {})})
+    return [note.text for note in source.notes(folder)]
 
 
 class TestConceptualCaptions:
@@ -66,6 +90,94 @@ class TestConceptualCaptions:
         (folder / "captions.tsv").write_text("one\ttwo\n")
         with pytest.raises(InputError, match="which column holds links: say so with --columns"):
             ingest("conceptual-captions", folder, out)
+
+    @pytest.mark.parametrize("header", ["caption\turl", "TEXT\tIMAGE_URL", "what it shows\tlink (http)"])
+    @pytest.mark.parametrize("begin", ["", "\ufeff"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_rows_are_counted_behind_a_header(self, tmp_path: Path, header: str, begin: str, end: str) -> None:
+        folder = make_tsv(tmp_path / "cc")
+        expected = shown(folder)
+        table = folder / "captions.tsv"
+        table.write_text(begin + header + end + table.read_text().replace("\n", end), newline="")
+        assert shown(folder) == expected
+        assert noted(folder) == [
+            f"the first row of captions.tsv is its header ({header.replace(chr(9), ', ')}): rows are counted behind it"
+        ]
+
+    def test_a_header_in_the_other_order(self, tmp_path: Path) -> None:
+        folder = make_tsv(tmp_path / "cc", links_first=True)
+        expected = shown(folder)
+        table = folder / "captions.tsv"
+        table.write_text("url\tcaption\n" + table.read_text())
+        assert shown(folder) == shown(folder, {"columns": "url-caption"}) == expected
+
+    @pytest.mark.parametrize("link", ["", "nan", "None", "www.example.org", "//example.org/a.jpg", "a/b.jpg", "a.jpg"])
+    def test_a_row_without_a_link_is_no_header(self, tmp_path: Path, link: str) -> None:
+        folder = make_tsv(tmp_path / "cc")
+        table = folder / "captions.tsv"
+        table.write_text(f"a first row\t{link}\n" + "".join(table.read_text().splitlines(keepends=True)[1:]))
+        assert shown(folder)["0"] == "a first row"
+        assert noted(folder) == []
+
+    @pytest.mark.parametrize("links_first", [False, True])
+    def test_quotes_of_csv(self, tmp_path: Path, links_first: bool) -> None:
+        folder = make_tsv(tmp_path / "cc", links_first=links_first)
+        expected = shown(folder)
+        table = folder / "captions.tsv"
+        rows = [line.split("\t") for line in table.read_text().splitlines()]
+        place = 1 if links_first else 0
+        rows[0][place] = 'a "quoted" word,\nin two lines\tand a tab'
+        with table.open("w", newline="") as file:
+            csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
+        assert shown(folder) == {**expected, "0": rows[0][place]}
+        assert noted(folder) == ["captions.tsv has columns in quotes, as csv files do: the quotes are no text"]
+        assert shown(folder, {"quoting": "none"}) != shown(folder)
+
+    @pytest.mark.parametrize("suffix", ["txt", "json"])
+    @pytest.mark.parametrize("place", ["images", "images.tar"])
+    def test_a_text_beside_an_image_has_to_agree(self, tmp_path: Path, out: Path, suffix: str, place: str) -> None:
+        folder = make_tsv(tmp_path / "cc")
+        for number, caption in shown(folder).items():
+            text = caption if number != "2" else "of another picture"
+            content = text + "\n" if suffix == "txt" else json.dumps({"caption": text})
+            (folder / "images" / f"{int(number):08d}.{suffix}").write_text(content)
+        if place == "images.tar":
+            make_tar(folder / place, {path.name: path.read_bytes() for path in sorted((folder / "images").iterdir())})
+        ingest("conceptual-captions", folder, out, {"images": place}, max_bad=2)
+        assert dead_letters(out) == {
+            "the image is missing": 1,
+            "the text beside the image is not that of its row: are rows counted right?": 1,
+        }
+        assert sum(record.sequence.num_images for record in records(out)) == 5
+
+    def test_rows_that_are_counted_wrongly_are_refused(self, tmp_path: Path, out: Path) -> None:
+        folder = make_tsv(tmp_path / "cc")
+        rows = (folder / "captions.tsv").read_text().splitlines(keepends=True)
+        for number, caption in shown(folder).items():
+            (folder / "images" / f"{int(number):08d}.txt").write_text(caption)
+        (folder / "captions.tsv").write_text("".join([*rows[-1:], *rows[:-1]]))
+        with pytest.raises(OutputError, match=r"no episode could be used .*the text beside the image is not that"):
+            ingest("conceptual-captions", folder, out, {"images": "images"}, max_bad=9)
+
+    def test_a_table_beside_archives(self, tmp_path: Path, out: Path) -> None:
+        folder = make_tsv(tmp_path / "cc")
+        expected = shown(folder)
+        make_tar(folder / "00000.tar", six_samples())
+        assert shown(folder) == expected  # it was said where the images are
+        shutil.rmtree(folder / "images")
+        summary = ingest("conceptual-captions", folder, out)
+        names = [name for record in records(out) for name in record.source_episode_id.split()]
+        assert sorted(names) == [f"{number:09d}" for number in range(6)]
+        assert Note("passed-over", ".tsv files, such as captions.tsv") in summary.manifest.account
+
+    def test_a_table_beside_its_images_and_archives(self, tmp_path: Path) -> None:
+        folder = make_tsv(tmp_path / "cc")
+        expected = shown(folder)
+        for path in (folder / "images").iterdir():
+            path.rename(folder / path.name)
+        make_tar(folder / "00000.tar", six_samples())
+        assert shown(folder, {"images": ""}) == expected
+        assert noted(folder, {"images": ""}) == [".tar files, such as 00000.tar"]
 
     def test_webdataset_archives_instead(self, tmp_path: Path, out: Path) -> None:
         make_tar(tmp_path / "cc" / "00000.tar", six_samples())

@@ -1,0 +1,72 @@
+"""Texts out of a column of .csv and .tsv files with a header."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from gato_data.errors import EpisodeError, InputError
+from gato_pipelines.documents.json_values import NOT_UTF8, lacking
+from gato_pipelines.documents.lines import MAX_PIECE_BYTES, TOO_LONG, read_pieces
+from gato_pipelines.documents.streams import plain_name
+from gato_pipelines.documents.texts import TextRecord, plain_text, to_record
+from gato_pipelines.documents.unpacking import WINDOW_MIB
+
+
+class ColumnError(InputError):
+    """A file has no column of that name."""
+
+
+def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Iterator[TextRecord]:
+    """The documents in a column; what comes after damage, or a quote that is not closed, is one record with a reason.
+
+    Args:
+        path: the file.
+        name: how errors name it.
+        key: the column.
+        window: as for `open_stream`.
+
+    Raises:
+        ColumnError: the first line does not name the column, or names it twice.
+    """
+    csv.field_size_limit(MAX_PIECE_BYTES)
+    delimiter = "\t" if plain_name(name).endswith(".tsv") else ","
+    rows = csv.reader(_lines(path, window), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        header = next(rows, None)
+        if header is None:
+            return
+        column = _column(header, name, key)
+        for row in rows:
+            if row:
+                yield _record(f"row {number}", row, column, len(header))
+                number += 1
+    except csv.Error as error:
+        what = TOO_LONG if "field limit" in str(error) else str(error)
+        yield TextRecord(f"row {number}", None, f"the rest of the file cannot be read ({what})")
+    except EpisodeError as error:
+        yield TextRecord(f"row {number}", None, str(error))
+
+
+def _lines(path: Path, window: int) -> Iterator[str]:
+    for piece in read_pieces(path, window=window):
+        if piece.data is None:
+            raise EpisodeError(piece.reason, stage="read")
+        yield piece.data.decode(errors="surrogateescape") + "\n"
+
+
+def _column(header: list[str], name: str, key: str) -> int:
+    names = [entry.removeprefix("\ufeff").strip() for entry in header]
+    if (times := names.count(key)) == 1:
+        return names.index(key)
+    what = f"names {key!r} {times} times" if times else f"names no column {key!r}: {lacking(key, names, names, 'it')}"
+    raise ColumnError(f"the first line of {name} {what}")
+
+
+def _record(place: str, row: list[str], column: int, width: int) -> TextRecord:
+    if len(row) != width:
+        return TextRecord(place, None, f"the row has {len(row)} fields, the first line {width}")
+    try:
+        return to_record(place, row[column].encode(errors="surrogateescape"), plain_text)
+    except UnicodeEncodeError:
+        return TextRecord(place, None, NOT_UTF8)

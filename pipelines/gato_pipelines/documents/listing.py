@@ -1,0 +1,68 @@
+"""What a folder or archive holds besides what is read: passed over, and said so."""
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from gato_pipelines.documents.files import find_files
+from gato_schemas.account import Note
+
+_ABOUT = re.compile(
+    r"(?:licen[cs]es?|copying|copyright|readme\w*)(?:[._-]\w+){0,3}\.txt|robots\.txt"
+    r"|(?:md5|sha\d+|b2|check)[_-]?sums?(?:\.\w+)?\.txt"
+    r"|dataset_infos?\.json|dataset_dict\.json|features\.json",
+    re.IGNORECASE,
+)
+_SHARD = re.compile(r"-\d+-of-\d+")
+_KINDS = 30
+"""Kinds of files that are told apart."""
+
+
+def is_about(name: str) -> bool:
+    """Whether a file that looks like a text says something of the others: a licence, a readme, checksums."""
+    return bool(_ABOUT.fullmatch(PurePosixPath(name).name))
+
+
+def without_about(names: list[str]) -> list[str]:
+    """The names without those of files about the others; all of them where there are no others."""
+    return [name for name in names if not is_about(name)] or names
+
+
+class PassedOver:
+    """Counts files that are not read, by kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, name: str) -> None:
+        """Count one."""
+        kind = _kind(name)
+        if kind not in self._counts and len(self._counts) >= _KINDS:
+            kind = "other files"
+        self._counts[kind] += 1
+        self._examples.setdefault(kind, name)
+
+    def notes(self, where: str = "") -> list[Note]:
+        """A note for each kind, with an example."""
+        return [
+            Note("passed-over", f"{kind}{where}, such as {self._examples[kind]}", count)
+            for kind, count in self._counts.items()
+        ]
+
+
+def passed_over(folder: Path, taken: Collection[str]) -> list[Note]:
+    """A note for each kind of file of a folder that is not read; none where a file was named."""
+    found, known = PassedOver(), set(taken)
+    for name in find_files(folder, lambda name: True, "files") if folder.is_dir() else ():
+        if name not in known:
+            found.add(name)
+    return found.notes()
+
+
+def _kind(name: str) -> str:
+    if is_about(name):
+        return "files about the others"
+    suffixes = PurePosixPath(_SHARD.sub("", name)).suffixes
+    return f"{''.join(suffixes[-2:]).lower()[:40]} files" if suffixes else "files without a suffix"

@@ -1,0 +1,87 @@
+"""Texts out of a column of .csv and .tsv files: quoting, and what is no table."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from gato_pipelines.documents import csv_texts
+from gato_pipelines.documents.csv_texts import ColumnError, read_csv
+from gato_pipelines.documents.texts import TextRecord
+
+
+def read(path: Path, data: bytes, key: str = "text") -> list[TextRecord]:
+    path.write_bytes(data)
+    return list(read_csv(path, path.name, key))
+
+
+def test_quoted_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
+    data = '\ufeffid,text\r\n1,"one, ""two""\nthree"\r\n\r\n2,grün\r\n3,  \r\n'.encode()
+    assert read(tmp_path / "a.csv", data) == [
+        TextRecord("row 0", 'one, "two"\nthree'),
+        TextRecord("row 1", "grün"),
+        TextRecord("row 2", None, "the text is empty"),
+    ]
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.tsv", b"text\tn\none, two\t1"), ("a.csv.gz", b'text,n\n"one, two",1')])
+def test_tabs_and_compression(tmp_path: Path, name: str, data: bytes) -> None:
+    assert read(tmp_path / name, gzip.compress(data) if name.endswith(".gz") else data) == [
+        TextRecord("row 0", "one, two")
+    ]
+
+
+def test_bad_rows_do_not_hide_their_neighbours(tmp_path: Path) -> None:
+    found = read(tmp_path / "a.csv", b"text,n\none,1\nHello, world,2\nnarrow\ngr\xfcn,3\nlast,4\n")
+    assert [record.text or record.reason for record in found] == [
+        "one",
+        "the row has 3 fields, the first line 2",
+        "the row has 1 fields, the first line 2",
+        "the text is not valid UTF-8",
+        "last",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'text\none\n"not closed\ntwo\nthree\n', "unexpected end of data"),
+        (b'text\none\n"a \\"quote\\" in it"\ntwo\n', "',' expected after '\"'"),
+        (b'text\none\n"' + b"x" * 200 + b'"\ntwo\n', "the document is longer than 64 MiB"),
+    ],
+)
+def test_quotes_that_do_not_close_cost_what_comes_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, reason: str
+) -> None:
+    monkeypatch.setattr(csv_texts, "MAX_PIECE_BYTES", 100)
+    first, last = read(tmp_path / "a.csv", data)
+    assert first.text == "one"
+    assert last == TextRecord("row 1", None, f"the rest of the file cannot be read ({reason})")
+
+
+def test_damage_costs_what_comes_after(tmp_path: Path) -> None:
+    data = gzip.compress(b"text\n" + b"".join(b"%d %d\n" % (n, n**7) for n in range(2000)))
+    *before, last = read(tmp_path / "a.csv.gz", data[: len(data) // 2])
+    assert len(before) > 500
+    assert [record.text for record in before] == [f"{n} {n**7}" for n in range(len(before))]
+    assert last == TextRecord(f"row {len(before)}", None, "the rest of the file cannot be read (it is cut off)")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            b"id,content\n1,x\n",
+            r"a\.csv names no column 'text': it has 'id', 'content' \(--text-key content may be meant\)",
+        ),
+        (b"id;text\n1;x\n", r"a\.csv names no column 'text': it has 'id;text'"),
+        (b"text,text\nx,y\n", r"a\.csv names 'text' 2 times"),
+    ],
+)
+def test_a_column_that_is_not_there(tmp_path: Path, data: bytes, said: str) -> None:
+    with pytest.raises(ColumnError, match=said):
+        read(tmp_path / "a.csv", data)
+
+
+def test_an_empty_file_has_no_row(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.csv", b"") == []
