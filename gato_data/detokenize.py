@@ -34,7 +34,7 @@ def decode_ids(
         raise EpisodeError(f"{field.name} has id {int(ids[outside][0])}: ids in [{first}, {end}) are wanted")
     values = (ids - first).reshape(-1 if ids.size else len(ids), *field.shape)
     if modality is Modality.DISCRETE:
-        return values
+        return values + field.start
     centres = continuous.decode(values, compand=compand)
     if field.low is not None and field.high is not None:
         return continuous.unscale(centres, field.low, field.high)

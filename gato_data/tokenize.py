@@ -229,7 +229,7 @@ def _tensor(
         raise EpisodeError(f"{field.name} has shape {raw.shape[1:]} in this episode: {field.shape} is wanted")
     width = math.prod(field.shape)
     if field.modality == "discrete":
-        ids = discrete.encode(raw, field=field.name)
+        ids = discrete.encode(raw, field=field.name, start=field.start)
         ids += np.int32(vocabulary.discrete_offset)
         return ids.reshape(-1), width, Modality.DISCRETE
     ids = continuous.encode(raw, compand=compand, field=field.name, low=field.low, high=field.high)

@@ -50,7 +50,7 @@ def dry_run_json(dry: DryRun, out: Path | str) -> str:
         "vocabulary": dry.vocabulary.info,
         "tasks": dry.plan.tasks,
         "parts": dry.plan.parts,
-        "notes": dry.plan.notes,
+        "notes": [*dry.plan.notes, *dry.plan.expected],
         "unreadable": dry.unreadable.count,
     }
     return msgspec.json.encode(result, order="sorted").decode()
@@ -78,7 +78,7 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
             _say(console, f"final timestep: {task.final_step.policy} ({task.final_step.reason})")
         if task.filter is not None:
             _say(console, filter_line(task.filter))
-    for note in dry.plan.notes:
+    for note in (*dry.plan.notes, *dry.plan.expected):
         _say(console, f"{note.kind.replace('-', ' ')}: {note_line(note)}")
     if bad := dry.unreadable.count:
         _say(console, f"cannot be read: {counted(bad, 'episode')} of {dry.unreadable.of:,} ({dry.unreadable.first})")

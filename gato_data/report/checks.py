@@ -137,6 +137,9 @@ def _of_episodes(episodes: EpisodeList) -> Iterator[Measured]:
         yield Measured("untrained", "all", untrained, message)
     for number, task in enumerate(episodes.tasks):
         mine = np.flatnonzero(episodes.task == number)
+        if short := int((episodes.timesteps[mine] == 1).sum()):
+            message = f"{share(short, len(mine))} of the episodes are one timestep long: are episodes cut apart?"
+            yield Measured("one_step", task, short / len(mine), message)
         length = "timesteps" if episodes.timesteps[mine].any() else "tokens"
         for check, unit, values in (
             ("length_outliers", length, getattr(episodes, length)[mine].astype(np.float64)),

@@ -34,7 +34,8 @@ class Decoder:
         table = self.manifest.vocabulary
         if modality is Modality.DISCRETE:
             value = token - table.discrete_offset
-            return value if 0 <= value < table.discrete_size else None
+            start = slot.field.start if slot.field is not None else 0
+            return value + start if 0 <= value < table.discrete_size else None
         if modality is Modality.CONTINUOUS:
             return self._centre(token - table.continuous_offset, slot)
         return None

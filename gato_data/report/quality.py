@@ -11,7 +11,7 @@ from gato_data.report.dataset import DatasetSummary
 from gato_data.report.episodes import EpisodeList, list_episodes
 from gato_data.report.printable import printable
 
-NOTICE = {"few_bins": 0.5, "coarse": 0.5, "idle": 0.5}
+NOTICE = {"few_bins": 0.5, "coarse": 0.5, "idle": 0.5, "one_step": 0.5}
 """Checks that every dataset has a measure for: below this share of the threshold they are not worth a line."""
 
 
@@ -32,6 +32,7 @@ class Thresholds:
         duplicates: share of episodes that are exact copies of another one.
         leaks: episodes that are in two splits.
         untrained: episodes without a token under the loss mask.
+        one_step: share of a task's episodes that are one timestep long.
         length_outliers, return_outliers: share of a task's episodes far outside its quartiles.
     """
 
@@ -47,6 +48,7 @@ class Thresholds:
     duplicates: float = 0.01
     leaks: float = 0
     untrained: float = 0
+    one_step: float = 0.1
     length_outliers: float = 0.01
     return_outliers: float = 0.01
 

@@ -13,6 +13,7 @@ from gato_data.errors import InputError, OutputError
 from gato_data.shard_writer import count_records, write_durably
 from gato_data.statistics import merge_statistics, sum_counts
 from gato_pipelines.account import dataset_account
+from gato_pipelines.bad_fields import blamed
 from gato_pipelines.output import difference, release
 from gato_pipelines.own_sources import own_licence
 from gato_pipelines.planning import without_reasons
@@ -188,13 +189,18 @@ def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int
     first = letters[0]
     named = PurePosixPath(first.source).name in first.reason
     example = first.reason if named else f"{first.source}, {first.key}: {first.reason}"
+    option, times = blamed(letters, job.plan.tasks)
+    field = f"{option}, which leaves out the field that spoils {times} of them" if option else ""
     if not good:
         lacking = "".join(f"; {note.text}" for note in job.plan.notes if note.kind == "missing")
-        raise OutputError(f"no episode could be used (the first of {bad}: {example}){lacking}: no dataset was made")
+        advice = f": run the command with {field}" if option else ""
+        first_one = f"the first of {bad}: {example}"
+        raise OutputError(f"no episode could be used ({first_one}){lacking}: no dataset was made{advice}")
+    field = f"{field} (and --overwrite), or with " if option else ""
     raise OutputError(
         f"{bad} of {bad + good} episodes could not be used, --max-bad allows {max_bad} (first: {example}); all are in "
-        f"{job.out / DEAD_LETTERS}: run the same command with --max-bad {bad} to go without them (finished shards are "
-        "kept), or mend the input and run it with --retry-dead-letters"
+        f"{job.out / DEAD_LETTERS}: run the same command with {field}--max-bad {bad} to go without them (finished "
+        "shards are kept), or mend the input and run it with --retry-dead-letters"
     )
 
 

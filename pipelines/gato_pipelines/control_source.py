@@ -17,6 +17,7 @@ from gato_pipelines.episode_reader import EpisodeReader, Reading
 from gato_pipelines.filtering import check_fraction
 from gato_pipelines.final_step import FinalStepSetting
 from gato_pipelines.form import Form
+from gato_pipelines.frame_stacks import FrameStack
 from gato_pipelines.image_fit import import_cv2
 from gato_pipelines.instructions import AUTO
 from gato_pipelines.leaf_fields import ImageChoice, is_decodable
@@ -38,6 +39,13 @@ def default(name: str, value: Any) -> Any:
     return field(default=value, metadata=ControlSource.__dataclass_fields__[name].metadata)
 
 
+def _limits(wanted: ActionRange) -> tuple[float, float] | None:
+    """The range of continuous actions, where it does not depend on the episodes."""
+    if isinstance(wanted, tuple):
+        return wanted
+    return (-1.0, 1.0) if wanted == "none" else None
+
+
 @dataclass(frozen=True)
 class ControlSource:
     """Reads episodes from any container of control data; the fields are settings.
@@ -53,6 +61,8 @@ class ControlSource:
     example: ClassVar[str] = ""
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: ClassVar[Mapping[str, str]] = {}
+    grids_below: ClassVar[int] = 0
+    """Rows and columns below which whole numbers (H, W, layers) are symbols, though they have a picture's size."""
     form: ClassVar[Form | None] = None
     """What its data looks like; None where it takes any."""
     read_by_part: ClassVar[str] = r"\.tfrecord"
@@ -75,6 +85,10 @@ class ControlSource:
     image_fit: Literal["resize", "pad"] = setting(
         "resize", "How images get that size: scaled, or padded at the right and bottom."
     )
+    frame_stack: FrameStack = setting(
+        "auto", "Of stacked frames the newest is taken, or none are stacked; auto: newest where the format says so."
+    )
+    discrete_keys: tuple[str, ...] = setting((), "Observation fields whose values are symbols, even as a picture.")
     observation_keys: tuple[str, ...] = setting(
         (), "Observation fields to keep, such as state,camera/*; by default all but large tensors."
     )
@@ -94,6 +108,9 @@ class ControlSource:
     final_step: FinalStepSetting = setting(
         "auto", "Final timesteps: kept, dropped, or dropped where they are placeholders."
     )
+    episode_length: int | None = setting(
+        None, "Time limit that ended episodes, for a D4RL file without timeouts.", "TIMESTEPS"
+    )
     min_return_fraction: float | None = setting(
         None, "Keep episodes with at least this share of the expert's return; 0.8 in the paper.", "SHARE"
     )
@@ -101,6 +118,8 @@ class ControlSource:
 
     def __post_init__(self) -> None:
         check_fraction(self.min_return_fraction)
+        if self.episode_length is not None and self.episode_length < 1:
+            raise SettingError(f"an episode length of {self.episode_length} cannot be: a number from 1 up is wanted")
         if self.family and self.family not in TABLE_1:
             close = get_close_matches(self.family, TABLE_1, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(TABLE_1)}"
@@ -126,8 +145,10 @@ class ControlSource:
             observation_keys=self.observation_keys,
             drop_keys=self.drop_keys,
             action_keys=self.action_keys,
+            discrete_keys=self.discrete_keys,
+            grids_below=self.grids_below,
             instruction_key=self.instruction_key,
-            images=ImageChoice(self.image_size, self.image_fit),
+            images=ImageChoice(self.image_size, self.image_fit, self.frame_stack),
             modalities=self.modalities,
             unwanted=self.unwanted,
             optional=usual if isinstance(usual, tuple) else (),
@@ -144,8 +165,9 @@ class ControlSource:
 
     def files_of(self, folder: Path, part: Part) -> list[str]:
         """Names of the files of a part, relative to the input's root."""
-        path, root = self.container(folder).path / part.file, root_of(folder)
-        return [path.relative_to(root).as_posix() if path.is_relative_to(root) else part.file]
+        root = root_of(folder)
+        paths = self.container(folder).paths(part.file)
+        return [path.relative_to(root).as_posix() if path.is_relative_to(root) else part.file for path in paths]
 
     def input_names(self, folder: Path) -> list[str]:
         """Name, config and version of the input."""
@@ -161,7 +183,7 @@ class ControlSource:
 
     def container(self, folder: Path) -> Container:
         """The container at a path; TFDS reads it where a field that is asked for cannot be read otherwise."""
-        container = open_container(folder)
+        container = open_container(folder, episode_length=self.episode_length)
         named = (*self.observation_keys, *self.action_keys)
         for leaf in container.features.steps if named else ():
             name = leaf.path.removeprefix("steps/").removeprefix("observation/").removeprefix("action/")
@@ -193,6 +215,7 @@ class ControlSource:
             order=tuple(numbers) if self.min_return_fraction is not None else (),
             ranges=self.action_range in ("minmax", "quantile"),
             quantiles=self.action_range == "quantile",
+            limits=_limits(self.action_range),
             ignore_borders=self.ignore_borders,
         )
 

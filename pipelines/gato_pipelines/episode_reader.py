@@ -11,7 +11,9 @@ from gato_pipelines.borders import check_borders
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container
 from gato_pipelines.filtering import passes
 from gato_pipelines.final_step import kept_timesteps
-from gato_pipelines.images import Alpha, decode_and_fit
+from gato_pipelines.frame_stacks import FrameStack
+from gato_pipelines.image_header import RGBA
+from gato_pipelines.images import Alpha, Frames, decode_and_fit, decode_symbols
 from gato_pipelines.instructions import texts_of
 from gato_pipelines.leaf_fields import fit_of
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
@@ -21,8 +23,6 @@ from gato_pipelines.selection import Wanted, select
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Episode, Field, Value
 from gato_schemas.index import Part
-
-_RGBA = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class EpisodeReader:
     """Turns the raw episodes of one part into episodes; `leaves` are those that it has to be given."""
 
     def __init__(self, container: Container, part: Part, task: TaskInfo, reading: Reading) -> None:
-        self._container, self._part, self._task, self._reading = container, part, task, reading
+        self._part, self._task, self._reading = part, task, reading
         self._chosen = select(container, reading.wanted).only(task)
         extra = {REWARD, TERMINAL, *reading.id_leaves}
         extra |= set() if reading.ignore_borders else {leaf.path for leaf in flag_leaves(container)}
@@ -101,23 +101,42 @@ class EpisodeReader:
     ) -> Value:
         if spec.modality == "text":
             return texts_of(raw, leaf)[:keep]
-        if spec.modality != "image":
+        if spec.modality == "image":
+            histograms[spec.name] = np.zeros(256, np.int64)
+        elif leaf.path not in raw.images:
             return raw.tensors[leaf.path][:keep]
-        histogram = histograms[spec.name] = np.zeros(256, np.int64)
-        fit = fit_of(leaf, self._reading.wanted.images)
+        try:
+            if spec.modality == "image":
+                return self._frames(raw, leaf, keep, histograms[spec.name])
+            return decode_symbols(raw.images[leaf.path][:keep], leaf.shape)
+        except EpisodeError as error:
+            raise EpisodeError(f"{spec.name}: {error}", stage=error.stage) from error
+
+    def _frames(self, raw: RldsEpisode, leaf: Leaf, keep: int, histogram: NDArray[np.int64]) -> Frames:
+        """The fitted frames of a leaf; of stacked ones the newest."""
+        images = self._chosen.images
+        fit, stack = fit_of(leaf, images), images.stack_of(leaf)
         if leaf.path in raw.images:
-            shape, alpha = _how_to_decode(self._container, leaf)
-            try:
-                return decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
-            except EpisodeError as error:
-                raise EpisodeError(f"{spec.name}: {error}", stage=error.stage) from error
-        frames = raw.tensors[leaf.path][:keep]
-        histogram += np.bincount(frames.reshape(-1), minlength=256)
-        return fit.apply(frames if frames.ndim == 4 else frames[..., None])
+            shape, alpha = _how_to_decode(leaf, images.stack)
+            frames = decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
+        else:
+            values = raw.tensors[leaf.path][:keep]
+            values = values if stack is None else stack.newest(values)
+            histogram += np.bincount(values.reshape(-1), minlength=256)
+            frames = fit.apply(values if values.ndim == 4 else values[..., None])
+        if stack is not None and stack.frames == RGBA and not histogram[:255].any():
+            raise EpisodeError(
+                "the newest of four stacked frames is white all over, as the fourth channel of a picture without "
+                "transparency is: see --frame-stack",
+                stage="decode",
+            )
+        return frames
 
 
-def _how_to_decode(container: Container, leaf: Leaf) -> tuple[tuple[int | None, ...], Alpha]:
-    """Shape and treatment of the fourth channel, which is a gray frame in some containers and opacity in the others."""
-    if leaf.shape[2:] != (_RGBA,):
+def _how_to_decode(leaf: Leaf, stack: FrameStack) -> tuple[tuple[int | None, ...], Alpha]:
+    """Shape and treatment of the fourth channel, which is a gray frame or opacity."""
+    if leaf.shape[2:] != (RGBA,):
         return leaf.shape, "white"
-    return (leaf.shape, "newest") if container.stacks_frames else ((*leaf.shape[:2], 3), "white")
+    if stack == "newest":
+        return leaf.shape, "newest"
+    return (*leaf.shape[:2], 3), "white" if stack == "none" else "ask"

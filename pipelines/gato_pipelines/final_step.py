@@ -13,12 +13,13 @@ A file format or a builder that is known decides; otherwise the last timesteps o
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from gato_pipelines.source import Ends, PartScan
 from gato_schemas.dataset import FinalStep
 
 FinalStepSetting: TypeAlias = Literal["auto", "keep", "drop"]
+T = TypeVar("T")
 SHARE = 0.99
 """Share of episodes that have to look alike."""
 
@@ -51,7 +52,19 @@ def add_ends(ends: Sequence[Ends]) -> Ends:
         terminal=sum(e.terminal for e in ends),
         zero_terminal=sum(e.zero_terminal for e in ends),
         rotated=sum(e.rotated for e in ends),
+        ones=sum(e.ones for e in ends),
+        twos=sum(e.twos for e in ends),
+        terminal_ones=sum(e.terminal_ones for e in ends),
+        terminal_twos=sum(e.terminal_twos for e in ends),
     )
+
+
+def kept_pieces(body: T, terminal: T, truncated: T, final_step: FinalStep) -> list[T]:
+    """What is kept of something that was found of all timesteps but the last, and of the two kinds of last ones."""
+    pieces = [body]
+    pieces += [truncated] if final_step.policy != "drop" else []
+    pieces += [terminal] if final_step.policy == "keep" else []
+    return pieces
 
 
 def kept_timesteps(length: int, final_step: FinalStep | None, *, terminal: bool) -> int:

@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias
 
 from gato_data.errors import InputError, SettingError
 from gato_pipelines.containers.container import Container
-from gato_pipelines.leaf_fields import ImageChoice
 from gato_pipelines.rlds.features import Leaf
 from gato_pipelines.selection import Wanted, select
 from gato_schemas.episode import Field
@@ -17,7 +16,7 @@ Range: TypeAlias = tuple[int, int]
 NONE: Range = (0, 0)
 ANY: Range = (0, 1 << 31)
 SOME: Range = (1, 1 << 31)
-_LEAST = ImageChoice((16, 16))
+_LEAST = (16, 16)
 """A size for every image: what is asked here is how they are stored."""
 
 
@@ -80,14 +79,14 @@ class Timestep:
 def timestep(container: Container, wanted: Wanted) -> Timestep | None:
     """What a timestep consists of where a source chooses its fields; None where nothing can be chosen."""
     try:
-        chosen = select(container, replace(wanted, images=_LEAST))
+        chosen = select(container, replace(wanted, images=replace(wanted.images, size=_LEAST, fit="resize")))
     except (InputError, SettingError):
         return None
-    actions: dict[str, int] = {}
+    actions, images = dict[str, int](), chosen.images
     for _, spec in chosen.actions:
         actions[spec.modality] = actions.get(spec.modality, 0) + prod(spec.shape)
     return Timestep(
-        images=tuple(_picture(leaf) for leaf, spec in chosen.observations if spec.modality == "image"),
+        images=tuple(_picture(images.frame_of(leaf)) for leaf, spec in chosen.observations if spec.modality == "image"),
         floats=_values(chosen.observations, "continuous"),
         symbols=_values(chosen.observations, "discrete"),
         texts=sum(spec.modality == "text" for _, spec in chosen.observations),

@@ -22,14 +22,24 @@ from gato_pipelines.image_header import (
     read_header,
 )
 
-__all__ = ["EncodedImage", "Frames", "ImageFit", "ImageHeader", "decode_and_fit", "decode_frames", "read_header"]
+__all__ = [
+    "EncodedImage",
+    "Frames",
+    "ImageFit",
+    "ImageHeader",
+    "decode_and_fit",
+    "decode_frames",
+    "decode_symbols",
+    "read_header",
+]
 
 Shape: TypeAlias = tuple[int | None, ...]
-Alpha: TypeAlias = Literal["reject", "white", "newest"]
+Alpha: TypeAlias = Literal["reject", "white", "ask", "newest"]
 
 MAX_PIXELS = 1 << 26
 """Pixels of one image: a larger one is taken for damage, or for an attack on the memory."""
 
+_ALIKE = 8  # levels by which a gray frame differs from the one before it, at most of its pixels
 _COUNTED_AT_ONCE = 1 << 18  # pixel values: few calls, and still inside the cache
 _MAX_EXACT = 1 << 24  # OpenCV returns counts as float32
 _CHANNELS = {GRAY: "one gray channel", RGB: "three colour channels", RGBA: "four channels, one of them alpha"}
@@ -42,8 +52,9 @@ def decode_frames(encoded: Sequence[EncodedImage], shape: Shape, *, alpha: Alpha
         encoded: PNG or JPEG; pixels are taken as stored, whatever the orientation in an EXIF block.
         shape: declared (height, width, channels), a None side is free; 1 channel is gray, 3 are RGB (a gray image
             is repeated), 4 are as stored.
-        alpha: what becomes of a transparent image where 3 channels are declared: an error, or shown on white; "newest":
-            the four channels are gray frames, oldest first, and the last one is taken.
+        alpha: what becomes of a transparent image where 3 channels are declared: an error, or shown on white; "ask":
+            shown on white unless the channels may be gray frames; "newest": they are, oldest first, and the last one
+            is taken.
 
     Returns:
         uint8 (T, height, width, channels).
@@ -93,6 +104,18 @@ def decode_and_fit(
     if counter is not None:
         counter.flush()
     return fitter.rgb()
+
+
+def decode_symbols(encoded: Sequence[EncodedImage], shape: Shape) -> Frames:
+    """Decode T >= 1 images whose pixels are symbols.
+
+    Raises:
+        EpisodeError: as for `decode_frames`, or an image is no PNG, so that its pixels are not exact.
+    """
+    for index, image in enumerate(encoded):
+        if image[:8] != PNG_MAGIC:
+            raise EpisodeError(f"the image of timestep {index} is no PNG, which symbols need", stage="decode")
+    return decode_frames(encoded, shape)
 
 
 class _FrameDecoder:
@@ -158,7 +181,7 @@ class _FrameDecoder:
         if self._alpha == "newest":
             return channels == RGBA
         if RGBA in (channels, self._channels):
-            return channels == self._channels or (self._channels == RGB and self._alpha == "white")
+            return channels == self._channels or (self._channels == RGB and self._alpha in ("white", "ask"))
         return channels <= self._channels
 
     def _choose_flags(self, channels: int) -> int:
@@ -176,9 +199,27 @@ class _FrameDecoder:
         rgba: Frames = self._cv2.cvtColor(frame, self._cv2.COLOR_BGRA2RGBA)
         if self._channels == RGBA:
             return rgba
+        if self._alpha == "ask" and _may_be_stacked(rgba):
+            raise EpisodeError(
+                "the four channels may be stacked gray frames: --frame-stack newest takes the last of them, none shows "
+                "them on white",
+                stage="decode",
+            )
         alpha = rgba[..., 3:].astype(np.uint16)
         blended = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
         return blended.astype(np.uint8)
+
+
+def _may_be_stacked(rgba: Frames) -> bool:
+    """Whether a fourth channel is no mask: most of it is half transparent, or like the channel before it where it is.
+
+    A picture is opaque or transparent nearly everywhere; frames that follow each other are nearly the same.
+    """
+    alpha = rgba[..., 3]
+    between = (alpha > 0) & (alpha < 255)
+    count = np.count_nonzero(between)
+    alike = np.abs(rgba[..., 2][between].astype(np.int16) - alpha[between]) <= _ALIKE
+    return bool(count > 0 and (2 * count > alpha.size or 2 * int(alike.sum()) > count))
 
 
 class _PixelCounter:

@@ -126,7 +126,7 @@ def run(
             with watching(scan_progress(found.out / WORK, scan.prefix, len(parts)), watcher):
                 scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers, again)
             plan = _plan(made, scans, folders, ingest)
-            for note in plan.notes:
+            for note in (*plan.notes, *(note for note in plan.expected if note.kind == "left-out")):
                 report(note_line(note))
             job, decided = _job(source, made, settings, folders, found.out, plan, ingest)
             job = replace(job, mirrors=mirrors, output=found.output)

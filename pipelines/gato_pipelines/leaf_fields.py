@@ -1,9 +1,11 @@
 """What one feature of a dataset becomes: its modality, the size of its images, its field."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from gato_data.errors import InputError, SettingError
+from gato_pipelines.frame_stacks import FrameStack, Stack, one_frame, stack_of
 from gato_pipelines.image_fit import ImageFit
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES, STRING_DTYPES, check_readable
 from gato_pipelines.rlds.features import Kind, Leaf
@@ -12,14 +14,34 @@ from gato_schemas.sequence import PATCH_SIZE
 
 SMALLEST_GRAY = 32
 """Sides from which bytes of shape (H, W) are a picture: smaller grids, such as NetHack's 21x79, are symbols."""
+LARGEST_GRID = 40
+"""Sides below which bytes (H, W, layers) may be symbols: MiniGrid's levels have up to 25, rendered ones 40 pixels."""
+_MAP = re.compile(r"(^|[/_\-.])(depths?|labels?|masks?|panoptic|seg|segm|segmentations?|semantic)\d*([/_\-.]|$)")
+"""Names of pictures whose values are labels or distances."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageChoice:
-    """Size (height, width) that images get, None for one of their own, and how they get it."""
+    """How images are read.
+
+    Attributes:
+        size: height and width that they get; None for one of their own.
+        fit: how they get it.
+        stack: whether those that can be stacked frames are.
+    """
 
     size: tuple[int, int] | None = None
     fit: Literal["resize", "pad"] = "resize"
+    stack: FrameStack = "auto"
+
+    def stack_of(self, leaf: Leaf) -> Stack | None:
+        """The stack of which the newest frame is taken; None where the whole value is."""
+        return stack_of(leaf) if self.stack == "newest" else None
+
+    def frame_of(self, leaf: Leaf) -> Leaf:
+        """The leaf that is left when of stacked frames the newest is taken."""
+        stack = self.stack_of(leaf)
+        return leaf if stack is None else one_frame(leaf, stack)
 
 
 DEFAULT = ImageChoice()
@@ -42,6 +64,20 @@ def _is_picture(leaf: Leaf) -> bool:
     return (not has_channels or leaf.shape[2] in (1, 3)) and all((side or 0) >= smallest for side in leaf.shape[:2])
 
 
+def is_grid(leaf: Leaf, below: int) -> bool:
+    """Whether a leaf is a grid of symbols (H, W, layers): whole numbers, and fewer than `below` rows and columns."""
+    if leaf.sequences or len(leaf.shape) != 3 or not leaf.dtype.startswith(("int", "uint")):
+        return False
+    if leaf.image_format == "jpeg":  # which keeps no symbols
+        return False
+    return all(side is not None and side < below for side in leaf.shape)
+
+
+def is_map(name: str) -> bool:
+    """Whether what looks like a picture is a map of labels, masks or distances by its name."""
+    return _MAP.search(name.lower()) is not None
+
+
 def is_decodable(leaf: Leaf) -> bool:
     """Whether a leaf can be read without TFDS."""
     try:
@@ -62,13 +98,14 @@ def unreadable(leaf: Leaf) -> str:
     return ""
 
 
-def field_of(leaf: Leaf, name: str, choice: ImageChoice = DEFAULT) -> Field:
-    """The field that a leaf becomes.
+def field_of(leaf: Leaf, name: str, choice: ImageChoice = DEFAULT, modality: FieldModality | None = None) -> Field:
+    """The field that a leaf becomes, of its own modality or of another one.
 
     Raises:
         SettingError: an image has no fixed size and none is given, or cannot be padded to the one given.
     """
-    modality = modality_of(leaf)
+    leaf = choice.frame_of(leaf)
+    modality = modality or modality_of(leaf)
     if modality == "image":
         fit = fit_of(leaf, choice)
         height, width = (side or 0 for side in leaf.shape[:2])
@@ -81,7 +118,7 @@ def field_of(leaf: Leaf, name: str, choice: ImageChoice = DEFAULT) -> Field:
             )
         return Field(name, "image", (*size, 3), leaf.dtype, content=None if content == size else content)
     shape = () if modality == "text" else tuple(side or 0 for side in (*leaf.sequences, *leaf.shape))
-    return Field(name, modality, shape, leaf.dtype)
+    return Field(name, modality, shape, leaf.dtype, start=leaf.start)
 
 
 def fit_of(leaf: Leaf, choice: ImageChoice) -> ImageFit:
@@ -90,6 +127,7 @@ def fit_of(leaf: Leaf, choice: ImageChoice) -> ImageFit:
     Raises:
         SettingError: they have no fixed size, and none is given.
     """
+    leaf = choice.frame_of(leaf)
     if choice.size is not None:
         return ImageFit(height=choice.size[0], width=choice.size[1], mode=choice.fit)
     if None in leaf.shape[:2]:

@@ -15,8 +15,11 @@ from gato_data.errors import InputError, SettingError
 from gato_data.ranges import RangeKind, bounds, merge_ranges
 from gato_data.tokenize import ordered
 from gato_pipelines.borders import border_notes
+from gato_pipelines.expected import expected_notes
 from gato_pipelines.filtering import make_filter
-from gato_pipelines.final_step import decide
+from gato_pipelines.final_step import decide, kept_pieces
+from gato_pipelines.frame_stacks import stack_of
+from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.scan_job import part_key
 from gato_pipelines.sequence_lengths import settle_lengths
 from gato_pipelines.source import PartScan, Plan, Source
@@ -51,11 +54,14 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
     notes = [*notes, *(note for scan in scans for note in scan.notes)]
     notes += border_notes(kept, ignored=getattr(source, "ignore_borders", False))
     notes += [note for name, pairs in sorted(by_task.items()) for note in _unused_texts(name, pairs)]
+    tasks = {name: _task(name, by_task[name], source) for name in sorted(by_task)}
+    scanned = {name: [scan for scan, _ in by_task[name]] for name in tasks}
     return Plan(
-        tasks={name: _task(name, by_task[name], source) for name in sorted(by_task)},
+        tasks=tasks,
         agents=sorted({agent for pairs in by_task.values() for scan, _ in pairs for agent in scan.agents}),
         parts=parts,
         notes=merge_notes(notes),
+        expected=merge_notes(note for name in tasks for note in expected_notes(name, tasks[name], scanned[name])),
         sizes=[sizes.get(part) for part in parts],
     )
 
@@ -67,14 +73,22 @@ def check_observation_tokens(plan: Plan, limit: int) -> None:
         SettingError: a task has more observation tokens than `limit`, apart from text.
     """
     for name, task in plan.tasks.items():
-        sizes = {field.name: _num_tokens(field) for field in task.observations if field.modality != "text"}
-        if sum(sizes.values()) > limit:
-            largest = max(sizes, key=lambda field: sizes[field])
+        fields = [field for field in task.observations if field.modality != "text"]
+        if (total := sum(map(_num_tokens, fields))) > limit:
+            largest = max(fields, key=_num_tokens)
             raise SettingError(
-                f"a timestep of task {name!r} has {sum(sizes.values())} observation tokens (field {largest!r}: "
-                f"{sizes[largest]}), at most {limit} were expected: raise --max-observation-tokens, make images "
-                "smaller with --image-size, or leave fields out with --drop-keys"
+                f"a timestep of task {name!r} has {total} observation tokens (field {largest.name!r}: "
+                f"{_num_tokens(largest)}), at most {limit} were expected: raise --max-observation-tokens, "
+                f"{_smaller(largest)}or leave fields out with --drop-keys"
             )
+
+
+def _smaller(field: Field) -> str:
+    """What makes a field smaller, as a part of a sentence; empty where nothing does."""
+    if field.modality == "image":
+        return "make images smaller with --image-size, "
+    leaf = Leaf(path=field.name, kind=Kind.TENSOR, dtype=field.dtype, shape=field.shape)
+    return "take the newest of stacked frames with --frame-stack newest, " if stack_of(leaf) is not None else ""
 
 
 def without_reasons(task: TaskInfo) -> TaskInfo:
@@ -150,9 +164,9 @@ def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_st
     if isinstance(wanted, tuple):
         return replace(spec, low=wanted[0], high=wanted[1])
     found = [scan.ranges[spec.name] for scan in scans]
-    pieces = [entry.body for entry in found]
-    pieces += [entry.truncated for entry in found] if final_step.policy != "drop" else []
-    pieces += [entry.terminal for entry in found] if final_step.policy == "keep" else []
+    pieces = [
+        piece for entry in found for piece in kept_pieces(entry.body, entry.terminal, entry.truncated, final_step)
+    ]
     low, high = bounds(merge_ranges(pieces), "minmax" if wanted == "minmax" else "quantile")
     return replace(spec, low=low, high=high)
 

@@ -1,5 +1,6 @@
 """What the planning pass learns from one part: ends of episodes, returns, successes, ranges; no image is decoded."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -13,8 +14,10 @@ from gato_data.errors import EpisodeError, InputError
 from gato_data.ranges import RangeBuilder
 from gato_data.returns import episode_return
 from gato_pipelines.announced import checked_episodes
+from gato_pipelines.bad_fields import find_troubles
 from gato_pipelines.borders import add_borders, borders_of
 from gato_pipelines.containers.container import FIRST, LAST, REWARD, TERMINAL, Container, RawItem
+from gato_pipelines.expected import OutsideBuilder
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
@@ -36,6 +39,7 @@ class Facts:
         order: the leaves that number the episodes in the order of collection.
         ranges: whether ranges of continuous actions are.
         quantiles: whether these are quantiles.
+        limits: the range of all continuous actions, where it is known; values outside it are counted.
         ignore_borders: whether flags inside an episode mean nothing.
     """
 
@@ -44,6 +48,7 @@ class Facts:
     order: tuple[Leaf, ...] = ()
     ranges: bool = False
     quantiles: bool = False
+    limits: tuple[float, float] | None = None
     ignore_borders: bool = False
 
 
@@ -117,12 +122,14 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
         successes=tally.successes,
         order=tally.order,
         ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in tally.ranges.items()},
+        outside={name: (b.result(), t.result(), r.result()) for name, (b, t, r) in tally.outside.items()},
+        troubles=find_troubles(container, part, chosen),
         unreadable=tally.unreadable,
         reason=tally.reason,
         borders=tally.borders,
         lengths=tally.lengths,
         texts=list(chosen.texts),
-        notes=[Note("read", container.note)] if container.note else [],
+        notes=[*container.notes, *(Note("read", text) for text in chosen.readings)],
     )
 
 
@@ -149,7 +156,7 @@ class _Tally:
         leaves = [leaf for leaf, _ in chosen.actions] + extra
         self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
         self._ending = [leaf.path for leaf in leaves if leaf.path == REWARD or leaf not in extra]
-        self.ends = {"episodes": 0, "zero": 0, "terminal": 0, "zero_terminal": 0, "rotated": 0}
+        self.ends: Counter[str] = Counter()
         self.borders = Borders()
         self.unreadable, self.reason = 0, ""
         self.lengths: dict[str, list[int]] = {key: [] for key in self._lengths}
@@ -157,10 +164,10 @@ class _Tally:
         self.successes: list[bool] = []
         self.order: list[list[int]] = []
         self.ranges: dict[str, tuple[RangeBuilder, RangeBuilder, RangeBuilder]] = {}
-        if facts.ranges:
-            for leaf, spec in chosen.actions:
-                if spec.modality == "continuous" and None not in leaf.sequences:
-                    self._begin_ranges(spec, prod(spec.shape))
+        self.outside: dict[str, tuple[OutsideBuilder, OutsideBuilder, OutsideBuilder]] = {}
+        for leaf, spec in chosen.actions:
+            if spec.modality == "continuous":
+                self._begin(leaf, spec)
 
     def add(self, item: RawItem) -> None:
         """Add an episode, or those that cannot be read."""
@@ -203,6 +210,16 @@ class _Tally:
         self.ends["terminal"] += terminal
         self.ends["zero_terminal"] += zero and terminal
         self.ends["rotated"] += not zero and _is_rotated(last)
+        if (length := {1: "ones", 2: "twos"}.get(episode.num_timesteps)) is not None:
+            self.ends[length] += 1
+            self.ends[f"terminal_{length}"] += terminal
+
+    def _begin(self, leaf: Leaf, spec: Field) -> None:
+        if self._facts.ranges and None not in leaf.sequences:
+            self._begin_ranges(spec, prod(spec.shape))
+        if self._facts.limits is not None:
+            first, second, third = (OutsideBuilder(*self._facts.limits) for _ in range(3))
+            self.outside[spec.name] = (first, second, third)
 
     def _begin_ranges(self, spec: Field, size: int) -> None:
         first, second, third = (RangeBuilder(size, quantiles=self._facts.quantiles) for _ in range(3))
@@ -210,13 +227,16 @@ class _Tally:
 
     def _add_ranges(self, episode: RldsEpisode) -> None:
         for leaf, spec in self._actions:
-            if self._facts.ranges and spec.modality == "continuous":
-                values = episode.tensors[leaf.path]
-                if spec.name not in self.ranges:  # of a length that is not declared
-                    self._begin_ranges(spec, prod(values.shape[1:]))
-                body, terminal, truncated = self.ranges[spec.name]
-                body.add(values[:-1])
-                (terminal if is_terminal(episode) else truncated).add(values[-1:])
+            if spec.modality != "continuous":
+                continue
+            values = episode.tensors[leaf.path]
+            if self._facts.ranges and spec.name not in self.ranges:  # of a length that is not declared
+                self._begin_ranges(spec, prod(values.shape[1:]))
+            for found in (self.ranges, self.outside):
+                if spec.name in found:
+                    body, terminal, truncated = found[spec.name]
+                    body.add(values[:-1])
+                    (terminal if is_terminal(episode) else truncated).add(values[-1:])
 
 
 def _return(episode: RldsEpisode | None) -> float | None:

@@ -8,9 +8,11 @@ from math import prod
 
 from gato_data.errors import InputError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, Container
+from gato_pipelines.frame_stacks import stack_of
 from gato_pipelines.instructions import AUTO, NONE, find_instruction, holds_bytes, unused_texts
-from gato_pipelines.leaf_fields import DEFAULT, ImageChoice, field_of, modality_of, unreadable
-from gato_pipelines.rlds.features import Leaf
+from gato_pipelines.leaf_fields import DEFAULT, ImageChoice, field_of, is_grid, is_map, modality_of, unreadable
+from gato_pipelines.readings import readings
+from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Field, FieldModality
 
@@ -26,8 +28,10 @@ class Wanted:
 
     Attributes:
         observation_keys, drop_keys, action_keys: names, groups of names, or patterns with * and ?.
+        discrete_keys: patterns of observations whose values are symbols, whatever they look like.
+        grids_below: rows and columns below which whole numbers (H, W, layers) are symbols too.
         instruction_key: name of a text that is observed as well, "auto" or "none".
-        images: size of all images.
+        images: how images are read.
         modalities: those of an unnamed observation that are kept.
         unwanted: patterns of unnamed observations that are left out, and why.
         optional: patterns of `drop_keys` that need not match anything.
@@ -36,11 +40,21 @@ class Wanted:
     observation_keys: tuple[str, ...] = ()
     drop_keys: tuple[str, ...] = ()
     action_keys: tuple[str, ...] = ()
+    discrete_keys: tuple[str, ...] = ()
+    grids_below: int = 0
     instruction_key: str = AUTO
     images: ImageChoice = DEFAULT
     modalities: frozenset[FieldModality] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: Mapping[str, str] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
+
+    def symbols(self, name: str, leaf: Leaf) -> bool:
+        """Whether the values of an observation are symbols, whatever they look like."""
+        return matches(name, self.discrete_keys) or is_grid(leaf, self.grids_below)
+
+    def modality(self, name: str, leaf: Leaf) -> FieldModality:
+        """How an observation becomes tokens."""
+        return "discrete" if self.symbols(name, leaf) else modality_of(self.images.frame_of(leaf))
 
 
 @dataclass(frozen=True)
@@ -51,12 +65,16 @@ class Selection:
         observations, actions: leaf and field.
         left_out: why every other leaf of a timestep is left out, by its name.
         texts: names of the texts of a timestep or an episode that are not observed although nobody asked for that.
+        images: how images are read.
+        readings: how those are read that could be read in another way, a sentence each.
     """
 
     observations: tuple[tuple[Leaf, Field], ...]
     actions: tuple[tuple[Leaf, Field], ...]
     left_out: dict[str, str]
     texts: tuple[str, ...] = ()
+    images: ImageChoice = DEFAULT
+    readings: tuple[str, ...] = ()
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -77,9 +95,12 @@ def select(container: Container, wanted: Wanted) -> Selection:
     """Choose the leaves that become tokens.
 
     Raises:
-        InputError: a name matches no leaf, or one that cannot become tokens; or nothing is left to observe or to do.
+        InputError: a name matches no leaf, or one that cannot become tokens; an image may be a stack of frames or not;
+            or nothing is left to observe or to do.
         SettingError: an image has no fixed size, and none is given.
     """
+    if container.stacks_frames and wanted.images.stack == "auto":
+        wanted = replace(wanted, images=replace(wanted.images, stack="newest"))
     observed = {_name(leaf, "observation"): leaf for leaf in below(container, OBSERVATION)}
     observed = _named_beside(container, wanted) | observed
     acted = {_name(leaf, "action"): leaf for leaf in below(container, ACTION)}
@@ -98,11 +119,14 @@ def select(container: Container, wanted: Wanted) -> Selection:
     names = [_name(leaf, "observation") for leaf in kept]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
+    seen = [(name, leaf) for name, leaf in zip(names, kept, strict=True) if not wanted.symbols(name, leaf)]
     return Selection(
         tuple((leaf, _observed_field(leaf, wanted, is_text=leaf is instruction)) for leaf in kept),
         tuple((leaf, _action_field(leaf)) for leaf in actions),
         left_out,
         () if wanted.instruction_key == NONE else tuple(_unused_texts(container, wanted, kept)),
+        wanted.images,
+        tuple(readings(seen, wanted.images.stack, container.label)),
     )
 
 
@@ -144,18 +168,36 @@ def _why_not(name: str, leaf: Leaf, wanted: Wanted, *, alone: bool) -> str:
         if named and (why := unreadable(leaf)):
             raise InputError(f"--observation-keys names {name}, which is {why}: leave it out")
         return "" if named else "not asked for"
+    if matches(name, wanted.discrete_keys) and (why := unreadable(leaf) or _no_symbols(leaf)):
+        raise InputError(f"--discrete-keys names {name}, which is {why}: leave it out")
+    if matches(name, wanted.discrete_keys):
+        return ""
     if why := unreadable(leaf):
         return why
-    if (modality := modality_of(leaf)) not in wanted.modalities:
+    modality = wanted.modality(name, leaf)
+    if modality == "image" and is_map(name):
+        return "a map of labels or distances by its name: name it in --observation-keys to keep it as a picture"
+    if modality not in wanted.modalities:
         return f"{modality}, which this source does not observe by default: name it in --observation-keys to keep it"
     for pattern, reason in wanted.unwanted.items():
         if matches(name, (pattern,)):
             return f"{reason}: name it in --observation-keys to keep it"
     size = prod(side or 1 for side in (*leaf.sequences, *leaf.shape))
-    if modality in ("continuous", "discrete") and size > MAX_UNNAMED_ELEMENTS and not alone:
-        text = ", or in --instruction-key if they are the bytes of a text" if holds_bytes(leaf) else ""
-        return f"{size} numbers in each timestep: name it in --observation-keys to keep it{text}"
-    return ""
+    if modality not in ("continuous", "discrete") or size <= MAX_UNNAMED_ELEMENTS or alone:
+        return ""
+    if wanted.symbols(name, leaf):
+        return ""
+    if (stack := stack_of(leaf)) is not None:
+        return f"{size} numbers in each timestep, or {stack.frames} stacked frames: --frame-stack newest takes one"
+    text = ", or in --instruction-key if they are the bytes of a text" if holds_bytes(leaf) else ""
+    return f"{size} numbers in each timestep: name it in --observation-keys to keep it{text}"
+
+
+def _no_symbols(leaf: Leaf) -> str:
+    """Why a leaf cannot be read as symbols; empty where it can."""
+    if modality_of(leaf) == "text":
+        return "text"
+    return "an image of free size" if leaf.kind == Kind.IMAGE and None in leaf.shape else ""
 
 
 def _instruction(container: Container, wanted: Wanted, kept: list[Leaf]) -> Leaf | None:
@@ -173,7 +215,9 @@ def _unused_texts(container: Container, wanted: Wanted, kept: list[Leaf]) -> Ite
 
 def _observed_field(leaf: Leaf, wanted: Wanted, *, is_text: bool) -> Field:
     name = _name(leaf, "observation")
-    return Field(name, "text", (), "string") if is_text else field_of(leaf, name, wanted.images)
+    if is_text:
+        return Field(name, "text", (), "string")
+    return field_of(leaf, name, wanted.images, wanted.modality(name, leaf))
 
 
 def _actions(acted: Mapping[str, Leaf], wanted: Wanted) -> Iterator[Leaf]:
@@ -214,6 +258,7 @@ def _check_names(container: Container, wanted: Wanted, observed: Mapping[str, Le
     for option, patterns, names in (
         ("--observation-keys", wanted.observation_keys, observed),
         ("--drop-keys", wanted.drop_keys, observed),
+        ("--discrete-keys", wanted.discrete_keys, observed),
     ):
         for pattern in patterns:
             if pattern not in optional and not any(matches(name, (pattern,)) for name in names):
@@ -231,4 +276,4 @@ def _no_such_name(option: str, name: str, container: Container, names: Mapping[s
 
 def _action_field(leaf: Leaf) -> Field:
     found = field_of(leaf, _name(leaf, "action"))
-    return Field(found.name, found.modality, found.shape, found.dtype, compand=found.modality != "continuous")
+    return replace(found, compand=found.modality != "continuous")

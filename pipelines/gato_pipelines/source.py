@@ -31,6 +31,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         agents: every agent's name, sorted.
         parts: the pieces of input, one shard per split each, in order.
         notes: what a user should know of how the input is read; the account begins with them.
+        expected: what reading it will find, as far as the scan can tell; no account, which counts what was read.
         sizes: bytes of the files of each part when they were scanned; None where the source looks after them itself.
     """
 
@@ -38,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     agents: list[str]
     parts: list[Part]
     notes: list[Note] = []
+    expected: list[Note] = []
     sizes: list[int | None] = []
 
 
@@ -49,6 +51,8 @@ class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         zero: those with an all-zero final action and reward.
         terminal, zero_terminal: the same numbers of episodes that end in a terminal state.
         rotated: those whose final action and reward are those of the first timestep, and not of the second.
+        ones, twos: those of one and of two timesteps.
+        terminal_ones, terminal_twos: the same numbers of episodes that end in a terminal state.
     """
 
     episodes: int = 0
@@ -56,6 +60,10 @@ class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     terminal: int = 0
     zero_terminal: int = 0
     rotated: int = 0
+    ones: int = 0
+    twos: int = 0
+    terminal_ones: int = 0
+    terminal_twos: int = 0
 
 
 class Borders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -85,6 +93,22 @@ class ActionRanges(msgspec.Struct, frozen=True, array_like=True):
     truncated: list[ElementRange]
 
 
+class Outside(msgspec.Struct, frozen=True, array_like=True):
+    """How many values of an action there are, how many lie outside its range, and how far all of them reach."""
+
+    values: int = 0
+    outside: int = 0
+    low: float | None = None
+    high: float | None = None
+
+
+class Trouble(msgspec.Struct, frozen=True, array_like=True):
+    """Why episodes cannot be used because of one field, in one of them, and how many of those looked at."""
+
+    reason: str
+    episodes: int
+
+
 class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the planning pass found in one part, without decoding an image.
 
@@ -100,6 +124,8 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         order: the dataset's own numbers of every episode, in the order of collection; empty where it has none.
         ranges: of continuous actions if wanted: all timesteps but the last, and the last ones of episodes that end in
             a terminal state and of the others.
+        outside: of continuous actions with a range that is known beforehand, of the same three groups.
+        troubles: fields that cost episodes, among the first ones of the part.
         unreadable: how many episodes cannot be read, as far as that is seen without decoding an image.
         reason: why the first of them cannot.
         borders: what flags say of where episodes begin and end.
@@ -122,6 +148,8 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     successes: list[bool] = []
     order: list[list[int]] = []
     ranges: dict[str, ActionRanges] = {}
+    outside: dict[str, tuple[Outside, Outside, Outside]] = {}
+    troubles: dict[str, Trouble] = {}
     unreadable: int = 0
     reason: str = ""
     borders: Borders = Borders()

@@ -46,7 +46,7 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
             )
     episodes = sum_counts(split.totals for split in manifest.splits.values()).episodes
     short = sum(note.count for note in manifest.account if note.kind == "short")
-    if short > MANY_SHORT * episodes:
+    if short and short >= MANY_SHORT * episodes:
         found.append(
             f"{share(short, episodes)} of the episodes are one timestep long: does the input say where episodes end?"
         )

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite, prod
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from gato_schemas.bounds import MAX_DIMENSIONS, MAX_ELEMENTS, Side
 FieldModality: TypeAlias = Literal["text", "image", "discrete", "continuous"]
 Bound: TypeAlias = float | tuple[float, ...]
 """One end of a range: of all elements of a value, or of each of them, row-major."""
+Start: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 Value: TypeAlias = Sequence[str] | NDArray[Any]
 """T values of one field: strings for text, (T, H, W, 3) uint8 for image, (T, ...) integers or floats."""
 
@@ -30,6 +32,7 @@ class Field:
             None leaves values as they are.
         compand: whether mu-law companding applies (continuous observations; never actions).
         content: (height, width) of an image's content when it was padded; None where it fills the image.
+        start: the discrete value that has the first id; 0 unless the values of a space do not fit from there on.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Field:
     high: Bound | None = None
     compand: bool = True
     content: tuple[Side, Side] | None = None
+    start: Start = 0
 
     def __post_init__(self) -> None:
         shape = self.shape

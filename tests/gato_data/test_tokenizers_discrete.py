@@ -14,6 +14,16 @@ def test_values_are_their_own_ids(values, dtype):
     assert ids.tolist() == values
 
 
+@given(st.integers(-(2**40), 2**40), st.lists(st.integers(0, 1023)))
+def test_values_may_begin_elsewhere(start, values):
+    assert encode(np.array(values, np.int64) + start, start=start).tolist() == values
+
+
+def test_values_below_their_start_are_named():
+    with pytest.raises(EpisodeError, match=r"^lane is -3 at timestep 1: an integer in \[-2, 1022\) is wanted$"):
+        encode(np.array([-2, -3]), field="lane", start=-2)
+
+
 def test_booleans_and_shapes():
     assert encode(np.array([[True, False]])).tolist() == [[1, 0]]
     assert encode(np.zeros((2, 0), np.int8)).shape == (2, 0)

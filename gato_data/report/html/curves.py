@@ -77,9 +77,9 @@ def _decoded(ids: NDArray[np.int64], fields: list[Field]) -> dict[str, list[floa
     for number, slot in enumerate(elements("action", fields, is_action=True)):
         if number == CURVES or slot.field is None:
             break
-        column: NDArray[Any] = ids[:, number]
+        column: NDArray[Any] = ids[:, number] + slot.field.start
         if slot.field.modality == "continuous":
-            column = continuous.decode(column, compand=False)
+            column = continuous.decode(ids[:, number], compand=False)
             if slot.field.low is not None and slot.field.high is not None:
                 column = continuous.unscale(column, slot.field.low, slot.field.high)
         values[printable(slot.name)] = [round(float(value), 6) for value in column]

@@ -10,6 +10,7 @@ from gato_data.errors import EpisodeError
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Leaf
 from gato_pipelines.unchanged import changed
+from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep
 
 OBSERVATION, ACTION = "steps/observation", "steps/action"
@@ -67,12 +68,17 @@ class Container(ABC):
         licence: redistribution terms; empty where undeclared.
         features: all leaves, named as in RLDS.
         final_step: what the file format says of final timesteps; None where that has to be found out.
-        note: what a user should know of how it is read; empty where nothing.
+        notes: what a user should know of how it is read.
     """
 
     format: ClassVar[str]
     stacks_frames: ClassVar[bool] = False
     """Whether the four channels of an image are four gray frames, the last one the newest."""
+    has_episodes_apart: ClassVar[bool] = True
+    """Whether the images of one episode are read without those of others."""
+
+    has_episode_length: ClassVar[bool] = False
+    """Whether where episodes end may be told by a time limit."""
 
     path: Path
     name: str
@@ -81,12 +87,16 @@ class Container(ABC):
     licence: str = ""
     features: Features
     final_step: FinalStep | None = None
-    note: str = ""
+    notes: tuple[Note, ...] = ()
 
     @property
     def label(self) -> str:
         """Name, config and version in one."""
         return "/".join(filter(None, (self.name, self.config, self.version)))
+
+    def paths(self, file: str) -> list[Path]:
+        """What holds the episodes of a file: itself, unless it stands for several."""
+        return [self.path / file]
 
     def check_unchanged(self, file: str, size: int) -> None:
         """Check that a file still has the size that it was planned with; the size of a folder says nothing.
@@ -94,8 +104,8 @@ class Container(ABC):
         Raises:
             InputError: it has another one.
         """
-        path = self.path / file
-        if path.is_file() and (now := path.stat().st_size) != size:
+        paths = self.paths(file)
+        if all(path.is_file() for path in paths) and (now := sum(path.stat().st_size for path in paths)) != size:
             raise changed(file, size, now)
 
     def variant(self, file: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gato_data.errors import InputError
 from gato_pipelines.containers.container import Container
+from gato_pipelines.containers.minari_arrow import is_minari_arrow, minari_arrow_container
 from gato_pipelines.containers.recognise import HDF5, MINARI, datasets_in, recognise, refusal, rooted
 from gato_pipelines.containers.rlds import rlds_container
 from gato_pipelines.containers.shard_records import FILE_FORMATS, TFDS_FORMATS
@@ -14,28 +15,32 @@ from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, only, walk
 
 PARQUET = ".parquet"
 _WANTED = (
-    f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{MINARI}, "
-    "a D4RL .hdf5 file, or raw RL Unplugged files (run_1-00000-of-00050)"
+    f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{MINARI} or "
+    "data/0/part-0.arrow, a D4RL .hdf5 file, or raw RL Unplugged files (run_1-00000-of-00050)"
 )
 
 
 @lru_cache(maxsize=64)
-def open_container(path: Path, through_tfds: str = "") -> Container:
+def open_container(path: Path, through_tfds: str = "", episode_length: int | None = None) -> Container:
     """The container at a path; a worker opens each input once, not once per part.
 
     Args:
         path: a folder or a file.
         through_tfds: why TFDS has to decode features of an RLDS dataset; empty where it need not.
+        episode_length: timesteps after which an episode ends where a file does not say; None where it does.
 
     Raises:
-        InputError: there is nothing that can be read, or several datasets.
+        InputError: there is nothing that can be read, or several datasets; or a length is given for nothing.
         FormatError: a file is damaged.
         MissingPackageError: a package that the file format needs is not installed.
     """
     try:
-        return _open(path if path.is_file() else _dataset_in(path), through_tfds)
+        found = _open(path if path.is_file() else _dataset_in(path), through_tfds, episode_length)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): mend that, or give another") from error
+    if episode_length is not None and not found.has_episode_length:
+        raise InputError(f"{path} says itself where episodes end ({found.format}): leave --episode-length out")
+    return found
 
 
 def _dataset_in(path: Path) -> Path:
@@ -64,10 +69,12 @@ def _dataset_in(path: Path) -> Path:
     raise InputError(f"{path} {what}: {_WANTED} is wanted")
 
 
-def _open(path: Path, through_tfds: str) -> Container:
+def _open(path: Path, through_tfds: str, episode_length: int | None) -> Container:
     sight = recognise(path)
     if sight is not None and sight.format.name == "rlds":
         return _open_rlds(path, through_tfds)
+    if sight is not None and sight.format.name == "d4rl":
+        return _d4rl(path, episode_length)
     if sight is not None and (reader := _READERS.get(sight.format.name)):
         return reader(path)
     if sight is not None:
@@ -116,10 +123,15 @@ def _minari(path: Path) -> Container:
     return minari_container(folder if (folder / MINARI).exists() else folder / "data")
 
 
-def _d4rl(path: Path) -> Container:
+def _minari_arrow(path: Path) -> Container:
+    folder = path if is_minari_arrow(path) else path / "data"
+    return minari_arrow_container(folder)
+
+
+def _d4rl(path: Path, episode_length: int | None = None) -> Container:
     from gato_pipelines.containers.d4rl import d4rl_container
 
-    return d4rl_container(path)
+    return d4rl_container(path, episode_length)
 
 
 def _rlu_raw(path: Path) -> Container:
@@ -128,5 +140,11 @@ def _rlu_raw(path: Path) -> Container:
     return rlu_raw_container(path)
 
 
-_READERS: dict[str, Callable[[Path], Container]] = {"jat": _jat, "minari": _minari, "d4rl": _d4rl, "rlu-raw": _rlu_raw}
+_READERS: dict[str, Callable[[Path], Container]] = {
+    "jat": _jat,
+    "minari": _minari,
+    "minari-arrow": _minari_arrow,
+    "d4rl": _d4rl,
+    "rlu-raw": _rlu_raw,
+}
 """What reads a format, by its name; RLDS apart, which TFDS may have to read."""

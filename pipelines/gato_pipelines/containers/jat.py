@@ -46,6 +46,7 @@ class JatContainer(Container):
 
     format: ClassVar[str] = "JAT (parquet)"
     stacks_frames: ClassVar[bool] = True
+    has_episodes_apart: ClassVar[bool] = False
 
     names: dict[str, tuple[str, ...]]
     columns: dict[str, str]

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
-
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.containers.container import (
     ACTION,
@@ -35,23 +33,12 @@ from gato_pipelines.containers.hdf5 import (
     read_texts,
     walk,
 )
+from gato_pipelines.containers.minari_metadata import METADATA, described, read_metadata
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
-from gato_pipelines.rlds.features import Features, Kind, Leaf
-from gato_schemas.dataset import FinalStep
+from gato_pipelines.rlds.features import Kind, Leaf
 
-MAIN_FILE, METADATA = "main_data.hdf5", "metadata.json"
-MAX_METADATA_BYTES = 1 << 26
+MAIN_FILE = "main_data.hdf5"
 _SETS = {OBSERVATION: "observations", ACTION: "actions", REWARD: "rewards", TERMINAL: "terminations"}
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    dataset_id: str = ""
-    env_spec: str = ""
-    data_format: str = "hdf5"
-
-
-class _Environment(msgspec.Struct, frozen=True):
-    id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,40 +74,15 @@ def minari_container(data: Path) -> MinariContainer:
     Raises:
         InputError: the file holds no episodes, or its observations and actions cannot be read.
     """
-    metadata = _metadata(data / METADATA)
-    name = metadata.dataset_id or data.resolve().parent.name
+    metadata = read_metadata(data / METADATA)
     with open_hdf5(data / MAIN_FILE) as root:
         leaves, count = _leaves(root, data / MAIN_FILE)
-    return MinariContainer(
-        path=data,
-        name=name,
-        config=_environment(metadata) or name.replace("/", "-"),
-        features=Features(leaves),
-        final_step=FinalStep("keep", "Minari's last observation has no action, and was left out"),
-        num_episodes=count,
-    )
+    return MinariContainer(num_episodes=count, **described(data, metadata, leaves))
 
 
-def _metadata(path: Path) -> _Metadata:
-    if not path.is_file():
-        return _Metadata()
-    try:
-        with path.open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_METADATA_BYTES), type=_Metadata)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InputError(f"{path} is not the description of a Minari dataset ({error})") from error
-
-
-def _environment(metadata: _Metadata) -> str:
-    try:
-        return msgspec.json.decode(metadata.env_spec or "{}", type=_Environment).id.replace("/", "-")
-    except (msgspec.MsgspecError, RecursionError):
-        return ""
-
-
-def _leaves(root: Any, path: Path) -> tuple[tuple[Leaf, ...], int]:
+def _leaves(root: Any, path: Path) -> tuple[list[Leaf], int]:
     """The leaves of the first episode, and the number of episodes."""
-    found = []
+    found: list[Leaf] = []
     try:
         count = sum(name.startswith("episode_") for name in names(root, "the file"))
         if not count:
@@ -134,7 +96,7 @@ def _leaves(root: Any, path: Path) -> tuple[tuple[Leaf, ...], int]:
             found += [leaf_of(place, data) or _unreadable(place) for place, data in pairs]
     except EpisodeError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    return tuple(sorted(found, key=lambda leaf: leaf.path)), count
+    return found, count
 
 
 def _unreadable(path: str) -> Leaf:

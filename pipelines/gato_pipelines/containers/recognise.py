@@ -13,6 +13,7 @@ import msgspec
 
 from gato_data.errors import EpisodeError, GatoError, InputError
 from gato_pipelines.containers.formats import ALONE, FORMATS, MAGIC, SUFFIXES, Format
+from gato_pipelines.containers.minari_arrow import is_minari_arrow
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, Listing, walk
 from gato_schemas.dataset import MANIFEST
 
@@ -92,6 +93,8 @@ def rooted(listing: Listing) -> Sight | None:
             return Sight(FORMATS["lerobot"], told, version if _VERSION.match(version) else "")
     if MINARI in files or ("data" in folders and (path / "data" / MINARI).is_file()):
         return _sight("minari", MINARI)
+    if is_minari_arrow(path) or is_minari_arrow(path / "data"):
+        return _sight("minari-arrow", "0/part-0")
     if "data" in folders and "observation_space" in _json(path / "data" / "metadata.json"):
         return _sight("minari-arrow", "data/metadata.json")
     if "dataset_dict.json" in files or ("state.json" in files and _any(files, ".arrow")):

@@ -13,6 +13,7 @@ from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
 from gato_pipelines.rlds.versions import DATASET_INFO
+from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep
 from gato_schemas.tfrecord import RawRecord, TFRecordError
 
@@ -111,13 +112,13 @@ def described(directory: Directory) -> dict[str, Any]:
         "licence": directory.licence,
         "final_step": convention,
         "directory": directory,
-        "note": slow_note(directory, f"it is stored as {stored}") if stored in TFDS_FORMATS else "",
+        "notes": (slow_note(directory, f"it is stored as {stored}"),) if stored in TFDS_FORMATS else (),
     }
 
 
-def slow_note(directory: Directory, why: str) -> str:
+def slow_note(directory: Directory, why: str) -> Note:
     """What a user should know where TFDS is needed."""
-    return f"{directory.name} is read by TensorFlow Datasets, several times slower than otherwise: {why}"
+    return Note("read", f"{directory.name} is read by TensorFlow Datasets, several times slower than otherwise: {why}")
 
 
 def rlds_container(directory: Directory) -> RldsContainer:

@@ -54,7 +54,7 @@ def tfds_container(directory: Directory, why: str) -> TfdsContainer:
         raise InputError(f"TFDS cannot open {directory.path} ({error})") from error
     theirs = dict(_leaves(features, ""))
     leaves = [leaf if is_decodable(leaf) else theirs.get(leaf.path, leaf) for leaf in directory.features.leaves]
-    taken = {**described(directory), "note": slow_note(directory, why)}
+    taken = {**described(directory), "notes": (slow_note(directory, why),)}
     return TfdsContainer(features=Features(tuple(leaves)), **taken)
 
 

@@ -53,6 +53,7 @@ class Leaf:
         sequences: declared lengths of the Sequence features around it, outermost first, `steps` left out.
         description: free text.
         value_range: free text such as "[-1, 1]".
+        start: the least of its discrete values, where they do not fit between 0 and 1023.
     """
 
     path: str
@@ -64,6 +65,7 @@ class Leaf:
     sequences: Shape = ()
     description: str = ""
     value_range: str = ""
+    start: int = 0
 
     @property
     def in_steps(self) -> bool:

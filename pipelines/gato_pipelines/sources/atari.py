@@ -1,6 +1,7 @@
 """ALE Atari: 20 patches, the separator and one action = 22 tokens a timestep.
 
-RLDS with the features of TFDS's `rlu_atari`, raw RL Unplugged files, or JAT's parquet files.
+RLDS with the features of TFDS's `rlu_atari`, raw RL Unplugged files, JAT's parquet files, or Minari's. Of stacked
+frames the newest is taken, as the timesteps before hold the others.
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import ClassVar
 from gato_pipelines.containers.container import Container
 from gato_pipelines.control_source import ControlSource, default
 from gato_pipelines.form import Form
+from gato_pipelines.frame_stacks import FrameStack
 
 _RUN = re.compile(r"^(?P<game>.+?)_(?P<run>run_\d+)$")
 
@@ -20,7 +22,7 @@ class Source(ControlSource):
     """ALE Atari episodes: a gray or RGB frame and one discrete action."""
 
     licence: ClassVar[str] = "RL Unplugged and JAT: Apache-2.0; frames show commercial games"
-    formats: ClassVar[str] = "RLDS (rlu_atari), raw RL Unplugged, JAT"
+    formats: ClassVar[str] = "RLDS (rlu_atari), raw RL Unplugged, JAT, Minari"
     families: ClassVar[tuple[str, ...]] = ("atari", "atari-extended")
     tokens_per_timestep: ClassVar[str] = "22"
     example: ClassVar[str] = "gato-data ingest atari breakout-rlds --out breakout --holdout 0.1"
@@ -34,6 +36,7 @@ class Source(ControlSource):
 
     family: str = default("family", "atari")
     image_size: tuple[int, int] | None = default("image_size", (64, 80))
+    frame_stack: FrameStack = default("frame_stack", "newest")
 
     def task_name(self, variant: str) -> str:
         """The game in lower case: "breakout" for `Breakout_run_1` and `atari-breakout`."""

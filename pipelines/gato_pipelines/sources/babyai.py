@@ -1,7 +1,8 @@
 """BabyAI: the mission's text, 148 discrete values (direction, 7x7x3 grid), the separator, one action = 150 + text.
 
 RLDS with `direction`, `image` and `mission` in the observation, JAT's parquet files (direction and grid in one list),
-or Minari's HDF5 files. The grid holds symbols, not colours: it becomes discrete tokens, row by row, never patches.
+or Minari's files. The grid holds symbols, not colours: it becomes discrete tokens, row by row, never patches, also
+where it shows the whole level; levels of 13x13 and more need a larger --max-observation-tokens.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,7 @@ from typing import ClassVar
 
 from gato_pipelines.control_source import ControlSource, default
 from gato_pipelines.form import ANY, SOME, Form
-
-_LARGEST_GRID = 32
-"""Cells on a side of a grid; what is larger is a picture."""
+from gato_pipelines.leaf_fields import LARGEST_GRID
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,10 @@ class Source(ControlSource):
         texts=ANY,
         action="discrete",
         width=(1, 1),
-        picture=lambda height, width, channels: max(height, width) <= _LARGEST_GRID,
+        picture=lambda height, width, channels: max(height, width) < LARGEST_GRID,
     )
+
+    grids_below: ClassVar[int] = LARGEST_GRID
 
     family: str = default("family", "babyai")
 

@@ -5,6 +5,9 @@ text                                    text tokens
 integers and truth values               discrete tokens, values in [0, 1024)
 floats                                  continuous tokens
 more than 256 numbers, depth maps       left out unless --observation-keys names them
+maps of labels, by their name           the same: segmentation, mask, depth and the like are no pictures
+large grids of symbols                  pictures, unless --discrete-keys names them
+four channels                           transparency on white; --frame-stack newest: the last of stacked gray frames
 beside the observation                  left out, but for an instruction where the observation has no text
 """
 

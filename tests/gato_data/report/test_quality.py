@@ -51,6 +51,15 @@ def test_good_data_has_no_findings(tmp_path: Path, walks: list[Episode]) -> None
     assert findings(tmp_path, walks) == {}
 
 
+def test_episodes_of_one_timestep(tmp_path: Path, walks: list[Episode]) -> None:
+    found = findings(tmp_path / "many", [*walks, *(walk(seed, timesteps=1) for seed in range(30, 33))])["one_step"]
+    assert (found.level, found.where, found.measure) == ("problem", "walk", 3 / 27)
+    assert found.message == "11.1% of the episodes are one timestep long: are episodes cut apart?"
+    few = findings(tmp_path / "few", [*walks, *(walk(seed, timesteps=1) for seed in range(30, 32))])["one_step"]
+    assert (few.level, few.measure) == ("notice", 2 / 26)
+    assert "one_step" not in findings(tmp_path / "one", [*walks, walk(30, timesteps=1)])
+
+
 def changed(walks: list[Episode], change: Callable[[np.ndarray], np.ndarray]) -> list[Episode]:
     return [replace(e, observations={"state": change(np.array(e.observations["state"]))}) for e in walks]
 

@@ -357,8 +357,37 @@ class TestD4rl:
     def test_without_timeouts_it_is_refused(self, file: Path) -> None:
         with h5py.File(file, "r+") as opened:
             del opened["timeouts"]
-        with pytest.raises(InputError, match=r"has no timeouts .*where episodes end cannot be told"):
+        with pytest.raises(InputError, match=r"has no timeouts .*cannot be told without \(--episode-length gives"):
             open_container(file)
+
+    def test_a_time_limit_instead_of_timeouts(self, file: Path, tmp_path: Path) -> None:
+        """Only the first episode, the longest, was cut off."""
+        with h5py.File(file, "r+") as opened:
+            ends = opened["terminals"][:] | opened["timeouts"][:]
+            opened["timeouts"][:], opened["terminals"][:] = ends, ends
+            opened["timeouts"][33:], opened["terminals"][:33] = False, False
+        whole = tokens_of("modular-rl", file, tmp_path / "a")
+        with h5py.File(file, "r+") as opened:
+            del opened["timeouts"]
+        found = tokens_of("modular-rl", file, tmp_path / "b", episode_length=33)
+        assert_same(found, whole)
+        assert [len(e.timestep_starts) for e in found] == [33, 15, 16, 22]
+        assert [e.is_terminal for e in found] == [False, True, True, True]
+
+    def test_a_time_limit_counts_from_the_last_end(self, tmp_path: Path) -> None:
+        with h5py.File(tmp_path / "arm.hdf5", "w") as opened:
+            opened["observations"] = np.arange(12, dtype=np.float32).reshape(12, 1)
+            opened["actions"] = np.zeros((12, 1), np.float32)
+            opened["terminals"] = np.isin(np.arange(12), [1, 10])
+        found = tokens_of("rlds", tmp_path / "arm.hdf5", tmp_path / "out", episode_length=4)
+        ends = [(len(e.timestep_starts), e.is_terminal) for e in found]
+        assert ends == [(2, True), (4, False), (4, False), (1, True), (1, False)]
+
+    def test_a_time_limit_for_nothing_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"says itself where episodes end \(Minari \(HDF5\)\): leave --episode-"):
+            tokens_of("modular-rl", MINARI, tmp_path / "out", episode_length=10)
+        with pytest.raises(GatoError, match="an episode length of 0 cannot be"):
+            tokens_of("modular-rl", MINARI, tmp_path / "out", episode_length=0)
 
 
 class TestHostileHdf5:

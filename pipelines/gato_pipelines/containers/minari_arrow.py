@@ -1,0 +1,214 @@
+"""Minari datasets in Arrow or parquet: a folder per episode, T + 1 rows of which the last one is an observation alone.
+
+    <namespace>/<name>-v0/data/metadata.json            spaces, environment
+    <namespace>/<name>-v0/data/0/part-0.arrow           observations, actions, rewards, terminations, truncations
+
+Boxes are lists of their elements, row by row, or JPEG images; dictionaries and tuples are structs. The episodes come
+out as those of the same dataset in HDF5.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import EpisodeError, InputError, MissingPackageError
+from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, TERMINAL, Container, File, RawItem
+from gato_pipelines.containers.minari_metadata import METADATA, Space, described, read_metadata
+from gato_pipelines.image_header import read_header
+from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
+from gato_pipelines.rlds.features import Kind, Leaf
+
+SUFFIXES = (".arrow", ".parquet")
+MAX_FILE_BYTES = 1 << 34
+"""Bytes of one episode."""
+_COLUMNS = {OBSERVATION: "observations", ACTION: "actions", REWARD: "rewards", TERMINAL: "terminations"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinariArrowContainer(Container):
+    """The `data` folder of one dataset; all its episodes are one part, as in HDF5.
+
+    Attributes:
+        numbers: of the episodes, in order.
+        suffix: of their files.
+        members: what the fields of structs are called in the files, by path.
+    """
+
+    format: ClassVar[str] = "Minari (Arrow)"
+
+    numbers: tuple[int, ...]
+    suffix: str
+    members: Mapping[str, tuple[str, ...]]
+
+    def files(self, split: str) -> list[File]:
+        """The description, which stands for all episodes."""
+        if split != "train":
+            raise InputError(f"{self.path} has no split {split!r}: Minari datasets have only 'train'")
+        size = sum(path.stat().st_size for path in self.paths(METADATA))
+        return [File(METADATA, size, len(self.numbers))]
+
+    def paths(self, file: str) -> list[Path]:
+        """The description, and the file of every episode."""
+        return [self.path / file, *(_file(self.path, number, self.suffix) for number in self.numbers)]
+
+    def episodes(
+        self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
+    ) -> Iterator[RawItem]:
+        """The episodes, by number."""
+        stop = len(self.numbers) if count is None else first + count
+        for ordinal, number in enumerate(self.numbers[first:stop], first):
+            try:
+                with _reading(f"episode {number}"):
+                    table = _table(_file(self.path, number, self.suffix))
+                    yield RawItem(ordinal, _decode(table, leaves, self.members))
+            except EpisodeError as error:
+                yield RawItem(ordinal, error=error)
+
+
+def is_minari_arrow(folder: Path) -> bool:
+    """Whether a folder is the `data` folder of a dataset stored in this way."""
+    return (folder / METADATA).is_file() and any(_file(folder, 0, suffix).is_file() for suffix in SUFFIXES)
+
+
+def minari_arrow_container(data: Path) -> MinariArrowContainer:
+    """The container of a dataset's `data` folder.
+
+    Raises:
+        InputError: its first episode or its description cannot be read.
+        MissingPackageError: pyarrow is not installed.
+    """
+    metadata = read_metadata(data / METADATA)
+    suffix = next(suffix for suffix in SUFFIXES if _file(data, 0, suffix).is_file())
+    numbers = sorted(int(path.parent.name) for path in data.glob(f"*/part-0{suffix}") if path.parent.name.isdecimal())
+    spaces, leaves, members = metadata.spaces(), [], {}
+    try:
+        with _reading("episode 0"):
+            table = _table(_file(data, 0, suffix))
+            for target, name in _COLUMNS.items():
+                if name in table.schema.names:
+                    for path, names, column in _walk(table.column(name).combine_chunks(), spaces, target, (name,)):
+                        leaves.append(_leaf(path, column, spaces.get(path, Space())))
+                        members[path] = names
+                elif target in (OBSERVATION, ACTION):
+                    raise EpisodeError(f"it has no {name}", stage="read")
+    except EpisodeError as error:
+        raise InputError(f"{data} cannot be read: {error}") from error
+    return MinariArrowContainer(
+        numbers=tuple(numbers), suffix=suffix, members=members, **described(data, metadata, leaves)
+    )
+
+
+def _file(data: Path, number: int, suffix: str) -> Path:
+    return data / str(number) / f"part-0{suffix}"
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Whatever pyarrow raises in here means that a file is damaged."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingPackageError('Arrow files need pyarrow: pip install "gato-data[ingest]"') from error
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise EpisodeError(f"{what} cannot be read ({error})", stage="read") from error
+
+
+def _table(path: Path) -> Any:
+    """The rows of an episode, checked so that no damage is followed."""
+    import pyarrow
+    import pyarrow.parquet
+
+    if (size := path.stat().st_size) > MAX_FILE_BYTES:
+        raise EpisodeError(f"{path.name} has {size} bytes, at most {MAX_FILE_BYTES} are read", stage="read")
+    if path.suffix == ".parquet":
+        table = pyarrow.parquet.ParquetFile(path).read()
+    else:
+        with pyarrow.OSFile(str(path)) as file:
+            table = pyarrow.ipc.open_file(file).read_all()
+    table.validate(full=True)
+    return table
+
+
+def _walk(
+    column: Any, spaces: Mapping[str, Space], path: str, names: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """Path, names in the file, and column of everything at or below a column, by the names that HDF5 files have."""
+    import pyarrow
+
+    if not pyarrow.types.is_struct(column.type):
+        yield path, names, column
+        return
+    is_tuple = spaces.get(path, Space()).type == "Tuple"
+    for field in column.type:
+        inside = f"{path}/_index_{field.name}" if is_tuple else f"{path}/{field.name}"
+        yield from _walk(column.field(field.name), spaces, inside, (*names, field.name))
+
+
+def _leaf(path: str, column: Any, space: Space) -> Leaf:
+    """The leaf of a column; its shape is that of its space, as files flatten it."""
+    import pyarrow
+
+    if pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
+        return Leaf(path=path, kind=Kind.TEXT, dtype="string")
+    if pyarrow.types.is_binary(column.type):
+        header = read_header(column[0].as_py() or b"")
+        return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=tuple(header), image_format="jpeg")
+    values, sides = _flat(path, column)
+    if values.type.num_fields or not str(values.type).startswith(("int", "uint", "float", "half", "double", "bool")):
+        return Leaf(path=path, kind=Kind.OTHER, dtype="")
+    shape = space.shape if space.type == "Box" and prod(space.shape) == prod(sides) else sides
+    return Leaf(path=path, kind=Kind.TENSOR, dtype=_numbers(path, values[:0]).dtype.name, shape=tuple(shape))
+
+
+def _flat(path: str, column: Any) -> tuple[Any, tuple[int, ...]]:
+    """The numbers of a column of lists of one length, and the sides of the lists."""
+    sides: list[int] = []
+    while hasattr(column.type, "value_type"):
+        rows = len(column)
+        if column.null_count:
+            raise EpisodeError(f"{path} has {column.null_count} empty values", stage="read")
+        lengths = np.unique(np.asarray(column.value_lengths()))
+        if len(lengths) > 1:
+            raise EpisodeError(f"{path} has {lengths[0]} to {lengths[-1]} values a timestep", stage="read")
+        column = column.flatten()
+        sides.append(int(lengths[0]) if rows else 0)
+    return column, tuple(sides)
+
+
+def _numbers(path: str, values: Any) -> NDArray[Any]:
+    if values.null_count:
+        raise EpisodeError(f"{path} has {values.null_count} empty values", stage="read")
+    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return numbers.astype(bool) if str(values.type) == "bool" else numbers
+
+
+def _decode(table: Any, leaves: tuple[Leaf, ...], members: Mapping[str, tuple[str, ...]]) -> RldsEpisode:
+    """One episode without its last row, which has no action."""
+    steps = max(len(table) - 1, 0)
+    tensors: dict[str, NDArray[Any]] = {}
+    images: dict[str, list[EncodedImage]] = {}
+    texts: dict[str, list[str]] = {}
+    for leaf in leaves:
+        name, *inside = members[leaf.path]
+        column = table.column(name).combine_chunks()
+        for field in inside:
+            column = column.field(field)
+        column = column[:steps]
+        if leaf.kind == Kind.TENSOR:
+            values, _ = _flat(leaf.path, column)
+            tensors[leaf.path] = _numbers(leaf.path, values).reshape(steps, *(side or 0 for side in leaf.shape))
+        elif column.null_count:
+            raise EpisodeError(f"{leaf.path} has {column.null_count} empty values", stage="read")
+        elif leaf.kind == Kind.IMAGE:
+            images[leaf.path] = column.to_pylist()
+        else:
+            texts[leaf.path] = column.to_pylist()
+    return RldsEpisode(num_timesteps=steps, tensors=tensors, images=images, texts=texts)
