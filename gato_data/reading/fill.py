@@ -10,6 +10,7 @@ from gato_data.permutation import Numbers
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Buffers, byte_view, places_of
 from gato_data.reading.episodes import EpisodeTable
+from gato_data.reading.first_touch import FirstTouch
 from gato_data.reading.layouts import READ_COLUMNS, FinishedRows, Layout
 from gato_data.reading.patches import PatchReader, PatchRun, layout_runs
 from gato_data.reading.pieces import Pieces
@@ -72,6 +73,7 @@ class Filler:
         width: slots of a row, context length + 1.
         token_bytes: 2 or 4.
         with_segments: whether episodes are packed.
+        check_data: compare every record with its checksum when it is first read.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class Filler:
         width: int,
         token_bytes: int,
         with_segments: bool,
+        check_data: bool,
     ) -> None:
         self._table, self._files, self._layouts, self._record_layout = table, files, layouts, record_layout
         self._width, self._token_bytes, self._with_segments = width, token_bytes, with_segments
         self._with_patches = any(layout.num_patches for layout in layouts)
         self._finished = FinishedRows(layouts, width)
         self._patches = PatchReader(table, files, layouts, width)
+        self._first_touch = FirstTouch(table, files) if check_data else None
 
     def fill(self, pieces: Pieces, dataset: Numbers, sample: Numbers, buffers: Buffers) -> Batch:
         """Read the pieces of one batch into `buffers`; the batch is made of views of them.
@@ -99,6 +103,8 @@ class Filler:
         """
         rows = len(sample)
         reads = Reads.of(pieces, self._table)
+        if self._first_touch is not None:
+            self._first_touch.check(reads.record, reads.shard)
         tokens, mask, modality = buffers.tokens[:rows], buffers.loss_mask[:rows], buffers.modality[:rows]
         buffers.raw_tokens[:rows] = 0
         runs = self._columns(reads, buffers)

@@ -108,6 +108,7 @@ class MixtureReader:
             width=settings.context_length + 1,
             token_bytes=self._token_dtype.itemsize,
             with_segments=settings.pack,
+            check_data=settings.verify == "touched",
         )
         self._explainer = Explainer(table, self._files, self.dataset_names)
         self._read_ahead = ReadAhead(table, self._files, self._filler)

@@ -6,9 +6,10 @@ from typing import Literal, TypeAlias
 from gato_data.errors import SettingError
 
 WindowMode: TypeAlias = Literal["timestep", "token"]
-Verify: TypeAlias = Literal["frames", "full", "off"]
-"""What is checked when a shard is first opened: some frames, every checksum, or the size alone."""
+Verify: TypeAlias = Literal["touched", "frames", "full", "off"]
+"""What is checked of a shard."""
 CHECKED: dict[Verify, str] = {
+    "touched": "the size of every shard, and the checksum of every record when it is first read",
     "frames": "the size of every shard, and where some of its records begin and end",
     "full": "the size of every shard, and the checksum of every record when its shard is first opened",
     "off": "the size of every shard alone",
@@ -33,7 +34,7 @@ class ReadSettings:
         pack: put several short episodes into one window, as segments.
         memory: bytes for batches, indexes and tables together.
         threads: that read ahead in `MixtureReader.stream`.
-        verify: what is checked when a shard is first opened: "frames", "full" or "off".
+        verify: what of a shard is checked: one of `CHECKED`.
         max_open_files: shards kept open at a time.
         map_files: map shards without compressed patches into memory; their size is checked before every batch.
 
@@ -58,8 +59,8 @@ class ReadSettings:
     memory: int = field(default=4 * 2**30, metadata={"help": "Bytes for batches, indexes and tables together."})
     threads: int = field(default=2, metadata={"help": "Threads that read ahead."})
     verify: Verify = field(
-        default="frames",
-        metadata={"help": "What is checked when a shard is opened: some frames, all checksums, its size."},
+        default="touched",
+        metadata={"help": "What is checked: records when first read, some frames, all when opened, sizes."},
     )
     max_open_files: int = field(default=512, metadata={"help": "Shards kept open at a time."})
 

@@ -19,9 +19,10 @@ from gato_data.reading.settings import Verify
 from gato_data.reading.shard_index import Shard
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex
-from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc32c, refuse_foreign
+from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, crc32c, masked, masked_crc32c, refuse_foreign
 
 _SAMPLED_FRAMES = 10
+_CHECKED_BYTES = 1 << 18
 
 
 class ShardFiles:
@@ -117,6 +118,14 @@ class ShardFiles:
             self.will_need(shard, offset, len(out))
         np.copyto(out, np.frombuffer(mapped, np.uint8, len(out), offset))
 
+    def check_data(self, shard: int, record: int) -> None:
+        """Compare one record of a shard, counted in the shard, with its checksum; it is read whole.
+
+        Raises:
+            FormatError: it is damaged, or as `read`.
+        """
+        self._check_data(shard, self._open.get(shard) or self._open_file(shard), record)
+
     def is_cached(self, shard: int, offset: int) -> bool:
         """Whether a byte of a shard can be read without waiting for a disk."""
         file = self._open.get(shard) or self._open_file(shard)
@@ -190,26 +199,39 @@ class ShardFiles:
         return file
 
     def _check_records(self, shard: int, file: OpenFile) -> None:
-        index = self.index(shard)
-        records = range(len(index))
-        if self._verify == "frames" and len(index) > _SAMPLED_FRAMES:
-            records = sorted({int(n) for n in np.linspace(0, len(index) - 1, _SAMPLED_FRAMES)})  # type: ignore[assignment]
-        for record in records:
-            self._check_record(shard, file, record)
+        records = len(self.index(shard))
+        if self._verify == "full":
+            for record in range(records):
+                self._check_frame(shard, file, record)
+                self._check_data(shard, file, record)
+            return
+        for record in np.unique(np.linspace(0, records - 1, min(records, _SAMPLED_FRAMES), dtype=np.int64)).tolist():
+            self._check_frame(shard, file, record)
 
-    def _check_record(self, shard: int, file: OpenFile, record: int) -> None:
+    def _check_frame(self, shard: int, file: OpenFile, record: int) -> None:
         index = self.index(shard)
         offset, length = int(index.offset[record]), int(index.length[record])
         header = os.pread(file.fd, HEADER_BYTES, offset - HEADER_BYTES)
-        if header[:8] != length.to_bytes(8, "little") or header[8:] != masked_crc32c(header[:8]).to_bytes(4, "little"):
+        footer = os.pread(file.fd, FOOTER_BYTES, offset + length)
+        wanted = length.to_bytes(8, "little")
+        if header != wanted + masked_crc32c(wanted).to_bytes(4, "little") or footer != int(index.crc[record]).to_bytes(
+            4, "little"
+        ):
             raise self.error(shard, offset, "has another record here than its index says: run gato-data verify")
-        wanted = int(index.crc[record]).to_bytes(4, "little")
-        if os.pread(file.fd, FOOTER_BYTES, offset + length) != wanted:
-            raise self.error(shard, offset, "has another record here than its index says: run gato-data verify")
-        if self._verify == "full":
-            data = os.pread(file.fd, length, offset)
-            if masked_crc32c(data).to_bytes(4, "little") != wanted:
-                raise self.error(shard, offset, "does not match its checksum: run gato-data verify")
+
+    def _check_data(self, shard: int, file: OpenFile, record: int) -> None:
+        index = self.index(shard)
+        offset, length, crc = int(index.offset[record]), int(index.length[record]), 0
+        if file.mapped is not None and file.is_whole():
+            crc = crc32c(file.mapped[offset : offset + length])
+        else:
+            block = memoryview(bytearray(min(length, _CHECKED_BYTES)))
+            for start in range(0, length, _CHECKED_BYTES):
+                part = block[: min(length - start, _CHECKED_BYTES)]
+                done = os.preadv(file.fd, (part,), offset + start)
+                crc = crc32c(part[:done], crc)
+        if masked(crc) != int(index.crc[record]):
+            raise self.error(shard, offset, "does not match its checksum: run gato-data verify")
 
 
 def _not_opened(path: Path, error: OSError) -> FormatError:

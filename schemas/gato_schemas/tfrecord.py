@@ -26,10 +26,20 @@ _GZIP_MAGIC = b"\x1f\x8b"
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
-def masked_crc32c(data: Bytes) -> int:
-    """CRC32C rotated right by 15 bits plus a constant, as TFRecord stores it."""
-    crc: int = google_crc32c.value(data if isinstance(data, bytes) else np.frombuffer(data, np.uint8))
+def crc32c(data: Bytes, before: int = 0) -> int:
+    """CRC32C of bytes, perhaps behind others whose CRC32C is `before`."""
+    crc: int = google_crc32c.extend(before, data if isinstance(data, bytes) else np.frombuffer(data, np.uint8))
+    return crc
+
+
+def masked(crc: int) -> int:
+    """A CRC32C rotated right by 15 bits plus a constant, as TFRecord stores it."""
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def masked_crc32c(data: Bytes) -> int:
+    """The checksum of bytes as TFRecord stores it."""
+    return masked(crc32c(data))
 
 
 def frame(data: Bytes, crc: int | None = None) -> tuple[bytes, bytes]:
