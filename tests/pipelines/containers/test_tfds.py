@@ -56,6 +56,23 @@ def test_a_damaged_array_record_costs_its_own_episodes(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "out").dead_letters == 3
 
 
+def write_with_tfds(folder: Path, steps: dict[str, Any], episodes: list[list[dict[str, Any]]]) -> Path:
+    """A dataset as TFDS writes it, with features of all kinds."""
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict({"steps": tfds.features.Dataset(steps)})
+    folder.mkdir()
+    identity = tfds.core.DatasetIdentity(
+        name=folder.name, version=tfds.core.Version("1.0.0"), data_dir=str(folder), module_name=__name__
+    )
+    writer = tfds.core.SequentialWriter(tfds.core.DatasetInfo(builder=identity, features=features), 10)
+    writer.initialize_splits(["train"])
+    for rows in episodes:
+        writer.add_examples({"train": [{"steps": rows}]})
+    writer.close_all()
+    return folder
+
+
 @pytest.fixture
 def nested(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
     """A dataset with a feature that is not read without TFDS (sound); and its values."""
@@ -70,20 +87,10 @@ def nested(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
         "action": tfds.features.Tensor(shape=(2,), dtype=np.float32),
         "reward": np.float32,
     }
-    features = tfds.features.FeaturesDict({"steps": tfds.features.Dataset(steps)})
-    (tmp_path / "rays").mkdir()
-    identity = tfds.core.DatasetIdentity(
-        name="rays", version=tfds.core.Version("1.0.0"), data_dir=str(tmp_path / "rays"), module_name=__name__
-    )
-    writer = tfds.core.SequentialWriter(tfds.core.DatasetInfo(builder=identity, features=features), 10)
-    writer.initialize_splits(["train"])
     rng = np.random.default_rng(0)
     values = [rng.integers(0, 1024, (length, 6)) for length in (3, 5)]
-    for sounds in values:
-        rows = [_row(sound, rng) for sound in sounds]
-        writer.add_examples({"train": [{"steps": rows}]})
-    writer.close_all()
-    return tmp_path / "rays", values
+    episodes = [[_row(sound, rng) for sound in sounds] for sounds in values]
+    return write_with_tfds(tmp_path / "rays", steps, episodes), values
 
 
 def _row(sound: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
@@ -127,3 +134,53 @@ def test_a_format_that_nothing_reads_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rooms" / "dataset_info.json").write_text(json.dumps({**info, "fileFormat": "zip"}))
     with pytest.raises(InputError, match="stored as zip, which cannot be read here"):
         open_container(tmp_path / "rooms")
+
+
+PICTURES = {
+    "free": (None, None, 3),
+    "see_through": (32, 32, 4),
+    "tiny": (8, 12, 3),
+    "atari": (84, 84, 1),
+}
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Sound beside images of free size, with an alpha channel, smaller than a patch, and of real size."""
+    import tensorflow_datasets as tfds
+
+    cameras = {name: tfds.features.Image(shape=shape, encoding_format="png") for name, shape in PICTURES.items()}
+    steps = {"observation": {**cameras, "sound": tfds.features.Audio(shape=(4,))}, "action": np.int64}
+    rng = np.random.default_rng(0)
+
+    def row(at: int) -> dict[str, Any]:
+        shown = {
+            name: rng.integers(0, 256, tuple(side or 40 for side in shape), dtype=np.uint8)
+            for name, shape in PICTURES.items()
+        }
+        return {"observation": {**shown, "sound": np.arange(4) + at}, "action": at}
+
+    return write_with_tfds(tmp_path / "films", steps, [[row(at) for at in range(length)] for length in (3, 2)])
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_images_are_the_same_beside_a_feature_that_tfds_decodes(name: str, pictures: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"image_size": (32, 48), "final_step": "keep"}
+    ingest(pictures, tmp_path / "a", source="rlds", settings={**settings, "observation_keys": (name,)})
+    ingest(pictures, tmp_path / "b", source="rlds", settings={**settings, "observation_keys": (name, "sound")})
+    alone, both = read_dataset(tmp_path / "a"), read_dataset(tmp_path / "b")
+    assert [len(episode.patches) for episode in both] == [3 * 6, 2 * 6]
+    for mine, theirs in zip(both, alone, strict=True):
+        np.testing.assert_array_equal(mine.patches, theirs.patches)
+        sounds = mine.tokens.reshape(-1, 6 + 4 + 2)[:, 6:10]
+        np.testing.assert_array_equal(sounds, np.arange(4) + np.arange(len(sounds))[:, None])
+
+
+def test_a_damaged_record_costs_itself_alone(pictures: Path, tmp_path: Path) -> None:
+    shard = next(pictures.glob("*.tfrecord-*"))
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    settings = {"observation_keys": ("atari", "sound")}
+    ingest(pictures, tmp_path / "out", source="rlds", settings=settings, max_bad=1)
+    assert [len(episode.patches) for episode in read_dataset(tmp_path / "out")] == [2 * 25]
