@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from gato_data.errors import InputError
-from gato_pipelines.documents.json_values import as_msgspec_reads
+from gato_pipelines.documents.json_values import BOM, as_msgspec_reads
 
 T = TypeVar("T")
 Id = int | str
@@ -32,7 +32,7 @@ def read_annotations(path: Path, kind: type[T], what: str) -> T:
             except msgspec.ValidationError:
                 raise
             except msgspec.DecodeError:
-                return msgspec.json.decode(as_msgspec_reads(data), type=kind)
+                return msgspec.json.decode(as_msgspec_reads(data).removeprefix(BOM), type=kind)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): {what} is wanted") from error
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -13,15 +13,9 @@ from gato_pipelines.documents.tars import MAX_NAME_BYTES
 from gato_pipelines.documents.texts import TextRecord
 from gato_pipelines.documents.unpacking import WINDOW_MIB
 
-ARCHIVES = (".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst")
 _BLOCK = tarfile.BLOCKSIZE
 _LONG_NAME, _PAX = (tarfile.GNUTYPE_LONGNAME,), (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _PASSED = (tarfile.GNUTYPE_LONGLINK, tarfile.XGLTYPE)
-
-
-def is_archive(name: str) -> bool:
-    """Whether a file is a compressed tar archive."""
-    return name.lower().endswith(ARCHIVES)
 
 
 @dataclass(slots=True)

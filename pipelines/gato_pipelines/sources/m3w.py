@@ -19,6 +19,7 @@ from gato_pipelines.documents.rows import read_rows, row_parts
 from gato_pipelines.documents.source import AGENT, check_window, family_setting, window_setting
 from gato_pipelines.documents.streams import plain_name
 from gato_pipelines.documents.tables import pictures_path
+from gato_pipelines.documents.tars import is_tar
 from gato_pipelines.documents.texts import filled_lines
 from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
@@ -28,7 +29,7 @@ from gato_schemas.index import Part
 _LINES, _ROWS = (".jsonl", ".ndjson", ".json"), ".parquet"
 _COLUMNS = ("images", "texts")
 _WANTED = "MMC4's .jsonl files (plain, .zip, .gz, .zst, .xz, .bz2), OBELICS' .parquet files"
-_PICTURES = (*(f".{suffix}" for suffix in IMAGE_SUFFIXES), ".tar")
+_PICTURES = tuple(f".{suffix}" for suffix in IMAGE_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -111,4 +112,6 @@ def _is_page_file(name: str) -> bool:
 
 
 def _is_read(name: str) -> bool:
-    return (_is_page_file(name) and not is_about(name)) or name.lower().endswith(_PICTURES)
+    if is_tar(name) or name.lower().endswith(_PICTURES):
+        return True
+    return _is_page_file(name) and not is_about(name)

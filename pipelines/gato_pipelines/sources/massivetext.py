@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from gato_data.errors import SettingError
-from gato_pipelines.documents.archived_texts import ArchivedFile, is_archive, read_archive
+from gato_pipelines.documents.archived_texts import ArchivedFile, read_archive
 from gato_pipelines.documents.csv_texts import ColumnError, read_csv
 from gato_pipelines.documents.duplicates import NO_HASH, pack_hashes, text_hash
 from gato_pipelines.documents.files import find_files, root_of
@@ -27,6 +27,7 @@ from gato_pipelines.documents.source import (
     window_setting,
 )
 from gato_pipelines.documents.streams import is_compressed, plain_name
+from gato_pipelines.documents.tars import is_tar
 from gato_pipelines.documents.texts import (
     TextRecord,
     filled,
@@ -65,8 +66,8 @@ def kind_of(name: str) -> str:
     """How a file of that name is read; empty where it is not."""
     if ".tfrecord" in name:
         return "" if name.endswith(".index") else "tfrecord"
-    if is_archive(name):
-        return "archive"
+    if is_tar(name):
+        return "archive" if is_compressed(name) else ""
     suffix = Path(plain_name(name)).suffix
     kind = _KINDS.get(suffix, "")
     return "" if kind == "parquet" and is_compressed(name) else kind
