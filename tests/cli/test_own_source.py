@@ -437,7 +437,7 @@ class TestOneThatSharesNothingWithOurs:
             ("text.upper() if", "text.uper() if", "AttributeError: 'str' object has no attribute 'uper'"),
             ("yield Item(", "yield tuple, (", "AttributeError: 'tuple' object has no attribute "),
             ("PartScan(part=part", "PartScan(part=7", "ValidationError: Expected `object`, got `int` - at `$.part`"),
-            ("return [Part(path.name, ", "return [(path.name, ", "TypeError: `struct` must be a `msgspec.Struct`"),
+            ("return [Part(path.name, ", "return [(path.name, ", "'tuple' object has no attribute 'file'"),
         ],
     )
     def test_what_goes_wrong_is_one_sentence(
