@@ -14,6 +14,8 @@ from gato_pipelines.rlds.features import STEPS, Leaf
 AUTO, NONE = "auto", "none"
 _INSTRUCTIONS = ("language_instruction", "natural_language_instruction", "instruction")
 """Names of instructions, the usual ones first; others end like the last one: VIMA's `multimodal_instruction`."""
+_MISSION = "mission"
+"""What Gymnasium's environments call an instruction that they show in the observation."""
 
 
 def find_instruction(container: Container, key: str, kept: Sequence[Leaf]) -> Leaf | None:
@@ -28,7 +30,8 @@ def find_instruction(container: Container, key: str, kept: Sequence[Leaf]) -> Le
         return None
     if key == AUTO:
         beside = [leaf for leaf in _texts(container) if leaf.in_steps and not _is_below(leaf, OBSERVATION)]
-        return None if any(map(_instructs, kept)) else min(filter(_instructs, beside), key=_rank, default=None)
+        told = any(_instructs(leaf) or _is_mission(leaf) for leaf in kept)
+        return None if told else min(filter(_instructs, beside), key=_rank, default=None)
     named = {name_of(leaf): leaf for leaf in container.features.leaves if _is_text(leaf) or holds_bytes(leaf)}
     exact = [named[name] for name in (key, f"observation/{key}") if name in named][:1]
     found = exact or [leaf for name, leaf in named.items() if name.endswith(f"/{key}")]
@@ -107,6 +110,10 @@ def _is_below(leaf: Leaf, group: str) -> bool:
 
 def _instructs(leaf: Leaf) -> bool:
     return modality_of(leaf) == "text" and leaf.path.endswith(_INSTRUCTIONS[-1])
+
+
+def _is_mission(leaf: Leaf) -> bool:
+    return modality_of(leaf) == "text" and leaf.path.rpartition("/")[2] == _MISSION
 
 
 def _rank(leaf: Leaf) -> tuple[int, str]:
