@@ -50,10 +50,8 @@ def as_place(text: str) -> Path | str:
     """A path, or the address of something remote as it is.
 
     Raises:
-        InputError: an empty text, an address that names nothing, such as s3://, or one that ends in "..".
+        InputError: an address that names nothing, such as s3://, or that ends in "..".
     """
-    if not text:
-        raise InputError("a path is empty: give a folder, a file or an address (is a variable of your shell not set?)")
     if is_remote(text):
         return address_of(text)
     return Path(unquote(urlsplit(text).path)) if text.lower().startswith("file://") else Path(text)

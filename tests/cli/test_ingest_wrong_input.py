@@ -39,8 +39,8 @@ class TestMisspelt:
 
     def test_an_empty_word_is_not_the_current_folder(self, out: Path) -> None:
         """A variable of the shell that is not set."""
-        found = error_of(ingest("massivetext", "", "--out", out))
-        assert found.startswith("a path is empty: give a folder, a file or an address")
+        found = error_of(ingest("massivetext", "", "--out", out), 2)
+        assert "the path is empty: give one, such as ./data" in found
 
     def test_images_of_another_name(self, out: Path) -> None:
         documents = DATA / "documents"
@@ -72,7 +72,7 @@ class TestWrongSource:
         folder = DATA / "rlds" / "babyai"
         found = error_of(ingest("atari", folder, "--out", out, *option))
         assert found == (
-            f"{folder} does not look like atari: a timestep has 148 discrete values, 1 text and 1 discrete action, but "
+            f"{folder} does not look like atari: a timestep has 148 discrete values, 2 texts and 1 discrete action, but "
             "1 image and 1 discrete action are wanted; ingest it with `babyai` or `rlds`, or say --family "
             "atari|atari-extended if it is that"
         )
