@@ -72,7 +72,7 @@ class TestWrongSource:
         folder = DATA / "rlds" / "babyai"
         found = error_of(ingest("atari", folder, "--out", out, *option))
         assert found == (
-            f"{folder} does not look like atari: a timestep has 148 discrete values, 2 texts and 1 discrete action, but "
+            f"{folder} does not look like atari: a timestep has 148 discrete values, 1 text and 1 discrete action, but "
             "1 image and 1 discrete action are wanted; ingest it with `babyai` or `rlds`, or say --family "
             "atari|atari-extended if it is that"
         )

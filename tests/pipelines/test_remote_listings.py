@@ -83,17 +83,29 @@ def test_errors_name_the_address_of_an_input(memory: fsspec.AbstractFileSystem, 
         run("memory://bucket/notes", tmp_path / "arm")
 
 
-@pytest.mark.parametrize("inside", ["", "/deeper/arm"])
-def test_an_output_in_the_input_is_refused(
-    memory: fsspec.AbstractFileSystem, source: Path, wanted: dict[str, str], tmp_path: Path, inside: str
+def test_an_output_in_the_input_is_refused(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("a text")
+    with pytest.raises(OutputError, match=r"is inside the input .*texts, which is never written"):
+        run(texts, texts / "deeper" / "arm", "massivetext", overwrite=True)
+    given = up(memory, texts, "memory://bucket/texts")
+    with pytest.raises(OutputError, match=r"^memory://bucket/texts.* the input memory://bucket/texts, which is never"):
+        run(given, given + "/deeper/arm", "massivetext", overwrite=True)
+    assert [path.name for path in texts.iterdir()] == ["a.txt"]
+    assert list(down(given, tmp_path / "copy")) == ["a.txt"]
+
+
+def test_a_dataset_of_ours_is_no_input_and_stays(
+    memory: fsspec.AbstractFileSystem, wanted: dict[str, str], tmp_path: Path
 ) -> None:
     dataset = tmp_path / "wanted" / "arm"
-    with pytest.raises(OutputError, match=r"the input .*wanted/arm, which is never written"):
-        run(dataset, Path(f"{dataset}{inside}"), "massivetext", overwrite=True)
+    with pytest.raises(InputError, match=r"wanted/arm looks like a dataset of gato-data .*, which is ready already"):
+        run(dataset, dataset, "massivetext", overwrite=True)
     assert digests(dataset) == wanted
     given = up(memory, dataset, "memory://bucket/arm")
-    with pytest.raises(OutputError, match=r"^memory://bucket/arm.* the input memory://bucket/arm, which is never"):
-        run(given, given + inside, "massivetext", overwrite=True)
+    with pytest.raises(InputError, match=r"^memory://bucket/arm looks like a dataset of gato-data"):
+        run(given, given, "massivetext", overwrite=True)
     assert down(given, tmp_path / "copy") == wanted
 
 
