@@ -22,7 +22,7 @@ from gato_pipelines.rlds.decode import NUMERIC_DTYPES
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
 from gato_pipelines.selection import Selection
-from gato_pipelines.sequence_lengths import Role, length_key, lengths_leaf
+from gato_pipelines.sequence_lengths import undeclared_lengths
 from gato_pipelines.source import ActionRanges, Borders, Ends, PartScan
 from gato_schemas.account import Note
 from gato_schemas.episode import Field
@@ -133,23 +133,13 @@ def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts,
     )
 
 
-def _undeclared(chosen: Selection) -> dict[str, Leaf]:
-    """Where the lengths of sequences are stored, of those whose length is not declared."""
-    roles: tuple[tuple[Role, tuple[tuple[Leaf, Field], ...]], ...] = (
-        ("observations", chosen.observations),
-        ("actions", chosen.actions),
-    )
-    pairs = [(length_key(role, spec), lengths_leaf(leaf)) for role, fields in roles for leaf, spec in fields]
-    return {key: leaf for key, leaf in pairs if leaf is not None}
-
-
 class _Tally:
     """Adds up what the episodes of one part say."""
 
     def __init__(self, container: Container, chosen: Selection, facts: Facts) -> None:
         self._facts = facts
         self._actions = chosen.actions
-        self._lengths = _undeclared(chosen)
+        self._lengths = undeclared_lengths(chosen)
         reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
         extra = [leaf for leaf in (reward, terminal, facts.success, *facts.order) if leaf is not None]
         extra += [*flag_leaves(container), *self._lengths.values()]

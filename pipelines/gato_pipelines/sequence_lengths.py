@@ -8,17 +8,21 @@ import msgspec
 
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.rlds.values import ROW_LENGTHS
+from gato_pipelines.selection import Selection
 from gato_pipelines.source import PartScan
 from gato_schemas.episode import Field
 
 Role = Literal["observations", "actions"]
 
 
-def lengths_leaf(leaf: Leaf) -> Leaf | None:
-    """The leaf that holds how long the sequences of a leaf are; None where the dataset declares it."""
-    if None not in leaf.sequences:
-        return None
-    return Leaf(path=leaf.path + ROW_LENGTHS, kind=Kind.SCALAR, dtype="int64")
+def undeclared_lengths(chosen: Selection) -> dict[str, Leaf]:
+    """The leaves that hold how long sequences are of which the dataset does not declare it, by their fields."""
+    roles: tuple[tuple[Role, tuple[tuple[Leaf, Field], ...]], ...] = (
+        ("observations", chosen.observations),
+        ("actions", chosen.actions),
+    )
+    pairs = [(_key(role, spec), leaf) for role, fields in roles for leaf, spec in fields if None in leaf.sequences]
+    return {key: Leaf(path=leaf.path + ROW_LENGTHS, kind=Kind.SCALAR, dtype="int64") for key, leaf in pairs}
 
 
 def settle_lengths(scans: Sequence[PartScan]) -> list[PartScan]:
@@ -30,8 +34,7 @@ def settle_lengths(scans: Sequence[PartScan]) -> list[PartScan]:
     return [_settled(scan, found) for scan in scans] if found else list(scans)
 
 
-def length_key(role: Role, field: Field) -> str:
-    """What the lengths of a field's sequences are called in a scan."""
+def _key(role: Role, field: Field) -> str:
     return f"{role}/{field.name}"
 
 
@@ -40,7 +43,7 @@ def _settled(scan: PartScan, found: Mapping[str, Sequence[int]]) -> PartScan:
     left_out = dict(scan.left_out)
     for role, fields in kept.items():
         for field in getattr(scan, role) or ():
-            lengths = found.get(length_key(role, field))
+            lengths = found.get(_key(role, field))
             if lengths is None:
                 fields.append(field)
             elif lengths and min(lengths) == max(lengths) > 0:

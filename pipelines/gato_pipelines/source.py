@@ -129,8 +129,8 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         unreadable: how many episodes cannot be read, as far as that is seen without decoding an image.
         reason: why the first of them cannot.
         borders: what flags say of where episodes begin and end.
-        lengths: of sequences whose length the dataset does not declare, the shortest and the longest; by
-            `sequence_lengths.length_key`.
+        lengths: of sequences whose length the dataset does not declare, the shortest and the longest, by
+            role and field.
         texts: names of texts that are not observed although nobody asked for that.
         notes: what a user should know of how the part is read.
         hashes: uint64 of every document, little-endian, if duplicates are to be left out; 0 for an unreadable one.

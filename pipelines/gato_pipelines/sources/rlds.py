@@ -8,7 +8,7 @@ more than 256 numbers, depth maps       left out unless --observation-keys names
 maps of labels, by their name           the same: segmentation, mask, depth and the like are no pictures
 large grids of symbols                  pictures, unless --discrete-keys names them
 four channels                           transparency on white; --frame-stack newest: the last of stacked gray frames
-beside the observation                  left out, but for an instruction where the observation has no text
+beside the observation                  left out, but for an instruction
 """
 
 from dataclasses import dataclass
