@@ -99,7 +99,8 @@ class TestWrongInput:
             (missing_shard, rf"{LOST} \({SHARD}: No such file or directory\): {ALLOW}"),
             (
                 lfs_pointer,
-                rf"{LOST} \({SHARD} is a Git-LFS pointer, .*: run `git lfs pull` .*\): {ALLOW}",
+                rf"1 file of {{folder}} is a Git LFS pointer \({SHARD}\): run git lfs pull there, or go on without "
+                "with --allow-missing-shards",
             ),
             (compressed, rf"{SHARD} is gzip-compressed: an uncompressed TFRecord file is wanted"),
         ],

@@ -224,6 +224,7 @@ left out  1 episode: dead_letters.jsonl says why
 
 Quality
 problem  left_out  arm: 1 episode left out, dead_letters.jsonl says why (0.2, threshold 0.01)
+problem  one_step  robot: 25.0% of the episodes are one timestep long: are episodes cut apart? (0.25, threshold 0.1)
 notice   constant  robot action/arm: 1 of 2 elements never change, at 0 (0.5, threshold 0.5)
 notice   constant  robot observation/pose: 1 of 2 elements never change, at 1 (0.5, threshold 0.5)"""
     )
@@ -372,8 +373,9 @@ def test_strict(arm: Path) -> None:
     assert result.exit_code == 1
     assert "problem  left_out" in result.stdout
     advice = "mend the data, or move it with --threshold"
-    assert result.stderr == f"Error: 1 finding is above the threshold in {arm}: {advice}\n"
-    assert inspect("dataset", arm, "--strict", "--threshold", "left_out=0.5").exit_code == 0
+    assert result.stderr == f"Error: 2 findings are above the threshold in {arm}: {advice}\n"
+    both = ("--threshold", "left_out=0.5", "--threshold", "one_step=0.5")
+    assert inspect("dataset", arm, "--strict", *both).exit_code == 0
     fails(1, "threshold idle is -1.0: a number from 0 up is wanted", "dataset", arm, "--threshold", "idle=-1")
     fails(
         2,
@@ -387,7 +389,8 @@ def test_strict(arm: Path) -> None:
 
 def test_quality_in_json(arm: Path) -> None:
     answer = json.loads(inspect("dataset", arm, "--json").stdout)["quality"]
-    assert answer["problems"] == 1
+    assert answer["problems"] == 2
+    assert [finding["check"] for finding in answer["findings"][:2]] == ["left_out", "one_step"]
     assert answer["findings"][0] == {
         "check": "left_out",
         "level": "problem",

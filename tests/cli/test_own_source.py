@@ -151,7 +151,7 @@ FAULTS = {
     ),
     "one array that is shorter": (
         POSE,
-        POSE + "                tensors['steps/reward'] = tensors['steps/reward'][1:]\n",
+        POSE + "                tensors.update({k: v[1:] for k, v in tensors.items() if k == 'steps/reward'})\n",
         "steps/reward has 4 timesteps, num_timesteps is 5",
     ),
 }
