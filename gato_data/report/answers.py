@@ -151,6 +151,7 @@ def dataset_json(summary: DatasetSummary, quality: Quality) -> dict[str, Any]:
         "family": manifest.family,
         "format_version": manifest.version,
         "fingerprint": manifest.fingerprint,
+        "content_id": manifest.content_id,
         "source": msgspec.to_builtins(manifest.source),
         "tokenization": manifest.tokenization,
         "vocabulary": msgspec.to_builtins(manifest.vocabulary),

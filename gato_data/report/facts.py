@@ -22,6 +22,7 @@ def dataset_facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("vocabulary", _vocabulary(manifest)),
         ("patches", f"{manifest.patch_encoding.name}, level {manifest.patch_encoding.level}"),
         ("fingerprint", printable(manifest.fingerprint)),
+        ("content id", manifest.content_id),
     ]
 
 

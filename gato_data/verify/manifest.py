@@ -36,9 +36,9 @@ def find_manifest(folder: Path, findings: Findings) -> Manifest:
         try:
             found[name] = decode_manifest(data, name)
         except VersionError as error:
-            problems[name] = str(error).removeprefix(f"{name} ").partition(":")[0]
+            problems[name] = "it " + str(error).removeprefix(f"{name} ").partition(":")[0]
         except FormatError as error:
-            problems[name] = str(error).removeprefix(f"{name} ")
+            problems[name] = "it " + str(error).removeprefix(f"{name} ")
         else:
             if data != encode_manifest(found[name]):
                 problems[name] = "it is not as it was written: its spaces or the order of its keys are others"

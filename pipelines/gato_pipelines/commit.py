@@ -50,11 +50,19 @@ def already_complete(job: Job, source: Source) -> Summary | None:
     if not (job.out / MANIFEST).exists():
         return None
     manifest = check_same(job, source)
+    digests = {shard.name: shard.digest for split in manifest.splits.values() for shard in split.shards}
     for number, part in enumerate(job.plan.parts):
-        if finished(job, number) is None:
+        indexes = finished(job, number)
+        if indexes is None:
             raise OutputError(
                 f"{job.out} holds a complete dataset, but {_why_not_finished(job, number)} ({part.file}): {_AGAIN}"
             )
+        for index in indexes.values():
+            if index.header.digest != digests.get(index.header.shard):
+                raise OutputError(
+                    f"{job.out} holds a complete dataset, but {index.header.shard} is not the shard that its manifest "
+                    f"was written for ({part.file}): {_AGAIN}"
+                )
     return Summary(manifest, warnings_of(manifest), was_complete=True)
 
 

@@ -176,6 +176,10 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
+        if (folder / MANIFEST_COPY).is_file() and not (folder / WORK).exists():
+            raise FormatError(
+                f"{path} is missing: gato-data verify --repair {folder} makes it again from its copy"
+            ) from error
         raise FormatError(
             f"{folder} has no {MANIFEST}: it is not a dataset of gato-data, or its ingest did not finish"
         ) from error

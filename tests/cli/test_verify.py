@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from gato_cli.main import cli
+from gato_schemas.index import encode_index, read_index
 from tests.rlds_inputs import digests, flip, ingest, shards
 
 
@@ -101,6 +103,61 @@ def test_json_is_one_object_with_stable_keys(copy: Path) -> None:
     mended = json.loads(run(copy, "--json", "--repair").stdout)
     assert mended["whole"] is True
     assert mended["repaired"][0] == f"{name} keeps 1 record; set aside: 1 piece"
+
+
+def test_a_damaged_manifest_is_written_anew_from_its_copy(copy: Path, breakout: Path) -> None:
+    path = copy / "dataset.json"
+    flip(path, 200)
+    result = run(copy)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("dataset.json: manifest: it is ")
+    result = run(copy, "--repair")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "Repaired: dataset.json was written anew"
+    assert path.read_bytes() == (breakout / "dataset.json").read_bytes()
+
+
+def swap(copy: Path, *, with_index: bool) -> str:
+    """Put the first shard in the place of the second, sizes and names being what they are, and return its name."""
+    first, second = shards(copy)[:2]
+    shutil.copy(first, second)
+    if with_index:
+        index = read_index(Path(f"{first}.index"))
+        header = msgspec.structs.replace(index.header, shard=second.name)
+        Path(f"{second}.index").write_bytes(encode_index(header, index.arrays))
+    return second.name
+
+
+def test_another_shard_waits_for_force(copy: Path) -> None:
+    name = swap(copy, with_index=False)
+    before = digests(copy)
+    for option in ([], ["--repair"]):
+        result = run(copy, *option)
+        assert result.exit_code == 1
+        assert f"{name}: digest: it is another shard than the one that index and manifest were written for" in (
+            result.stdout
+        )
+    assert "copy the right files here again, or add --force" in result.stderr
+    assert digests(copy) == before
+    result = run(copy, "--repair", "--force")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Given up: {name}: digest: it is another shard")
+    assert f"Not vouched for: {name} is taken as it is" in result.stdout
+
+
+def test_what_cannot_be_vouched_for_is_said(copy: Path) -> None:
+    name = swap(copy, with_index=True)
+    assert f"{name}: digest: it fits its index, but the manifest was written for another shard" in run(copy).stdout
+    answer = json.loads(run(copy, "--repair", "--json").stdout)
+    assert answer["whole"] is True
+    (doubt,) = answer["not_vouched_for"]
+    assert doubt.startswith(f"{name} is taken as it is")
+
+
+def test_force_alone_is_wrong_usage(copy: Path) -> None:
+    result = run(copy, "--force")
+    assert result.exit_code == 2
+    assert "--force is for --repair" in result.stderr
 
 
 def test_names_from_the_data_cannot_steer_the_terminal(copy: Path) -> None:

@@ -2,12 +2,15 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import google_crc32c
+import msgspec
 import numpy as np
 
 from gato_data.errors import GatoError
@@ -17,7 +20,7 @@ from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
 from gato_pipelines.rlds.features import Kind, Leaf, parse_features
 from gato_schemas.compression import PatchEncoding, inflate_block
-from gato_schemas.dataset import read_manifest
+from gato_schemas.dataset import decode_manifest, manifest_checksum, read_manifest
 from gato_schemas.index import decode_index
 from gato_schemas.mixture import read_mixture
 from gato_schemas.record import decode_record, encode_record
@@ -86,6 +89,14 @@ def records(encoding: str) -> list[bytes]:
 def sealed_index(data: bytes) -> object:
     """An index whose checksum fits, so that what lies behind it is reached."""
     return decode_index(data + google_crc32c.value(data).to_bytes(4, "little"), "index")
+
+
+def sealed_manifest(data: bytes) -> object:
+    """A manifest whose checksum fits, where it is JSON at all."""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+        content = msgspec.json.decode(data, type=dict[str, Any])
+        data = msgspec.json.encode({**content, "checksum": manifest_checksum(content)})
+    return decode_manifest(data, "manifest")
 
 
 def shard(data: bytes) -> object:
@@ -177,6 +188,7 @@ TARGETS = {
     "shard": Target(shard, lambda: [file_of("00000-of-00001")]),
     "tfrecord": Target(in_file(lambda path: list(read_records(path)), "x"), framed),
     "manifest": Target(in_file(lambda path: read_manifest(path.parent), "dataset.json"), lambda: [file_of("t.json")]),
+    "sealed-manifest": Target(sealed_manifest, lambda: [file_of("t.json")]),
     "mixture": Target(in_file(read_mixture, "mixture.json"), lambda: [mixture()]),
     "features": Target(parse_features, lambda: [tfds_file("features.json")]),
     "dataset-info": Target(described, lambda: [tfds_file("dataset_info.json")]),

@@ -1,8 +1,10 @@
 """The end of an ingest: what the manifest says, and when there is none."""
 
+import hashlib
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from gato_pipelines.commit import Summary, already_complete, commit
 from gato_pipelines.output import claim, work_folder
 from gato_pipelines.shards import Job, write_part
 from gato_schemas.dataset import read_manifest
-from gato_schemas.index import read_index
+from gato_schemas.index import encode_index, read_index
 from tests import rlds_inputs
 from tests.rlds_inputs import episode, moving
 
@@ -71,7 +73,30 @@ def test_the_manifest_is_written_last(good: Job, monkeypatch: pytest.MonkeyPatch
     write = committing.write_durably
     monkeypatch.setattr(committing, "write_durably", lambda path, data: (written.append(path.name), write(path, data)))
     made(good)
-    assert written == ["dead_letters.jsonl", "features.json", "dataset_info.json", "dataset.json"]
+    others = ["dead_letters.jsonl", "features.json", "dataset_info.json", "dataset_copy.json"]
+    assert written == [*others, "dataset.json"]
+
+
+def test_the_manifest_knows_the_content(good: Job) -> None:
+    made(good)
+    manifest = read_manifest(good.out)
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            assert shard.digest == hashlib.sha256((good.out / shard.name).read_bytes()).hexdigest()
+            assert shard.digest == read_index(good.out / f"{shard.name}.index").header.digest
+    letters = (good.out / "dead_letters.jsonl").read_bytes()
+    assert manifest.dead_letters_digest == hashlib.sha256(letters).hexdigest()
+    assert (good.out / "dataset_copy.json").read_bytes() == (good.out / "dataset.json").read_bytes()
+
+
+def test_a_complete_dataset_with_another_shard_is_not_taken_for_this_one(good: Job) -> None:
+    made(good)
+    beside = next(good.out.glob("*-train.*.index"))
+    index = read_index(beside)
+    header = msgspec.structs.replace(index.header, digest="0" * 64)
+    beside.write_bytes(encode_index(header, index.arrays))
+    with pytest.raises(OutputError, match=f"but {beside.stem} is not the shard that its manifest was written for"):
+        already_complete(good, good.make_source())
 
 
 def test_no_path_of_this_machine_is_on_disk(good: Job, tmp_path: Path) -> None:

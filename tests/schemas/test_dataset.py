@@ -178,6 +178,9 @@ def test_a_folder_without_a_manifest(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(FormatError, match=r"has no dataset\.json: it is not a dataset of gato-data"):
             read_manifest(folder)
+    (tmp_path / "dataset_copy.json").touch()
+    with pytest.raises(FormatError, match=r"dataset\.json is missing: gato-data verify --repair .* from its copy"):
+        read_manifest(tmp_path)
     (tmp_path / MANIFEST).mkdir()
     with pytest.raises(FormatError, match="cannot be read"):
         read_manifest(tmp_path)

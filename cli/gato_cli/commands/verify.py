@@ -57,7 +57,7 @@ def _advice(verdict: "Verdict", *, repaired: bool) -> str:
     findings = verdict.findings
     count = "1 finding" if findings.count == 1 else f"{findings.count:,} findings"
     waiting = sum(finding.remedy == "force" for finding in findings.kept)
-    if repaired and waiting == findings.count:
+    if repaired and waiting:
         return (
             f"{count} in {verdict.folder} that a repair would have to give up whole records for: copy the right files "
             "here again, or add --force"

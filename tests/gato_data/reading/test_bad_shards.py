@@ -10,6 +10,7 @@ import pytest
 
 from gato_data.errors import FormatError, GatoError, MixtureError
 from gato_data.reading.reader import ReadSettings, open_mixture
+from gato_data.reading.shards import ShardFiles
 from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import COLUMNS, SUFFIX, encode_index, read_index
@@ -17,6 +18,7 @@ from tests.gato_data.reading.folders import episodes, write_dataset
 
 Mix = Callable[..., Path]
 SETTINGS = ReadSettings(context_length=64)
+FRAMES = ReadSettings(context_length=64, verify="frames")
 
 
 @pytest.fixture
@@ -87,18 +89,45 @@ def test_a_flipped_bit_in_a_compressed_block(broken: Path, mix: Mix) -> None:
         data[at] ^= 4
     shard.write_bytes(data)
     with pytest.raises(FormatError, match=r"-00000-of-00003, record \d+, byte \d+: the shard is damaged here"):
-        read_all(path)
+        read_all(path, FRAMES)
 
 
-def test_full_checksums_find_any_flipped_bit(broken: Path, mix: Mix) -> None:
+@pytest.mark.parametrize("kind", ["pong", "raw", "walker", "pages"])
+def test_any_flipped_bit_is_found_when_its_record_is_read(library: Path, tmp_path: Path, mix: Mix, kind: str) -> None:
+    broken = Path(shutil.copytree(library / kind, tmp_path / "broken"))
     path, shard = mix(broken), shards(broken)[0]
     index = read_index(shard.with_name(shard.name + SUFFIX))
     data = bytearray(shard.read_bytes())
-    data[int(index.offset[1]) + int(index.columns[1, 0])] ^= 1
+    data[int(index.offset[0]) + int(index.columns[0, 0])] ^= 1
     shard.write_bytes(data)
-    read_all(path)
-    with pytest.raises(FormatError, match=r"record 1, byte \d+: the shard does not match its checksum"):
+    read_all(path, FRAMES)
+    for map_files in (True, False):
+        with pytest.raises(FormatError, match=r"record 0, byte \d+: the shard does not match its checksum"):
+            read_all(path, ReadSettings(context_length=64, map_files=map_files))
+    with pytest.raises(FormatError, match=r"record 0, byte \d+: the shard does not match its checksum"):
         read_all(path, ReadSettings(context_length=64, verify="full"))
+
+
+def test_a_record_is_checked_once(library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its length, and however many windows it takes."""
+    checked: list[tuple[int, int]] = []
+    check = ShardFiles.check_data
+
+    def count(self: ShardFiles, shard: int, record: int) -> None:
+        checked.append((shard, record))
+        check(self, shard, record)
+
+    monkeypatch.setattr(ShardFiles, "check_data", count)
+    monkeypatch.setattr("gato_data.reading.shards._CHECKED_BYTES", 100)
+    path = mix(library / "pong", library / "walker")
+    with open_mixture(path, settings=SETTINGS) as reader:
+        for first in range(0, 480, 8):
+            reader.batch(range(first, first + 8))
+    records = [
+        sum(shard.totals.records for shard in read_manifest(library / kind).splits["train"].shards)
+        for kind in ("pong", "walker")
+    ]
+    assert len(checked) == len(set(checked)) == sum(records)
 
 
 def test_a_missing_index_is_rebuilt(broken: Path, mix: Mix, caplog: pytest.LogCaptureFixture) -> None:
@@ -181,7 +210,7 @@ def test_columns_with_impossible_values(library: Path, tmp_path: Path, mix: Mix,
         data[at : at + int(index.num_tokens[record])] = b"\x09" * int(index.num_tokens[record])
     shard.write_bytes(data)
     with pytest.raises(FormatError, match=rf"record \d+, byte \d+: the shard has {what}"):
-        read_all(mix(folder))
+        read_all(mix(folder), FRAMES)
 
 
 def test_random_damage_is_an_error_or_nothing(library: Path, tmp_path: Path, mix: Mix) -> None:

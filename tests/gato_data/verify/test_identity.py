@@ -208,3 +208,48 @@ def test_a_manifest_and_its_copy_that_differ_are_judged_by_the_indexes(tiny: Pat
         assert not verify_dataset(tiny).whole
         assert repair_dataset(tiny).after.whole
         assert {(tiny / name).read_bytes() for name in MANIFESTS} == {whole}
+
+
+@pytest.mark.parametrize("fault", [SHARD, "dataset.json"])
+def test_a_repair_that_is_killed_at_any_step_is_run_again(tmp_path: Path, fault: str) -> None:
+    """With the same result: every file is renamed into its place, and the kill comes before one of them.
+
+    Only an index may have lost what it said of its input, which the manifest and the list of dead letters keep.
+    """
+    source = planted.dataset(tmp_path / "source" / "set")
+    planted.flip(fault, lambda _: 300)(source)
+    whole = tmp_path / "whole"
+    shutil.copytree(source, whole)
+    assert repair_dataset(whole).after.whole
+    step, killed = 0, True
+    while killed:
+        folder = tmp_path / str(step) / "set"
+        shutil.copytree(source, folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "replace", killer(step))
+            try:
+                repair_dataset(folder)
+                killed = False
+            except KeyboardInterrupt:
+                step += 1
+        assert repair_dataset(folder).after.whole, step
+        assert settled(folder) == settled(whole), step
+    assert step > 1
+
+
+def settled(folder: Path) -> dict[str, str]:
+    """The files of a dataset but its indexes."""
+    return {name: digest for name, digest in digests(folder).items() if "/" not in name and ".index" not in name}
+
+
+def killer(steps: int) -> Callable[[Path, Path], Path]:
+    """A `Path.replace` that is interrupted after so many calls."""
+    replace, left = Path.replace, [steps]
+
+    def replace_or_die(path: Path, target: Path) -> Path:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return replace(path, target)
+
+    return replace_or_die
