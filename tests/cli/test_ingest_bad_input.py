@@ -78,7 +78,7 @@ def a_file(folder: Path) -> None:
 
 FILES = r"dataset_info\.json and features\.json"
 SHARD = r"rlu_atari-train\.tfrecord-00001-of-00003"
-LOST = r"1 of 3 files of rlu_atari/Breakout_run_1/1\.3\.0 are missing, with 2 episodes"
+LOST = r"1 of 3 files of rlu_atari/Breakout_run_1/1\.3\.0 is missing, with 2 episodes"
 ALLOW = "restore them, or go on without them with --allow-missing-shards"
 
 
