@@ -100,16 +100,14 @@ def described(data: Path, metadata: Metadata, leaves: Iterable[Leaf]) -> dict[st
     name = metadata.dataset_id or data.resolve().parent.name
     starts = {path: space.offset for path, space in metadata.spaces().items() if space.offset}
     shifted = [replace(leaf, start=starts.get(leaf.path, 0)) for leaf in leaves]
-    notes = [
-        Note("read", f"values of {leaf.path} begin at {leaf.start}, which is id 0") for leaf in shifted if leaf.start
-    ]
+    begin = [(leaf.path, leaf.start) for leaf in shifted if leaf.start]
     return {
         "path": data,
         "name": name,
         "config": metadata.environment or name.replace("/", "-"),
         "features": Features(tuple(sorted(shifted, key=lambda leaf: leaf.path))),
         "final_step": FinalStep("keep", "Minari's last observation has no action, and was left out"),
-        "notes": tuple(notes),
+        "notes": tuple(Note("read", f"values of {path} begin at {start}, which is id 0") for path, start in begin),
     }
 
 

@@ -164,8 +164,10 @@ class TestArrow:
     @pytest.mark.parametrize("empty", [True, False])
     def test_an_episode_that_is_not_there_is_missed(self, lost: int, empty: bool, tmp_path: Path) -> None:
         """Half-downloaded, told by its folder or by what the description announces."""
-        folder = write_arrow(tmp_path / "in", hopper()[0][:3], total_episodes=3)
-        whole = read(write_arrow(tmp_path / "whole", hopper()[0][:3]), tmp_path / "whole-out")
+        episodes, metadata = hopper()
+        described = metadata | {"data_format": "arrow", "total_episodes": 3}
+        folder = write_arrow(tmp_path / "in", episodes[:3], **described)
+        whole = read(write_arrow(tmp_path / "whole", episodes[:3], **described), tmp_path / "whole-out")
         (folder / "data" / str(lost) / "part-0.arrow").unlink()
         if not empty:
             (folder / "data" / str(lost)).rmdir()
