@@ -62,9 +62,9 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
     for name, task in dry.plan.tasks.items():
         episodes = sum(part.count for part in dry.plan.parts if part.task == name)
         if not task.actions:
-            _say(console, f"task {name}: {episodes} documents")
+            _say(console, f"task {name}: {counted(episodes, 'document')}")
             continue
-        _say(console, f"task {name}: {episodes} episodes, {tokens_per_timestep(task)} tokens a timestep")
+        _say(console, f"task {name}: {counted(episodes, 'episode')}, {tokens_per_timestep(task)} tokens a timestep")
         table = Table("role", "field", "modality", "shape", "dtype", "range", box=None, pad_edge=False)
         table.columns[1].overflow = "fold"
         for role, fields in (("observation", task.observations), ("action", task.actions)):

@@ -20,6 +20,8 @@ _HEADINGS: dict[NoteKind, str] = {
     "clipped": "clipped",
     "short": "one timestep",
 }
+_COUNTED: set[NoteKind] = {"left-out", "unknown", "clipped", "short"}
+"""Kinds whose notes are about a number of things, even where there is one."""
 
 
 def account_facts(manifest: Manifest) -> list[tuple[str, str]]:
@@ -48,7 +50,7 @@ def unknown_share(manifest: Manifest) -> tuple[int, int]:
 def note_line(note: Note) -> str:
     """A note in one line, safe to print."""
     text = printable(note.text, 400)
-    return text if note.count == 1 else f"{text} ({count(note.count)})"
+    return text if note.count == 1 and note.kind not in _COUNTED else f"{text} ({count(note.count)})"
 
 
 def _read(manifest: Manifest) -> str:

@@ -23,7 +23,7 @@ def check_borders(episode: RldsEpisode) -> None:
         if flags is not None and len(inside := np.flatnonzero(flags[places.start : places.stop])):
             raise EpisodeError(
                 f"{path.removeprefix('steps/')} is set in timestep {places[int(inside[0])]} of "
-                f"{episode.num_timesteps}: the record holds more than one episode"
+                f"{episode.num_timesteps}: the record holds more than one episode (--ignore-borders reads it as one)"
             )
 
 
@@ -76,8 +76,7 @@ def _notes(name: str, found: Borders, *, ignored: bool) -> Iterator[Note]:
         return
     if found.inside and found.inside == found.episodes:
         raise InputError(
-            f"no record of {name} holds one episode ({found.reason}): write every episode as a record of its own, or "
-            "read each record as one episode with --ignore-borders"
+            f"no record of {name} holds one episode, since {found.reason}: write every episode as a record of its own"
         )
     odd = {"is_first": (found.begin, "begin"), "is_last": (found.end, "end")}
     odd = {flag: pair for flag, pair in odd.items() if 0 < pair[0] < found.episodes}

@@ -43,6 +43,14 @@ def stack_of(leaf: Leaf) -> Stack | None:
     return None
 
 
+def has_planes_first(leaf: Leaf) -> bool:
+    """Whether a leaf is three planes of bytes, of which nothing tells whether they are channels or frames."""
+    if leaf.kind == Kind.IMAGE or leaf.dtype != "uint8" or leaf.sequences or len(leaf.shape) != 3:
+        return False
+    planes, height, width = (side or 0 for side in leaf.shape)
+    return planes == 3 and min(height, width) >= SMALLEST_SIDE
+
+
 def one_frame(leaf: Leaf, stack: Stack) -> Leaf:
     """The leaf that the newest frame of a stack would be."""
     shape = leaf.shape[1:] if stack.first else leaf.shape[:-1]

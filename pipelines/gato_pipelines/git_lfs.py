@@ -83,7 +83,8 @@ def _not_fetched(source: Source, folder: Path, lost: Sequence[str]) -> InputErro
     shown = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
     one = len(lost) == 1
     what = "1 file of {} is a Git LFS pointer" if one else f"{len(lost):,} files of {{}} are Git LFS pointers"
-    go_on = ", or go on without with --allow-missing-shards" if hasattr(source, GO_ON) else ""
+    them = "it" if one else "them"
+    go_on = f", or go on without {them} with --allow-missing-shards" if hasattr(source, GO_ON) else ""
     return InputError(f"{what.format(folder)} ({shown}): run git lfs pull there{go_on}")
 
 

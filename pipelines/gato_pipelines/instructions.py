@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.containers.container import ACTION, OBSERVATION, Container
+from gato_pipelines.containers.container import OBSERVATION, Container
 from gato_pipelines.leaf_fields import modality_of, unreadable
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import STEPS, Leaf
@@ -45,8 +45,8 @@ def find_instruction(container: Container, key: str, kept: Sequence[Leaf]) -> Le
 
 
 def unused_texts(container: Container, kept: Sequence[Leaf]) -> list[str]:
-    """Names of the texts of timesteps and of episodes that are not observed; those of actions left out."""
-    return [name_of(leaf) for leaf in _texts(container) if leaf not in kept and not _is_below(leaf, ACTION)]
+    """Names of the texts of episodes that are not observed; those of timesteps are fields that are left out."""
+    return [name_of(leaf) for leaf in _texts(container) if leaf not in kept and not leaf.in_steps]
 
 
 def name_of(leaf: Leaf) -> str:

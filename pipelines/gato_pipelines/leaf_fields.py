@@ -15,7 +15,7 @@ from gato_schemas.sequence import PATCH_SIZE
 SMALLEST_GRAY = 32
 """Sides from which bytes of shape (H, W) are a picture: smaller grids, such as NetHack's 21x79, are symbols."""
 LARGEST_GRID = 40
-"""Sides below which bytes (H, W, layers) may be symbols: MiniGrid's levels have up to 25, rendered ones 40 pixels."""
+"""Sides below which bytes may be symbols: MiniGrid's levels have up to 25 cells, rendered ones 40 pixels."""
 _MAP = re.compile(r"(^|[/_\-.])(depths?|labels?|masks?|panoptic|seg|segm|segmentations?|semantic)\d*([/_\-.]|$)")
 """Names of pictures whose values are labels or distances."""
 
@@ -65,8 +65,8 @@ def _is_picture(leaf: Leaf) -> bool:
 
 
 def is_grid(leaf: Leaf, below: int) -> bool:
-    """Whether a leaf is a grid of symbols (H, W, layers): whole numbers, and fewer than `below` rows and columns."""
-    if leaf.sequences or len(leaf.shape) != 3 or not leaf.dtype.startswith(("int", "uint")):
+    """Whether a leaf is a grid of symbols, (H, W, layers) or (H, W): whole numbers, fewer than `below` a side."""
+    if leaf.sequences or len(leaf.shape) not in (2, 3) or not leaf.dtype.startswith(("int", "uint")):
         return False
     if leaf.image_format == "jpeg":  # which keeps no symbols
         return False

@@ -25,10 +25,11 @@ def present_files(container: Container, files: Sequence[File], *, allowed: bool)
     lost = [file for file in files if file.missing]
     if lost and (len(lost) == len(files) or not allowed):
         why = lost[0].missing if lost[0].name in lost[0].missing else f"{lost[0].name}: {lost[0].missing}"
-        advice = "" if len(lost) == len(files) else ", or go on without them with --allow-missing-shards"
+        be, them = ("is", "it") if len(lost) == 1 else ("are", "them")
+        advice = "" if len(lost) == len(files) else f", or go on without {them} with --allow-missing-shards"
         raise InputError(
-            f"{len(lost)} of {counted(len(files), 'file')} of {container.label} are missing, with {_episodes(lost)} "
-            f"({why}): restore them{advice}"
+            f"{len(lost)} of {counted(len(files), 'file')} of {container.label} {be} missing, with {_episodes(lost)} "
+            f"({why}): restore {them}{advice}"
         )
     return [file for file in files if not file.missing]
 

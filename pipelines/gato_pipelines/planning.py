@@ -19,6 +19,7 @@ from gato_pipelines.expected import expected_notes
 from gato_pipelines.filtering import make_filter
 from gato_pipelines.final_step import decide, kept_pieces
 from gato_pipelines.frame_stacks import stack_of
+from gato_pipelines.leaf_fields import modality_of
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.scan_job import part_key
 from gato_pipelines.sequence_lengths import settle_lengths
@@ -51,7 +52,9 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
     sizes = {scan.part: scan.size for scan in scans}  # a part of which only the first episodes are wanted has none
     kept = [scan for pairs in by_task.values() for scan, _ in pairs]
     _check_modalities(kept)
-    notes = [*notes, *(note for scan in scans for note in scan.notes)]
+    found = [note for scan in scans for note in scan.notes]
+    how = dict.fromkeys(note for note in found if note.kind == "read")  # is said once, however many parts there are
+    notes = [*notes, *how, *(note for note in found if note.kind != "read")]
     notes += border_notes(kept, ignored=getattr(source, "ignore_borders", False))
     notes += [note for name, pairs in sorted(by_task.items()) for note in _unused_texts(name, pairs)]
     tasks = {name: _task(name, by_task[name], source) for name in sorted(by_task)}
@@ -88,6 +91,8 @@ def _smaller(field: Field) -> str:
     if field.modality == "image":
         return "make images smaller with --image-size, "
     leaf = Leaf(path=field.name, kind=Kind.TENSOR, dtype=field.dtype, shape=field.shape)
+    if field.dtype.startswith("float") and modality_of(replace(leaf, dtype="uint8")) == "image":
+        return "store it as bytes (uint8) if it is a picture, "
     return "take the newest of stacked frames with --frame-stack newest, " if stack_of(leaf) is not None else ""
 
 

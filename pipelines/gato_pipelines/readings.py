@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from gato_data.errors import InputError
-from gato_pipelines.frame_stacks import USUAL, FrameStack, stack_of
+from gato_pipelines.frame_stacks import USUAL, FrameStack, has_planes_first, stack_of
 from gato_pipelines.leaf_fields import LARGEST_GRID, is_grid, modality_of
 from gato_pipelines.rlds.features import Kind, Leaf
 
@@ -12,9 +12,15 @@ def readings(observed: Iterable[tuple[str, Leaf]], choice: FrameStack, dataset: 
     """How observations, by name, are read that may be stacks of frames or grids of symbols.
 
     Raises:
-        InputError: nothing says whether an image is a stack.
+        InputError: nothing says whether an image is a stack, or its channels come first.
     """
     for name, leaf in observed:
+        if has_planes_first(leaf):
+            planes, height, width = leaf.shape
+            raise InputError(
+                f"{name} of {dataset} is {planes}x{height}x{width}, which is a picture with its channels first or "
+                f"three stacked frames: store it as {height}x{width}x3, or the newest frame as {height}x{width}x1"
+            )
         if (stack := stack_of(leaf)) is not None:
             yield _of_stack(name, leaf, stack.frames, choice, dataset)
         elif leaf.kind == Kind.TENSOR and modality_of(leaf) == "image" and is_grid(leaf, LARGEST_GRID):

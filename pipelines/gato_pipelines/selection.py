@@ -29,7 +29,7 @@ class Wanted:
     Attributes:
         observation_keys, drop_keys, action_keys: names, groups of names, or patterns with * and ?.
         discrete_keys: patterns of observations whose values are symbols, whatever they look like.
-        grids_below: rows and columns below which whole numbers (H, W, layers) are symbols too.
+        grids_below: rows and columns below which whole numbers (H, W, layers) or (H, W) are symbols too.
         instruction_key: name of a text that is observed as well, "auto" or "none".
         images: how images are read.
         modalities: those of an unnamed observation that are kept.
@@ -64,7 +64,7 @@ class Selection:
     Attributes:
         observations, actions: leaf and field.
         left_out: why every other leaf of a timestep is left out, by its name.
-        texts: names of the texts of a timestep or an episode that are not observed although nobody asked for that.
+        texts: names of the texts of an episode that are not observed although nobody asked for that.
         images: how images are read.
         readings: how those are read that could be read in another way, a sentence each.
     """
@@ -124,7 +124,7 @@ def select(container: Container, wanted: Wanted) -> Selection:
         tuple((leaf, _observed_field(leaf, wanted, is_text=leaf is instruction)) for leaf in kept),
         tuple((leaf, _action_field(leaf)) for leaf in actions),
         left_out,
-        () if wanted.instruction_key == NONE else tuple(_unused_texts(container, wanted, kept)),
+        () if wanted.instruction_key == NONE else tuple(unused_texts(container, kept)),
         wanted.images,
         tuple(readings(seen, wanted.images.stack, container.label)),
     )
@@ -205,12 +205,6 @@ def _instruction(container: Container, wanted: Wanted, kept: list[Leaf]) -> Leaf
     if wanted.instruction_key == AUTO and (wanted.observation_keys or "text" not in wanted.modalities):
         return None
     return find_instruction(container, wanted.instruction_key, kept)
-
-
-def _unused_texts(container: Container, wanted: Wanted, kept: list[Leaf]) -> Iterator[str]:
-    for name in unused_texts(container, kept):
-        if not matches(name.removeprefix("observation/"), wanted.drop_keys):
-            yield name
 
 
 def _observed_field(leaf: Leaf, wanted: Wanted, *, is_text: bool) -> Field:

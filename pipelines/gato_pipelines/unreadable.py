@@ -26,7 +26,11 @@ def find_unreadable(scans: Sequence[PartScan], plan: Plan) -> Unreadable:
     wanted = {part_key(part): part.count for part in plan.parts}
     bad = [scan for scan in scans if scan.unreadable and part_key(scan.part) in wanted]
     count = sum(min(scan.unreadable, wanted[part_key(scan.part)]) for scan in bad)
-    found = Unreadable(count, sum(wanted.values()), f"{bad[0].part.file}, {bad[0].reason}" if bad else "")
+    first = ""
+    if bad:
+        file, reason = bad[0].part.file, bad[0].reason
+        first = reason.partition(": ")[2] if file in reason else f"{file}, {reason}"  # which says where by itself
+    found = Unreadable(count, sum(wanted.values()), first)
     if found.count and found.count == found.of:
         raise InputError(f"no episode can be read (the first of {found.count}: {found.first})")
     return found

@@ -78,8 +78,8 @@ def a_file(folder: Path) -> None:
 
 FILES = r"dataset_info\.json and features\.json"
 SHARD = r"rlu_atari-train\.tfrecord-00001-of-00003"
-LOST = r"1 of 3 files of rlu_atari/Breakout_run_1/1\.3\.0 are missing, with 2 episodes"
-ALLOW = "restore them, or go on without them with --allow-missing-shards"
+LOST = r"1 of 3 files of rlu_atari/Breakout_run_1/1\.3\.0 is missing, with 2 episodes"
+ALLOW = "restore it, or go on without it with --allow-missing-shards"
 
 
 class TestWrongInput:
@@ -99,7 +99,7 @@ class TestWrongInput:
             (missing_shard, rf"{LOST} \({SHARD}: No such file or directory\): {ALLOW}"),
             (
                 lfs_pointer,
-                rf"1 file of {{folder}} is a Git LFS pointer \({SHARD}\): run git lfs pull there, or go on without "
+                rf"1 file of {{folder}} is a Git LFS pointer \({SHARD}\): run git lfs pull there, or go on without it "
                 "with --allow-missing-shards",
             ),
             (compressed, rf"{SHARD} is gzip-compressed: an uncompressed TFRecord file is wanted"),

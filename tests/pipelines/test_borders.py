@@ -59,7 +59,8 @@ def test_two_episodes_in_one_record_are_a_dead_letter(flags: Flags, reason: str,
     assert f"cannot be read: 1 episode of 3 (arm-train.tfrecord-00001-of-00002, record 0: {reason}" in shown
     message = error_of(command("rlds", folder, "--out", tmp_path / "out"))
     assert "1 of 3 episodes could not be used" in message
-    assert f"record 0: {reason}: the record holds more than one episode" in message
+    why = f"record 0: {reason}: the record holds more than one episode (--ignore-borders reads it as one)"
+    assert why in message
     assert command("rlds", folder, "--out", tmp_path / "out", "--max-bad", "1").exit_code == 0
     assert len(read_dataset(tmp_path / "out")) == 2
 
@@ -69,8 +70,8 @@ def test_records_that_all_hold_several_are_refused(dry_run: bool, tmp_path: Path
     folder = dataset(tmp_path / "rlds", [([0, 2], [1, 3])] * 3, shards=2)
     asked = ["--dry-run"] * dry_run
     assert error_of(command("rlds", folder, "--out", tmp_path / "out", *asked)) == (
-        "no record of arm/1.0.0 holds one episode (is_first is set in timestep 2 of 4: the record holds more than one "
-        "episode): write every episode as a record of its own, or read each record as one episode with --ignore-borders"
+        "no record of arm/1.0.0 holds one episode, since is_first is set in timestep 2 of 4: the record holds more "
+        "than one episode (--ignore-borders reads it as one): write every episode as a record of its own"
     )
 
 
@@ -91,7 +92,9 @@ def test_records_of_one_timestep_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flags", [WHOLE, NEVER])
 def test_flags_that_are_whole_or_never_set_are_fine(flags: Flags, length: int, tmp_path: Path) -> None:
     found = dry(dataset(tmp_path / "rlds", [flags] * 3, length))
-    assert (found["notes"], found["unreadable"]) == ([], 0)
+    text = "episodes of task arm are one timestep long, 100.0% of them: does the input say where episodes end?"
+    short = [{"kind": "short", "text": text, "count": 3}] if length == 1 else []
+    assert (found["notes"], found["unreadable"]) == (short, 0)
 
 
 def test_pieces_of_episodes_are_counted(tmp_path: Path) -> None:

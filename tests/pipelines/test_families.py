@@ -33,8 +33,8 @@ THEIRS = {
     "rlds/metaworld": {"meta-world", "manipulation-playground"},
     "rlds/sokoban": {"sokoban"},
     "rlds/procgen": {"procgen"},
-    "rlds/rgb_stacking_sim": {"rgb-stacking", *CONTROL},
-    "rlds/oxe_panda_stack": {"playroom", *CONTROL},
+    "rlds/rgb_stacking_sim": {"rgb-stacking", "manipulation-playground"},
+    "rlds/oxe_panda_stack": {"playroom", "manipulation-playground"},
     "rlds/modular_rl/hopper_4_full": CONTROL,
     "minari/mujoco/hopper/sample-v0": CONTROL,
 }

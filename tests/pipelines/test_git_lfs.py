@@ -38,7 +38,7 @@ def test_archives_are_named_and_nothing_is_written(tars: Path, tmp_path: Path) -
     assert result.exit_code == 1
     assert (
         f"4 files of {tars} are Git LFS pointers (00001.tar, 00002.tar, 00003.tar, ...): run git lfs pull there, "
-        "or go on without with --allow-missing-shards"
+        "or go on without them with --allow-missing-shards"
     ) in " ".join(result.output.split())
     assert not (tmp_path / "out" / "dataset.json").exists()
 

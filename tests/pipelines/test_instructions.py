@@ -84,10 +84,12 @@ class TestLeftOut:
         assert [(note.text, note.count) for note in found] == [
             (
                 "episodes of task arm have texts that are no tokens (episode_metadata/file_path, "
-                "episode_metadata/task, language_instruction_2): --instruction-key takes one",
+                "episode_metadata/task): --instruction-key takes one",
                 2,
             )
         ]
+        left_out = read_manifest(tmp_path / "out").tasks["arm"].left_out
+        assert left_out == {"language_instruction_2": "not part of the observation: --instruction-key takes it"}
 
     def test_only_episodes_that_are_read_count(self, tmp_path: Path) -> None:
         folder = dataset(tmp_path / "rlds", {}, {text("task"): "stack"})

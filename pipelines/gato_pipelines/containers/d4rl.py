@@ -101,11 +101,11 @@ def d4rl_container(path: Path, episode_length: int | None = None) -> D4rlContain
             missing = [name for name in needed if child(root, name) is None]
             if missing:
                 found = ", ".join(names(root, "the file")) or "nothing"
+                wanted = "a D4RL file with observations, actions, terminals and timeouts is wanted"
+                if missing[0] in _ENDS:
+                    wanted = "a D4RL file with 'timeouts' is wanted, because where episodes end cannot be told without"
                 advice = " (--episode-length gives a time limit instead)" if missing == ["timeouts"] else ""
-                raise InputError(
-                    f"{path} has no {missing[0]} (but {found}): a D4RL file with 'timeouts' is wanted, because where "
-                    f"episodes end cannot be told without{advice}"
-                )
+                raise InputError(f"{path} has no {missing[0]} (but {found}): {wanted}{advice}")
             leaves = tuple(_leaves(root))
         except EpisodeError as error:
             raise InputError(f"{path} cannot be read: {error}") from error

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError, MissingPackageError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, Container, File, RawItem
+from gato_pipelines.containers.shard_names import absent_shards
 from gato_pipelines.image_header import read_header
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
@@ -42,6 +43,7 @@ class JatContainer(Container):
     Attributes:
         names: the files of each split.
         columns: the column of each leaf.
+        alone: whether it is one file, beside which others do not count.
     """
 
     format: ClassVar[str] = "JAT (parquet)"
@@ -50,6 +52,7 @@ class JatContainer(Container):
 
     names: dict[str, tuple[str, ...]]
     columns: dict[str, str]
+    alone: bool
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -60,9 +63,9 @@ class JatContainer(Container):
         """The files of a split."""
         if split not in self.names:
             raise InputError(f"{self.path} has no split {split!r}: it has {', '.join(self.names)}")
-        return [
-            File(name, (self.path / name).stat().st_size, _num_rows(self.path / name)) for name in self.names[split]
-        ]
+        names = self.names[split]
+        found = [File(name, (self.path / name).stat().st_size, _num_rows(self.path / name)) for name in names]
+        return found if self.alone else [*found, *absent_shards(names)]
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
@@ -117,6 +120,7 @@ def jat_container(path: Path) -> JatContainer:
         final_step=FinalStep("keep", "JAT stores an action with every observation, and no final observation"),
         names=names,
         columns={path: name for name, path in paths.items()},
+        alone=path.is_file(),
     )
 
 

@@ -38,32 +38,33 @@ from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
 
 MAIN_FILE = "main_data.hdf5"
+_MAX_DIGITS = 10
 _SETS = {OBSERVATION: "observations", ACTION: "actions", REWARD: "rewards", TERMINAL: "terminations"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class MinariContainer(Container):
-    """The `data` folder of one dataset."""
+    """The `data` folder of one dataset; `numbers` are those of the episodes, in order."""
 
     format: ClassVar[str] = "Minari (HDF5)"
 
-    num_episodes: int
+    numbers: tuple[int, ...]
 
     def files(self, split: str) -> list[File]:
         """The one file."""
         if split != "train":
             raise InputError(f"{self.path} has no split {split!r}: Minari datasets have only 'train'")
-        return [File(MAIN_FILE, (self.path / MAIN_FILE).stat().st_size, self.num_episodes)]
+        return [File(MAIN_FILE, (self.path / MAIN_FILE).stat().st_size, len(self.numbers))]
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
     ) -> Iterator[RawItem]:
         """The episodes of the file, by number."""
-        stop = self.num_episodes if count is None else first + count
+        stop = len(self.numbers) if count is None else first + count
         with open_hdf5(self.path / file) as root:
-            for ordinal in range(first, stop):
+            for ordinal, number in enumerate(self.numbers[first:stop], first):
                 try:
-                    yield RawItem(ordinal, _decode(root, ordinal, leaves))
+                    yield RawItem(ordinal, _decode(root, number, leaves))
                 except EpisodeError as error:
                     yield RawItem(ordinal, error=error)
 
@@ -76,38 +77,40 @@ def minari_container(data: Path) -> MinariContainer:
     """
     metadata = read_metadata(data / METADATA)
     with open_hdf5(data / MAIN_FILE) as root:
-        leaves, count = _leaves(root, data / MAIN_FILE)
-    return MinariContainer(num_episodes=count, **described(data, metadata, leaves))
+        leaves, numbers = _leaves(root, data / MAIN_FILE)
+    numbers = sorted({*numbers, *metadata.announced()})
+    return MinariContainer(numbers=tuple(numbers), **described(data, metadata, leaves))
 
 
-def _leaves(root: Any, path: Path) -> tuple[list[Leaf], int]:
-    """The leaves of the first episode, and the number of episodes."""
+def _leaves(root: Any, path: Path) -> tuple[list[Leaf], list[int]]:
+    """The leaves of the first episode, and the numbers of all that are there."""
     found: list[Leaf] = []
     try:
-        count = sum(name.startswith("episode_") for name in names(root, "the file"))
-        if not count:
+        ends = [name.removeprefix("episode_") for name in names(root, "the file") if name.startswith("episode_")]
+        numbers = sorted(int(end) for end in ends if end.isdecimal() and len(end) < _MAX_DIGITS)
+        if not numbers:
             raise InputError(f"{path} has no episodes: a Minari dataset is wanted")
-        episode = child(root, "episode_0")
+        episode = child(root, f"episode_{numbers[0]}")
         for target, name in _SETS.items():
             group = None if episode is None else child(episode, name)
             if group is None and target in (OBSERVATION, ACTION):
-                raise InputError(f"{path} has no {name} in episode_0: a Minari dataset is wanted")
+                raise InputError(f"{path} has no {name} in episode_{numbers[0]}: a Minari dataset is wanted")
             pairs = [] if group is None else walk(group, target)
             found += [leaf_of(place, data) or _unreadable(place) for place, data in pairs]
     except EpisodeError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    return found, count
+    return found, numbers
 
 
 def _unreadable(path: str) -> Leaf:
     return Leaf(path=path, kind=Kind.OTHER, dtype="")
 
 
-def _decode(root: Any, ordinal: int, leaves: tuple[Leaf, ...]) -> RldsEpisode:
-    episode = child(root, f"episode_{ordinal}")
+def _decode(root: Any, number: int, leaves: tuple[Leaf, ...]) -> RldsEpisode:
+    episode = child(root, f"episode_{number}")
     actions = None if episode is None else child(episode, "actions")
     if actions is None:
-        raise EpisodeError(f"episode_{ordinal} is missing, or has no actions", stage="read")
+        raise EpisodeError(f"episode_{number} is missing, or has no actions", stage="read")
     steps = min((num_rows(path, data) for path, data in walk(actions, ACTION)), default=0)
     tensors, images, texts = {}, {}, {}
     for leaf in leaves:

@@ -36,6 +36,7 @@ class MinariArrowContainer(Container):
 
     Attributes:
         numbers: of the episodes, in order.
+        lost: numbers of those whose files are not there.
         suffix: of their files.
         members: what the fields of structs are called in the files, by path.
     """
@@ -43,15 +44,18 @@ class MinariArrowContainer(Container):
     format: ClassVar[str] = "Minari (Arrow)"
 
     numbers: tuple[int, ...]
+    lost: tuple[int, ...]
     suffix: str
     members: Mapping[str, tuple[str, ...]]
 
     def files(self, split: str) -> list[File]:
-        """The description, which stands for all episodes."""
+        """The description, which stands for all episodes that are there, and the files of the others."""
         if split != "train":
             raise InputError(f"{self.path} has no split {split!r}: Minari datasets have only 'train'")
         size = sum(path.stat().st_size for path in self.paths(METADATA))
-        return [File(METADATA, size, len(self.numbers))]
+        names = [_file(self.path, number, self.suffix).relative_to(self.path).as_posix() for number in self.lost]
+        absent = [File(name, 0, 1, missing="No such file or directory") for name in names]
+        return [File(METADATA, size, len(self.numbers)), *absent]
 
     def paths(self, file: str) -> list[Path]:
         """The description, and the file of every episode."""
@@ -80,16 +84,19 @@ def minari_arrow_container(data: Path) -> MinariArrowContainer:
     """The container of a dataset's `data` folder.
 
     Raises:
-        InputError: its first episode or its description cannot be read.
+        InputError: it holds no episode, or the first one or its description cannot be read.
         MissingPackageError: pyarrow is not installed.
     """
     metadata = read_metadata(data / METADATA)
-    suffix = next(suffix for suffix in SUFFIXES if _file(data, 0, suffix).is_file())
-    numbers = sorted(int(path.parent.name) for path in data.glob(f"*/part-0{suffix}") if path.parent.name.isdecimal())
+    folders = {int(path.name) for path in data.iterdir() if path.name.isdecimal()}
+    found = {suffix: [n for n in sorted(folders) if _file(data, n, suffix).is_file()] for suffix in SUFFIXES}
+    suffix, numbers = max(found.items(), key=lambda pair: len(pair[1]))
+    if not numbers:
+        raise InputError(f"{data} holds no episode: the files of Minari, such as 0/part-0.arrow, are wanted")
     spaces, leaves, members = metadata.spaces(), [], {}
     try:
-        with _reading("episode 0"):
-            table = _table(_file(data, 0, suffix))
+        with _reading(f"episode {numbers[0]}"):
+            table = _table(_file(data, numbers[0], suffix))
             for target, name in _COLUMNS.items():
                 if name in table.schema.names:
                     for path, names, column in _walk(table.column(name).combine_chunks(), spaces, target, (name,)):
@@ -100,7 +107,11 @@ def minari_arrow_container(data: Path) -> MinariArrowContainer:
     except EpisodeError as error:
         raise InputError(f"{data} cannot be read: {error}") from error
     return MinariArrowContainer(
-        numbers=tuple(numbers), suffix=suffix, members=members, **described(data, metadata, leaves)
+        numbers=tuple(numbers),
+        lost=tuple(sorted({*metadata.announced(), *folders} - {*numbers})),
+        suffix=suffix,
+        members=members,
+        **described(data, metadata, leaves),
     )
 
 

@@ -18,6 +18,8 @@ from gato_schemas.episode import Start
 
 METADATA = "metadata.json"
 MAX_METADATA_BYTES = 1 << 26
+MAX_EPISODES = 1_000_000
+"""Episodes that a description may announce: more can only be damage."""
 
 
 class Space(msgspec.Struct, frozen=True):
@@ -49,6 +51,7 @@ class Metadata(msgspec.Struct, frozen=True):
     """The parts of `metadata.json` that matter here; spaces and environment are JSON in JSON."""
 
     dataset_id: str = ""
+    total_episodes: int = 0
     env_spec: str = ""
     data_format: str = "hdf5"
     observation_space: str = ""
@@ -61,6 +64,10 @@ class Metadata(msgspec.Struct, frozen=True):
             return msgspec.json.decode(self.env_spec or "{}", type=_Environment).id.replace("/", "-")
         except (msgspec.MsgspecError, RecursionError):
             return ""
+
+    def announced(self) -> range:
+        """The numbers of the episodes that there should be; none where that is not told."""
+        return range(self.total_episodes if self.total_episodes <= MAX_EPISODES else 0)
 
     def spaces(self) -> dict[str, Space]:
         """The spaces of observations and actions by path, those inside others too; empty where they are not told."""
@@ -93,14 +100,14 @@ def described(data: Path, metadata: Metadata, leaves: Iterable[Leaf]) -> dict[st
     name = metadata.dataset_id or data.resolve().parent.name
     starts = {path: space.offset for path, space in metadata.spaces().items() if space.offset}
     shifted = [replace(leaf, start=starts.get(leaf.path, 0)) for leaf in leaves]
-    notes = [Note("read", f"values of {leaf.path} begin at {leaf.start}, id 0") for leaf in shifted if leaf.start]
+    begin = [(leaf.path, leaf.start) for leaf in shifted if leaf.start]
     return {
         "path": data,
         "name": name,
         "config": metadata.environment or name.replace("/", "-"),
         "features": Features(tuple(sorted(shifted, key=lambda leaf: leaf.path))),
         "final_step": FinalStep("keep", "Minari's last observation has no action, and was left out"),
-        "notes": tuple(notes),
+        "notes": tuple(Note("read", f"values of {path} begin at {start}, which is id 0") for path, start in begin),
     }
 
 

@@ -28,6 +28,7 @@ from gato_pipelines.containers.container import (
     File,
     RawItem,
 )
+from gato_pipelines.containers.shard_names import absent_shards
 from gato_pipelines.image_header import read_header
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
@@ -53,11 +54,12 @@ _LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
 
 @dataclass(frozen=True, kw_only=True)
 class RluRawContainer(Container):
-    """A folder of one game, or one of its files."""
+    """A folder of one game, or one of its files `alone`."""
 
     format: ClassVar[str] = "RL Unplugged Atari (GZIP TFRecord)"
 
     names: tuple[str, ...]
+    alone: bool
 
     def variant(self, file: str) -> str:
         """Game and run, named as the configs of TFDS's `rlu_atari`."""
@@ -68,7 +70,8 @@ class RluRawContainer(Container):
         """All files; the number of episodes is in none of them."""
         if split != "train":
             raise InputError(f"{self.path} has no split {split!r}: raw RL Unplugged files have only 'train'")
-        return [File(name, (self.path / name).stat().st_size, None) for name in self.names]
+        found = [File(name, (self.path / name).stat().st_size, None) for name in self.names]
+        return found if self.alone else [*found, *absent_shards(self.names)]
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
@@ -117,6 +120,7 @@ def rlu_raw_container(path: Path) -> RluRawContainer:
         licence="Apache-2.0 (RL Unplugged)",
         features=Features(leaves),
         names=names,
+        alone=path.is_file(),
     )
 
 

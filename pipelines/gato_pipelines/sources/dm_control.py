@@ -30,7 +30,7 @@ class Source(ControlSource):
         floats=SOME,
         symbols=ANY,
         action="continuous",
-        unlike=("meta-world",),
+        unlike=("meta-world", "rgb-stacking", "playroom"),
     )
 
     family: str = default("family", "dm-control")

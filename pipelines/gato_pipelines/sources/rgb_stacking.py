@@ -31,8 +31,8 @@ class Source(ControlSource):
         for pattern in (f"{colour}_*", f"*/{colour}/*", f"*_{colour}/*")
     }
     form: ClassVar[Form | None] = Form(
-        says="1 to 4 images, continuous values, no text and 3 to 8 continuous actions",
-        images=(1, 4),
+        says="2 to 4 images, continuous values, no text and 3 to 8 continuous actions",
+        images=(2, 4),
         floats=SOME,
         symbols=ANY,
         action="continuous",

@@ -462,6 +462,35 @@ class TestDetection:
             open_container(tmp_path / "a.hdf5")
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("source", "file", "name"),
+    [
+        ("atari", RAW / "run_1-00000-of-00001", "run_1-{:05}-of-00003"),
+        ("babyai", JAT / "babyai-go-to-local" / "train-00000-of-00001.parquet", "train-{:05}-of-00003.parquet"),
+    ],
+    ids=["raw", "jat"],
+)
+def test_a_shard_that_the_others_promise_is_missed(
+    source: str, file: Path, name: str, lost: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "Breakout"
+    folder.mkdir()
+    there = [folder / name.format(index) for index in range(3) if index != lost]
+    for path in there:
+        shutil.copy(file, path)
+    message = rf"1 of 3 files of .* is missing, with an unknown number of episodes \({name.format(lost)}: No such"
+    with pytest.raises(InputError, match=message):
+        ingest(folder, tmp_path / "out", source=source)
+    ingest(folder, tmp_path / "out", source=source, settings={"allow_missing_shards": True})
+    ingest(there[0], tmp_path / "alone", source=source)
+    whole, alone = read_dataset(tmp_path / "out"), read_dataset(tmp_path / "alone")
+    for mine, theirs in zip(whole, [*alone, *alone], strict=True):
+        np.testing.assert_array_equal(mine.tokens, theirs.tokens)
+    account = read_manifest(tmp_path / "out").account
+    assert [(note.kind, note.count) for note in account if note.kind == "missing"] == [("missing", 1)]
+
+
 @pytest.mark.parametrize(
     "path",
     [

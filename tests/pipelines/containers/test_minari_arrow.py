@@ -160,6 +160,43 @@ class TestArrow:
         assert [f.name for f in tasks[0]] == ["mission", "camera", "grid", "pair/_index_0", "pair/_index_1"]
         assert tasks[0] == tasks[1]
 
+    @pytest.mark.parametrize("lost", [0, 1, 2])
+    @pytest.mark.parametrize("empty", [True, False])
+    def test_an_episode_that_is_not_there_is_missed(self, lost: int, empty: bool, tmp_path: Path) -> None:
+        """Half-downloaded, told by its folder or by what the description announces."""
+        episodes, metadata = hopper()
+        described = metadata | {"data_format": "arrow", "total_episodes": 3}
+        folder = write_arrow(tmp_path / "in", episodes[:3], **described)
+        whole = read(write_arrow(tmp_path / "whole", episodes[:3], **described), tmp_path / "whole-out")
+        (folder / "data" / str(lost) / "part-0.arrow").unlink()
+        if not empty:
+            (folder / "data" / str(lost)).rmdir()
+        message = rf"is missing, with 1 episode \({lost}/part-0.arrow: No such file .*--allow-missing-shards"
+        with pytest.raises(InputError, match=message):
+            ingest(folder, tmp_path / "out", source="rlds")
+        found = read(folder, tmp_path / "out", allow_missing_shards=True)
+        for mine, theirs in zip(found, [*whole[:lost], *whole[lost + 1 :]], strict=True):
+            np.testing.assert_array_equal(mine.tokens, theirs.tokens)
+        assert [note.count for note in read_manifest(tmp_path / "out").account if note.kind == "missing"] == [1]
+
+    def test_no_episode_is_there(self, tmp_path: Path) -> None:
+        folder = tmp_path / "in"
+        (folder / "data").mkdir(parents=True)
+        (folder / "data" / "metadata.json").write_text(json.dumps({"observation_space": "{}", "total_episodes": 3}))
+        with pytest.raises(InputError, match="holds no episode"):
+            open_container(folder)
+
+    def test_numbers_that_hdf5_skips_or_lacks_cost_themselves_alone(self, tmp_path: Path) -> None:
+        whole = read(write_hdf5(tmp_path / "whole", hopper()[0]), tmp_path / "whole-out")
+        folder = write_hdf5(tmp_path / "in", hopper()[0], total_episodes=4)
+        with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+            del file["episode_1"], file["episode_3"]
+        ingest(folder, tmp_path / "out", source="rlds", max_bad=2)
+        manifest = read_manifest(tmp_path / "out")
+        assert manifest.dead_letters == 2
+        for mine, theirs in zip(read_dataset(tmp_path / "out"), whole[0::2], strict=True):
+            np.testing.assert_array_equal(mine.tokens, theirs.tokens)
+
     def test_a_damaged_episode_costs_itself(self, tmp_path: Path) -> None:
         shutil.copytree(CARTPOLE, tmp_path / "in")
         file = tmp_path / "in" / "data" / "1" / "part-0.arrow"
@@ -229,7 +266,7 @@ class TestStart:
         vocabulary = Vocabulary(manifest.vocabulary.text_size)
         np.testing.assert_array_equal(decode_ids(np.array(actions_of(found[0])), field, vocabulary), actions)
         said = [(note.kind, note.text) for note in manifest.account]
-        assert ("read", f"values of steps/action begin at {start}, id 0") in said
+        assert ("read", f"values of steps/action begin at {start}, which is id 0") in said
         [row] = [row for row in manifest.statistics if row.role == "action"]
         assert (row.low, row.high) == ([start], [start + n - 1])
 

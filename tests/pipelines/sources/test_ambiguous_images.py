@@ -188,6 +188,34 @@ def levels(folder: Path, leaf: Leaf, grids: np.ndarray, *, as_png: bool = False)
     return write(folder, leaves, [episode(columns)] * 2, name="level")
 
 
+class TestPlanesFirst:
+    @pytest.mark.parametrize("source", ["atari", "rlds", "dm-lab"])
+    def test_channels_and_three_frames_are_told_apart_by_nothing(self, source: str, tmp_path: Path) -> None:
+        seen = [np.zeros((T, 3, 84, 84), np.uint8)] * 2
+        folder = dataset(tmp_path / "in", tensor("steps/observation", "uint8", (3, 84, 84)), seen)
+        assert error_of(run("ingest", source, folder, "--out", tmp_path / "out")) == (
+            "observation of Pong/1.0.0 is 3x84x84, which is a picture with its channels first or three stacked frames: "
+            "store it as 84x84x3, or the newest frame as 84x84x1"
+        )
+
+    def test_beside_other_observations_they_are_left_out(self, tmp_path: Path) -> None:
+        pixels, state = tensor("steps/observation/pixels", "uint8", (3, 40, 40)), tensor("steps/observation/state")
+        columns = {
+            "observation/pixels": np.zeros((T, 3, 40, 40), np.uint8),
+            "observation/state": np.zeros(T, np.float32),
+            "action": np.array([1, 0, 2, 1]),
+        }
+        task = plan(write(tmp_path / "in", (pixels, state, ACTION), [episode(columns)]))
+        assert [field.name for field in task.observations] == ["state"]
+        assert "4800 numbers in each timestep" in task.left_out["pixels"]
+
+    def test_a_picture_of_floats_is_refused_with_the_way_out(self, tmp_path: Path) -> None:
+        leaf = tensor("steps/observation", "float32", (84, 84, 1))
+        folder = dataset(tmp_path / "in", leaf, [np.zeros((T, 84, 84, 1), np.float32)])
+        message = error_of(run("ingest", "rlds", folder, "--out", tmp_path / "out"))
+        assert "raise --max-observation-tokens, store it as bytes (uint8) if it is a picture, or leave" in message
+
+
 class TestGrids:
     @pytest.mark.parametrize("side", [13, 19, 25])
     @pytest.mark.parametrize("dtype", ["uint8", "int64"])
@@ -207,6 +235,15 @@ class TestGrids:
         width = side * side * 3
         np.testing.assert_array_equal(found.tokens[start - 2 - width : start - 2], grids[0].reshape(-1))
         assert not len(found.patches)
+
+    @pytest.mark.parametrize("shape", [(16, 16, 3), (22, 22, 1), (22, 22), (39, 20)])
+    def test_of_one_layer_or_none_too(self, shape: tuple[int, ...], tmp_path: Path) -> None:
+        grids = np.random.default_rng(0).integers(0, 11, (T, *shape)).astype(np.uint8)
+        folder = levels(tmp_path / "in", tensor("steps/observation/image", "uint8", shape), grids)
+        ingest(folder, tmp_path / "out", source="babyai", tokenize=MANY_TOKENS)
+        found = read_dataset(tmp_path / "out")[0]
+        end = int(found.timestep_starts[1]) - 2
+        np.testing.assert_array_equal(found.tokens[end - grids[0].size : end], grids[0].reshape(-1))
 
     def test_stored_as_png_too(self, tmp_path: Path) -> None:
         grids = np.random.default_rng(0).integers(0, 11, (T, 19, 19, 3)).astype(np.uint8)
