@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from gato_data.report.account import account_facts, note_line
+from gato_data.report.account import account_facts, headed_line
 from gato_data.report.answers import counts_json
 from gato_data.report.printable import counted, printable
 from gato_data.report.terminal.console import stdout
@@ -79,9 +79,11 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
         if task.filter is not None:
             _say(console, filter_line(task.filter))
     for note in (*dry.plan.notes, *dry.plan.expected):
-        _say(console, f"{note.kind.replace('-', ' ')}: {note_line(note)}")
+        _say(console, headed_line(note))
     if bad := dry.unreadable.count:
         _say(console, f"cannot be read: {counted(bad, 'episode')} of {dry.unreadable.of:,} ({dry.unreadable.first})")
+    if dry.bad_start:
+        _say(console, f"cannot be read: none of the first documents ({dry.bad_start})")
     _say(console, f"{counted(len(dry.plan.parts), 'part')} would be written to {out}; nothing was written")
 
 
