@@ -23,12 +23,11 @@ from click.testing import CliRunner
 from gato_cli.main import cli
 from gato_data.errors import GatoError
 from gato_data.reading.reader import open_mixture
-from gato_data.verify.dataset import verify_dataset
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TFDS_FEATURES, manifest_checksum, read_manifest
 from gato_schemas.index import SUFFIX, DeadLetter, encode_index, read_index
-from tests.fuzz.run_targets import SMALL, settings_of
+from tests.fuzz.run_targets import settings_of
 from tests.fuzz.targets import Target
-from tests.gato_data.report.folders import robot_folder, write_folder
+from tests.gato_data.report.folders import Folder, robot_folder, write_folder
 from tests.gato_data.verify.planted import write_manifest
 
 DATASET, MIXTURE, PAGE = "arm", "mixture.json", "page.html"
@@ -51,23 +50,20 @@ def whole() -> Path:
     folder = TemporaryDirectory(prefix="gato-dataset-")
     _FOLDERS.append(folder)
     root = Path(folder.name)
-    make_dataset(root / DATASET)
-    call(root, "mix", "--weights", "uniform", "--out", str(root / MIXTURE), str(root / DATASET))
+    make_dataset(root / DATASET, robot_folder("pick up the cube"))
+    mix(root)
     return root
 
 
-def make_dataset(path: Path) -> Path:
+def make_dataset(path: Path, content: Folder, reason: str = "a bad PNG") -> Path:
     """A whole dataset: its copy, its list of dead letters and the files for TFDS are there."""
-    write_folder(path, robot_folder("pick up the cube"))
-    letters = [DeadLetter("made", "1", "decode", "a bad PNG"), DeadLetter("made", "2", "read", "cut off", 3)]
-    index = read_index(path / INDEX)
-    header = msgspec.structs.replace(index.header, dead_letters=letters)
-    (path / INDEX).write_bytes(encode_index(header, index.arrays))
-    for beside in path.glob("*" + SUFFIX):
-        if beside.name != INDEX:
-            other = read_index(beside)
-            header = msgspec.structs.replace(other.header, dead_letters=[])
-            beside.write_bytes(encode_index(header, other.arrays))
+    write_folder(path, content)
+    letters = [DeadLetter("made", "1", "decode", reason), DeadLetter("made", "2", "read", "cut off", 3)]
+    for beside in sorted(path.glob("*" + SUFFIX)):
+        index = read_index(beside)
+        told = letters if beside.name.endswith("train.tfrecord-00000-of-00002" + SUFFIX) else []
+        header = msgspec.structs.replace(index.header, dead_letters=told)
+        beside.write_bytes(encode_index(header, index.arrays))
     lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
     (path / DEAD_LETTERS).write_bytes(lines)
     left_out = {"dead_letters": 4, "dead_letters_digest": hashlib.sha256(lines).hexdigest()}
@@ -75,7 +71,7 @@ def make_dataset(path: Path) -> Path:
     return path
 
 
-def call(root: Path, *arguments: str) -> str:
+def call(*arguments: str) -> str:
     """Run a command of `gato-data`; what it prints is plain text.
 
     Raises:
@@ -104,7 +100,7 @@ def page(root: Path, *arguments: str) -> None:
     """A page is written, and nothing in it came from the data as markup."""
     with suppress(FileNotFoundError):
         (root / PAGE).unlink()
-    call(root, "inspect", *arguments, "--html", str(root / PAGE))
+    call("inspect", *arguments, "--html", str(root / PAGE))
     text = (root / PAGE).read_text(encoding="utf-8")
     assert_plain(text)
     assert text.lower().count("<script") == text.lower().count("</script") == 2, "markup of the data is on the page"
@@ -115,10 +111,20 @@ def dataset_of(root: Path) -> str:
     return str(root / DATASET)
 
 
+def shard_of(root: Path) -> str:
+    """Its first shard."""
+    return str(min((root / DATASET).glob("*-00000-of-00002")))
+
+
+def mix(root: Path) -> None:
+    """A mixture of the dataset."""
+    call("mix", "--weights", "uniform", "--out", str(root / MIXTURE), dataset_of(root))
+
+
 def repaired(root: Path, *options: str) -> None:
     """A repair, and a check after it."""
-    call(root, "verify", dataset_of(root), "--repair", *options)
-    call(root, "verify", dataset_of(root))
+    call("verify", dataset_of(root), "--repair", *options)
+    call("verify", dataset_of(root))
 
 
 def dry_run(root: Path) -> object:
@@ -140,32 +146,32 @@ def read(root: Path) -> None:
 def mixed_anew(root: Path) -> None:
     """A mixture that is made of the dataset as it is now, and all that reads it."""
     (root / MIXTURE).unlink()
-    call(root, "mix", "--weights", "uniform", "--out", str(root / MIXTURE), dataset_of(root))
-    call(root, "mix", "explain", str(root / MIXTURE), "--step", "0", "--batch-size", "4")
+    mix(root)
+    call("mix", "explain", str(root / MIXTURE), "--step", "0", "--batch-size", "4")
     dry_run(root)
     read(root)
 
 
 COMMANDS: dict[str, Callable[[Path], object]] = {
-    "verify": lambda root: call(root, "verify", dataset_of(root)),
-    "verify-json": lambda root: call(root, "verify", "--json", dataset_of(root)),
+    "verify": lambda root: call("verify", dataset_of(root)),
+    "verify-json": lambda root: call("verify", "--json", dataset_of(root)),
     "repair": repaired,
     "repair-force": lambda root: repaired(root, "--force"),
-    "inspect": lambda root: call(root, "inspect", "dataset", dataset_of(root)),
-    "inspect-json": lambda root: call(root, "inspect", "dataset", "--json", dataset_of(root)),
+    "inspect": lambda root: call("inspect", "dataset", dataset_of(root)),
+    "inspect-json": lambda root: call("inspect", "dataset", "--json", dataset_of(root)),
     "inspect-page": lambda root: page(root, "dataset", dataset_of(root)),
-    "shard": lambda root: call(root, "inspect", "shard", str(root / DATASET / SHARD)),
-    "shard-json": lambda root: call(root, "inspect", "shard", "--json", str(root / DATASET / SHARD)),
-    "shard-page": lambda root: page(root, "shard", str(root / DATASET / SHARD)),
-    "record": lambda root: call(root, "inspect", "shard", "--record", "1", str(root / DATASET / SHARD)),
-    "record-json": lambda root: call(root, "inspect", "shard", "--record", "1", "--json", str(root / DATASET / SHARD)),
+    "shard": lambda root: call("inspect", "shard", shard_of(root)),
+    "shard-json": lambda root: call("inspect", "shard", "--json", shard_of(root)),
+    "shard-page": lambda root: page(root, "shard", shard_of(root)),
+    "record": lambda root: call("inspect", "shard", "--record", "1", shard_of(root)),
+    "record-json": lambda root: call("inspect", "shard", "--record", "1", "--json", shard_of(root)),
     "mix": mixed_anew,
-    "mixture": lambda root: call(root, "inspect", "mixture", str(root / MIXTURE)),
-    "mixture-json": lambda root: call(root, "inspect", "mixture", "--json", str(root / MIXTURE)),
+    "mixture": lambda root: call("inspect", "mixture", str(root / MIXTURE)),
+    "mixture-json": lambda root: call("inspect", "mixture", "--json", str(root / MIXTURE)),
     "mixture-page": lambda root: page(root, "mixture", str(root / MIXTURE)),
-    "explain": lambda root: call(root, "mix", "explain", str(root / MIXTURE), "--step", "0", "--batch-size", "4"),
+    "explain": lambda root: call("mix", "explain", str(root / MIXTURE), "--step", "0", "--batch-size", "4"),
     "explain-json": lambda root: call(
-        root, "mix", "explain", str(root / MIXTURE), "--step", "0", "--batch-size", "4", "--json"
+        "mix", "explain", str(root / MIXTURE), "--step", "0", "--batch-size", "4", "--json"
     ),
     "read": read,
     "train-dry-run": dry_run,
@@ -194,7 +200,15 @@ def sealed_manifest(data: bytes) -> bytes:
         content["content_id"] = _content_id(content)
         text = msgspec.json.encode({**content, "checksum": manifest_checksum(content)}, order="sorted")
         return msgspec.json.format(text, indent=2) + b"\n"
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError, OverflowError):
+    except (
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+    ):
         return data
 
 
