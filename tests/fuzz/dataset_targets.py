@@ -182,6 +182,11 @@ OF_MIXTURE = ("mixture", "mixture-json", "mixture-page", "explain", "explain-jso
 OF_LETTERS = ("verify", "verify-json", "repair", "repair-force", "inspect")
 
 
+def copied(folder: Path) -> Path:
+    """A copy of the folder with the dataset and the mixture, to be changed."""
+    return Path(shutil.copytree(whole(), folder / "root"))
+
+
 def changed(files: Callable[[bytes], dict[str, bytes]], command: Callable[[Path], object], data: bytes) -> object:
     """Give some files of the folder another content, and run a command on it."""
     with TemporaryDirectory(prefix="gato-changed-") as folder:

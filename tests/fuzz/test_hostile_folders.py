@@ -11,8 +11,7 @@ import pytest
 
 from gato_data.errors import GatoError
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY
-from tests.fuzz.dataset_targets import COMMANDS, DATASET, INDEX, MIXTURE, SHARD, RefusedError, call, whole
-
+from tests.fuzz.dataset_targets import COMMANDS, DATASET, INDEX, MIXTURE, SHARD, RefusedError, call, copied
 
 READERS = ("verify", "repair", "inspect", "shard-page", "record", "mixture", "read", "mix")
 """Commands that between them open every file."""
@@ -21,7 +20,7 @@ READERS = ("verify", "repair", "inspect", "shard-page", "record", "mixture", "re
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A copy of the small dataset and its mixture."""
-    return Path(shutil.copytree(whole(), tmp_path / "root"))
+    return copied(tmp_path)
 
 
 @pytest.fixture
@@ -161,6 +160,6 @@ def test_a_file_that_vanishes_costs_a_sentence(name: str, root: Path) -> None:
     assert files
     for file in files:
         shutil.rmtree(root)
-        shutil.copytree(whole(), root)
+        copied(root.parent)
         with VANISHING.of(root / file), suppress(GatoError):
             COMMANDS[name](root)
