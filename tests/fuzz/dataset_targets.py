@@ -18,6 +18,7 @@ from typing import Any
 
 import google_crc32c
 import msgspec
+import numpy as np
 from click.testing import CliRunner
 
 from gato_cli.main import cli
@@ -233,6 +234,26 @@ def sealed_index(data: bytes) -> bytes:
     return body + google_crc32c.value(body).to_bytes(4, "little")
 
 
+def index_arrays() -> bytes:
+    """The arrays of an index, as JSON."""
+    return json.dumps(
+        {name: array.tolist() for name, array in read_index(whole() / DATASET / INDEX).arrays.items()}
+    ).encode()
+
+
+def index_of_arrays(data: bytes) -> bytes:
+    """An index with these arrays, as far as arrays can hold them."""
+    index = read_index(whole() / DATASET / INDEX)
+    try:
+        values = json.loads(data)
+        arrays = {
+            name: np.array(values[name], old.dtype).reshape(-1, *old.shape[1:]) for name, old in index.arrays.items()
+        }
+        return encode_index(index.header, arrays)
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError):
+        return stored(f"{DATASET}/{INDEX}")[0]
+
+
 def index_header() -> bytes:
     """The JSON of an index."""
     stored = (whole() / DATASET / INDEX).read_bytes()
@@ -258,6 +279,7 @@ _KINDS: dict[str, tuple[Callable[[bytes], dict[str, bytes]], Callable[[], list[b
         lambda data: dict.fromkeys((_MANIFEST, _COPY), sealed_manifest(data)), lambda: stored(_MANIFEST), _ALL
     ),
     "index-sealed": (lambda data: {f"{DATASET}/{INDEX}": sealed_index(data)}, lambda: [index_header()], _ALL),
+    "index-arrays": (lambda data: {f"{DATASET}/{INDEX}": index_of_arrays(data)}, lambda: [index_arrays()], _ALL),
     "mixture": (lambda data: {MIXTURE: data}, lambda: stored(MIXTURE), OF_MIXTURE),
     "letters": (letter_lines, lambda: stored(_LETTERS)[0].splitlines()[:1], OF_LETTERS),
     "features": (lambda data: {_FEATURES: data}, lambda: stored(_FEATURES), OF_LETTERS),
