@@ -11,7 +11,8 @@ import pytest
 
 from gato_data.errors import GatoError
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY
-from tests.fuzz.dataset_targets import COMMANDS, DATASET, INDEX, MIXTURE, SHARD, RefusedError, call, copied
+from gato_schemas.index import encode_index, read_index
+from tests.fuzz.dataset_commands import COMMANDS, DATASET, INDEX, MIXTURE, SHARD, RefusedError, call, copied
 
 READERS = ("verify", "repair", "inspect", "shard-page", "record", "mixture", "read", "mix")
 """Commands that between them open every file."""
@@ -163,3 +164,13 @@ def test_a_file_that_vanishes_costs_a_sentence(name: str, root: Path) -> None:
         copied(root.parent)
         with VANISHING.of(root / file), suppress(GatoError):
             COMMANDS[name](root)
+
+
+@pytest.mark.parametrize("name", ["record", "record-json", "shard-page"])
+def test_a_record_that_its_index_describes_otherwise(name: str, root: Path) -> None:
+    index = read_index(root / DATASET / INDEX)
+    longer = index.num_timesteps.copy()
+    longer[1] += 1
+    (root / DATASET / INDEX).write_bytes(encode_index(index.header, {**index.arrays, "num_timesteps": longer}))
+    with pytest.raises(RefusedError, match=f"record 1 of {SHARD} has 4 timesteps, its index says 5: run gato-data"):
+        COMMANDS[name](root)

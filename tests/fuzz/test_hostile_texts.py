@@ -9,7 +9,7 @@ import pytest
 from gato_schemas.dataset import MANIFEST, MANIFEST_COPY, encode_manifest, read_manifest
 from gato_schemas.episode import Episode, EpisodeSpec, Field
 from gato_schemas.tfds import tfds_files
-from tests.fuzz.dataset_targets import COMMANDS, DATASET, RefusedError, call, make_dataset, mix
+from tests.fuzz.dataset_commands import COMMANDS, DATASET, RefusedError, call, make_dataset, mix
 from tests.gato_data.report.folders import ROBOT, Folder, robot_episode
 from tests.sealed import write_sealed
 

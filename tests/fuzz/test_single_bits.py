@@ -15,7 +15,7 @@ from gato_schemas.dataset import (
     TFDS_FEATURES,
     TFDS_INFO,
 )  # fmt: skip
-from tests.fuzz.dataset_targets import DATASET, INDEX, copied
+from tests.fuzz.dataset_commands import DATASET, INDEX, copied
 
 FLIPS = 12
 FILES = (MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, INDEX)
