@@ -139,7 +139,8 @@ def count_records(arrays: Any, where: NDArray[np.bool_] | slice = slice(None)) -
 def write_durably(path: Path, data: bytes) -> None:
     """Write a whole file under a temporary name, flush it to the disk, then rename it."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as file:  # never through a link that lies there
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

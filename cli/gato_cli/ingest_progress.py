@@ -7,14 +7,13 @@ from typing import Self, TextIO
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from gato_data.report.printable import count, counted, printable, size
+from gato_data.report.printable import MAX_LINE, count, counted, printable, size
 from gato_data.report.terminal.console import open_console
 from gato_pipelines.progress import Progress
 
 _STAGES = {"scan": "scanning", "write": "writing"}
 _BAR_COLUMNS = 12
 """Narrowest bar that says anything; figures that leave less room for it are left out."""
-_MAX_LINE = 2000
 _BAR_SECONDS, _LINE_SECONDS = 0.25, 60.0
 
 
@@ -49,7 +48,7 @@ class StageBar:
 
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
-        self._console.print(printable(line, _MAX_LINE), soft_wrap=True)
+        self._console.print(printable(line, MAX_LINE), soft_wrap=True)
 
     def draw(self, stage: str, share: float, figures: list[str]) -> None:
         """Draw the bar anew, or print a line unless the stage is at its end.

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gato_data.report.account import account_facts, headed_line
-from gato_data.report.answers import counts_json
-from gato_data.report.printable import counted, printable
+from gato_data.report.answers import as_line, counts_json
+from gato_data.report.printable import MAX_LINE, counted, printable
 from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts
 from gato_data.statistics import sum_counts
@@ -18,9 +18,6 @@ from gato_pipelines.summary import Summary
 from gato_schemas.dataset import EpisodeFilter, TaskInfo
 from gato_schemas.episode import Field
 from gato_schemas.sequence import PATCH_SIZE
-
-MAX_LINE = 2000
-"""Characters of a line that are shown: names and reasons in it come from the input."""
 
 
 def _say(console: Console, line: str) -> None:
@@ -53,7 +50,7 @@ def dry_run_json(dry: DryRun, out: Path | str) -> str:
         "notes": [*dry.plan.notes, *dry.plan.expected],
         "unreadable": dry.unreadable.count,
     }
-    return msgspec.json.encode(result, order="sorted").decode()
+    return as_line(msgspec.to_builtins(result))
 
 
 def print_dry_run(dry: DryRun, out: Path | str) -> None:
@@ -136,7 +133,7 @@ def summary_json(summary: Summary, out: Path | str) -> str:
         "account": manifest.account,
         "warnings": summary.warnings,
     }
-    return msgspec.json.encode(result, order="sorted").decode()
+    return as_line(msgspec.to_builtins(result))
 
 
 def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:
@@ -164,7 +161,7 @@ def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:
             _say(console, f"task {name}: {filter_line(task.filter)}")
     print_facts(console, account_facts(manifest))
     tokens = sum(split.totals.tokens for split in manifest.splits.values())
-    print(f"{out} {_done(summary, tokens, seconds)}", file=sys.stderr)
+    print(f"{printable(str(out), MAX_LINE)} {_done(summary, tokens, seconds)}", file=sys.stderr)
 
 
 def print_warnings(summary: Summary) -> None:

@@ -22,8 +22,6 @@ COMMANDS = {
 }
 """Name and help line of every command, in `gato_cli.commands`."""
 _ADDRESS = re.compile(r"(s3a?|gs|gcs|abfss?|az|adl|hdfs|memory)://")
-MAX_MESSAGE = 2000
-"""Characters of an error that are shown: what it quotes may come from anybody's file."""
 
 
 class LazyGroup(click.Group):
@@ -59,14 +57,14 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Turn an error that a user can mend into one line and exit code 1."""
         from gato_data.errors import GatoError
-        from gato_data.report.printable import printable
+        from gato_data.report.printable import MAX_LINE, printable
 
         try:
             return super().invoke(ctx)
         except GatoError as error:
             if ctx.params.get("debug"):
                 raise
-            raise click.ClickException(printable(str(error), MAX_MESSAGE)) from error
+            raise click.ClickException(printable(str(error), MAX_LINE)) from error
 
 
 def _refuse_addresses(args: list[str]) -> None:

@@ -5,6 +5,8 @@ import os
 import resource
 from pathlib import Path
 
+from gato_schemas.regular_file import check_regular
+
 _OTHER_DESCRIPTORS = 256
 """Descriptors left to the rest of the program."""
 
@@ -15,6 +17,7 @@ class OpenFile:
     __slots__ = ("fd", "mapped", "size")
 
     def __init__(self, path: Path) -> None:
+        check_regular(path)
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self.fd).st_size
         self.mapped: memoryview | None = None

@@ -11,6 +11,7 @@ from gato_data.reindex import rebuild_index
 from gato_schemas.dataset import Manifest, ShardInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
+from gato_schemas.regular_file import check_regular, read_regular
 from gato_schemas.tfrecord import FOOTER_BYTES, refuse_foreign
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Shard:
         """
         path = self.path.with_name(self.path.name + SUFFIX)
         try:
-            data = path.read_bytes()
+            data = read_regular(path)
         except FileNotFoundError:
             _LOG.warning("%s is missing: rebuilt from the shard; gato-data verify --repair writes it anew", path)
             index = rebuild_index(self.path, self.manifest, self.split)
@@ -68,6 +69,7 @@ def check_footers(path: Path, index: ShardIndex) -> None:
     records = np.unique(np.linspace(0, len(index) - 1, min(len(index), _FOOTERS), dtype=np.int64))
     ends = (index.offset + index.length)[records].tolist()
     try:
+        check_regular(path)
         with path.open("rb", buffering=0) as file:
             refuse_foreign(os.pread(file.fileno(), 64, 0), path)
             for record, end, crc in zip(records.tolist(), ends, index.crc[records].tolist(), strict=True):

@@ -23,6 +23,11 @@ def as_json(answer: dict[str, Any]) -> str:
     return json.dumps(finite(answer), indent=2, ensure_ascii=True, allow_nan=False)
 
 
+def as_line(answer: dict[str, Any]) -> str:
+    """The same in one line, its keys sorted."""
+    return json.dumps(finite(answer), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def finite(value: Any) -> Any:
     """The value with every NaN and infinity in it replaced by None."""
     if isinstance(value, float):

@@ -3,6 +3,8 @@
 import math
 
 MAX_CHARACTERS = 80
+MAX_LINE = 2000
+"""Characters of a line that quotes data, such as a warning or an error."""
 
 
 def printable(text: str, limit: int = MAX_CHARACTERS) -> str:

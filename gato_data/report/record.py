@@ -61,9 +61,21 @@ def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord
     else:
         data, first = _seek(path, found, number), _timesteps_before(found, number)
     record = decode_shard_record(data, path.name, number)
+    if found is not None:
+        _check_fits(record, path, found, number)
     if record.chunk == 0:
         first = 0
     return OpenRecord(number, record, wire.get_bytes(wire.decode_example(data), "patches"), first)
+
+
+def _check_fits(record: Record, path: Path, found: ShardIndex, number: int) -> None:
+    for name in ("num_tokens", "num_patches", "num_timesteps", "num_images"):
+        has, told = getattr(record.sequence, name), int(getattr(found, name)[number])
+        if has != told:
+            raise FormatError(
+                f"record {number} of {path.name} has {has} {name.removeprefix('num_')}, its index says {told}: run "
+                "gato-data verify --repair, it writes the index anew from the shard"
+            )
 
 
 def _seek(path: Path, found: ShardIndex, number: int) -> bytes:

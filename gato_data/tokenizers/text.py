@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, FormatError, OutputError, SettingError
+from gato_schemas.regular_file import check_regular
 from gato_schemas.wire_lists import fields
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class TextTokenizer:
             FormatError: it is not a SentencePiece model.
         """
         try:
+            check_regular(Path(path))
             with Path(path).open("rb") as file:
                 model = file.read(MAX_MODEL_BYTES + 1)
         except OSError as error:

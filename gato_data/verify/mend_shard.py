@@ -71,7 +71,8 @@ def _bury(path: Path, check: ShardCheck) -> Iterator[DeadLetter]:
 
 
 def _copy_whole(path: Path, fresh: Path, bad: Mapping[int, Bad], index: ShardIndex | None) -> None:
-    with fresh.open("wb") as file:
+    fresh.unlink(missing_ok=True)
+    with fresh.open("xb") as file:
         for piece in pieces(path, index):
             if piece.data is not None and piece.start not in bad:
                 header, footer = frame(piece.data, piece.crc)

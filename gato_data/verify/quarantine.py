@@ -22,8 +22,9 @@ def set_aside(path: Path, start: int = 0, end: int | None = None) -> str:
     folder = path.parent / QUARANTINE
     folder.mkdir(exist_ok=True)
     temporary = folder / f"{path.name}.tmp"
+    temporary.unlink(missing_ok=True)
     checksum = google_crc32c.Checksum()
-    with path.open("rb") as source, temporary.open("wb") as target:
+    with path.open("rb") as source, temporary.open("xb") as target:
         source.seek(start)
         left = path.stat().st_size - start if end is None else end - start
         while left > 0 and (block := source.read(min(left, _COPIED_BYTES))):

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import OutputError
+from gato_data.links import refuse_links
 from gato_data.shard_writer import write_durably
 from gato_data.verify.dataset import ShardState, Verdict, verify_dataset
 from gato_data.verify.letters import restore_letters, sort_letters
@@ -55,11 +56,12 @@ def repair_dataset(folder: Path, report: Callable[[str], None] = lambda line: No
 
     Raises:
         InputError, FormatError: as `verify_dataset`.
-        OutputError: the folder cannot be written, or is being repaired.
+        OutputError: the folder cannot be written, is being repaired, or holds a link.
     """
     before = verify_dataset(folder, report)
     if before.whole:
         return Repair(before, before)
+    refuse_links(folder)
     mending = _Mending(before, force)
     try:
         with _lock(folder):

@@ -12,6 +12,7 @@ from typing import IO, Any
 import msgspec
 
 from gato_data.errors import OutputError
+from gato_data.links import refuse_links
 from gato_data.shard_writer import write_durably
 from gato_pipelines.shards import WORK, Job, cannot_write
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
@@ -63,7 +64,7 @@ def check_ours(out: Path) -> None:
     """Check that an ingest may write to `out`, without writing.
 
     Raises:
-        OutputError: it is a file, or holds something that is not ours.
+        OutputError: it is a file, or holds something that is not ours, or a link.
     """
     try:
         if not out.exists():
@@ -79,6 +80,7 @@ def check_ours(out: Path) -> None:
         raise OutputError(
             f"{out} is not empty and holds no dataset of gato-data (but {names[0]!r}): choose another --out"
         )
+    refuse_links(out)
 
 
 def _is_manifest(path: Path) -> bool:

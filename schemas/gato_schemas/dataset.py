@@ -12,6 +12,7 @@ from gato_schemas.bounds import Digest, Id, Natural, Rows
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
+from gato_schemas.regular_file import read_regular
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.versioned import VersionError, decode_versioned
 
@@ -174,7 +175,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         if folder.is_file():
             where = (

@@ -22,6 +22,7 @@ from gato_schemas.account import Note
 from gato_schemas.bounds import Digest, Natural
 from gato_schemas.errors import FormatError
 from gato_schemas.record import ARRAY_COLUMNS, BLOCK_PATCHES
+from gato_schemas.regular_file import read_regular
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.tfrecord import HEADER_BYTES
@@ -213,7 +214,7 @@ def read_index(path: Path) -> ShardIndex:
         FormatError: the file is no index, of another version, truncated or damaged.
         OSError: the file cannot be read.
     """
-    return decode_index(path.read_bytes(), path.name)
+    return decode_index(read_regular(path), path.name)
 
 
 def decode_index(data: bytes, name: str) -> ShardIndex:

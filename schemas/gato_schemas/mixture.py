@@ -8,6 +8,7 @@ import msgspec
 from gato_schemas.bounds import Digest, Natural
 from gato_schemas.dataset import VocabularyInfo
 from gato_schemas.errors import FormatError
+from gato_schemas.regular_file import read_regular
 from gato_schemas.versioned import decode_versioned
 
 MIXTURE_VERSION = 2
@@ -88,7 +89,7 @@ def read_mixture(path: Path) -> Mixture:
         FormatError: it is missing, of another version, or malformed.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise FormatError(f"there is no mixture file {path}: make one with `gato-data mix`") from error
     except OSError as error:

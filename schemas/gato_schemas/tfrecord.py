@@ -11,6 +11,7 @@ import google_crc32c
 import numpy as np
 
 from gato_schemas.errors import FormatError
+from gato_schemas.regular_file import check_regular
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -83,6 +84,7 @@ def read_records(path: Path, first: int = 0, count: int | None = None) -> Iterat
             whole record before that place has been yielded.
         OSError: the file cannot be opened.
     """
+    check_regular(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         for ordinal in range(first + count) if count is not None else _count_up():
@@ -113,6 +115,7 @@ def count_records(path: Path) -> int:
         OSError: the file cannot be opened.
     """
     count = 0
+    check_regular(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         while (length := _read_header(file, path, count, size)) is not None:

@@ -1,7 +1,8 @@
 """A structure-aware mutator of JSON: what is still JSON, but says something else than any program would write.
 
 Keys are dropped, renamed, doubled and misspelt; values get other types, sizes and signs; lists get other lengths; texts
-get long, right to left, or into the terminal. `mutate` is a pure function of its seed, so a failure can be repeated.
+get long, right to left, or into the terminal. Half of all mutations keep keys and types, so that they come further than
+the door. `mutate` is a pure function of its seed, so a failure can be repeated.
 """
 
 import json
@@ -49,6 +50,8 @@ def mutate(data: bytes, seed: int) -> bytes:
     """One to three mutations of a JSON text; one in eight times a few bytes are damaged as well."""
     rng = random.Random(seed)
     document = json.loads(data, object_pairs_hook=Pairs)
+    if rng.random() < 0.5:
+        return encode(_mutate_gently(document, rng)).encode("utf-8", "surrogatepass")
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         document = _mutate_once(document, rng)
     text = bytearray(encode(document).encode("utf-8", "surrogatepass"))
@@ -91,6 +94,19 @@ def _mutate_once(document: Any, rng: random.Random) -> Any:
     return document
 
 
+def _mutate_gently(document: Any, rng: random.Random) -> Any:
+    """One value becomes another one of its type."""
+    for inside, at in rng.sample(places := list(_places(document)), len(places)):
+        keyed = isinstance(inside[at], tuple)
+        value = inside[at][1] if keyed else inside[at]
+        if value is None or isinstance(value, Pairs) or value == []:
+            continue
+        other = _like(value, rng)
+        inside[at] = (inside[at][0], other) if keyed else other
+        break
+    return document
+
+
 def _drop(inside: list[Any], at: int, rng: random.Random) -> None:
     del inside[at]
 
@@ -128,20 +144,23 @@ def _value(inside: list[Any], at: int, rng: random.Random) -> None:
 
 
 def _other(value: Any, rng: random.Random) -> Any:
-    """Another value: half the time of the same type, near or far."""
-    if rng.random() < 0.5:
-        if isinstance(value, bool) or value is None:
-            return not value
-        if isinstance(value, (int, float)):
-            return rng.choice([value + 1, value - 1, -value, value * 2, *NUMBERS])
-        if isinstance(value, str):
-            at = rng.randrange(len(value) + 1)
-            return rng.choice([value[:at] + rng.choice("x\u202e0 ") + value[at + 1 :], value[:at], value * 2, *TEXTS])
-        if isinstance(value, list) and value:
-            return rng.choice(
-                [[], value[1:], value[:-1], value * 2, [*value, deepcopy(rng.choice(OTHERS))], value[::-1]]
-            )
+    """Another value: half the time of the same type."""
+    known = isinstance(value, (bool, int, float, str)) or value is None or (isinstance(value, list) and value)
+    if rng.random() < 0.5 and known:
+        return _like(value, rng)
     return deepcopy(rng.choice(rng.choice([NUMBERS, TEXTS, OTHERS, RAWS])))
+
+
+def _like(value: Any, rng: random.Random) -> Any:
+    """Another value of the same type, near or far."""
+    if isinstance(value, bool) or value is None:
+        return not value
+    if isinstance(value, (int, float)):
+        return rng.choice([value + 1, value - 1, -value, value * 2, *NUMBERS])
+    if isinstance(value, str):
+        at = rng.randrange(len(value) + 1)
+        return rng.choice([value[:at] + rng.choice("x\u202e0 ") + value[at + 1 :], value[:at], value * 2, *TEXTS])
+    return rng.choice([[], value[1:], value[:-1], value * 2, [*value, deepcopy(rng.choice(OTHERS))], value[::-1]])
 
 
 _OF_KEYS: list[Callable[[list[Any], int, random.Random], None]] = [_rename, _double, _exchange]

@@ -33,7 +33,7 @@ def settings_of(out: Path, **options: object) -> TrainSettings:
 
 
 @cache
-def _kept(name: str) -> Path:
+def kept(name: str) -> Path:
     """A folder that lives as long as this process."""
     folder = TemporaryDirectory(prefix=f"gato-{name}-")
     _FOLDERS.append(folder)
@@ -46,7 +46,7 @@ _FOLDERS: list[TemporaryDirectory[str]] = []
 @cache
 def finished() -> Path:
     """A run of two steps with a checkpoint of each."""
-    out = _kept("run") / "run"
+    out = kept("run") / "run"
     run(settings_of(out), SOURCE, quiet=True)
     return out
 
@@ -54,7 +54,7 @@ def finished() -> Path:
 @cache
 def mixed() -> Path:
     """A mixture file of two datasets, in two stages."""
-    folder = _kept("mixture")
+    folder = kept("mixture")
     write_dataset(folder / "pong", {"train": [episodes("pong", [9, 8])]})
     write_dataset(folder / "told", {"train": [episodes("told", [5])]})
     path = folder / "mixture.json"

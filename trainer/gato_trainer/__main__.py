@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from gato_data.errors import GatoError
 from gato_data.reading.settings import ReadSettings
+from gato_data.report.printable import MAX_LINE, printable
 from gato_trainer.presets import PRESETS, train_settings
 
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lines = {"train": _train, "export": _export}[options.pop("command")](options)
     except GatoError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {printable(str(error), MAX_LINE)}", file=sys.stderr)
         return 1
     for line in lines:
         print(line)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from gato_data.errors import TrainError
+from gato_data.report.printable import MAX_LINE, printable
 from gato_trainer.batches import BatchSource, passes, warnings
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.inputs import Inputs, prepare
@@ -135,8 +136,8 @@ class Plan:
             f"{self.micro_batch_size} windows at once: "
             + ", ".join(f"{name} {value / 2**30:.2f}" for name, value in self.memory.items()),
         ]
-        rows += [f"passes over {name}: {passes:.3g}" for name, passes in self.passes.items()]
-        return rows + [f"Warning: {warning}" for warning in self.warnings]
+        rows += [f"passes over {printable(name)}: {passes:.3g}" for name, passes in self.passes.items()]
+        return rows + [f"Warning: {printable(warning, MAX_LINE)}" for warning in self.warnings]
 
 
 def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig) -> Work:

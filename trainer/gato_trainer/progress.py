@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gato_data.report.printable import MAX_LINE, printable
 from gato_trainer.curves import Curves
 from gato_trainer.run_log import LOG_FILE, trim_log
 
@@ -123,7 +124,7 @@ class Log:
     def say(self, line: str) -> None:
         """Show a line on stderr."""
         if not self._quiet:
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line, MAX_LINE), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Close the files."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import MissingPackageError, OutputError
+from gato_data.report.printable import MAX_LINE, printable
 from gato_trainer.batches import BatchSource, checked, close_sources, open_sources, warnings
 from gato_trainer.config import TrainSettings
 from gato_trainer.distributed import join_world
@@ -60,7 +61,7 @@ class RunResult:
     def lines(self) -> list[str]:
         """The result for a person; a run that was stopped before its first log line has no loss."""
         loss = "" if self.first_loss is None else f", loss {self.first_loss:.3f} -> {self.last_loss:.3f}"
-        lines = [f"{self.out}: step {self.step}{loss}"]
+        lines = [f"{printable(str(self.out), MAX_LINE)}: step {self.step}{loss}"]
         if self.stopped_by:
             lines.append(f"stopped by {self.stopped_by}: the same command with --resume continues")
         return lines

@@ -47,13 +47,12 @@ class SourceGroup(click.Group):
             formatter.write_dl(rows)
 
     def _line(self, ctx: click.Context, name: str) -> str:
-        from gato_cli.main import MAX_MESSAGE
-        from gato_data.report.printable import printable
+        from gato_data.report.printable import MAX_LINE, printable
 
         try:
             command = self.get_command(ctx, name)
         except GatoError as error:
-            return printable(str(error), MAX_MESSAGE)
+            return printable(str(error), MAX_LINE)
         return "" if command is None else command.get_short_help_str(limit=200)
 
 
@@ -249,7 +248,9 @@ def _ingest_settings(asked: dict[str, Any]) -> Any:
 
 
 def _progress(line: str) -> None:
-    print(line, file=sys.stderr)
+    from gato_data.report.printable import MAX_LINE, printable
+
+    print(printable(line, MAX_LINE), file=sys.stderr)
 
 
 @click.command(cls=SourceGroup)

@@ -290,12 +290,16 @@ def mixture(file: Path, steps: int, batch_size: int, page: Path | None, episodes
 
 def _write_page(page: Path, title: str, contents: list[dict[str, Any]], mixture: dict[str, Any] | None = None) -> None:
     from gato_data.report.html.page import render, write_page
+    from gato_data.report.printable import MAX_LINE, printable
 
     write_page(page, render(title, contents, mixture))
     shown = sum(len(content["episodes"]) for content in contents)
     episodes = sum(content["num_episodes"] for content in contents)
-    click.echo(f"Wrote {page}: {shown:,} of {episodes:,} episodes, {page.stat().st_size / 1e6:.1f} MB.", err=True)
+    written = f"Wrote {printable(str(page), MAX_LINE)}"
+    click.echo(f"{written}: {shown:,} of {episodes:,} episodes, {page.stat().st_size / 1e6:.1f} MB.", err=True)
 
 
 def _note(text: str) -> None:
-    click.echo(f"Note: {text}.", err=True)
+    from gato_data.report.printable import MAX_LINE, printable
+
+    click.echo(f"Note: {printable(text, MAX_LINE)}.", err=True)

@@ -156,6 +156,7 @@ def _write(mixture: "Mixture", out: Path, data: bytes) -> None:
 
 
 def _print(plan: Any, out: Path | None, plot: Path | None, as_json: bool) -> None:
+    from gato_data.report.printable import MAX_LINE, printable
     from gato_data.report.terminal import console
     from gato_data.report.terminal.mixture import plan_json, print_plan
 
@@ -164,10 +165,10 @@ def _print(plan: Any, out: Path | None, plot: Path | None, as_json: bool) -> Non
     else:
         print_plan(console.stdout(), plan)
     for warning in plan.warnings:
-        click.echo(f"Warning: {warning}.", err=True)
-    written = [file for file in (out, plot) if file is not None]
+        click.echo(f"Warning: {printable(warning, MAX_LINE)}.", err=True)
+    written = [printable(str(file), MAX_LINE) for file in (out, plot) if file is not None]
     if written and not as_json:
-        click.echo(f"Wrote {' and '.join(map(str, written))}.", err=True)
+        click.echo(f"Wrote {' and '.join(written)}.", err=True)
 
 
 @read_options(
@@ -196,6 +197,7 @@ def explain(
 
     from gato_data.reading.reader import open_mixture
     from gato_data.reading.sampler import rank_samples
+    from gato_data.report import answers
     from gato_data.report.terminal import console
     from gato_data.report.terminal.batch import print_batch
 
@@ -204,6 +206,6 @@ def explain(
         windows = reader.explain(samples)
     if as_json:
         answer = {"step": step, "rank": rank, "world_size": world_size, "windows": msgspec.to_builtins(windows)}
-        click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+        click.echo(answers.as_json(answer))
     else:
         print_batch(console.stdout(), windows)

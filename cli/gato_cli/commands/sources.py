@@ -7,7 +7,7 @@ import click
 
 from gato_cli.options import first_line, json_option
 from gato_data.errors import GatoError
-from gato_data.report.printable import printable
+from gato_data.report.printable import MAX_LINE, printable
 
 
 @click.command(context_settings={"show_default": True})
@@ -21,7 +21,6 @@ def command(as_json: bool) -> None:
     Example:
       gato-data sources
     """
-    from gato_cli.main import MAX_MESSAGE
     from gato_pipelines.source import source_names
 
     rows = [_row(name) for name in source_names()]
@@ -30,7 +29,7 @@ def command(as_json: bool) -> None:
         return
     for row in rows:
         if "broken" in row:
-            print(f"{row['name']}\n    {'broken':<9} {printable(row['broken'], MAX_MESSAGE)}")
+            print(f"{row['name']}\n    {'broken':<9} {printable(row['broken'], MAX_LINE)}")
             continue
         print(f"{row['name']}\n    {row['reads']}")
         families = ", ".join(_weighed(family, weight) for family, weight in row["families"].items())

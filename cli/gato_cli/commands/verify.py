@@ -89,9 +89,9 @@ def _print_lines(mended: "Repair", *, given_up: bool) -> None:
     for note in verdict.findings.notes[:_SHOWN]:
         click.echo(f"Note: {printable(note, 300)}.", err=True)
     if verdict.whole:
-        counts = verdict.counts
+        counts, folder = verdict.counts, printable(str(verdict.folder), 300)
         click.echo(
-            f"{verdict.folder} is whole: {len(verdict.shards):,} shards, {counts.records:,} records, "
+            f"{folder} is whole: {len(verdict.shards):,} shards, {counts.records:,} records, "
             f"{counts.episodes:,} episodes, {counts.tokens:,} tokens, {size(verdict.bytes)}"
         )
 

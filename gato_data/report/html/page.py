@@ -11,6 +11,7 @@ from typing import Any
 
 from gato_data.errors import OutputError
 from gato_data.report.answers import finite
+from gato_data.report.printable import printable
 
 
 def render(title: str, datasets: list[dict[str, Any]], mixture: dict[str, Any] | None = None) -> str:
@@ -18,7 +19,7 @@ def render(title: str, datasets: list[dict[str, Any]], mixture: dict[str, Any] |
     style, script = _resource("page.css"), _resource("page.js")
     policy = f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
     return Template(_resource("page.html")).substitute(
-        title=html.escape(title),
+        title=html.escape(printable(title)),
         policy=html.escape(policy),
         style=style,
         script=script,

@@ -69,7 +69,7 @@ def _print_left_out(console: Console, summary: DatasetSummary) -> None:
     heading(console, f"Left out: {counted(summary.manifest.dead_letters, 'episode')}")
     shown = summary.left_out[:REASONS]
     rows: list[list[Cell]] = [
-        [count(found.episodes), found.stage, printable(found.reason, 200), printable(found.first, 120)]
+        [count(found.episodes), printable(found.stage), printable(found.reason, 200), printable(found.first, 120)]
         for found in shown
     ]
     print_table(console, _LEFT_OUT, rows)

@@ -51,10 +51,11 @@ def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Itera
 
 
 def _rows(path: Path, name: str, window: int) -> Iterator[list[str]]:
-    delimiter, quoting = ",", csv.QUOTE_MINIMAL
+    delimiter, quoted = ",", True
     if plain_name(name).endswith(".tsv"):
         with open_stream(path, window=window) as file:
-            delimiter, quoting = "\t", csv.QUOTE_MINIMAL if is_quoted(file) else csv.QUOTE_NONE
+            delimiter, quoted = "\t", is_quoted(file)
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     return csv.reader(_lines(path, window), delimiter=delimiter, quoting=quoting, strict=True)
 
 
