@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from gato_data.report.account import account_facts, note_line
+from gato_data.report.account import account_facts, headed_line
 from gato_data.report.answers import counts_json
 from gato_data.report.printable import counted, printable
 from gato_data.report.terminal.console import stdout
@@ -62,9 +62,9 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
     for name, task in dry.plan.tasks.items():
         episodes = sum(part.count for part in dry.plan.parts if part.task == name)
         if not task.actions:
-            _say(console, f"task {name}: {episodes} documents")
+            _say(console, f"task {name}: {counted(episodes, 'document')}")
             continue
-        _say(console, f"task {name}: {episodes} episodes, {tokens_per_timestep(task)} tokens a timestep")
+        _say(console, f"task {name}: {counted(episodes, 'episode')}, {tokens_per_timestep(task)} tokens a timestep")
         table = Table("role", "field", "modality", "shape", "dtype", "range", box=None, pad_edge=False)
         table.columns[1].overflow = "fold"
         for role, fields in (("observation", task.observations), ("action", task.actions)):
@@ -79,7 +79,7 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
         if task.filter is not None:
             _say(console, filter_line(task.filter))
     for note in (*dry.plan.notes, *dry.plan.expected):
-        _say(console, f"{note.kind.replace('-', ' ')}: {note_line(note)}")
+        _say(console, headed_line(note))
     if bad := dry.unreadable.count:
         _say(console, f"cannot be read: {counted(bad, 'episode')} of {dry.unreadable.of:,} ({dry.unreadable.first})")
     _say(console, f"{counted(len(dry.plan.parts), 'part')} would be written to {out}; nothing was written")

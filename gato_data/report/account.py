@@ -51,6 +51,11 @@ def note_line(note: Note) -> str:
     return text if note.count == 1 else f"{text} ({count(note.count)})"
 
 
+def headed_line(note: Note) -> str:
+    """A note in one line that says by itself what it is about."""
+    return f"{_HEADINGS[note.kind]}: {note_line(note)}"
+
+
 def _read(manifest: Manifest) -> str:
     totals = sum_counts(split.totals for split in manifest.splits.values())
     steps = f", {counted(totals.timesteps, 'timestep')}" if totals.timesteps else ""

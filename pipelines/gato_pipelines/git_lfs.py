@@ -80,6 +80,8 @@ def _lost(folder: Path, files: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _not_fetched(source: Source, folder: Path, lost: Sequence[str]) -> InputError:
+    if folder.is_file():
+        return InputError(f"{folder} is {POINTER}")
     shown = ", ".join(lost[:_SHOWN]) + (", ..." if len(lost) > _SHOWN else "")
     one = len(lost) == 1
     what = "1 file of {} is a Git LFS pointer" if one else f"{len(lost):,} files of {{}} are Git LFS pointers"

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import InputError
-from gato_data.report.account import note_line
+from gato_data.report.account import headed_line
 from gato_data.vocabulary import Vocabulary
 from gato_pipelines.commit import without_dead_letters
 from gato_pipelines.families import check_family
@@ -127,7 +127,7 @@ def run(
                 scans = scan.run(ingest.runner, ingest.beam_options, ingest.workers, again)
             plan = _plan(made, scans, folders, ingest)
             for note in (*plan.notes, *(note for note in plan.expected if note.kind == "left-out")):
-                report(note_line(note))
+                report(headed_line(note))
             job, decided = _job(source, made, settings, folders, found.out, plan, ingest)
             job = replace(job, mirrors=mirrors, output=found.output)
             writing = Writing(job, made, scans, decided, ingest, report, watcher)

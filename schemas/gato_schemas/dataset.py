@@ -176,6 +176,13 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
+        if folder.is_file():
+            where = (
+                f"the dataset in its folder, {folder.parent}" if folder.name == MANIFEST else "the folder of a dataset"
+            )
+            raise FormatError(f"{folder} is a file: give {where}") from error
+        if not folder.exists():
+            raise FormatError(f"{folder} does not exist: give the folder of a dataset") from error
         raise FormatError(
             f"{folder} has no {MANIFEST}: it is not a dataset of gato-data, or its ingest did not finish"
         ) from error

@@ -3,9 +3,12 @@
 import msgspec
 
 from gato_data.errors import EpisodeError
+from gato_pipelines.documents.json_values import NOT_UTF8, decode_json
 from gato_schemas.account import Note
 
 MAX_CAPTION_BYTES = 1 << 20
+_OBJECT = msgspec.json.Decoder(dict[str, object])
+_NO_OBJECT = "the .json member is not a JSON object"
 _KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list without texts", dict: "an object"}
 
 
@@ -30,11 +33,9 @@ def json_caption(data: bytes, key: str) -> tuple[str, tuple[Note, ...]]:
     """
     _check_size(data)
     try:
-        found = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=dict[str, object]).get(key)
-    except UnicodeDecodeError as error:
-        raise EpisodeError("the text is not valid UTF-8", stage="decode") from error
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise EpisodeError("the .json member is not a JSON object", stage="decode") from error
+        found = decode_json(_OBJECT, data, _NO_OBJECT).get(key)
+    except EpisodeError as error:
+        raise error if str(error) == NOT_UTF8 else EpisodeError(_NO_OBJECT, stage="decode") from error
     if isinstance(found, str):
         return found.strip(), ()
     texts = [text for text in found if isinstance(text, str)] if isinstance(found, list) else []

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.documents.json_values import NOT_UTF8, lacking
+from gato_pipelines.documents.json_values import BOM, NOT_UTF8, lacking
 from gato_pipelines.documents.lines import MAX_PIECE_BYTES, TOO_LONG, read_pieces
-from gato_pipelines.documents.streams import plain_name
+from gato_pipelines.documents.streams import open_stream, plain_name
 from gato_pipelines.documents.texts import TextRecord, plain_text, to_record
+from gato_pipelines.documents.tsv import is_quoted
 from gato_pipelines.documents.unpacking import WINDOW_MIB
 
 
@@ -18,6 +19,8 @@ class ColumnError(InputError):
 
 def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Iterator[TextRecord]:
     """The documents in a column; what comes after damage, or a quote that is not closed, is one record with a reason.
+
+    Quotes of a .tsv are part of its texts unless all of them stand where csv puts them.
 
     Args:
         path: the file.
@@ -29,10 +32,9 @@ def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Itera
         ColumnError: the first line does not name the column, or names it twice.
     """
     csv.field_size_limit(MAX_PIECE_BYTES)
-    delimiter = "\t" if plain_name(name).endswith(".tsv") else ","
-    rows = csv.reader(_lines(path, window), delimiter=delimiter, strict=True)
     number = 0
     try:
+        rows = _rows(path, name, window)
         header = next(rows, None)
         if header is None:
             return
@@ -48,19 +50,34 @@ def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Itera
         yield TextRecord(f"row {number}", None, str(error))
 
 
+def _rows(path: Path, name: str, window: int) -> Iterator[list[str]]:
+    delimiter, quoting = ",", csv.QUOTE_MINIMAL
+    if plain_name(name).endswith(".tsv"):
+        with open_stream(path, window=window) as file:
+            delimiter, quoting = "\t", csv.QUOTE_MINIMAL if is_quoted(file) else csv.QUOTE_NONE
+    return csv.reader(_lines(path, window), delimiter=delimiter, quoting=quoting, strict=True)
+
+
 def _lines(path: Path, window: int) -> Iterator[str]:
     for piece in read_pieces(path, window=window):
         if piece.data is None:
             raise EpisodeError(piece.reason, stage="read")
-        yield piece.data.decode(errors="surrogateescape") + "\n"
+        data = piece.data if piece.start else piece.data.removeprefix(BOM)
+        yield data.decode(errors="surrogateescape") + "\n"
 
 
 def _column(header: list[str], name: str, key: str) -> int:
-    names = [entry.removeprefix("\ufeff").strip() for entry in header]
+    names = [entry.strip() for entry in header]
     if (times := names.count(key)) == 1:
         return names.index(key)
-    what = f"names {key!r} {times} times" if times else f"names no column {key!r}: {lacking(key, names, names, 'it')}"
-    raise ColumnError(f"the first line of {name} {what}")
+    if times:
+        raise ColumnError(f"the first line of {name} names {key!r} {times} times")
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        wanted = "tabs" if plain_name(name).endswith(".tsv") else "commas"
+        what = f"it has {names[0][:60]!r}, columns between {wanted} are wanted"
+    else:
+        what = lacking(key, names, names, "it")
+    raise ColumnError(f"the first line of {name} names no column {key!r}: {what}")
 
 
 def _record(place: str, row: list[str], column: int, width: int) -> TextRecord:

@@ -38,7 +38,13 @@ class PassedOver:
 
     def add(self, name: str) -> None:
         """Count one."""
-        kind = _kind(name)
+        self._add(_kind(name), name)
+
+    def add_linked(self, name: str) -> None:
+        """Count a folder that is a link, and is not followed."""
+        self._add("folders behind links", name)
+
+    def _add(self, kind: str, name: str) -> None:
         if kind not in self._counts and len(self._counts) >= _KINDS:
             kind = "other files"
         self._counts[kind] += 1
@@ -63,11 +69,18 @@ def passed_over(folder: Path, is_read: Callable[[str], bool]) -> list[Note]:
     for base, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         place = Path(base).relative_to(folder)
+        for name in folders:
+            if (Path(base) / name).is_symlink():
+                found.add_linked(_shown(place / name))
         for name in sorted(files):
             path = (place / name).as_posix()
             if not name.startswith(".") and not is_read(path):
-                found.add(os.fsencode(path).decode(errors="replace"))
+                found.add(_shown(place / name))
     return found.notes()
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path.as_posix()).decode(errors="replace")
 
 
 def _kind(name: str) -> str:

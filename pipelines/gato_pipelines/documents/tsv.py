@@ -12,27 +12,33 @@ from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError
 from gato_data.permutation import Numbers
+from gato_pipelines.documents.json_values import BOM
+from gato_pipelines.documents.streams import Readable
 
 Quoting: TypeAlias = Literal["auto", "csv", "none"]
 
 MAX_ROW_BYTES = 1 << 20
 _BLOCK = 1 << 24
-_BOM = "\ufeff"
-_QUOTE, _BREAK = ord('"'), ord("\n")
+_QUOTE, _BREAK, _RETURN = ord('"'), ord("\n"), ord("\r")
 _BEFORE, _BEHIND = np.frombuffer(b'\t\n"', np.uint8), np.frombuffer(b'\t\r\n"', np.uint8)
 csv.field_size_limit(MAX_ROW_BYTES)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A file and where its rows begin: int64 (N + 1,), the last one is the end of the file.
+    """A file and where its rows begin.
 
-    `is_quoted`: a column may stand in quotes, and then holds tabs, line breaks and doubled quotes.
+    Attributes:
+        path: of the file.
+        starts: where rows begin, int64 (N + 1,); the last one is the end of the file.
+        is_quoted: whether a column may stand in quotes, and then holds tabs, line breaks and doubled quotes.
+        blank: how many lines with nothing in them are no rows, as for the csv readers that number rows.
     """
 
     path: Path
     starts: Numbers
     is_quoted: bool = False
+    blank: int = 0
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -55,7 +61,7 @@ class Rows:
             raise EpisodeError("the text is not valid UTF-8", stage="decode") from error
         except OSError as error:
             raise EpisodeError(f"the row cannot be read ({error.strerror})", stage="read") from error
-        row = (row.removeprefix(_BOM) if start == 0 else row).rstrip("\r\n")
+        row = (row.removeprefix(BOM.decode()) if start == 0 else row).rstrip("\r\n")
         return _unquoted(row) if self.is_quoted else row.split("\t")
 
     def head(self, count: int) -> Iterator[list[str]]:
@@ -90,44 +96,60 @@ def read_rows(path: Path, quoting: Quoting = "none") -> Rows:
         InputError: it cannot be read.
     """
     try:
-        is_quoted = quoting == "csv" or (quoting == "auto" and _is_quoted(path))
-        return Rows(path, _starts(path, is_quoted), is_quoted)
+        with path.open("rb") as file:
+            quoted = quoting == "csv" or (quoting == "auto" and is_quoted(file))
+        starts, blank = _starts(path, quoted)
+        return Rows(path, starts, quoted, blank)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _starts(path: Path, is_quoted: bool) -> Numbers:
-    """Where rows begin: behind line breaks, of quoted rows behind those that an even number of quotes precedes."""
-    pieces, at, quotes = [np.zeros(1, np.int64)], 0, 0
+def _starts(path: Path, quoted: bool) -> tuple[Numbers, int]:
+    """Where rows begin, and how many lines between them are blank.
+
+    Rows begin behind line breaks, quoted ones behind those that an even number of quotes precedes.
+    """
+    pieces, returns, at, quotes, last = [np.zeros(1, np.int64)], [np.zeros(0, np.bool_)], 0, 0, b"\n"
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             data = np.frombuffer(block, np.uint8)
             breaks = np.flatnonzero(data == _BREAK)
-            if is_quoted:
+            if quoted:
                 found = np.flatnonzero(data == _QUOTE)
                 breaks = breaks[(np.searchsorted(found, breaks) + quotes) % 2 == 0]
                 quotes += len(found)
             pieces.append(breaks + (at + 1))
-            at += len(block)
+            returns.append(np.where(breaks > 0, data[breaks - 1], last[0]) == _RETURN)
+            at, last = at + len(block), block[-1:]
     starts = np.concatenate(pieces)
-    return starts if starts[-1] == at else np.append(starts, at)
+    lengths = np.diff(starts)
+    blank = np.flatnonzero((lengths == 1) | ((lengths == 2) & np.concatenate(returns)))
+    ends_open = starts[-1] != at
+    starts = np.delete(starts, blank)  # a blank line then belongs to the end of the row before it
+    return (np.append(starts, at) if ends_open else starts), len(blank)
 
 
-def _is_quoted(path: Path) -> bool:
-    """Whether there are quotes, and every one stands around a whole column or twice inside of one."""
-    quotes, last = 0, b"\n"
-    with path.open("rb") as file:
-        if file.peek(3)[:3] == _BOM.encode():
-            file.read(3)
-        while block := file.read(_BLOCK):
-            data = _bytes(last + block + (file.peek(1)[:1] or b"\n"))
-            found = np.flatnonzero(data[1:-1] == _QUOTE) + 1
-            opens = (np.arange(len(found)) + quotes) % 2 == 0
-            before, behind = data[found[opens] - 1], data[found[~opens] + 1]
-            if not (np.isin(before, _BEFORE).all() and np.isin(behind, _BEHIND).all()):
-                return False
-            quotes, last = quotes + len(found), block[-1:]
-    return quotes > 0 and quotes % 2 == 0
+def is_quoted(file: Readable) -> bool:
+    """Whether there are quotes, and every one stands around a whole column or twice inside of one.
+
+    Of a file that is damaged, what comes before that tells it.
+    """
+    quotes, last, is_whole = 0, b"\n", True
+    block = file.read(len(BOM))
+    block = file.read(_BLOCK) if block == BOM else block
+    while block:
+        try:
+            following = file.read(_BLOCK)
+        except EpisodeError:
+            following, is_whole = b"", False
+        data = _bytes(last + block + (following[:1] or b"\n"))
+        found = np.flatnonzero(data[1:-1] == _QUOTE) + 1
+        opens = (np.arange(len(found)) + quotes) % 2 == 0
+        before, behind = data[found[opens] - 1], data[found[~opens] + 1]
+        if not (np.isin(before, _BEFORE).all() and np.isin(behind, _BEHIND).all()):
+            return False
+        quotes, last, block = quotes + len(found), block[-1:], following
+    return quotes > 0 and (quotes % 2 == 0 or not is_whole)
 
 
 def _bytes(data: bytes) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from gato_pipelines.documents.pairs import Pair, PairOrBad
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, find_first
 from gato_pipelines.documents.shuffle import draw
 from gato_pipelines.documents.source import bad, family_setting
+from gato_pipelines.documents.streams import is_compressed
 from gato_pipelines.documents.tables import PairTable, TableSource, beside
 from gato_pipelines.documents.tars import is_tar
 from gato_pipelines.documents.tsv import Quoting, Rows, read_rows
@@ -82,6 +83,8 @@ class RowTable:
             found.append(
                 Note("read", f"the first row of {self.name} is its header ({names}): rows are counted behind it")
             )
+        if self.rows.blank:
+            found.append(Note("read", f"blank lines of {self.name} are not counted as rows", self.rows.blank))
         if self.rows.is_quoted:
             found.append(Note("read", f"{self.name} has columns in quotes, as csv files do: the quotes are no text"))
         return found
@@ -154,6 +157,8 @@ class Source(TableSource, WebdatasetSource):
 
     def read_table(self, folder: Path, files: tuple[Path, ...]) -> PairTable:
         """Find the rows."""
+        if is_compressed(files[0].name):
+            raise InputError(f"{files[0]} is compressed, and its rows are looked up by number: unpack it first")
         rows = read_rows(files[0], self.quoting)
         caption = self._caption_column(rows)
         header = _header(list(rows.head(_LOOKED_AT)), 1 - caption)

@@ -139,7 +139,7 @@ def test_datasets_that_do_not_go_together(library: Path, tmp_path: Path) -> None
     manifest = msgspec.structs.replace(read_manifest(pong), family="atary")
     with pytest.raises(MixtureError, match=r"dataset pong is of family 'atary', no row of the paper's Table 1"):
         resolve(parse_weights("gato"), [manifest])
-    with pytest.raises(FormatError, match=r"nowhere has no dataset.json"):
+    with pytest.raises(FormatError, match=r"nowhere does not exist: give the folder of a dataset"):
         plan_mixture([tmp_path / "nowhere"], "uniform", folder=tmp_path)
 
 

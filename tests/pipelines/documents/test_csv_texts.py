@@ -24,6 +24,45 @@ def test_quoted_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.gz"])
+def test_a_byte_order_mark_before_a_quoted_name_is_no_text(tmp_path: Path, suffix: str) -> None:
+    mark = "," if suffix.startswith(".csv") else "\t"
+    data = f'\ufeff"text"{mark}id\r\n"one, two"{mark}1\r\n'.encode()
+    data = gzip.compress(data) if suffix.endswith(".gz") else data
+    assert read(tmp_path / f"a{suffix}", data) == [TextRecord("row 0", "one, two")]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "tsv.gz"])
+@pytest.mark.parametrize(
+    ("rows", "texts"),
+    [
+        ('1\t"Hello", she said\n2\tb\n', ['"Hello", she said', "b"]),
+        ('1\t"open\n2\tb\n3\tshut" and more\n', ['"open', "b", 'shut" and more']),
+        ('1\t"in one, ""two"""\n2\t"over\nlines"\n', ['in one, "two"', "over\nlines"]),
+    ],
+)
+def test_quotes_of_a_tsv_are_text_unless_all_are_those_of_csv(
+    tmp_path: Path, suffix: str, rows: str, texts: list[str]
+) -> None:
+    data = f"id\ttext\n{rows}".encode()
+    found = read(tmp_path / f"a.{suffix}", gzip.compress(data) if suffix.endswith("gz") else data)
+    assert [record.text for record in found] == texts
+
+
+def test_a_damaged_tsv_is_quoted_as_what_comes_before_the_damage(tmp_path: Path) -> None:
+    rows = "".join(f'{row}\t"{row * 7919} and ""{row * 104729}"""\n' for row in range(300))
+    data = gzip.compress(f"id\ttext\n{rows}".encode())
+    *found, last = read(tmp_path / "a.tsv.gz", data[: len(data) // 2])
+    assert len(found) > 50
+    assert [record.text for record in found] == [f'{row * 7919} and "{row * 104729}"' for row in range(len(found))]
+    assert last.reason.startswith("the rest of the file cannot be read (")
+
+
+def test_columns_between_other_marks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ColumnError, match=r"it has 'id;text', columns between commas are wanted$"):
+        read(tmp_path / "a.csv", b"id;text\n1;hello\n")
+
+
 @pytest.mark.parametrize(("name", "data"), [("a.tsv", b"text\tn\none, two\t1"), ("a.csv.gz", b'text,n\n"one, two",1')])
 def test_tabs_and_compression(tmp_path: Path, name: str, data: bytes) -> None:
     assert read(tmp_path / name, gzip.compress(data) if name.endswith(".gz") else data) == [

@@ -31,6 +31,17 @@ def test_files_about_nothing_else_are_documents() -> None:
     assert without_about(["LICENSE.txt", "README.txt"]) == ["LICENSE.txt", "README.txt"]
 
 
+def test_folders_behind_links_are_named(tmp_path: Path) -> None:
+    for name in ("in/part", "elsewhere", ".hidden"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "in" / "part" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / ".cache").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "a.txt").touch()
+    (tmp_path / "in" / "a.txt").symlink_to(tmp_path / "elsewhere" / "a.txt")
+    note = Note("passed-over", "folders behind links, such as part/more")
+    assert passed_over(tmp_path / "in", ["a.txt"].__contains__) == [note]
+
+
 def test_every_kind_is_one_note(tmp_path: Path) -> None:
     names = ("a.jsonl", "b.arrow", "c.ARROW", "LICENSE.txt", "Makefile", ".gitattributes")
     for name in (*names, "t-test.tfrecord-00000-of-00002", "t-test.tfrecord-00001-of-00002"):

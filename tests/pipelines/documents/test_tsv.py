@@ -65,3 +65,19 @@ def test_a_column_of_any_length_within_a_row(file: Path) -> None:
     file.write_text('"' + "x" * 1_100_000 + '"\tb\n')
     with pytest.raises(EpisodeError, match="the row is longer than 1 MiB"):
         rows(file)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1 << 24])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", ["", "\n"])
+def test_blank_lines_are_no_rows(file: Path, monkeypatch: pytest.MonkeyPatch, block: int, end: str, last: str) -> None:
+    monkeypatch.setattr(tsv, "_BLOCK", block)
+    file.write_text(("\na\tb\n\n\nc\td\nx\n\n" + "e\tf" + last).replace("\n", end), newline="")
+    assert rows(file) == [["a", "b"], ["c", "d"], ["x"], ["e", "f"]]
+    assert read_rows(file).blank == 4
+
+
+def test_blank_lines_inside_of_quotes_are_text(file: Path) -> None:
+    file.write_text('"a\n\nb"\tc\n\n"d"\te\n')
+    assert rows(file) == [["a\n\nb", "c"], ["d", "e"]]
+    assert read_rows(file, "auto").blank == 1

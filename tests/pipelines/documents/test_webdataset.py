@@ -179,6 +179,11 @@ class TestCaptions:
             json_caption(json.dumps(value).encode(), "caption")
         assert str(caught.value) == reason
 
+    @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", '["NaN", NaN]'])
+    def test_numbers_that_json_does_not_have_cost_nothing(self, value: str) -> None:
+        data = f'{{"similarity": {value}, "caption": "a NaN of a cat"}}'.encode()
+        assert json_caption(data, "caption") == ("a NaN of a cat", ())
+
     def test_an_image_of_another_format_is_no_missing_one(self, tmp_path: Path) -> None:
         path = make_tar(tmp_path / "a.tar", {"1.avif": b"x", "1.txt": b"text", "2.txt": b"text"})
         found = list(make_source("align", {}).pairs(path, Part("a.tar", "align", 1, 0, 1)))

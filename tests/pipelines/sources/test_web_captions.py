@@ -1,6 +1,7 @@
 """Conceptual Captions, ALIGN and LTIP: rows of links and webdataset archives to records, good and bad input."""
 
 import csv
+import gzip
 import json
 import shutil
 from contextlib import suppress
@@ -103,6 +104,23 @@ class TestConceptualCaptions:
         assert noted(folder) == [
             f"the first row of captions.tsv is its header ({header.replace(chr(9), ', ')}): rows are counted behind it"
         ]
+
+    def test_blank_lines_count_for_nothing(self, tmp_path: Path, out: Path) -> None:
+        table = make_tsv(tmp_path / "cc") / "captions.tsv"
+        rows = table.read_text().splitlines()
+        table.write_text("\n".join([*rows[:2], "", *rows[2:], "", ""]))
+        summary = ingest("conceptual-captions", table, out, {"images": "images"}, max_bad=1)
+        shown = {text for record in records(out) for text in texts(record)}
+        assert shown == {CAPTIONS[name][0] for name in NAMES}
+        note = Note("read", "blank lines of captions.tsv are not counted as rows", 2)
+        assert note in summary.manifest.account
+
+    def test_a_compressed_table_is_refused(self, tmp_path: Path, out: Path) -> None:
+        table = make_tsv(tmp_path / "cc") / "captions.tsv"
+        packed = table.with_suffix(".tsv.gz")
+        packed.write_bytes(gzip.compress(table.read_bytes()))
+        with pytest.raises(InputError, match=r"captions.tsv.gz is compressed, .* unpack it first"):
+            ingest("conceptual-captions", packed, out, {"images": "images"})
 
     def test_a_header_in_the_other_order(self, tmp_path: Path) -> None:
         folder = make_tsv(tmp_path / "cc", links_first=True)
