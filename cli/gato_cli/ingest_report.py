@@ -82,6 +82,8 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
         _say(console, headed_line(note))
     if bad := dry.unreadable.count:
         _say(console, f"cannot be read: {counted(bad, 'episode')} of {dry.unreadable.of:,} ({dry.unreadable.first})")
+    if dry.bad_start:
+        _say(console, f"cannot be read: none of the first documents ({dry.bad_start})")
     _say(console, f"{counted(len(dry.plan.parts), 'part')} would be written to {out}; nothing was written")
 
 

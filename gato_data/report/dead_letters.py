@@ -53,5 +53,5 @@ def reasons(folder: Path) -> Sequence[Reason]:
             if key not in episodes and len(episodes) >= MAX_REASONS:
                 key = ("", "other reasons")
             episodes[key] += letter.count
-            first.setdefault(key, f"{letter.source}, {letter.key}")
+            first.setdefault(key, letter.place)
     return [Reason(stage, reason, count, first[stage, reason]) for (stage, reason), count in episodes.most_common()]

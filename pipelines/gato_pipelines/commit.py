@@ -188,7 +188,7 @@ def _check_dead_letters(job: Job, letters: list[DeadLetter], bad: int, good: int
         return
     first = letters[0]
     named = PurePosixPath(first.source).name in first.reason
-    example = first.reason if named else f"{first.source}, {first.key}: {first.reason}"
+    example = first.reason if named else f"{first.place}: {first.reason}"
     option, times = blamed(letters, job.plan.tasks)
     field = f"{option}, which leaves out the field that spoils {times} of them" if option else ""
     if not good:

@@ -37,19 +37,28 @@ from gato_pipelines.scan_job import ScanJob
 from gato_pipelines.shards import WORK, Job
 from gato_pipelines.source import PartScan, Plan, Source, make_source
 from gato_pipelines.summary import Summary
-from gato_pipelines.unreadable import Unreadable, find_unreadable
+from gato_pipelines.unreadable import Unreadable, find_unreadable, try_documents
 from gato_pipelines.writing import Writing
 from gato_schemas.index import Part
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What an ingest would do."""
+    """What an ingest would do.
+
+    Attributes:
+        plan: of the dataset.
+        fingerprint: of all that decides its bytes.
+        vocabulary: of its tokens.
+        unreadable: episodes that cannot be read.
+        bad_start: why none of the first documents can be read; empty where one can.
+    """
 
     plan: Plan
     fingerprint: str
     vocabulary: Vocabulary
     unreadable: Unreadable
+    bad_start: str = ""
 
 
 def plan_only(
@@ -74,9 +83,11 @@ def plan_only(
         scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
         scans = [scan.look(number) for number in range(len(parts))]
         plan = _plan(made, scans, folders, ingest)
+        tries = getattr(made, "reads_documents", False) and not mirrors
+        bad_start = try_documents(made, folders, plan) if tries else ""
     vocabulary, _ = vocabulary_of(plan, ingest.text_model, ingest.discrete_ids)
     fingerprint = _decide(source, made, plan, vocabulary, ingest).fingerprint
-    return DryRun(plan, fingerprint, vocabulary, find_unreadable(scans, plan))
+    return DryRun(plan, fingerprint, vocabulary, find_unreadable(scans, plan), bad_start)
 
 
 def run(

@@ -75,6 +75,13 @@ class DeadLetter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
     count: Natural = 1
 
+    @property
+    def place(self) -> str:
+        """Source and key, each name once: an input that is one file is called like its file."""
+        folder, _, file = self.source.partition("/")
+        names = dict.fromkeys((file if folder == file else self.source, self.key))
+        return ", ".join(names)
+
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The piece of raw input that a shard was made from; `file` is relative to `input`, a name in the manifest."""

@@ -51,11 +51,12 @@ def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Itera
 
 
 def _rows(path: Path, name: str, window: int) -> Iterator[list[str]]:
-    delimiter, quoting = ",", csv.QUOTE_MINIMAL
-    if plain_name(name).endswith(".tsv"):
-        with open_stream(path, window=window) as file:
-            delimiter, quoting = "\t", csv.QUOTE_MINIMAL if is_quoted(file) else csv.QUOTE_NONE
-    return csv.reader(_lines(path, window), delimiter=delimiter, quoting=quoting, strict=True)
+    if not plain_name(name).endswith(".tsv"):
+        return csv.reader(_lines(path, window), strict=True)
+    with open_stream(path, window=window) as file:
+        quoted = is_quoted(file)
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    return csv.reader(_lines(path, window), delimiter="\t", quoting=quoting, strict=True)
 
 
 def _lines(path: Path, window: int) -> Iterator[str]:
