@@ -51,12 +51,12 @@ def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Itera
 
 
 def _rows(path: Path, name: str, window: int) -> Iterator[list[str]]:
-    delimiter, quoted = ",", True
-    if plain_name(name).endswith(".tsv"):
-        with open_stream(path, window=window) as file:
-            delimiter, quoted = "\t", is_quoted(file)
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    return csv.reader(_lines(path, window), delimiter=delimiter, quoting=quoting, strict=True)
+    if not plain_name(name).endswith(".tsv"):
+        return csv.reader(_lines(path, window), strict=True)
+    with open_stream(path, window=window) as file:
+        quoted = is_quoted(file)
+    lines = _lines(path, window)
+    return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True)
 
 
 def _lines(path: Path, window: int) -> Iterator[str]:
