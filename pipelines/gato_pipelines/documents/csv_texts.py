@@ -55,8 +55,10 @@ def _rows(path: Path, name: str, window: int) -> Iterator[list[str]]:
         return csv.reader(_lines(path, window), strict=True)
     with open_stream(path, window=window) as file:
         quoted = is_quoted(file)
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    return csv.reader(_lines(path, window), delimiter="\t", quoting=quoting, strict=True)
+    lines = _lines(path, window)
+    if not quoted:
+        return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
+    return csv.reader(lines, delimiter="\t", strict=True)
 
 
 def _lines(path: Path, window: int) -> Iterator[str]:
