@@ -58,11 +58,6 @@ def headed_line(note: Note) -> str:
     return f"{_HEADINGS[note.kind]}: {note_line(note)}"
 
 
-def headed_line(note: Note) -> str:
-    """A note in one line that says by itself what it is about."""
-    return f"{_HEADINGS[note.kind]}: {note_line(note)}"
-
-
 def _read(manifest: Manifest) -> str:
     totals = sum_counts(split.totals for split in manifest.splits.values())
     steps = f", {counted(totals.timesteps, 'timestep')}" if totals.timesteps else ""
