@@ -56,13 +56,7 @@ def _rows(path: Path, name: str, window: int) -> Iterator[list[str]]:
     with open_stream(path, window=window) as file:
         quoted = is_quoted(file)
     lines = _lines(path, window)
-<<<<<<< HEAD
     return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True)
-=======
-    if not quoted:
-        return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
-    return csv.reader(lines, delimiter="\t", strict=True)
->>>>>>> refs/heads/reviewb
 
 
 def _lines(path: Path, window: int) -> Iterator[str]:
