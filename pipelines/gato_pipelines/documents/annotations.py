@@ -51,5 +51,5 @@ def find_one(folder: Path, patterns: tuple[str, ...], what: str, option: str) ->
             return found[0]
         if found:
             names = ", ".join(path.relative_to(folder).as_posix() for path in found[:5])
-            raise InputError(f"{folder} holds several files that could be {what} ({names}): name one with {option}")
+            raise InputError(f"{folder} holds several files that could be the {what} ({names}): name one with {option}")
     raise InputError(f"{folder} holds no {what} ({' or '.join(patterns)}): name the file with {option}")
