@@ -108,12 +108,10 @@ def test_damage_is_told_from_difference(tmp_path):
         with suppress(FormatError):
             assert read_manifest(tmp_path) == FULL, place  # white space
     (tmp_path / MANIFEST).write_bytes(whole.replace(b"walk", b"wolk").replace(b"zeta", b"beta"))
-    with pytest.raises(
-        FormatError, match=r"does not match its checksum: `gato-data verify --repair .*` makes it again"
-    ):
+    with pytest.raises(FormatError, match=r"does not match its checksum: gato-data verify --repair .* makes it again"):
         read_manifest(tmp_path)
     (tmp_path / MANIFEST).write_bytes(whole[:-100])
-    with pytest.raises(FormatError, match=r"is not a manifest .*: if it was one, `gato-data verify --repair"):
+    with pytest.raises(FormatError, match=r"is not a manifest .*: gato-data verify --repair"):
         read_manifest(tmp_path)
 
 
@@ -175,9 +173,10 @@ def test_bytes_that_are_no_json(tmp_path, data):
 
 
 def test_a_folder_without_a_manifest(tmp_path):
-    for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(FormatError, match=r"has no dataset\.json: it is not a dataset of gato-data"):
-            read_manifest(folder)
+    with pytest.raises(FormatError, match=r"has no dataset\.json: it is not a dataset of gato-data"):
+        read_manifest(tmp_path)
+    with pytest.raises(FormatError, match=r"nowhere does not exist: give the folder of a dataset"):
+        read_manifest(tmp_path / "nowhere")
     (tmp_path / "dataset_copy.json").touch()
     with pytest.raises(FormatError, match=r"dataset\.json is missing: gato-data verify --repair .* from its copy"):
         read_manifest(tmp_path)
