@@ -51,7 +51,8 @@ def css(driver: Any, selector: str) -> list[Any]:
 def test_the_page_says_what_the_tokens_of_a_timestep_are(show: Callable[..., Any], told: Path) -> None:
     page = show(told)
     assert page.title == "arm"
-    assert [heading.text for heading in css(page, "h2")] == ["Episodes", "Quality", "Fields", "Distributions", "About"]
+    headings = ["Episodes", "Quality", "Fields", "Distributions", "Account", "About"]
+    assert [heading.text for heading in css(page, "h2")] == headings
     text = page.find_element("tag name", "body").text
     assert (
         "4 patch tokens of observation/camera, 1 token of observation/gripper, 2 tokens of observation/pose, 1 sepa"
