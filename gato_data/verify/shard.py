@@ -258,7 +258,11 @@ class _Walk:
             return 1
         offset = self._index.offset
         inside = (offset > np.uint64(piece.start)) & (offset < np.uint64(piece.end))
-        return int(np.count_nonzero(self._index.chunk[inside] == 0)) if inside.any() else 1
+        if inside.any():
+            return int(np.count_nonzero(self._index.chunk[inside] == 0))
+        # what is left of a frame's header, when a shard is cut in it: its record is one of those that are lost
+        beyond = (offset == np.uint64(piece.start + HEADER_BYTES)) & (offset > np.uint64(piece.end))
+        return 0 if beyond.any() else 1
 
     def _find(
         self, check: str, message: str, piece: Piece, episode_id: str = "", remedy: Remedy = "quarantine"

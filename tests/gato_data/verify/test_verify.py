@@ -431,6 +431,19 @@ class TestAnyBit:
         shutil.rmtree(folder)
 
     @given(data=st.data())
+    def test_cut_in_the_header_of_a_record(
+        self, source: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ) -> None:
+        folder = tmp_path_factory.mktemp("header") / "set"
+        shutil.copytree(source, folder)
+        path, starts = folder / SHARD, planted.starts(folder)
+        path.write_bytes(path.read_bytes()[: starts[2] + data.draw(st.integers(0, 13))])
+        assert repair_dataset(folder).after.whole
+        assert len(planted.records(folder)) == 2
+        assert read_manifest(folder).dead_letters == 1
+        shutil.rmtree(folder)
+
+    @given(data=st.data())
     def test_cut_short(self, source: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
         folder = tmp_path_factory.mktemp("cut") / "set"
         shutil.copytree(source, folder)
