@@ -101,7 +101,7 @@ class TestShort:
             file["timeouts"] = np.zeros(200, bool)
         shown = run("ingest", "modular-rl", path, "--out", tmp_path / "out", "--dry-run").stdout
         hint = "90.0% of them: does the input say where episodes end? (18)"
-        assert f"short: episodes of task antmaze are one timestep long, {hint}" in shown.splitlines()
+        assert f"one timestep: episodes of task antmaze are one timestep long, {hint}" in shown.splitlines()
         result = run("ingest", "modular-rl", path, "--out", tmp_path / "out")
         assert "90.0% of the episodes are one timestep long" in result.stderr
         shown = run("inspect", "dataset", tmp_path / "out").stdout
