@@ -283,7 +283,7 @@ def ours(encoding: str) -> Reader:
     def batches(folder: Path, _: Content | None) -> Iterator[int]:
         from gato_data.reading.reader import ReadSettings, open_mixture
 
-        settings = ReadSettings(context_length=LENGTH, prompt_share=0.0, threads=1)
+        settings = ReadSettings(context_length=LENGTH, prompt_share=0.0, threads=1, verify="frames")
         with open_mixture(folder / f"{encoding}.json", settings=settings) as reader:
             yield 0
             ranges = (range(n * BATCH, n * BATCH + BATCH) for n in range(10**9))
