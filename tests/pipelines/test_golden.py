@@ -18,20 +18,10 @@ from gato_cli.main import cli
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import decode_record
 from gato_schemas.tfrecord import read_records
+from tests.schemas.sequences import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden.json"
-COLUMNS = (
-    "tokens",
-    "loss_mask",
-    "modality",
-    "position",
-    "timestep_starts",
-    "reward",
-    "patches",
-    "patch_position",
-    "image_grid",
-)
 
 # Of each source and container the command that docs/sources.md and docs/vision-language.md show, without its --out.
 COMMANDS = {
