@@ -26,14 +26,13 @@ class PartAccount:
 
     def __init__(self, task: str, unknown_id: int | None = None) -> None:
         self._task, self._unknown_id = task, unknown_id
-        self._notes: dict[tuple[str, str], Note] = {}
+        self._notes: list[Note] = []
         self._counts: Counter[str] = Counter()
 
     def add_item(self, item: Item) -> None:
         """Take the notes of an item."""
-        for note in item.notes:
-            known = self._notes.get((note.kind, note.text))
-            self._notes[note.kind, note.text] = merge_notes([known, note])[0] if known else note
+        if item.notes:
+            self._notes = merge_notes([*self._notes, *item.notes])
 
     def add_sequence(self, sequence: TokenSequence) -> None:
         """Count an episode or document that became tokens."""
@@ -44,7 +43,7 @@ class PartAccount:
 
     def result(self) -> list[Note]:
         """The notes so far."""
-        found = list(self._notes.values())
+        found = [*self._notes]
         if unknown := self._counts["unknown"]:
             found.append(Note("unknown", f"text tokens of task {self._task} are no piece of the text model", unknown))
         if short := self._counts["short"]:

@@ -10,7 +10,7 @@ from gato_data.report.account import account_facts
 from gato_data.tokenizers.text import TextTokenizer
 from gato_pipelines.account import PartAccount
 from gato_pipelines.source import Item
-from gato_schemas.account import Note
+from gato_schemas.account import MAX_NOTES, Note
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import read_index
 from tests.cli.command import run
@@ -120,3 +120,13 @@ def test_notes_of_items_add_up_and_an_item_may_be_nothing_else() -> None:
     for _ in range(3):
         account.add_item(Item("k", 0, notes=(Note("left-out", "records beyond the announced"),)))
     assert account.result() == [Note("left-out", "records beyond the announced", 3)]
+
+
+def test_the_notes_of_many_items_are_bounded() -> None:
+    account = PartAccount("t")
+    for number in range(MAX_NOTES + 7):
+        account.add_item(Item("k", 0, notes=(Note("left-out", f"member {number}", 2),)))
+    account.add_item(Item("k", 0, notes=(Note("left-out", "member 0"),)))
+    found = account.result()
+    assert (found[0], found[-1]) == (Note("left-out", "member 0", 3), Note("left-out", "and others", 14))
+    assert len(found) == MAX_NOTES + 1
