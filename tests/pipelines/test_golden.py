@@ -1,6 +1,7 @@
-"""What every kind of input becomes, token for token: digests that a change of the code must not change.
+"""What every kind of input becomes, token for token, and the fingerprint of its settings: neither may change unmeant.
 
-`python -m tests.pipelines.test_golden` writes them anew, after a change that is meant to change tokens.
+`python -m tests.pipelines.test_golden` writes them anew, after a change that is meant to change tokens. Versions of
+libraries are part of a fingerprint and no part of these.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from gato_cli.main import cli
+from gato_pipelines import fingerprint
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import decode_record
 from gato_schemas.tfrecord import read_records
@@ -60,10 +62,12 @@ COMMANDS = {
 }
 
 
-def digest(command: str, out: Path) -> str:
-    """The hash of everything in the records that a command writes, pixels after decompression."""
+def golden(command: str, out: Path) -> dict[str, str]:
+    """The hash of everything in the records that a command writes, pixels after decompression, and its fingerprint."""
     arguments = ["ingest", *shlex.split(command), "--out", str(out), "--workers", "1"]
-    cli.main(arguments, standalone_mode=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "_libraries", lambda source, has_text: {})
+        cli.main(arguments, standalone_mode=False)
     manifest, found = read_manifest(out), hashlib.sha256()
     for split in sorted(manifest.splits):
         for shard in manifest.splits[split].shards:
@@ -76,7 +80,7 @@ def digest(command: str, out: Path) -> str:
                     values = np.asarray(getattr(record.sequence, column))
                     found.update(repr((column, values.dtype.str, values.shape)).encode())
                     found.update(np.ascontiguousarray(values).data)
-    return found.hexdigest()
+    return {"tokens": found.hexdigest(), "fingerprint": manifest.fingerprint}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -84,7 +88,7 @@ def test_every_kind_of_input_gives_the_tokens_that_it_always_gave(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert digest(COMMANDS[name], tmp_path / "out") == json.loads(GOLDEN.read_text())[name]
+    assert golden(COMMANDS[name], tmp_path / "out") == json.loads(GOLDEN.read_text())[name]
 
 
 if __name__ == "__main__":
@@ -92,7 +96,7 @@ if __name__ == "__main__":
         found = {}
         for name, command in COMMANDS.items():
             try:
-                found[name] = digest(command, Path(folder, name))
+                found[name] = golden(command, Path(folder, name))
             except click.ClickException as error:
                 sys.exit(f"{name}: {error.format_message()}")
     GOLDEN.write_text(json.dumps(found, indent=2) + "\n")
