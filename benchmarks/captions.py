@@ -99,8 +99,8 @@ def ours(path: Path, out: Path, encoding: str = "zlib") -> tuple[int, float]:
     import PIL.JpegImagePlugin  # noqa: F401
     import sentencepiece  # noqa: F401
 
-    from gato_pipelines.ingest import IngestSettings
-    from gato_pipelines.ingest import run as ingest
+    from gato_pipelines.ingest.run import IngestSettings
+    from gato_pipelines.ingest.run import run as ingest
     from gato_schemas.compression import PatchEncoding
 
     settings = {"images": "/", "image_size": (SIZE, SIZE)}

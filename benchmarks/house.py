@@ -39,7 +39,7 @@ TRACED = {
 IMPORTS = {
     "gato-data --help": "import gato_cli.main as m; m.cli.main(['--help'], standalone_mode=False)",
     "the reader": "import gato_data.reading.reader",
-    "ingest": "import gato_pipelines.ingest",
+    "ingest": "import gato_pipelines.ingest.run",
 }
 
 
@@ -131,7 +131,7 @@ def naming(word: str) -> int:
 
 def traced(source: str, folder: str) -> dict[str, int]:
     """Files and functions of the product that an ingest of one episode enters, imports not counted."""
-    from gato_pipelines.ingest import IngestSettings, run
+    from gato_pipelines.ingest.run import IngestSettings, run
 
     entered: set[tuple[str, str]] = set()
     roots = tuple(str(path) for path in PACKAGES.values())

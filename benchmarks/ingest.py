@@ -92,8 +92,8 @@ def ours(path: Path, out: Path) -> tuple[int, float]:
     import apache_beam  # noqa: F401  (start-up is not what is compared)
     import cv2  # noqa: F401
 
-    from gato_pipelines.ingest import IngestSettings
-    from gato_pipelines.ingest import run as ingest
+    from gato_pipelines.ingest.run import IngestSettings
+    from gato_pipelines.ingest.run import run as ingest
 
     start = cpu()
     summary = ingest("atari", {}, path, out / "dataset", IngestSettings(workers=1))
@@ -217,8 +217,8 @@ WAYS = {"ours": ours, "steps": tfds_steps, "graph": tfds_graph, "batched": tfds_
 
 def compression_levels(inputs: list[Path]) -> list[dict[str, float]]:
     """Microseconds and bytes per timestep of every libdeflate level, over the patches of all games."""
-    from gato_pipelines.image_fit import ImageFit
-    from gato_pipelines.images import decode_and_fit
+    from gato_pipelines.images.decode import decode_and_fit
+    from gato_pipelines.images.fit import ImageFit
     from gato_pipelines.rlds.decode import EpisodeDecoder
     from gato_pipelines.rlds.directory import open_directory
     from gato_schemas.compression import deflate_block, inflate_block

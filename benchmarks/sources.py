@@ -136,7 +136,7 @@ def measure(way: str, folder: Path, out: Path) -> dict[str, float]:
 
 def read_ours(folder: Path, out: Path) -> Callable[[], tuple[int, int]]:
     from gato_pipelines.containers.detect import open_container
-    from gato_pipelines.images import decode_frames
+    from gato_pipelines.images.decode import decode_frames
 
     container = open_container(folder)
     leaves = container.features.steps
@@ -216,8 +216,8 @@ def whole_ours(folder: Path, out: Path) -> Callable[[], tuple[int, int]]:
     import apache_beam  # noqa: F401  (start-up is not what is compared)
     import cv2  # noqa: F401
 
-    from gato_pipelines.ingest import IngestSettings
-    from gato_pipelines.ingest import run as ingest
+    from gato_pipelines.ingest.run import IngestSettings
+    from gato_pipelines.ingest.run import run as ingest
 
     def work() -> tuple[int, int]:
         summary = ingest(source_of(folder), {}, folder, out / "dataset", IngestSettings(workers=1))
@@ -232,7 +232,7 @@ def whole_tfds(folder: Path, out: Path) -> Callable[[], tuple[int, int]]:
     import tensorflow as tf
     from sentencepiece import SentencePieceProcessor
 
-    from gato_pipelines.ingest import IngestSettings, plan_only
+    from gato_pipelines.ingest.run import IngestSettings, plan_only
 
     plan = plan_only(source_of(folder), {}, folder, out, IngestSettings()).plan
     task = next(iter(plan.tasks.values()))

@@ -115,8 +115,8 @@ def ours(path: Path, model: Path | None, out: Path) -> tuple[int, float]:
     import pyarrow.parquet  # noqa: F401
     import sentencepiece  # noqa: F401
 
-    from gato_pipelines.ingest import IngestSettings
-    from gato_pipelines.ingest import run as ingest
+    from gato_pipelines.ingest.run import IngestSettings
+    from gato_pipelines.ingest.run import run as ingest
 
     start = time.process_time()
     summary = ingest("massivetext", {}, path, out / "dataset", IngestSettings(workers=1, text_model=model))

@@ -33,7 +33,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def breakout(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recording as a dataset of tokens, some of its episodes in the validation split; not to be changed."""
-    from gato_pipelines.ingest import IngestSettings, run
+    from gato_pipelines.ingest.run import IngestSettings, run
 
     out = tmp_path_factory.mktemp("dataset") / "breakout"
     run("atari", {}, recording, out, IngestSettings(holdout=0.55, workers=1))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.tokenizers.text import TextTokenizer
-from gato_pipelines.commit import Summary
-from gato_pipelines.ingest import IngestSettings, run
+from gato_pipelines.ingest.commit import Summary
+from gato_pipelines.ingest.run import IngestSettings, run
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import DeadLetter
 from gato_schemas.record import Record, decode_record

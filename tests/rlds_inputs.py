@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from gato_data.tokenize import TokenizeSettings
-from gato_pipelines.ingest import IngestSettings, plan_only, run
-from gato_pipelines.inputs import find_inputs
+from gato_pipelines.ingest.inputs import find_inputs
+from gato_pipelines.ingest.run import IngestSettings, plan_only, run
+from gato_pipelines.ingest.shards import Job
+from gato_pipelines.ingest.summary import Summary
+from gato_pipelines.registry.find import make_source
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.writer import write_directory
-from gato_pipelines.shards import Job
-from gato_pipelines.source import make_source
-from gato_pipelines.summary import Summary
 from gato_schemas.compression import PatchEncoding
 
 CONTINUOUS = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="float32", shape=(2,))

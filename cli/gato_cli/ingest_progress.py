@@ -9,7 +9,7 @@ from rich.progress import Progress as Bar
 
 from gato_data.report.printable import MAX_LINE, count, counted, printable, size
 from gato_data.report.terminal.console import open_console
-from gato_pipelines.progress import Progress
+from gato_pipelines.ingest.progress import Progress
 
 _STAGES = {"scan": "scanning", "write": "writing"}
 _BAR_COLUMNS = 12

@@ -13,8 +13,8 @@ from gato_data.report.printable import MAX_LINE, counted, printable
 from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts
 from gato_data.statistics import sum_counts
-from gato_pipelines.ingest import DryRun
-from gato_pipelines.summary import Summary
+from gato_pipelines.ingest.run import DryRun
+from gato_pipelines.ingest.summary import Summary
 from gato_schemas.dataset import EpisodeFilter, TaskInfo
 from gato_schemas.episode import Field
 from gato_schemas.sequence import PATCH_SIZE

@@ -26,7 +26,7 @@ class Place(ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         """A Path, or an address such as s3://bucket/folder as it is."""
-        from gato_pipelines.remote import as_place
+        from gato_pipelines.remote.folder import as_place
 
         if not str(value):
             self.fail("the path is empty: give one, such as ./data", param, ctx)

@@ -9,23 +9,24 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from gato_data.errors import EpisodeError, InputError, SettingError
 from gato_data.mixing.weight_text import TABLE_1
-from gato_pipelines.announced import checked_episodes
 from gato_pipelines.containers.container import REWARD, Container
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.documents.files import root_of
-from gato_pipelines.episode_reader import EpisodeReader, Reading
-from gato_pipelines.filtering import check_fraction
-from gato_pipelines.final_step import FinalStepSetting
-from gato_pipelines.form import Form
-from gato_pipelines.frame_stacks import FrameStack
-from gato_pipelines.image_fit import import_cv2
-from gato_pipelines.instructions import AUTO
-from gato_pipelines.leaf_fields import ImageChoice, is_decodable
-from gato_pipelines.missing_files import missing_notes, present_files
-from gato_pipelines.scanning import Facts, scalar_leaf, scan_part, success_leaf
-from gato_pipelines.selection import Wanted, matches, select
+from gato_pipelines.control.announced import checked_episodes
+from gato_pipelines.control.episode_reader import EpisodeReader, Reading
+from gato_pipelines.control.filtering import check_fraction
+from gato_pipelines.control.final_step import FinalStepSetting
+from gato_pipelines.control.form import Form
+from gato_pipelines.control.frame_stacks import FrameStack
+from gato_pipelines.control.instructions import AUTO
+from gato_pipelines.control.leaf_fields import ImageChoice
+from gato_pipelines.control.missing_files import missing_notes, present_files
+from gato_pipelines.control.scanning import Facts, scalar_leaf, scan_part, success_leaf
+from gato_pipelines.control.selection import Wanted, matches, select
+from gato_pipelines.control.splits import split_files
+from gato_pipelines.files.find import root_of
+from gato_pipelines.images.fit import import_cv2
+from gato_pipelines.rlds.decode import is_decodable
 from gato_pipelines.source import Item, PartScan, setting
-from gato_pipelines.splits import split_files
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import FieldModality

@@ -6,17 +6,15 @@ the source's name on the command line; the dataclass's fields are its settings a
 workers too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from gato_data.errors import EpisodeError, SettingError
+from gato_data.errors import EpisodeError
 from gato_data.ranges import ElementRange
-from gato_pipelines.own_sources import blamed, find_sources, load_source
 from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep, TaskInfo
 from gato_schemas.episode import Document, Episode, Field
@@ -218,26 +216,6 @@ def setting(default: Any, text: str, metavar: str = "") -> Any:
     return field(default=default, metadata=metadata)
 
 
-def source_names() -> list[str]:
-    """Names of all sources, without importing any."""
-    return sorted(find_sources())
-
-
-def source_class(name: str) -> type[Source]:
-    """The dataclass of a source.
-
-    Raises:
-        SettingError: there is no such source, or it is broken.
-    """
-    found = find_sources()
-    if name not in found:
-        close = get_close_matches(name, found, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(sorted(found))}."
-        raise SettingError(f"no source named {name!r}. {hint}")
-    cls: type[Source] = load_source(name, found[name])
-    return cls
-
-
 def recorded_settings(source: Source) -> dict[str, Any]:
     """A source's settings as manifests and fingerprints hold them: of a path only the last name, not where it lies."""
     paths = {entry.name for entry in fields(source) if entry.metadata.get("is_path")}  # type: ignore[arg-type]
@@ -249,19 +227,3 @@ def _recorded(value: Any, *, is_path: bool) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(_recorded(each, is_path=is_path) for each in value)
     return Path(value).name if value and (is_path or isinstance(value, Path)) else value
-
-
-def make_source(name: str, settings: Mapping[str, Any]) -> Source:
-    """A source with the given settings; the others have their defaults.
-
-    Raises:
-        SettingError: there is no such source, it is broken, or it has no such setting.
-        InputError: a user's own source failed.
-    """
-    cls = source_class(name)
-    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    for given in settings:
-        if given not in known:
-            raise SettingError(f"source {name!r} has no setting {given!r}: it has {', '.join(known)}")
-    with blamed(name, cls):
-        return cls(**settings)

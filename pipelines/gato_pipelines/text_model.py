@@ -12,7 +12,7 @@ from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.shard_writer import write_durably
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import DISCRETE_VALUES, DiscreteIds, Vocabulary
-from gato_pipelines.inputs import find_inputs
+from gato_pipelines.ingest.inputs import find_inputs
 from gato_pipelines.sources.massivetext import Source
 from gato_schemas.wire_lists import fields
 

@@ -8,7 +8,7 @@ import pytest
 
 from gato_cli import ingest_progress
 from gato_cli.ingest_progress import IngestProgress, RecordProgress, duration
-from gato_pipelines.progress import Progress
+from gato_pipelines.ingest.progress import Progress
 
 HALF: Any = {
     "stage": "write",

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from gato_cli.main import cli
 from gato_data.mixing.weight_text import TABLE_1
 from gato_pipelines.documents.source import DocumentSource
-from gato_pipelines.source import make_source, source_names
+from gato_pipelines.registry.find import make_source, source_names
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "vision-language.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ class SourceGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all sources."""
-        from gato_pipelines.source import source_names
+        from gato_pipelines.registry.find import source_names
 
         return source_names()
 
@@ -29,7 +29,7 @@ class SourceGroup(click.Group):
         Raises:
             SettingError: it is broken.
         """
-        from gato_pipelines.source import source_class
+        from gato_pipelines.registry.find import source_class
 
         if cmd_name not in self.list_commands(ctx):
             if Path(cmd_name).exists():
@@ -57,7 +57,7 @@ class SourceGroup(click.Group):
 
 
 def _ingest_options() -> list[click.Parameter]:
-    from gato_pipelines.runners import RUNNERS
+    from gato_pipelines.ingest.runners import RUNNERS
 
     share = click.FloatRange(0, 1, max_open=True)
     return [
@@ -149,8 +149,8 @@ def _run(
         raise click.UsageError("with --per-task every dataset is named after its task: leave --name out")
     ingest = _ingest_settings(asked)
     if tfds_name is not None:
-        from gato_pipelines.source import source_class
-        from gato_pipelines.tfds_input import prepare
+        from gato_pipelines.containers.tfds_library import prepare
+        from gato_pipelines.registry.find import source_class
 
         documents = getattr(source_class(source), "reads_documents", False)
         inputs = (prepare(tfds_name, report=_progress, documents=documents),)
@@ -177,7 +177,7 @@ class _Ingest:
         """One dataset; returns the result as JSON."""
         from gato_cli.ingest_progress import IngestProgress
         from gato_cli.ingest_report import dry_run_json, print_dry_run, print_summary, print_warnings, summary_json
-        from gato_pipelines.ingest import plan_only, run
+        from gato_pipelines.ingest.run import plan_only, run
 
         if self.dry_run:
             dry = plan_only(self.source, self.settings, inputs, out, self.ingest)
@@ -198,7 +198,7 @@ class _Ingest:
 
     def one_per_task(self, inputs: Sequence[Path], out: Path) -> None:
         """One dataset for each task; one that fails does not stop the others."""
-        from gato_pipelines.per_task import by_task
+        from gato_pipelines.ingest.per_task import by_task
 
         results, failed = [], []
         folders = by_task(self.source, self.settings, inputs, out)
@@ -227,7 +227,7 @@ def _local(places: Sequence[Path | str]) -> list[Path]:
 
 def _ingest_settings(asked: dict[str, Any]) -> Any:
     from gato_data.tokenize import TokenizeSettings
-    from gato_pipelines.ingest_settings import IngestSettings
+    from gato_pipelines.ingest.settings import IngestSettings
     from gato_schemas.compression import PatchEncoding
 
     return IngestSettings(

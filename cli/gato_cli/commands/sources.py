@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
     Example:
       gato-data sources
     """
-    from gato_pipelines.source import source_names
+    from gato_pipelines.registry.find import source_names
 
     rows = [_row(name) for name in source_names()]
     if as_json:
@@ -46,7 +46,7 @@ def _weighed(family: str, weight: float | None) -> str:
 def _row(name: str) -> dict[str, Any]:
     """What a source says of itself, or why it cannot be used."""
     from gato_data.mixing.weight_text import TABLE_1
-    from gato_pipelines.source import source_class
+    from gato_pipelines.registry.find import source_class
 
     try:
         cls: Any = source_class(name)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from gato_data.errors import EpisodeError
+from gato_pipelines.files.unchanged import changed
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Leaf
-from gato_pipelines.unchanged import changed
 from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep
 

@@ -198,7 +198,7 @@ def _hdf5(path: Path) -> Sight | None:
 
 
 def _parquet(path: Path) -> Sight | None:
-    from gato_pipelines.documents.streams import import_pyarrow
+    from gato_pipelines.files.streams import import_pyarrow
 
     pyarrow = import_pyarrow()
     try:

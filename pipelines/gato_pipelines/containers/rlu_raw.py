@@ -29,7 +29,7 @@ from gato_pipelines.containers.container import (
     RawItem,
 )
 from gato_pipelines.containers.shard_names import absent_shards
-from gato_pipelines.image_header import read_header
+from gato_pipelines.images.header import read_header
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.values import read_array, read_bytes

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from gato_data.errors import MissingPackageError
+from gato_pipelines.containers.tfds_library import import_tfds
 from gato_pipelines.rlds.directory import FILE_FORMAT
-from gato_pipelines.tfds_input import import_tfds
 from gato_schemas.tfrecord import RawRecord, TFRecordError, count_records, read_records
 
 ARRAY_RECORD, PARQUET = "array_record", "parquet"

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.containers.rlds import Decoder, RldsContainer, described, slow_note
-from gato_pipelines.leaf_fields import is_decodable
-from gato_pipelines.rlds.decode import EpisodeDecoder
+from gato_pipelines.containers.tfds_library import import_tfds
+from gato_pipelines.rlds.decode import EpisodeDecoder, is_decodable
 from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import EpisodeValue, RldsEpisode
 from gato_pipelines.rlds.features import STEPS, Features, Kind, Leaf
-from gato_pipelines.tfds_input import import_tfds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.documents.listing import PassedOver
-from gato_pipelines.documents.streams import Readable, open_stream
 from gato_pipelines.documents.tars import MAX_NAME_BYTES
 from gato_pipelines.documents.texts import TextRecord
-from gato_pipelines.documents.unpacking import WINDOW_MIB
+from gato_pipelines.files.passed_over import PassedOver
+from gato_pipelines.files.streams import Readable, open_stream
+from gato_pipelines.files.unpacking import WINDOW_MIB
 
 _BLOCK = tarfile.BLOCKSIZE
 _LONG_NAME, _PAX = (tarfile.GNUTYPE_LONGNAME,), (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)

@@ -7,10 +7,10 @@ from pathlib import Path
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents.json_values import BOM, NOT_UTF8, lacking
 from gato_pipelines.documents.lines import MAX_PIECE_BYTES, TOO_LONG, read_pieces
-from gato_pipelines.documents.streams import open_stream, plain_name
 from gato_pipelines.documents.texts import TextRecord, plain_text, to_record
 from gato_pipelines.documents.tsv import is_quoted
-from gato_pipelines.documents.unpacking import WINDOW_MIB
+from gato_pipelines.files.streams import open_stream, plain_name
+from gato_pipelines.files.unpacking import WINDOW_MIB
 
 
 class ColumnError(InputError):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.documents.streams import Readable, open_stream
-from gato_pipelines.documents.unpacking import WINDOW_MIB
+from gato_pipelines.files.streams import Readable, open_stream
+from gato_pipelines.files.unpacking import WINDOW_MIB
 
 MAX_PIECE_BYTES = 1 << 26
 """Bytes of one document: a longer one is passed over, and never held in memory. SentencePiece takes up to 42 times as

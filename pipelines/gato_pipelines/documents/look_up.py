@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents.pairs import Pair, PairOrBad
 from gato_pipelines.documents.pictures import MISSING, Pictures
-from gato_pipelines.git_lfs import is_pointer
+from gato_pipelines.files.git_lfs import is_pointer
 from gato_schemas.account import Note
 
 LOOKED_UP = 100

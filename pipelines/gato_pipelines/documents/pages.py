@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.documents.photos import PhotoFit, decode_photo
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, read_first
 from gato_pipelines.documents.source import AGENT, bad
+from gato_pipelines.images.photos import PhotoFit, decode_photo
 from gato_pipelines.source import Item
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.episode import Document, Image, Text

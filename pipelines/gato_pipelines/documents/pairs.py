@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from gato_data.errors import EpisodeError, SettingError
 from gato_pipelines.documents.photo_source import PhotoSource
-from gato_pipelines.documents.photos import decode_photo
 from gato_pipelines.documents.source import AGENT
+from gato_pipelines.images.photos import decode_photo
 from gato_pipelines.source import Item, setting
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.dataset import TaskInfo

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from gato_pipelines.documents.photos import PhotoFit, photo_libraries
 from gato_pipelines.documents.source import DocumentSource
+from gato_pipelines.images.photos import PhotoFit, photo_libraries
 from gato_pipelines.source import setting
 
 

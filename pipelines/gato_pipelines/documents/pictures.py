@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.documents.files import is_inside, normal_path
-from gato_pipelines.documents.photos import MAX_ENCODED_BYTES
 from gato_pipelines.documents.tars import Member, is_tar, open_tar, tar_members
-from gato_pipelines.git_lfs import check_fetched
+from gato_pipelines.files.find import is_inside, normal_path
+from gato_pipelines.files.git_lfs import check_fetched
+from gato_pipelines.images.photos import MAX_ENCODED_BYTES
 
 _NOT_THE_IMAGE = (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT)
 MISSING = "the image is missing"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gato_pipelines.documents.streams import is_compressed
+from gato_pipelines.files.streams import is_compressed
 from gato_schemas.index import Part
 
 MAX_PARTS = 4096

@@ -7,8 +7,8 @@ from typing import Any
 
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents.json_values import likely
-from gato_pipelines.documents.streams import check_expansion, damaged, import_pyarrow
 from gato_pipelines.documents.texts import TextRecord, plain_text, to_record
+from gato_pipelines.files.streams import check_expansion, damaged, import_pyarrow
 from gato_schemas.index import Part
 
 _BATCH_ROWS = 64

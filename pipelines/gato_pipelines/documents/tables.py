@@ -13,7 +13,7 @@ from gato_pipelines.documents.look_up import LOOKED_UP, check_images, missing_im
 from gato_pipelines.documents.pairs import PAIRS_PER_PART, PairOrBad, PairSource
 from gato_pipelines.documents.pictures import Pictures, open_pictures
 from gato_pipelines.documents.ranges import MAX_PARTS
-from gato_pipelines.git_lfs import check_fetched
+from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.source import Item
 from gato_schemas.account import Note
 from gato_schemas.index import Part

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.documents.files import is_inside, normal_path
-from gato_pipelines.documents.streams import is_compressed, open_stream, plain_name
+from gato_pipelines.files.find import is_inside, normal_path
+from gato_pipelines.files.streams import is_compressed, open_stream, plain_name
 
 MAX_NAME_BYTES = 1 << 20
 """Bytes of one extended header: names are short, whatever a damaged or hostile archive claims."""

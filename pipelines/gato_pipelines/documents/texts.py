@@ -9,8 +9,8 @@ from typing import NamedTuple
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.json_values import BOM, NOT_UTF8, Decode, lacking
 from gato_pipelines.documents.lines import MAX_PIECE_BYTES, TOO_LONG, Piece, read_pieces, split_pieces
-from gato_pipelines.documents.streams import Readable, is_compressed, open_stream
-from gato_pipelines.documents.unpacking import WINDOW_MIB
+from gato_pipelines.files.streams import Readable, is_compressed, open_stream
+from gato_pipelines.files.unpacking import WINDOW_MIB
 from gato_schemas.errors import FormatError
 from gato_schemas.index import Part
 from gato_schemas.tfrecord import TFRecordError, read_records

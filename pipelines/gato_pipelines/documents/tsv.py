@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gato_data.errors import EpisodeError, InputError
 from gato_data.permutation import Numbers
 from gato_pipelines.documents.json_values import BOM
-from gato_pipelines.documents.streams import Readable
+from gato_pipelines.files.streams import Readable
 
 Quoting: TypeAlias = Literal["auto", "csv", "none"]
 

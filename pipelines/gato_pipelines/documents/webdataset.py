@@ -13,13 +13,13 @@ import msgspec
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.captions import MAX_CAPTION_BYTES, json_caption, plain_caption
-from gato_pipelines.documents.files import find_files, root_of
-from gato_pipelines.documents.listing import is_about, passed_over
 from gato_pipelines.documents.pairs import Pair, PairOrBad, PairSource
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, MISSING, read_piece
 from gato_pipelines.documents.shuffle import draw
 from gato_pipelines.documents.source import AGENT, bad
 from gato_pipelines.documents.tars import Member, Tar, is_tar, opened_tar, tar_members
+from gato_pipelines.files.find import find_files, root_of
+from gato_pipelines.files.passed_over import is_about, passed_over
 from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.episode import Text

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gato_pipelines.ale import MAX_FRAMES, SIDE, Emulator, Play, find_rom, game_title, import_ale_py
-from gato_pipelines.image_fit import import_cv2
+from gato_pipelines.images.fit import import_cv2
+from gato_pipelines.recorders.ale import MAX_FRAMES, SIDE, Emulator, Play, find_rom, game_title, import_ale_py
 from gato_pipelines.recorders.recording import Recording, Writing, write_recording
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.episode import RldsEpisode

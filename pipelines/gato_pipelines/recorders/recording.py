@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import SettingError
-from gato_pipelines.ale import MAX_SEED
-from gato_pipelines.image_fit import Frames, import_cv2
+from gato_pipelines.images.fit import Frames, import_cv2
+from gato_pipelines.recorders.ale import MAX_SEED
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import RldsEpisode

@@ -47,6 +47,15 @@ def check_readable(leaf: Leaf) -> None:
         raise InputError(f"feature {leaf.path} {what}, which is not supported: leave it out")
 
 
+def is_decodable(leaf: Leaf) -> bool:
+    """Whether a leaf can be read without TFDS."""
+    try:
+        check_readable(leaf)
+    except InputError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class EpisodeDecoder:
     """Decodes the chosen leaves of records, and steps over all others.

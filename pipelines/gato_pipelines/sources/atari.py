@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import ClassVar
 
 from gato_pipelines.containers.container import Container
+from gato_pipelines.control.form import Form
+from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import Form
-from gato_pipelines.frame_stacks import FrameStack
 
 _RUN = re.compile(r"^(?P<game>.+?)_(?P<run>run_\d+)$")
 

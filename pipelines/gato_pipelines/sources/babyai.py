@@ -8,9 +8,9 @@ where it shows the whole level; levels of 13x13 and more need a larger --max-obs
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import ANY, SOME, Form
+from gato_pipelines.control.leaf_fields import LARGEST_GRID
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import ANY, SOME, Form
-from gato_pipelines.leaf_fields import LARGEST_GRID
 
 
 @dataclass(frozen=True)

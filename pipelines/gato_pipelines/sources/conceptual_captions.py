@@ -11,16 +11,16 @@ from gato_data.errors import EpisodeError, InputError
 from gato_data.permutation import Numbers
 from gato_pipelines.documents.annotations import find_one
 from gato_pipelines.documents.captions import json_caption, plain_caption
-from gato_pipelines.documents.listing import PassedOver
 from gato_pipelines.documents.pairs import Pair, PairOrBad
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, find_first
 from gato_pipelines.documents.shuffle import draw
 from gato_pipelines.documents.source import bad, family_setting
-from gato_pipelines.documents.streams import is_compressed
 from gato_pipelines.documents.tables import PairTable, TableSource, beside
 from gato_pipelines.documents.tars import is_tar
 from gato_pipelines.documents.tsv import Quoting, Rows, read_rows
 from gato_pipelines.documents.webdataset import WebdatasetSource
+from gato_pipelines.files.passed_over import PassedOver
+from gato_pipelines.files.streams import is_compressed
 from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.episode import Text

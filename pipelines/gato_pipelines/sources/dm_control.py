@@ -8,8 +8,8 @@ dm-control-random-large.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import ANY, SOME, Form
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import ANY, SOME, Form
 from gato_schemas.episode import FieldModality
 
 

@@ -6,8 +6,8 @@ There is no public set of these: they are rendered again, or recorded. States be
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import Form
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import Form
 from gato_schemas.episode import FieldModality
 
 

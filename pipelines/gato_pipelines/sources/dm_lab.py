@@ -7,8 +7,8 @@ out: they are in the timestep before. `--drop-keys ""` keeps them.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from gato_pipelines.control.form import ANY, Form
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import ANY, Form
 
 
 @dataclass(frozen=True)

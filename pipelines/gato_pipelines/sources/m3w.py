@@ -8,19 +8,19 @@ from typing import ClassVar
 import msgspec
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.documents.files import find_files, root_of
 from gato_pipelines.documents.json_values import decode_json
-from gato_pipelines.documents.listing import is_about, passed_over, without_about
 from gato_pipelines.documents.pages import Eye, Mmc4Page, obelics_parts, read_page
 from gato_pipelines.documents.photo_source import PhotoSource
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, open_pictures
 from gato_pipelines.documents.ranges import file_parts, part_limit
 from gato_pipelines.documents.rows import read_rows, row_parts
 from gato_pipelines.documents.source import AGENT, check_window, family_setting, window_setting
-from gato_pipelines.documents.streams import plain_name
 from gato_pipelines.documents.tables import pictures_path
 from gato_pipelines.documents.tars import is_tar
 from gato_pipelines.documents.texts import filled_lines
+from gato_pipelines.files.find import find_files, root_of
+from gato_pipelines.files.passed_over import is_about, passed_over, without_about
+from gato_pipelines.files.streams import plain_name
 from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo

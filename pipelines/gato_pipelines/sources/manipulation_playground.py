@@ -7,9 +7,9 @@ paper's agent saw states.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import ANY, SOME, Form
+from gato_pipelines.control.instructions import NONE
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import ANY, SOME, Form
-from gato_pipelines.instructions import NONE
 from gato_schemas.episode import FieldModality
 
 

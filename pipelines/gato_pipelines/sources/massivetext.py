@@ -12,10 +12,8 @@ from gato_data.errors import SettingError
 from gato_pipelines.documents.archived_texts import ArchivedFile, read_archive
 from gato_pipelines.documents.csv_texts import ColumnError, read_csv
 from gato_pipelines.documents.duplicates import NO_HASH, pack_hashes, text_hash
-from gato_pipelines.documents.files import find_files, root_of
 from gato_pipelines.documents.json_values import Decode, json_decoder
 from gato_pipelines.documents.lines import split_pieces
-from gato_pipelines.documents.listing import PassedOver, is_about, passed_over, without_about
 from gato_pipelines.documents.ranges import NOTED_BYTES, file_parts, part_limit, runs_of_files
 from gato_pipelines.documents.rows import read_texts, row_parts
 from gato_pipelines.documents.source import (
@@ -26,7 +24,6 @@ from gato_pipelines.documents.source import (
     family_setting,
     window_setting,
 )
-from gato_pipelines.documents.streams import is_compressed, plain_name
 from gato_pipelines.documents.tars import is_tar
 from gato_pipelines.documents.texts import (
     TextRecord,
@@ -41,6 +38,9 @@ from gato_pipelines.documents.texts import (
     texts_of,
     whole_text,
 )
+from gato_pipelines.files.find import find_files, root_of
+from gato_pipelines.files.passed_over import PassedOver, is_about, passed_over, without_about
+from gato_pipelines.files.streams import is_compressed, plain_name
 from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo

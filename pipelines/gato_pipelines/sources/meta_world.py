@@ -8,9 +8,9 @@ out unless --instruction-key names it.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import ANY, Form
+from gato_pipelines.control.instructions import NONE
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import ANY, Form
-from gato_pipelines.instructions import NONE
 
 
 @dataclass(frozen=True)

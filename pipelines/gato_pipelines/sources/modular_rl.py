@@ -7,8 +7,8 @@ No dataset was published. RLDS of your own, TFDS's `d4rl_mujoco_*` and `locomoti
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import ANY, SOME, Form
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import ANY, SOME, Form
 from gato_schemas.episode import FieldModality
 
 

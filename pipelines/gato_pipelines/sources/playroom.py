@@ -7,8 +7,8 @@ that follow instructions has the same form.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import ANY, SOME, Form
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import ANY, SOME, Form
 
 
 @dataclass(frozen=True)

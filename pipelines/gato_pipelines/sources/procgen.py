@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import Form
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import Form
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import ANY, SOME, Form
 from gato_pipelines.control_source import ActionRange, ControlSource, default
-from gato_pipelines.form import ANY, SOME, Form
 
 _OBJECT = "the state of an object, which the paper's observations do not have"
 

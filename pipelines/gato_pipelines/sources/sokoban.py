@@ -6,8 +6,8 @@ Rooms of other sizes keep one patch a cell, because images keep the nearest mult
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.control.form import Form
 from gato_pipelines.control_source import ControlSource, default
-from gato_pipelines.form import Form
 from gato_schemas.sequence import PATCH_SIZE
 
 _SMALLEST_ROOM = 5 * PATCH_SIZE

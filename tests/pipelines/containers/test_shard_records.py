@@ -8,7 +8,7 @@ import pytest
 
 from gato_data.errors import InputError, MissingPackageError
 from gato_pipelines.containers.shard_records import num_records, read_shard
-from gato_pipelines.ingest import IngestSettings, plan_only
+from gato_pipelines.ingest.run import IngestSettings, plan_only
 from gato_schemas.tfrecord import TFRecordError, read_records
 from tests.pipelines.sources.records import read_dataset
 from tests.rlds_inputs import edit_json, ingest, shards, truncate

@@ -10,7 +10,7 @@ import pytest
 
 from gato_data.errors import InputError
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.ingest import IngestSettings, run
+from gato_pipelines.ingest.run import IngestSettings, run
 from gato_schemas.dataset import read_manifest
 from gato_schemas.tfrecord import read_records
 from tests.pipelines.sources.records import read_dataset

@@ -11,9 +11,9 @@ import pytest
 
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents import pictures
-from gato_pipelines.documents.files import find_files, is_inside, root_of
 from gato_pipelines.documents.pictures import FolderPictures, Pictures, open_pictures, read_first
 from gato_pipelines.documents.tars import open_tar, tar_members
+from gato_pipelines.files.find import find_files, is_inside, root_of
 from tests.document_inputs import make_tar
 
 

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from gato_data.errors import InputError
-from gato_pipelines.documents import streams, texts
+from gato_pipelines.documents import texts
 from gato_pipelines.documents.rows import _longest_repeated, read_rows, read_texts, row_parts
 from gato_pipelines.documents.texts import TextRecord, read_plain, read_tfrecord, read_whole
+from gato_pipelines.files import streams
 from gato_schemas.index import Part
 from gato_schemas.tfrecord import frame
 from gato_schemas.wire import binary, encode_example

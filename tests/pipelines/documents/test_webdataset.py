@@ -12,7 +12,7 @@ from gato_pipelines.documents.captions import json_caption, plain_caption
 from gato_pipelines.documents.pairs import Pair
 from gato_pipelines.documents.tars import is_tar, open_tar, opened_tar, tar_members
 from gato_pipelines.documents.webdataset import Archive, read_archive
-from gato_pipelines.source import make_source
+from gato_pipelines.registry.find import make_source
 from gato_schemas.account import Note
 from gato_schemas.index import Part
 from tests.document_inputs import make_tar

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, OutputError, SettingError
-from gato_pipelines.ale import Emulator, Play, find_rom, games
-from gato_pipelines.images import decode_frames
+from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.recorders.ale import Emulator, Play, find_rom, games
 from gato_pipelines.recorders.atari import FEATURES, Recording, record
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.episode import RldsEpisode

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images import decode_frames
+from gato_pipelines.images.decode import decode_frames
 from gato_pipelines.recorders.procgen import record
 from tests.pipelines.recorders.recorded import CASES, episodes_of, need
 

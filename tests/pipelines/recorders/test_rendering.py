@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import SettingError
-from gato_pipelines.images import decode_frames
+from gato_pipelines.images.decode import decode_frames
 from gato_pipelines.recorders import rendering
 from gato_pipelines.recorders.rendering import VARIABLE, choose_backend
 from gato_pipelines.rlds.decode import EpisodeDecoder

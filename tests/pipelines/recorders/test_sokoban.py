@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images import decode_frames
+from gato_pipelines.images.decode import decode_frames
 from gato_pipelines.recorders.sokoban import record
 from gato_pipelines.recorders.sokoban_import import import_sokoban
 from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need

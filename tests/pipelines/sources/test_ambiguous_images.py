@@ -10,7 +10,7 @@ import pytest
 
 from gato_data.errors import GatoError, InputError, OutputError
 from gato_data.tokenize import TokenizeSettings
-from gato_pipelines.ingest import IngestSettings, plan_only
+from gato_pipelines.ingest.run import IngestSettings, plan_only
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.dataset import TaskInfo, read_manifest
 from tests.cli.command import error_of, run

@@ -11,8 +11,8 @@ import pytest
 from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.tokenizers import image
 from gato_pipelines.documents import tables
-from gato_pipelines.documents.photos import PhotoFit, decode_photo
-from gato_pipelines.source import make_source
+from gato_pipelines.images.photos import PhotoFit, decode_photo
+from gato_pipelines.registry.find import make_source
 from gato_schemas.dataset import read_manifest
 from gato_schemas.sequence import Modality
 from tests.document_inputs import (

@@ -15,9 +15,9 @@ from gato_cli.main import cli
 from gato_cli.options import settings_options
 from gato_data.errors import GatoError, InputError, SettingError
 from gato_data.mixing.weight_text import TABLE_1
-from gato_pipelines import images
-from gato_pipelines.ingest import IngestSettings, plan_only
-from gato_pipelines.source import make_source, source_class, source_names
+from gato_pipelines.images.decode import decode as images
+from gato_pipelines.ingest.run import IngestSettings, plan_only
+from gato_pipelines.registry.find import make_source, source_class, source_names
 from gato_schemas.index import Part
 from tests.pipelines.sources.cases import CASES, Case
 from tests.rlds_inputs import digests, ingest

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import InputError, SettingError
-from gato_pipelines.ingest import IngestSettings, plan_only
+from gato_pipelines.ingest.run import IngestSettings, plan_only
 from gato_schemas.dataset import EpisodeFilter, read_manifest
 from tests.pipelines.sources.made import ACTION, REWARD, STATE, episode, rewarded, tensor, write
 from tests.pipelines.sources.records import read_dataset

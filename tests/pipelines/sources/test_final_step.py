@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gato_pipelines.ingest import IngestSettings, plan_only
+from gato_pipelines.ingest.run import IngestSettings, plan_only
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_schemas.dataset import FinalStep, read_manifest
 from tests.pipelines.sources.made import ACTION, REWARD, STATE, episode, tensor, write

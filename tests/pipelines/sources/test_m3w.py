@@ -14,7 +14,7 @@ import pytest
 from gato_data.errors import InputError, OutputError
 from gato_data.tokenizers import image
 from gato_pipelines.documents import pages, ranges
-from gato_pipelines.documents.photos import PhotoFit, decode_photo
+from gato_pipelines.images.photos import PhotoFit, decode_photo
 from gato_schemas.account import Note
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record

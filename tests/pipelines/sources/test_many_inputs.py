@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gato_data.errors import InputError
-from gato_pipelines.inputs import find_inputs
-from gato_pipelines.per_task import by_task
-from gato_pipelines.source import make_source
+from gato_pipelines.ingest.inputs import find_inputs
+from gato_pipelines.ingest.per_task import by_task
+from gato_pipelines.registry.find import make_source
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import SUFFIX, read_index
 from tests.pipelines.sources.made import ACTION, REWARD, STATE, episode, picture, png, rewarded, tensor, write

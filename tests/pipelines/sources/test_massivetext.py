@@ -18,7 +18,7 @@ import zstandard
 from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.tokenizers.text import TextTokenizer
 from gato_pipelines.documents import lines, ranges
-from gato_pipelines.source import make_source
+from gato_pipelines.registry.find import make_source
 from gato_schemas.account import Note
 from gato_schemas.dataset import read_manifest
 from gato_schemas.tfrecord import frame
@@ -215,7 +215,7 @@ class TestDuplicates:
             pq.write_table(pa.table({"text": self.ROWS}), path, row_group_size=2)
         said: list[str] = []
         settings = {"dedupe": "exact", **({"separator": "|"} if kind == "txt" else {})}
-        from gato_pipelines.ingest import IngestSettings, run
+        from gato_pipelines.ingest.run import IngestSettings, run
 
         run("massivetext", settings, path, out, IngestSettings(workers=1, max_bad=1), report=said.append)
         assert [texts(record)[0] for record in records(out)] == ["one", "two", "three", "Two"]
@@ -229,7 +229,7 @@ class TestDuplicates:
         assert len(records(out)) == 2
 
     def test_across_inputs(self, tmp_path: Path, out: Path) -> None:
-        from gato_pipelines.ingest import IngestSettings, run
+        from gato_pipelines.ingest.run import IngestSettings, run
 
         paths = [json_lines(tmp_path / f"{n}.jsonl", [{"text": "same"}, {"text": str(n)}]) for n in range(3)]
         run("massivetext", {"dedupe": "exact"}, paths, out, IngestSettings(workers=1))

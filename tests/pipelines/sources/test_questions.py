@@ -6,7 +6,7 @@ import pytest
 
 from gato_data.errors import InputError, SettingError
 from gato_pipelines.documents.questions import fill
-from gato_pipelines.source import make_source
+from gato_pipelines.registry.find import make_source
 from gato_schemas.episode import Text
 from tests.document_inputs import NAMES, dead_letters, ingest, make_coco, make_vqa, records, texts
 

@@ -8,7 +8,7 @@ import pytest
 
 from gato_data.errors import InputError, SettingError
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.ingest import IngestSettings, plan_only
+from gato_pipelines.ingest.run import IngestSettings, plan_only
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.dataset import TaskInfo, read_manifest
 from tests.pipelines.sources.made import episode, picture, png, tensor, text, write

@@ -12,7 +12,7 @@ import pytest
 
 from gato_data.errors import EpisodeError, InputError, OutputError
 from gato_pipelines.documents.pairs import Pair
-from gato_pipelines.source import make_source
+from gato_pipelines.registry.find import make_source
 from gato_schemas.account import Note
 from tests.document_inputs import (
     CAPTIONS,

@@ -1,0 +1,254 @@
+"""What the planning pass learns from one part: ends of episodes, returns, successes, ranges; no image is decoded."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.errors import EpisodeError, InputError
+from gato_data.ranges import RangeBuilder
+from gato_data.returns import episode_return
+from gato_pipelines.containers.container import FIRST, LAST, REWARD, TERMINAL, Container, RawItem
+from gato_pipelines.control.announced import checked_episodes
+from gato_pipelines.control.bad_fields import find_troubles
+from gato_pipelines.control.borders import add_borders, borders_of
+from gato_pipelines.control.expected import OutsideBuilder
+from gato_pipelines.control.selection import Selection
+from gato_pipelines.control.sequence_lengths import undeclared_lengths
+from gato_pipelines.rlds.decode import NUMERIC_DTYPES
+from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
+from gato_pipelines.rlds.features import Leaf
+from gato_pipelines.source import ActionRanges, Borders, Ends, PartScan
+from gato_schemas.account import Note
+from gato_schemas.episode import Field
+from gato_schemas.index import Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What has to be found out of every episode, apart from how it ends.
+
+    Attributes:
+        returns: whether returns are.
+        success: the leaf that says whether it succeeded; None if that does not matter.
+        order: the leaves that number the episodes in the order of collection.
+        ranges: whether ranges of continuous actions are.
+        quantiles: whether these are quantiles.
+        limits: the range of all continuous actions, where it is known; values outside it are counted.
+        ignore_borders: whether flags inside an episode mean nothing.
+    """
+
+    returns: bool = False
+    success: Leaf | None = None
+    order: tuple[Leaf, ...] = ()
+    ranges: bool = False
+    quantiles: bool = False
+    limits: tuple[float, float] | None = None
+    ignore_borders: bool = False
+
+
+def scalar_leaf(container: Container, path: str) -> Leaf | None:
+    """A leaf of one number per timestep, if the container has it."""
+    return next((leaf for leaf in container.features.steps if leaf.path == path), None)
+
+
+def flag_leaves(container: Container) -> list[Leaf]:
+    """The leaves that flag the first and the last timestep of an episode."""
+    found = (scalar_leaf(container, path) for path in (FIRST, LAST))
+    return [leaf for leaf in found if leaf is not None and leaf.dtype in NUMERIC_DTYPES and prod_of(leaf) == 1]
+
+
+def is_terminal(episode: RldsEpisode) -> bool:
+    """Whether an episode ended in a terminal state."""
+    flags = per_timestep(episode, TERMINAL)
+    return flags is not None and bool(flags.any())
+
+
+def success_leaf(container: Container, key: str) -> Leaf:
+    """The leaf that `--require-success` names: of an episode or of a timestep, by its path or the end of it.
+
+    Raises:
+        InputError: there is none, there are several, or it is no number.
+    """
+    leaves = [leaf for leaf in container.features.leaves if leaf.dtype in NUMERIC_DTYPES and prod_of(leaf) == 1]
+    exact = [leaf for leaf in leaves if leaf.path in (key, f"steps/{key}")]
+    found = exact or [leaf for leaf in leaves if leaf.path.endswith("/" + key)]
+    if len(found) != 1:
+        names = ", ".join(leaf.path for leaf in (found or leaves))
+        what = "which could be any of" if found else "which it lacks: it has"
+        raise InputError(f"--require-success names {key!r} of {container.label}, {what} {names}")
+    return found[0]
+
+
+def prod_of(leaf: Leaf) -> int:
+    """Numbers in one value of a leaf; 0 where that varies."""
+    sides = (*leaf.sequences, *leaf.shape)
+    return 0 if None in sides else prod(side or 0 for side in sides)
+
+
+def succeeded(episode: RldsEpisode, leaf: Leaf) -> bool:
+    """Whether the flag is positive: of the episode, or at any of its timesteps."""
+    values = episode.tensors[leaf.path] if leaf.in_steps else episode.episode[leaf.path]
+    return bool((np.asarray(values) > 0).any())
+
+
+def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts, agent: str) -> PartScan:
+    """Scan one part.
+
+    Raises:
+        OSError: it cannot be opened.
+        InputError: it holds more episodes than its dataset announces.
+    """
+    tally = _Tally(container, chosen, facts)
+    found = 0
+    container.check_announced(part.file)
+    for item in checked_episodes(container, part.file, tally.leaves, part.first, part.count or None):
+        found += item.count
+        tally.add(item)
+    return PartScan(
+        part=msgspec.structs.replace(part, count=part.count or found),
+        observations=[spec for _, spec in chosen.observations],
+        actions=[spec for _, spec in chosen.actions],
+        agents=[agent],
+        left_out=chosen.left_out,
+        ends=Ends(**tally.ends),
+        final_step=container.final_step,
+        returns=tally.returns,
+        successes=tally.successes,
+        order=tally.order,
+        ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in tally.ranges.items()},
+        outside={name: (b.result(), t.result(), r.result()) for name, (b, t, r) in tally.outside.items()},
+        troubles=find_troubles(container, part, chosen),
+        unreadable=tally.unreadable,
+        reason=tally.reason,
+        borders=tally.borders,
+        lengths=tally.lengths,
+        texts=list(chosen.texts),
+        notes=[*container.notes, *(Note("read", text) for text in chosen.readings)],
+    )
+
+
+class _Tally:
+    """Adds up what the episodes of one part say."""
+
+    def __init__(self, container: Container, chosen: Selection, facts: Facts) -> None:
+        self._facts = facts
+        self._actions = chosen.actions
+        self._lengths = undeclared_lengths(chosen)
+        reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
+        extra = [leaf for leaf in (reward, terminal, facts.success, *facts.order) if leaf is not None]
+        extra += [*flag_leaves(container), *self._lengths.values()]
+        leaves = [leaf for leaf, _ in chosen.actions] + extra
+        self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
+        self._ending = [leaf.path for leaf in leaves if leaf.path == REWARD or leaf not in extra]
+        self.ends: Counter[str] = Counter()
+        self.borders = Borders()
+        self.unreadable, self.reason = 0, ""
+        self.lengths: dict[str, list[int]] = {key: [] for key in self._lengths}
+        self.returns: list[float | None] = []
+        self.successes: list[bool] = []
+        self.order: list[list[int]] = []
+        self.ranges: dict[str, tuple[RangeBuilder, RangeBuilder, RangeBuilder]] = {}
+        self.outside: dict[str, tuple[OutsideBuilder, OutsideBuilder, OutsideBuilder]] = {}
+        for leaf, spec in chosen.actions:
+            if spec.modality == "continuous":
+                self._begin(leaf, spec)
+
+    def add(self, item: RawItem) -> None:
+        """Add an episode, or those that cannot be read."""
+        episode, error = item.episode, item.error
+        if episode is not None:
+            borders = borders_of(episode)
+            self.borders = add_borders([self.borders, borders])
+            if borders.inside and not self._facts.ignore_borders:
+                episode, error = None, EpisodeError(borders.reason)
+        if episode is None:
+            self.unreadable += item.count
+            self.reason = self.reason or f"record {item.ordinal}: {error}"
+            self._add_facts(None, item.count)
+            return
+        self._add_facts(episode, 1)
+        if episode.num_timesteps:
+            self._add_lengths(episode)
+            self._add_end(episode)
+            self._add_ranges(episode)
+
+    def _add_lengths(self, episode: RldsEpisode) -> None:
+        for key, leaf in self._lengths.items():
+            found = [*self.lengths[key], *episode.tensors[leaf.path].tolist()]
+            self.lengths[key] = [min(found), max(found)]
+
+    def _add_facts(self, episode: RldsEpisode | None, count: int) -> None:
+        if self._facts.returns:
+            self.returns += [_return(episode)] * count
+        if self._facts.success is not None:
+            self.successes += [episode is not None and succeeded(episode, self._facts.success)] * count
+        if self._facts.order:
+            self.order += [_numbers(episode, self._facts.order)] * count
+
+    def _add_end(self, episode: RldsEpisode) -> None:
+        last = [episode.tensors[path] for path in self._ending]
+        zero = all(not np.any(values[-1]) for values in last)
+        terminal = is_terminal(episode)
+        self.ends["episodes"] += 1
+        self.ends["zero"] += zero
+        self.ends["terminal"] += terminal
+        self.ends["zero_terminal"] += zero and terminal
+        self.ends["rotated"] += not zero and _is_rotated(last)
+        if (length := {1: "ones", 2: "twos"}.get(episode.num_timesteps)) is not None:
+            self.ends[length] += 1
+            self.ends[f"terminal_{length}"] += terminal
+
+    def _begin(self, leaf: Leaf, spec: Field) -> None:
+        if self._facts.ranges and None not in leaf.sequences:
+            self._begin_ranges(spec, prod(spec.shape))
+        if self._facts.limits is not None:
+            first, second, third = (OutsideBuilder(*self._facts.limits) for _ in range(3))
+            self.outside[spec.name] = (first, second, third)
+
+    def _begin_ranges(self, spec: Field, size: int) -> None:
+        first, second, third = (RangeBuilder(size, quantiles=self._facts.quantiles) for _ in range(3))
+        self.ranges[spec.name] = (first, second, third)
+
+    def _add_ranges(self, episode: RldsEpisode) -> None:
+        for leaf, spec in self._actions:
+            if spec.modality != "continuous":
+                continue
+            values = episode.tensors[leaf.path]
+            if self._facts.ranges and spec.name not in self.ranges:  # of a length that is not declared
+                self._begin_ranges(spec, prod(values.shape[1:]))
+            for found in (self.ranges, self.outside):
+                if spec.name in found:
+                    body, terminal, truncated = found[spec.name]
+                    body.add(values[:-1])
+                    (terminal if is_terminal(episode) else truncated).add(values[-1:])
+
+
+def _return(episode: RldsEpisode | None) -> float | None:
+    """The return of an episode; None where it cannot be told or is not finite."""
+    try:
+        reward = None if episode is None else per_timestep(episode, REWARD)
+    except EpisodeError:
+        return None
+    total = float("nan") if reward is None else episode_return(reward)
+    return total if np.isfinite(total) else None
+
+
+def _numbers(episode: RldsEpisode | None, leaves: Sequence[Leaf]) -> list[int]:
+    """The numbers of an episode; empty where it has none."""
+    if episode is None:
+        return []
+    return [int(np.asarray(episode.episode[leaf.path]).reshape(-1)[0]) for leaf in leaves]
+
+
+def _is_rotated(columns: Sequence[NDArray[Any]]) -> bool:
+    """Whether the last timestep repeats the first, and the second does not."""
+    if len(columns[0]) < 3:
+        return False
+    same = all(np.array_equal(values[-1], values[0]) for values in columns)
+    return same and not all(np.array_equal(values[1], values[0]) for values in columns)

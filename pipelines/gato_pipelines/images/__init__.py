@@ -1,0 +1,1 @@
+"""Encoded pictures to pixels of a wanted size."""

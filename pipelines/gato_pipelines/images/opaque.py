@@ -1,0 +1,85 @@
+"""The pixels of a photograph of any mode as gray or RGB of 8 bits, with what is transparent on white."""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from gato_pipelines.images.fit import import_cv2
+from gato_pipelines.images.header import PNG_DEPTH_BYTE
+
+Pixels: TypeAlias = NDArray[np.uint8]
+
+_STRIP_PIXELS = 1 << 22
+
+
+def opaque_pixels(photo: Pillow.Image, data: bytes) -> Pixels:
+    """Pixels as stored, uint8 (H, W, 3) or gray (H, W); a large photograph in strips, which take less memory.
+
+    Args:
+        photo: opened, or decoded already.
+        data: what it was opened from.
+    """
+    key = photo.info.get("transparency")
+    if photo.format == "PNG" and key is not None and photo.mode in ("L", "RGB"):
+        if data[PNG_DEPTH_BYTE] == 16:  # of which Pillow keeps 8, and can no longer tell the transparent colour
+            return _wide_colour(data)
+        photo.load()
+        photo.info["transparency"] = _as_decoded(key, data[PNG_DEPTH_BYTE])
+    pixels = _in_strips(photo)
+    if photo.format == "GIF":
+        left, top, right, bottom = photo.dispose_extent  # type: ignore[attr-defined]
+        if (left, top, right, bottom) != (0, 0, *photo.size):  # the screen around the first frame shows nothing
+            screen = np.full_like(pixels, 255)
+            screen[top:bottom, left:right] = pixels[top:bottom, left:right]
+            return screen
+    return pixels
+
+
+def _in_strips(photo: Pillow.Image) -> Pixels:
+    width, height = photo.size
+    rows = max(_STRIP_PIXELS // width, 1)
+    if rows >= height:
+        return _converted(photo)
+    pixels = None
+    for top in range(0, height, rows):
+        strip = _converted(photo.crop((0, top, width, min(top + rows, height))))
+        if pixels is None:
+            pixels = np.empty((height, *strip.shape[1:]), np.uint8)
+        pixels[top : top + rows] = strip
+    assert pixels is not None
+    return pixels
+
+
+def _as_decoded(key: int | tuple[int, ...], depth: int) -> int | tuple[int, ...]:
+    """The transparent colour of a PNG of up to 8 bits, which its file gives in its own depth, as pixels show it."""
+    largest = (1 << depth) - 1
+    if isinstance(key, int):
+        return (key & largest) * (255 // largest)
+    return tuple((value & largest) * (255 // largest) for value in key)
+
+
+def _converted(photo: Pillow.Image) -> Pixels:
+    key = photo.info.get("transparency")
+    if photo.mode.startswith("I;16") or photo.mode == "I":  # a PNG of 16 bits
+        wide = np.clip(np.asarray(photo), 0, 65535)
+        pixels = np.asarray(wide >> 8, np.uint8)
+        return pixels if key is None else np.where(wide == key, np.uint8(255), pixels)
+    if photo.mode in ("RGB", "L") and key is None:
+        return np.asarray(photo)
+    if photo.has_transparency_data:
+        photo = photo.convert("RGBA")
+        photo = Pillow.alpha_composite(Pillow.new("RGBA", photo.size, "white"), photo)
+    return np.asarray(photo.convert("RGB"))
+
+
+def _wide_colour(data: bytes) -> Pixels:
+    """A colour PNG of 16 bits of which one colour is transparent."""
+    cv2 = import_cv2()
+    wide = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if wide is None or wide.dtype != np.uint16 or wide.shape[2:] != (4,):
+        raise ValueError("a PNG of 16 bits that OpenCV cannot decode")
+    pixels = np.asarray(wide[..., 2::-1] >> 8, np.uint8)
+    pixels[wide[..., 3] == 0] = 255
+    return pixels

@@ -1,0 +1,1 @@
+"""The ingest pipeline, from the parts of an input to a manifest."""

@@ -1,0 +1,206 @@
+"""The output folder of an ingest: is it ours, is it free, what was it made with."""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from gato_data.errors import OutputError
+from gato_data.links import refuse_links
+from gato_data.shard_writer import write_durably
+from gato_pipelines.ingest.shards import WORK, Job, cannot_write
+from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
+from gato_schemas.errors import FormatError
+from gato_schemas.index import SUFFIX, read_index
+
+_FILES = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES}
+_SHARD = re.compile(r"^[a-z0-9_]+-(train|validation)\.tfrecord-\d{5,}-of-\d{5,}(\.index)?(\.tmp)?$")
+_JOB, _LOCK = "job.json", "lock"
+RETRY = "retry"
+"""Folder inside the work folder for the shards of dead letters that are tried again; it outlives an interruption."""
+_MAX_SHOWN = 100
+_MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
+
+
+def dataset_name(out: Path) -> str:
+    """The folder's name as TFDS allows it: lower case, digits and underscores, beginning with a letter."""
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.resolve().name.lower()).strip("_")
+    return name if name[:1].isalpha() else f"dataset_{name}".rstrip("_")
+
+
+@contextmanager
+def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
+    """Hold `out` for one ingest: make it, lock it, and leave nothing behind where nothing was claimed.
+
+    Raises:
+        OutputError: the folder holds something that is not ours, is in use, or cannot be written.
+    """
+    existed = out.exists()
+    check_ours(out)
+    work = out / WORK
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with _lock(work / _LOCK, out):
+            _clear(out, everything=overwrite)
+            try:
+                yield
+            finally:
+                if not (work / _JOB).exists():
+                    release(out)
+                    if not existed:
+                        with suppress(OSError):
+                            out.rmdir()
+    except OSError as error:
+        raise cannot_write(error, out) from error
+
+
+def check_ours(out: Path) -> None:
+    """Check that an ingest may write to `out`, without writing.
+
+    Raises:
+        OutputError: it is a file, or holds something that is not ours, or a link.
+    """
+    try:
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise OutputError(f"{out} is a file: --out wants a folder")
+        names = sorted(path.name for path in out.iterdir())
+    except OSError as error:
+        raise cannot_write(error, out) from error
+    if MANIFEST in names and not _is_manifest(out / MANIFEST):
+        raise OutputError(f"{out} has a {MANIFEST} that gato-data did not write: choose another --out")
+    if names and MANIFEST not in names and WORK not in names:
+        raise OutputError(
+            f"{out} is not empty and holds no dataset of gato-data (but {names[0]!r}): choose another --out"
+        )
+    refuse_links(out)
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest of ours, of whatever version."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any]).keys() >= _MANIFEST_KEYS
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+
+
+@contextmanager
+def _lock(path: Path, out: Path) -> Iterator[IO[str]]:
+    """Hold the lock of `out`: released when this process ends, however it ends."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.fstat(lock.fileno()).st_ino == path.stat().st_ino  # else its holder just ended and removed it
+        except (BlockingIOError, FileNotFoundError):
+            held = False
+        if not held:
+            raise OutputError(f"another ingest is writing to {out}: wait until it ends, or choose another --out")
+        yield lock
+
+
+def _clear(out: Path, *, everything: bool) -> None:
+    """Remove what a killed ingest left half written; or everything an ingest writes, and nothing else.
+
+    The manifest goes first: a half-cleared folder is not a dataset.
+    """
+    if everything:
+        _remove_dataset(out)
+    for path in (out / WORK).iterdir():
+        if path.is_dir() and path.name == RETRY and not everything:
+            shutil.rmtree(path / WORK, ignore_errors=True)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        elif everything and path.name != _LOCK:
+            path.unlink()
+
+
+def _remove_dataset(out: Path) -> None:
+    (out / MANIFEST).unlink(missing_ok=True)
+    for path in out.iterdir():
+        if path.name in _FILES or _SHARD.match(path.name):
+            path.unlink()
+
+
+def kept_nothing(out: Path) -> bool:
+    """Whether an ingest ended without one episode: all that it left are dead letters, which are no dataset."""
+    indexes = sorted(out.glob(f"*{SUFFIX}"))
+    if not indexes or (out / MANIFEST).exists():
+        return False
+    try:
+        return not any(read_index(path).header.totals.episodes for path in indexes)
+    except (OSError, FormatError):
+        return False
+
+
+def make_way(job: Job, decides: Mapping[str, Any]) -> str:
+    """Clear a folder in which a try with other settings finished nothing; returns in what it differed, or nothing."""
+    stored = _stored(job.out)
+    if stored is None or stored == _noted(job, decides) or any(job.out.glob(f"*{SUFFIX}")):
+        return ""
+    _remove_dataset(job.out)
+    for path in (job.out / WORK / _JOB, *(job.out / WORK).glob("duplicates-*")):
+        path.unlink()
+    return difference(stored, _noted(job, decides))
+
+
+def claim(job: Job, decides: Mapping[str, Any]) -> None:
+    """Note what the shards in the folder are made with, and their names, or check that it is the same.
+
+    Raises:
+        OutputError: the folder holds an unfinished dataset made with other settings; says which.
+    """
+    stored, wanted = _stored(job.out), _noted(job, decides)
+    if stored is not None and stored != wanted:
+        raise OutputError(
+            f"{job.out} holds an unfinished dataset made with other settings ({difference(stored, wanted)}): use the "
+            "same settings to continue, or --overwrite to start again"
+        )
+    write_durably(job.out / WORK / _JOB, msgspec.json.encode(wanted))
+
+
+def _noted(job: Job, decides: Mapping[str, Any]) -> dict[str, Any]:
+    return {**decides, "name": job.name}
+
+
+def _stored(out: Path) -> dict[str, Any] | None:
+    """What an unfinished dataset is made with; None where there is none."""
+    path = out / WORK / _JOB
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise OutputError(f"{path} is damaged ({error}): use --overwrite to start again") from error
+
+
+def difference(stored: Any, wanted: Any, where: str = "") -> str:
+    """The first difference of two JSON values, as "settings.image_size was [64, 80], now [32, 32]".
+
+    The source comes first, and what follows from the input last.
+    """
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for key in sorted(stored.keys() | wanted.keys(), key=_telling):
+            if stored.get(key) != wanted.get(key):
+                return difference(stored.get(key), wanted.get(key), f"{where}.{key}" if where else key)
+    return f"{where} was {_shown(stored)}, now {_shown(wanted)}"
+
+
+def _telling(key: str) -> tuple[int, str]:
+    return {"source": 0, "name": 1, "settings": 2, "agents": 4}.get(key, 3), key
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
+
+
+def release(out: Path) -> None:
+    """Remove the work folder of a finished ingest."""
+    shutil.rmtree(out / WORK, ignore_errors=True)

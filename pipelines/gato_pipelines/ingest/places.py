@@ -1,0 +1,131 @@
+"""Where an ingest reads and writes: paths as they are, and folders of this machine that stand for remote ones."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gato_data.errors import GatoError, InputError, OutputError, SettingError
+from gato_pipelines.ingest.settings import IngestSettings
+from gato_pipelines.remote.folder import RemoteFolder, address_of, is_remote, last_name
+from gato_pipelines.remote.input import Mirror, mirror
+from gato_pipelines.remote.output import RemoteOutput
+from gato_pipelines.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Inputs and output of an ingest, all on this machine.
+
+    Attributes:
+        inputs: folders and files.
+        out: the dataset's folder.
+        mirrors: by path, the inputs whose files come when they are read.
+        output: what copies the dataset to where it belongs; None where it is there already.
+    """
+
+    inputs: list[Path]
+    out: Path
+    mirrors: Mapping[Path, Mirror] = field(default_factory=dict)
+    output: RemoteOutput | None = None
+
+
+@contextmanager
+def places(source: Source, given: Path | str | Sequence[Path | str], out: Path | str) -> Iterator[Places]:
+    """Inputs and output, of which the remote ones get a folder of this machine (in TMPDIR) that is removed at the end.
+
+    Raises:
+        InputError: a remote place cannot be read, is given twice, or is no address of a folder.
+        MissingPackageError: a package that reads it is not installed.
+    """
+    every = [given] if isinstance(given, Path | str) else list(given)
+    if not any(map(is_remote, [*every, out])):
+        yield Places([Path(place) for place in every], Path(out))
+        return
+    with TemporaryDirectory(prefix="gato-data-", ignore_cleanup_errors=True) as scratch:
+        inputs, mirrors = _inputs(source, every, Path(scratch))
+        addresses = {path: found.remote.address for path, found in mirrors.items()}
+        output = None
+        if is_remote(out):
+            address = address_of(str(out))
+            output = RemoteOutput(RemoteFolder(address), Path(scratch) / "out" / last_name(address))
+            output.out.parent.mkdir()
+            output.pull()
+            addresses[output.out] = address
+        try:
+            yield Places(inputs, Path(out) if output is None else output.out, mirrors, output)
+        except GatoError as error:
+            _reword(error, addresses)
+            raise
+
+
+def _reword(error: GatoError, addresses: Mapping[Path, str]) -> None:
+    """Let an error name addresses, and not the folders that stand for them."""
+    text = str(error)
+    for path, address in addresses.items():
+        text = text.replace(str(path), address)
+    error.args = (text, *error.args[1:])
+
+
+def check_apart(found: Places, inputs: Iterable[Path]) -> None:
+    """Check that the output is not an input or inside one, which is never written.
+
+    Args:
+        found: the places.
+        inputs: folders and files; what patterns stand for.
+
+    Raises:
+        OutputError: it is.
+    """
+    if found.output is None:
+        pairs = [(str(path), path.resolve(), found.out.resolve()) for path in inputs]
+    else:
+        given = [each.remote.address for each in found.mirrors.values()]
+        pairs = [(address, Path(address), Path(found.output.remote.address)) for address in given]
+    for shown, source, out in pairs:
+        if out.is_relative_to(source):
+            raise OutputError(
+                f"{found.out} is {'' if out == source else 'inside '}the input {shown}, which is never written: choose "
+                "another --out"
+            )
+
+
+def _inputs(source: Source, given: Sequence[Path | str], scratch: Path) -> tuple[list[Path], dict[Path, Mirror]]:
+    inputs: list[Path] = []
+    mirrors: dict[Path, Mirror] = {}
+    seen: set[str] = set()
+    for place in given:
+        if not is_remote(place):
+            inputs.append(Path(place))
+            continue
+        for address in map(address_of, _expand(str(place))):
+            if address in seen:
+                raise InputError(f"{address} is given twice: give every input once")
+            seen.add(address)
+            path, found = mirror(source, address, scratch / f"input-{len(seen)}")
+            inputs.append(path)
+            mirrors[path] = found
+    return inputs, mirrors
+
+
+def _expand(address: str) -> list[str]:
+    if not any(sign in address for sign in "*?"):
+        return [address]
+    if not (found := RemoteFolder(address).matches()):
+        raise InputError(f"nothing matches {address}: give folders or files that are there")
+    return found
+
+
+def fitting(ingest: IngestSettings, given: Path | str | Sequence[Path | str], out: Path | str) -> IngestSettings:
+    """The settings with the number of workers that the places allow: `memory://` is one process's own.
+
+    Raises:
+        SettingError: several processes are asked for, or another runner.
+    """
+    every = [given] if isinstance(given, Path | str) else list(given)
+    if not any(str(place).startswith("memory://") for place in [*every, out]):
+        return ingest
+    if ingest.runner != "local" or ingest.workers not in (None, 1):
+        raise SettingError("memory:// is seen by one process alone: use the local runner with --workers 1")
+    return replace(ingest, workers=1)

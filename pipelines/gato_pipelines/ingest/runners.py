@@ -1,0 +1,175 @@
+"""Beam runners by name: run one function over many elements, with a pipeline that has a single leaf.
+
+Nothing but the elements crosses Beam, and results go to files: such a pipeline is executed correctly by every runner.
+"""
+
+import argparse
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeAlias
+
+from gato_data.errors import GatoError, MissingPackageError, SettingError
+from gato_pipelines.ingest.dead_workers import Deaths, Noted
+
+RunnerName: TypeAlias = Literal["local", "dask", "flink", "spark", "dataflow"]
+RUNNERS: tuple[RunnerName, ...] = ("local", "dask", "flink", "spark", "dataflow")
+_AUGMENTED = " [while running '"
+"""What Beam appends to the message of an error."""
+_RAISED = re.compile(r"^gato_(?:data|schemas|pipelines)(?:\.\w+)*\.\w*Error: (.*)$", re.MULTILINE)
+_INTERRUPTED = re.compile(r"^KeyboardInterrupt\b", re.MULTILINE)
+"""What a user's Ctrl-C makes of a worker in this process."""
+_MAX_LINES, _MAX_REASON = 8, 300
+_BEAM_NAMES = {
+    "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",  # Beam knows this one by its whole name only
+    "flink": "FlinkRunner",
+    "spark": "SparkRunner",
+    "dataflow": "DataflowRunner",
+}
+
+
+def run_over(
+    elements: Sequence[Any],
+    function: Callable[[Any], None],
+    runner: RunnerName,
+    options: Sequence[str] = (),
+    workers: int | None = None,
+    log: Path | None = None,
+    name: Callable[[Any], str] = str,
+) -> None:
+    """Call `function` once for every element, on the workers of a Beam runner.
+
+    Args:
+        elements: small picklable values.
+        function: picklable; leaves its results in files, and may be called again for the same element.
+        runner: "local" uses `workers` processes of this machine, all cores by default.
+        options: further Beam options, each "name=value".
+        workers: for the local runner.
+        log: where the local runner's processes write what Beam has to say; beside it they note what they work on.
+        name: what an element is called in errors.
+
+    Raises:
+        GatoError: what the function raised; or a worker died, or the runner failed.
+        KeyboardInterrupt: the user stopped it.
+        SettingError: there is no such runner or option.
+        MissingPackageError: Beam, or what the runner needs, is not installed.
+    """
+    beam = _import_beam()
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    flags, count = _flags(runner, options), 1
+    if runner == "local":
+        count = min(workers or os.cpu_count() or 1, max(len(elements), 1))
+        flags += [f"--direct_num_workers={count}", "--default_sdk_harness_log_level=ERROR"]
+    notes = log.parent if count > 1 and log is not None else None
+    deaths = Deaths(elements, name, notes)
+    try:
+        chosen = _local_runner(count, log) if runner == "local" else _BEAM_NAMES[runner]
+        with _quiet_beam(), beam.Pipeline(runner=chosen, options=PipelineOptions(flags)) as pipeline:
+            _ = (
+                pipeline
+                | "Create" >> beam.Create(list(elements), reshuffle=False)
+                | "Reshuffle" >> beam.Reshuffle()
+                | "Call" >> beam.Map(function if notes is None else Noted(function, notes))
+            )
+    except GatoError as error:
+        error.args = (str(error).split(_AUGMENTED)[0], *error.args[1:])
+        raise
+    except (RuntimeError, ValueError, OSError) as error:
+        if _INTERRUPTED.search(str(error)):
+            raise KeyboardInterrupt from error
+        if runner == "local" and not isinstance(error, RuntimeError):
+            raise  # a worker in this process shows its own error
+        raise _explain(error, runner, deaths) from error
+
+
+def _import_beam() -> Any:
+    try:
+        import apache_beam
+    except ImportError as error:
+        raise MissingPackageError("ingest needs Apache Beam: pip install 'gato-data[ingest]'") from error
+    return apache_beam
+
+
+def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
+    """Command-line flags for Beam.
+
+    Raises:
+        SettingError: there is no such runner, or an option is not written as NAME=VALUE, or Beam does not take it.
+        MissingPackageError: what the runner needs is not installed.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if runner not in RUNNERS:
+        raise SettingError(f"no runner named {runner!r}: there are {', '.join(RUNNERS)}")
+    if runner == "dask" and find_spec("distributed") is None:
+        raise MissingPackageError("runner dask needs Dask: pip install 'gato-data[ingest,dask]'")
+    if runner == "dask":
+        import_module("apache_beam.runners.dask.dask_runner")  # only then does Beam know its options
+    for option in options:
+        if not re.match(r"\w+=", option):
+            raise SettingError(f"--beam-option {option!r} is not of the form NAME=VALUE")
+    flags = [f"--{option}" for option in options]
+    parser = _FlagParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(flags)
+    if unknown and runner in ("local", "dask"):  # the others pass them on
+        raise SettingError(
+            f"Beam has no pipeline option {unknown[0][2:].partition('=')[0]!r}: its documentation lists them"
+        )
+    return flags
+
+
+class _FlagParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"--beam-option is not as Beam wants it: {message.removeprefix('argument --')}")
+
+
+def _local_runner(count: int, log: Path | None) -> Any:
+    """This machine: inside this process for one worker, otherwise in `count` processes of their own."""
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.transforms.environments import EmbeddedPythonEnvironment
+
+    if count == 1:
+        return FnApiRunner(EmbeddedPythonEnvironment.default())
+    from gato_pipelines.ingest.worker_processes import WatchedEnvironment
+
+    return FnApiRunner(WatchedEnvironment(log or Path(os.devnull)))
+
+
+@contextmanager
+def _quiet_beam() -> Iterator[None]:
+    """Keep Beam's own log lines and its threads' last words off the screen: an error that matters is raised as well."""
+    logger, hook = logging.getLogger("apache_beam"), threading.excepthook
+    before = logger.level
+    if not logging.root.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.CRITICAL + 1)
+        threading.excepthook = lambda what: None if what.exc_type.__module__ == "grpc" else hook(what)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        threading.excepthook = hook
+
+
+def _explain(error: BaseException, runner: RunnerName, deaths: Deaths) -> GatoError:
+    """What a failed pipeline means to its user; of a GatoError in another process only the text arrives."""
+    text = str(error)
+    found = _RAISED.findall(text)
+    if found:
+        return GatoError(found[-1].split(_AUGMENTED)[0].strip())
+    dead = deaths.explain(text)
+    if dead is not None:
+        return dead
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    if runner == "local":
+        return GatoError(f"a worker failed ({lines[-1]}): --debug shows where; finished shards are kept")
+    reason = "; ".join(lines if len(lines) <= _MAX_LINES else lines[-1:])[:_MAX_REASON]
+    return GatoError(f"runner {runner} failed ({reason}): its options are given with --beam-option NAME=VALUE")

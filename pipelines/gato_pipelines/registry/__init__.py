@@ -1,0 +1,1 @@
+"""Sources by their names, those of a user as well."""

@@ -1,0 +1,225 @@
+"""Folders that are not on this machine: `s3://bucket/folder`, `gs://bucket/folder`, whatever fsspec knows.
+
+Only whole files are copied, so nothing else in this package has to know that a folder is remote: see `remote_input.py`
+and `remote_output.py`.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from gato_data.errors import GatoError, InputError, MissingPackageError, OutputError
+from gato_pipelines.files.find import is_inside
+
+MAX_FILES = 1_000_000
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "az": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+}
+_FOREIGN_ERRORS = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+)
+"""What packages raise that are no OSErrors; they are looked up only where the package has been imported."""
+
+
+def is_remote(place: Path | str) -> bool:
+    """Whether a place is an address, such as s3://bucket/folder, and not a path; `file://` is a path."""
+    return isinstance(place, str) and bool(_ADDRESS.match(place)) and not place.lower().startswith("file://")
+
+
+def as_place(text: str) -> Path | str:
+    """A path, or the address of something remote as it is.
+
+    Raises:
+        InputError: an address that names nothing, such as s3://, or that ends in "..".
+    """
+    if is_remote(text):
+        return address_of(text)
+    return Path(unquote(urlsplit(text).path)) if text.lower().startswith("file://") else Path(text)
+
+
+def address_of(text: str) -> str:
+    """An address without slashes at its end.
+
+    Raises:
+        InputError: it names nothing, such as s3://, or ends in "..".
+    """
+    protocol, _, rest = text.partition("://")
+    if last_name(rest) in ("", ".", ".."):
+        raise InputError(f"{text} names no folder: give an address such as {protocol}://bucket/folder")
+    return text.rstrip("/")
+
+
+def last_name(address: str) -> str:
+    """The last part of an address."""
+    return address.rstrip("/").rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFolder:
+    """A folder at an address; it travels to workers as that.
+
+    Every method raises InputError where the place cannot be read, OutputError where it cannot be written, and
+    MissingPackageError where fsspec, or its package for this kind of address, is not installed.
+    """
+
+    address: str
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file below it, by its name relative to the folder, sorted; none where there is no folder."""
+        with _explained(self.address, InputError):
+            files, root = _system(self.address)
+            files.invalidate_cache()
+            try:
+                found = files.find(root, detail=True)
+            except FileNotFoundError:
+                return {}
+        sizes = {_relative(path, root): entry["size"] for path, entry in found.items() if _is_file(path, entry)}
+        if len(sizes) > MAX_FILES:
+            raise InputError(f"{self.address} holds more than {MAX_FILES:,} files: give one of its folders at a time")
+        for name, size in sizes.items():
+            if name and not is_inside(name):
+                raise InputError(f"{self.address} holds a file {name!r}, whose name leads out of the folder")
+            if not isinstance(size, int) or not 0 <= size < 1 << 63:
+                raise InputError(f"{self.address} does not say how large {name!r} is: copy it to this machine first")
+        return dict(sorted((name, size) for name, size in sizes.items() if name or len(sizes) == 1))
+
+    def matches(self) -> list[str]:
+        """The addresses that this one, with * and ? in it, stands for; sorted."""
+        with _explained(self.address, InputError):
+            files, root = _system(self.address)
+            return sorted(files.unstrip_protocol(path) for path in files.glob(root))
+
+    def close_name(self) -> str:
+        """The address of what lies beside it and has a close name; empty where nothing does."""
+        parent, _, name = self.address.rpartition("/")
+        if not is_remote(parent):
+            return ""
+        with suppress(*_errors(), GatoError):
+            files, root = _system(parent)
+            names = [last_name(path) for path in files.ls(root, detail=False)]
+            return "".join(f"{parent}/{close}" for close in get_close_matches(name, names, n=1))
+        return ""
+
+    def read(self, name: str) -> bytes:
+        """A whole file."""
+        with _explained(f"{self.address}/{name}", InputError):
+            files, root = _system(self.address)
+            data: bytes = files.cat_file(_join(root, name))
+            return data
+
+    def get(self, names: Sequence[str], paths: Sequence[Path]) -> None:
+        """Copy files to this machine; an empty name is the address itself."""
+        if not names:
+            return
+        with _explained(self.address, InputError):
+            files, root = _system(self.address)
+            files.get([_join(root, name) for name in names], [str(path) for path in paths])
+
+    def put(self, path: Path, name: str) -> None:
+        """Copy a file there, and look whether all of it arrived."""
+        with _explained(f"{self.address}/{name}", OutputError):
+            files, root = _system(self.address)
+            try:
+                files.put_file(str(path), _join(root, name))
+            except FileNotFoundError:
+                if self.address.partition("://")[0].lower() in _PACKAGES:
+                    raise  # where there are no folders, this would make a bucket
+                files.makedirs(_join(root, name).rpartition("/")[0], exist_ok=True)
+                files.put_file(str(path), _join(root, name))
+            files.invalidate_cache()
+            wanted, found = path.stat().st_size, int(files.info(_join(root, name))["size"])
+            if found != wanted:
+                raise OSError(f"{found} of {wanted} bytes arrived")
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files; those that are gone already are no error."""
+        with _explained(self.address, OutputError):
+            files, root = _system(self.address)
+            for name in names:
+                try:
+                    files.rm_file(_join(root, name))
+                except FileNotFoundError:
+                    continue
+
+    def remove_folder(self, name: str) -> None:
+        """Remove an empty folder where the place has folders; where it has none there is nothing to remove."""
+        if self.address.partition("://")[0].lower() in _PACKAGES:
+            return
+        files, root = _system(self.address)
+        with suppress(OSError, NotImplementedError):
+            files.rmdir(_join(root, name))
+
+
+def _is_file(path: str, entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of a listing is a file; a name with a slash at its end is how object stores show a folder."""
+    return entry["type"] == "file" and not path.endswith("/")
+
+
+def _join(root: str, name: str) -> str:
+    return f"{root.rstrip('/')}/{name}" if name else root
+
+
+def _relative(path: str, root: str) -> str:
+    return path.removeprefix(root).lstrip("/")
+
+
+@lru_cache(maxsize=64)
+def _system(address: str) -> tuple[Any, str]:
+    """fsspec's file system, and the folder's path in it."""
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise MissingPackageError(f"{address} is remote: pip install 'gato-data[remote]'") from error
+    protocol = address.partition("://")[0].lower()
+    try:
+        files, root = url_to_fs(address)
+    except ImportError as error:
+        package = _PACKAGES.get(protocol)
+        how = f"pip install {package}" if package else "fsspec's documentation names it"
+        raise MissingPackageError(f"{address} needs another package: {how}") from error
+    except ValueError as error:
+        raise InputError(f"{address} is no address that fsspec knows ({error}): give s3://, gs:// or a path") from error
+    return files, str(root)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What a place that cannot be reached raises, as far as the packages have been imported that raise it."""
+    found = [getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN_ERRORS]
+    foreign = [cls for cls in found if isinstance(cls, type) and issubclass(cls, Exception)]
+    return (OSError, ValueError, RuntimeError, *foreign)
+
+
+@contextmanager
+def _explained(address: str, kind: type[GatoError]) -> Iterator[None]:
+    """Errors of the place as one sentence."""
+    try:
+        yield
+    except GatoError:
+        raise
+    except _errors() as error:
+        what = "written" if kind is OutputError else "read"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise kind(
+            f"{address} cannot be {what} ({reason[:300]}): check the address, your credentials for it and the "
+            "connection, then run the same command again; what has arrived is kept"
+        ) from error

@@ -1,0 +1,125 @@
+"""The same bytes on other engines: a Dask cluster of two worker processes, and Beam's portable job service."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.rlds_inputs import digests, ingest, moving, write
+
+LOCALHOST = "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four parts of two episodes."""
+    folder = tmp_path_factory.mktemp("engines") / "rlds"
+    return write(folder, [moving(number, length=30) for number in range(8)], shards=4)
+
+
+@pytest.fixture(scope="module")
+def wanted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the local runner makes of them."""
+    out = tmp_path_factory.mktemp("local") / "arm"
+    ingest(source, out, source="rlds", holdout=0.3)
+    return digests(out)
+
+
+def run(source: Path, out: Path, *options: str) -> None:
+    """The ingest as a user types it."""
+    program = str(Path(sys.executable).with_name("gato-data"))
+    command = [program, "ingest", "rlds", str(source), "--out", str(out), "--holdout", "0.3", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Address of a Dask scheduler with two worker processes."""
+    distributed = pytest.importorskip("distributed", reason="needs Dask, of the extra [dask]")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host=LOCALHOST
+    ) as made:
+        made.wait_for_workers(2)
+        yield made.scheduler_address
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_dask(source: Path, wanted: dict[str, str], tmp_path: Path, cluster: str, partitions: int) -> None:
+    address, pieces = f"dask_client_address={cluster}", f"dask_npartitions={partitions}"
+    run(source, tmp_path / "arm", "--runner", "dask", "--beam-option", address, "--beam-option", pieces)
+    assert digests(tmp_path / "arm") == wanted
+
+
+FAILS = """
+    import sys
+    from gato_data.errors import OutputError
+    from gato_pipelines.ingest.runners import run_over
+    def fail(element):
+        raise OutputError(f"part {element} cannot be written: free space")
+    try:
+        run_over([1], fail, "dask", [f"dask_client_address={sys.argv[1]}"])
+    except OutputError as error:
+        print(error)
+"""
+
+
+def test_an_error_of_a_dask_worker_is_one_sentence(cluster: str) -> None:
+    command = [sys.executable, "-c", dedent(FAILS), cluster]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.stdout == "part 1 cannot be written: free space\n", done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind((LOCALHOST, 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def job_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of Beam's portable job service, whose protocol Flink and Spark speak."""
+    pytest.importorskip("apache_beam", reason="needs Apache Beam, of the extra [ingest]")
+    port, log = free_port(), tmp_path_factory.mktemp("service") / "log"
+    command = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main", "--port", str(port)]
+    with log.open("w") as file:
+        service = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex((LOCALHOST, port)) == 0:
+                    break
+            assert service.poll() is None, log.read_text()
+            time.sleep(0.2)
+        yield f"{LOCALHOST}:{port}"
+    finally:
+        service.terminate()
+        service.wait()
+
+
+@pytest.mark.parametrize("environment", ["LOOPBACK", "beam:env:harness_subprocess_python:v1"])
+def test_the_portable_job_service(
+    source: Path, wanted: dict[str, str], tmp_path: Path, job_service: str, environment: str
+) -> None:
+    """Everything of an ingest but the scan and the plan runs as a job that another process was given."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from gato_pipelines.ingest.run import writing as module
+
+    def submitted(elements: list[int], function: object, *_: object) -> None:
+        flags = [f"--job_endpoint={job_service}", f"--environment_type={environment}"]
+        if environment.startswith("beam:"):
+            flags.append(f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main")
+        with beam.Pipeline(runner="PortableRunner", options=PipelineOptions(flags)) as pipeline:
+            _ = pipeline | beam.Create(list(elements), reshuffle=False) | beam.Reshuffle() | beam.Map(function)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "run_over", submitted)
+        ingest(source, tmp_path / "arm", source="rlds", holdout=0.3)
+    assert digests(tmp_path / "arm") == wanted
