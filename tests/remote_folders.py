@@ -6,7 +6,7 @@ from typing import Any
 
 import fsspec
 
-from gato_pipelines.ingest.run import run as ingesting
+from gato_pipelines.ingest import run as ingesting
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.ingest.summary import Summary
 from gato_pipelines.remote.folder import RemoteFolder

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gato_pipelines.ingest.run import writing
+from gato_pipelines.ingest import writing
 from gato_schemas.dataset import read_manifest
 from tests.cli.command import error_of, ingest
 from tests.rlds_inputs import digests, edit_json, episode, moving, shards, truncate, write

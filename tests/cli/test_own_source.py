@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from gato_cli.main import cli
 from gato_data.errors import InputError
-from gato_pipelines.ingest.run import writing
+from gato_pipelines.ingest import writing
 from gato_pipelines.ingest.runners import run_over
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import decode_record

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from gato_cli.main import cli
-from gato_pipelines.ingest.run import fingerprint
+from gato_pipelines.ingest import fingerprint
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import decode_record
 from gato_schemas.tfrecord import read_records

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import InputError
-from gato_pipelines.ingest.run import run as ingesting
-from gato_pipelines.ingest.run import writing
+from gato_pipelines.ingest import run as ingesting
+from gato_pipelines.ingest import writing
 from gato_pipelines.ingest.runners import run_over
 from gato_pipelines.ingest.settings import IngestSettings
 from tests.document_inputs import make_tar, six_samples

@@ -7,7 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from gato_pipelines.images.decode import opaque
+from gato_pipelines.images import opaque
 from gato_pipelines.images.photos import PhotoFit, decode_photo
 from tests.png_files import COLOUR, COLOUR_ALPHA, GRAY, GRAY_ALPHA, PALETTE, make_png
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import ImageOps
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_pipelines.images.decode import opaque, photos
+from gato_pipelines.images import opaque, photos
 from gato_pipelines.images.photos import PhotoFit, decode_photo, photo_libraries
 from tests.document_inputs import NAMES, photo
 from tests.png_files import COLOUR, GRAY, make_png

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gato_pipelines.ingest.run import IngestSettings, run, scan_job, writing
+from gato_pipelines.ingest import scan_job, writing
+from gato_pipelines.ingest.run import IngestSettings, run
 
 NEVER = 10**6
 

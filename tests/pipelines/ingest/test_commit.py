@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from gato_data.errors import InputError, OutputError
+from gato_pipelines.ingest import commit as committing
 from gato_pipelines.ingest.commit import Summary, already_complete, commit
 from gato_pipelines.ingest.output import claim, work_folder
-from gato_pipelines.ingest.run import commit as committing
 from gato_pipelines.ingest.shards import Job, write_part
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import encode_index, read_index

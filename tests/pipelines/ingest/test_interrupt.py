@@ -27,7 +27,7 @@ def test_in_a_worker(workers: int) -> None:
 INTERRUPTED = """
     import os, signal
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    from gato_pipelines.ingest.run import shards
+    from gato_pipelines.ingest import shards
     write = shards._write_part
     def interrupted(job, number, work):
         if number == 1:

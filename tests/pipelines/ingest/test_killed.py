@@ -33,7 +33,7 @@ def test_killed_anywhere_it_continues_and_ends_with_the_same_bytes(
 
 KILLED = """
     import os, signal
-    from gato_pipelines.ingest.run import shards
+    from gato_pipelines.ingest import shards
     write = shards._write_part
     def killed(job, number, work):
         write(job, number, work)
@@ -70,7 +70,7 @@ def test_a_dead_worker_process_ends_the_run(recording: Path, breakout: Path, tmp
             """
             import os, sys
             if sys.argv[0] == "-m" and "sdk_worker_main" in " ".join(sys.orig_argv):
-                from gato_pipelines.ingest.run import shards
+                from gato_pipelines.ingest import shards
                 write = shards._write_part
                 def killed(job, number, work):
                     if number == 2:

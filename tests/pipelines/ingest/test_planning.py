@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from gato_data.errors import InputError, OutputError, SettingError
+from gato_pipelines.ingest import scan_job as scanning
 from gato_pipelines.ingest.inputs import find_inputs
 from gato_pipelines.ingest.planning import check_observation_tokens, make_plan
-from gato_pipelines.ingest.run import scan_job as scanning
 from gato_pipelines.ingest.scan_job import ScanJob, local_workers
 from gato_pipelines.registry.find import make_source
 from gato_pipelines.source import PartScan, Plan

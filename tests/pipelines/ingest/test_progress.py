@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from gato_pipelines.ingest import shards, writing
 from gato_pipelines.ingest.progress import Progress, WriteProgress, _TemporaryShard, watching
-from gato_pipelines.ingest.run import IngestSettings, run, shards, writing
+from gato_pipelines.ingest.run import IngestSettings, run
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import SUFFIX
 from gato_schemas.tfrecord import frame

@@ -12,10 +12,10 @@ import pytest
 from gato_data.errors import OutputError, SettingError
 from gato_data.verify.dataset import verify_dataset
 from gato_data.verify.repair import repair_dataset
-from gato_pipelines.ingest.run import commit as committing
-from gato_pipelines.ingest.run import retry as retrying
-from gato_pipelines.ingest.run import run as ingesting
-from gato_pipelines.ingest.run import writing
+from gato_pipelines.ingest import commit as committing
+from gato_pipelines.ingest import retry as retrying
+from gato_pipelines.ingest import run as ingesting
+from gato_pipelines.ingest import writing
 from gato_pipelines.ingest.settings import IngestSettings
 from tests.rlds_inputs import digests, episode, flip, ingest, moving, shards, truncate, write
 

@@ -13,7 +13,8 @@ from gato_data.detokenize import frames
 from gato_data.errors import MissingPackageError, OutputError, SettingError
 from gato_pipelines.images.decode import decode_frames
 from gato_pipelines.images.fit import import_cv2
-from gato_pipelines.ingest.run import DryRun, IngestSettings, commit, plan_only, shards
+from gato_pipelines.ingest import commit, shards
+from gato_pipelines.ingest.run import DryRun, IngestSettings, plan_only
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
 from gato_schemas.compression import PatchEncoding

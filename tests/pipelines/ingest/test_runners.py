@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import EpisodeError, GatoError, MissingPackageError, OutputError, SettingError
+from gato_pipelines.ingest import dead_workers, runners
 from gato_pipelines.ingest.dead_workers import Deaths, died
-from gato_pipelines.ingest.run import dead_workers, runners
 from gato_pipelines.ingest.runners import RUNNERS, run_over
 from gato_schemas.errors import FormatError
 

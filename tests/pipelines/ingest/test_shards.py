@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gato_data.errors import EpisodeError, InputError, OutputError
-from gato_pipelines.ingest.run import shards
+from gato_pipelines.ingest import shards
 from gato_pipelines.ingest.shards import WORK, Job, finished, split_of, write_part
 from gato_schemas.index import DeadLetter, read_index
 from gato_schemas.record import decode_record
