@@ -1,9 +1,10 @@
 """The settings of reading; on a command line each is the option of the same name."""
 
-from dataclasses import dataclass, field, fields
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 from gato_data.errors import SettingError
+from gato_data.settings import check, deciding, setting
 
 WindowMode: TypeAlias = Literal["timestep", "token"]
 Verify: TypeAlias = Literal["touched", "frames", "full", "off"]
@@ -16,7 +17,11 @@ CHECKED: dict[Verify, str] = {
 }
 """What a run says of it."""
 
-_NOT_IN_STREAM = frozenset(("memory", "threads", "verify", "max_open_files", "map_files"))
+_SHARE: dict[str, Any] = {
+    "minimum": 0,
+    "maximum": 1,
+    "refusal": "{name} {value} is not a share: a number from 0 to 1 is wanted",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,41 +47,36 @@ class ReadSettings:
         SettingError: a number is out of range.
     """
 
-    context_length: int = field(default=1024, metadata={"help": "Input tokens of a window."})
-    seed: int = field(default=0, metadata={"help": "Keys every random choice."})
-    window: WindowMode = field(default="timestep", metadata={"help": "Windows start at timesteps, or anywhere."})
-    prompt_share: float = field(
-        default=0.25, metadata={"help": "Share of windows that get a prompt (paper section 2.3: 0.25)."}
+    context_length: int = setting(1024, "Input tokens of a window.", minimum=1)
+    seed: int = setting(0, "Keys every random choice.")
+    window: WindowMode = setting(
+        "timestep",
+        "Windows start at timesteps, or anywhere.",
+        refusal="{name} {value!r} is unknown: 'timestep' or 'token' is wanted",
     )
-    prompt_end_share: float = field(
-        default=0.5, metadata={"help": "Share of prompts from the end of an episode (paper section 2.3: 0.5)."}
+    prompt_share: float = setting(0.25, "Share of windows that get a prompt (paper section 2.3: 0.25).", **_SHARE)
+    prompt_end_share: float = setting(
+        0.5, "Share of prompts from the end of an episode (paper section 2.3: 0.5).", **_SHARE
     )
-    prompt_tokens: int | None = field(
-        default=None, metadata={"help": "Most tokens of a prompt; half the context if not given."}
+    prompt_tokens: int | None = setting(None, "Most tokens of a prompt; half the context if not given.")
+    prompt_loss: bool = setting(True, "Train on the actions and texts of prompts too.")
+    pack: bool = setting(False, "Put several short episodes into one window, as segments.")
+    memory: int = setting(4 * 2**30, "Bytes for batches, indexes and tables together.", minimum=2**20, decides=False)
+    threads: int = setting(2, "Threads that read ahead.", minimum=1, decides=False)
+    verify: Verify = setting(
+        "touched",
+        "What is checked: records when first read, some frames, all when opened, sizes.",
+        decides=False,
     )
-    prompt_loss: bool = field(default=True, metadata={"help": "Train on the actions and texts of prompts too."})
-    pack: bool = field(default=False, metadata={"help": "Put several short episodes into one window, as segments."})
-    memory: int = field(default=4 * 2**30, metadata={"help": "Bytes for batches, indexes and tables together."})
-    threads: int = field(default=2, metadata={"help": "Threads that read ahead."})
-    verify: Verify = field(
-        default="touched",
-        metadata={"help": "What is checked: records when first read, some frames, all when opened, sizes."},
-    )
-    max_open_files: int = field(default=512, metadata={"help": "Shards kept open at a time."})
-
-    map_files: bool = field(
-        default=True, metadata={"help": "Map shards without compressed patches into memory, which is faster."}
+    max_open_files: int = setting(512, "Shards kept open at a time.", minimum=1, decides=False)
+    map_files: bool = setting(
+        True,
+        "Map shards without compressed patches into memory, which is faster.",
+        decides=False,
     )
 
     def __post_init__(self) -> None:
-        for name, least in (("context_length", 1), ("threads", 1), ("max_open_files", 1), ("memory", 2**20)):
-            if getattr(self, name) < least:
-                raise SettingError(f"{name} {getattr(self, name)} is not possible: at least {least} is wanted")
-        for name in ("prompt_share", "prompt_end_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingError(f"{name} {getattr(self, name)} is not a share: a number from 0 to 1 is wanted")
-        if self.window not in ("timestep", "token"):
-            raise SettingError(f"window {self.window!r} is unknown: 'timestep' or 'token' is wanted")
+        check(self)
         if self.prompt_tokens is not None and not 0 <= self.prompt_tokens < self.context_length:
             raise SettingError(
                 f"a prompt of {self.prompt_tokens} tokens leaves nothing of a context of {self.context_length}: "
@@ -90,4 +90,4 @@ class ReadSettings:
 
     def stream(self) -> dict[str, object]:
         """The settings that decide which tokens are read; the others only decide how."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _NOT_IN_STREAM}
+        return deciding(self)

@@ -1,0 +1,110 @@
+"""A setting is declared once, as a dataclass field: options, help and checks are made of it."""
+
+import math
+from dataclasses import Field, field, fields
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from gato_data.errors import SettingError
+
+
+def setting(
+    default: Any,
+    text: str,
+    metavar: str = "",
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    refusal: str = "",
+    option: str = "",
+    flag: bool = False,
+    decides: bool = True,
+) -> Any:
+    """A field of a dataclass of settings.
+
+    Args:
+        default: MISSING where there is none.
+        text: help of the command line's option; empty for a setting that is no option.
+        metavar: what stands for the value in help; PATH, FILE and DIR are paths.
+        minimum, maximum: least and largest number, for `check`; with either, it has to be finite.
+        refusal: what is said of other numbers, or of what is none of the choices, with {name},
+            {value}, {minimum}, {maximum} and {choices} in it.
+        option: the option's name, where it is not the field's.
+        flag: of a bool, that the option only switches it on.
+        decides: whether the result depends on it, so that a fingerprint has to hold it.
+    """
+    metadata = {
+        "help": text,
+        "metavar": metavar or None,
+        "is_path": metavar in ("PATH", "FILE", "DIR"),
+        "minimum": minimum,
+        "maximum": maximum,
+        "refusal": refusal or _refusal(minimum, maximum),
+        "option": option,
+        "flag": flag,
+        "decides": decides,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def _refusal(minimum: float | None, maximum: float | None) -> str:
+    if (minimum, maximum) == (None, None):
+        return "{name} must be one of {choices}; got {value!r}"
+    wanted = "at least {minimum}" if maximum is None else "a number from {minimum} to {maximum}"
+    return f"{{name}} {{value}} is not possible: {wanted} is wanted"
+
+
+@cache
+def declared(cls: type[Any]) -> tuple[tuple["Field[Any]", Any], ...]:
+    """The fields of a dataclass of settings, each with its type; `T | None` counts as T."""
+    hints = get_type_hints(cls)
+    return tuple((entry, _without_none(hints[entry.name])) for entry in fields(cls) if entry.init)
+
+
+def _without_none(hint: Any) -> Any:
+    arms = [arm for arm in get_args(hint) if arm is not NoneType]
+    return arms[0] if get_origin(hint) in (Union, UnionType) and len(arms) == 1 else hint
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """The values of a Literal; empty for other types."""
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def flag_name(entry: "Field[Any]") -> str:
+    """The setting's option on a command line."""
+    return "--" + (entry.metadata.get("option") or entry.name).replace("_", "-")
+
+
+def check(settings: Any) -> None:
+    """Check values against what `setting` declared of them; None is always taken.
+
+    Raises:
+        SettingError: a number is out of its limits, or a choice is none of those there are.
+    """
+    for entry, kind in declared(type(settings)):
+        value = getattr(settings, entry.name)
+        if value is None or "refusal" not in entry.metadata:
+            continue
+        low, high = entry.metadata.get("minimum"), entry.metadata.get("maximum")
+        allowed = choices(kind)
+        if (allowed and value not in allowed) or not _between(low, value, high):
+            raise SettingError(
+                entry.metadata["refusal"].format(
+                    name=entry.name, value=value, minimum=low, maximum=high, choices=", ".join(allowed)
+                )
+            )
+
+
+def _between(low: float | None, value: Any, high: float | None) -> bool:
+    """Whether a number is finite and within its limits, of which None is none."""
+    if (low, high) == (None, None):
+        return True
+    return (low is None or low <= value) and (high is None or value <= high) and abs(value) < math.inf
+
+
+def deciding(settings: Any) -> dict[str, Any]:
+    """Name and value of every setting on which the result depends."""
+    found = [entry for entry, _ in declared(type(settings)) if entry.metadata.get("decides", True)]
+    return {entry.name: getattr(settings, entry.name) for entry in found}
