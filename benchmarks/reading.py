@@ -141,7 +141,7 @@ def screens(generator: np.random.Generator, length: int, number: int) -> np.ndar
 
 def write_dataset(folder: Path, content: Content, encoding: str) -> None:
     """A dataset folder of ours, eight shards."""
-    from gato_data.shard_writer import ShardWriter
+    from gato_data.shards.writer import ShardWriter
     from gato_data.statistics import sum_counts
     from gato_data.vocabulary import Vocabulary
     from gato_schemas import dataset

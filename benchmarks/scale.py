@@ -25,15 +25,16 @@ import numpy as np
 
 from gato_data.mixing.make import plan_mixture
 from gato_data.reading.datasets import open_mixture_datasets
-from gato_data.reading.episodes import read_table
 from gato_data.reading.plan import StreamPlanner
 from gato_data.reading.settings import ReadSettings
-from gato_data.reading.shards import ShardFiles
 from gato_data.reading.timesteps import TimestepStarts
+from gato_data.shards.episodes import read_table
+from gato_data.shards.files import ShardFiles
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import Manifest, ShardInfo, SourceInfo, SplitInfo, TaskInfo, encode_manifest, read_manifest
-from gato_schemas.index import COLUMNS, SUFFIX, IndexHeader, Part, encode_index
+from gato_schemas.index import SUFFIX, IndexHeader, Part, encode_index
+from gato_schemas.index_rows import COLUMNS
 from gato_schemas.mixture import encode_mixture, read_mixture
 from gato_schemas.statistics import Counts
 

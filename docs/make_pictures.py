@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
 from gato_data.report.decoder import load_decoder
-from gato_data.report.files import index_of
 from gato_data.report.record import open_record
 from gato_data.report.terminal.timeline import print_record, print_timeline
 from gato_data.report.timeline import timeline, window
+from gato_data.shards.index import index_of
 
 PICTURES = Path(__file__).parent / "pictures"
 COMMANDS = (

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data import frames
-from gato_data.columns import MAX_TOKENS, Column, interleave
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.tokenizers import continuous, discrete
+from gato_data.tokenizers import episode_images as frames
+from gato_data.tokenizers.columns import MAX_TOKENS, Column, interleave
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.episode import Document, Episode, EpisodeSpec, Field, Text, Value
 from gato_schemas.sequence import (

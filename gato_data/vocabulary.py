@@ -95,27 +95,6 @@ class Vocabulary:
             text_model=self.text_model,
         )
 
-    @classmethod
-    def from_info(cls, info: VocabularyInfo) -> "Vocabulary":
-        """The table that a manifest describes.
-
-        Raises:
-            SettingError: its numbers are not a layout that this program knows.
-        """
-        discrete_ids: DiscreteIds = "separate" if info.discrete_offset else "paper"
-        vocabulary = cls(info.text_size, discrete_ids, info.text_model)
-        if vocabulary.info == info:
-            return vocabulary
-        raise SettingError(f"the manifest's id ranges are not a layout this program knows: {info}")
-
     def id_range(self, modality: Modality) -> tuple[int, int]:
         """First id and one past the last id of a modality; patches have the filler alone."""
-        if modality is Modality.TEXT:
-            return 0, self.text_size
-        if modality is Modality.DISCRETE:
-            return self.discrete_offset, self.discrete_offset + DISCRETE_VALUES
-        if modality is Modality.CONTINUOUS:
-            return self.continuous_offset, self.continuous_offset + CONTINUOUS_BINS
-        if modality is Modality.SEPARATOR:
-            return self.separator, self.separator + 1
-        return self.patch_filler, self.patch_filler + 1
+        return self.info.id_range(modality)

@@ -10,10 +10,10 @@ from gato_data.errors import MixtureError
 from gato_data.mixing.plan import MixturePlan, PlannedDataset, Run, describe
 from gato_data.mixing.weight_text import WeightChoice, parse_weights, resolve
 from gato_data.reading.datasets import common_vocabulary, mixture_dataset, open_datasets, open_mixture_datasets
-from gato_data.reading.episodes import OpenDataset, read_table
 from gato_data.reading.pieces import WindowNumbers
 from gato_data.reading.sampler import Sampler
 from gato_data.reading.weights import dataset_totals, normal, window_stages
+from gato_data.shards.episodes import OpenDataset, read_table
 from gato_schemas.mixture import Measure, Mixture, MixtureStage
 
 __all__ = [

@@ -8,11 +8,11 @@ import msgspec
 from gato_data.errors import MixtureError
 from gato_data.reading.cut_timesteps import CutTask, cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_mixture_datasets
-from gato_data.reading.episodes import read_table
 from gato_data.reading.pieces import WindowNumbers
 from gato_data.reading.sampler import Sampler
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.weights import dataset_totals, normal, window_stages
+from gato_data.shards.episodes import read_table
 from gato_schemas.mixture import Measure, Mixture
 
 

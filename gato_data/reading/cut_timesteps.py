@@ -6,7 +6,7 @@ from itertools import groupby
 import msgspec
 import numpy as np
 
-from gato_data.reading.episodes import EpisodeTable, OpenDataset
+from gato_data.shards.episodes import EpisodeTable, OpenDataset
 
 _SHOWN = 3
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import MixtureError
-from gato_data.reading.episodes import OpenDataset
+from gato_data.shards.episodes import OpenDataset
 from gato_schemas.dataset import TEXT_MODEL, Manifest, VocabularyInfo, read_manifest
 from gato_schemas.mixture import SHORT_DIGEST, Mixture, MixtureDataset
 

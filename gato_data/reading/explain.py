@@ -6,16 +6,13 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.fill import Reads
 from gato_data.reading.pieces import Pieces, Windows
 from gato_data.reading.prompts import Prompts
-from gato_data.reading.shards import ShardFiles
-from gato_schemas import wire
+from gato_data.shards.episodes import EpisodeTable
+from gato_data.shards.files import ShardFiles
 from gato_schemas.errors import FormatError
-
-_HEAD_BYTES = 4096
-"""A record begins with its agent, chunk and episode id."""
+from gato_schemas.record import HEAD_BYTES, read_episode_id
 
 
 class ExplainedPiece(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +105,7 @@ class Explainer:
         episode = int(np.searchsorted(self.table.episode_record, record, side="right")) - 1
         start = token - int(self.table.record_token[self.table.episode_record[episode]])
         index = self.files.index(shard)
-        local = record - int(self.table.shard_record[shard])
+        local = self.table.local(record, shard)
         return ExplainedPiece(
             role=role,
             slots=(slot, slot + length),
@@ -123,9 +120,9 @@ class Explainer:
 
     def _episode_id(self, shard: int, local: int) -> str:
         index = self.files.index(shard)
-        head = bytearray(min(_HEAD_BYTES, int(index.length[local])))
+        head = bytearray(min(HEAD_BYTES, int(index.length[local])))
         self.files.read(shard, int(index.offset[local]), memoryview(head))
         try:
-            return bytes(wire.get_bytes(wire.leading_features(bytes(head)), "episode_id")[0]).decode()
-        except (FormatError, UnicodeDecodeError, IndexError) as error:
+            return read_episode_id(bytes(head))
+        except FormatError as error:
             raise self.files.error(shard, int(index.offset[local]), "has a record without an episode id") from error

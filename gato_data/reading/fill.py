@@ -9,17 +9,14 @@ from numpy.typing import NDArray
 from gato_data.permutation import Numbers
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Buffers, byte_view, places_of
-from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.first_touch import FirstTouch
 from gato_data.reading.layouts import READ_COLUMNS, FinishedRows, Layout
 from gato_data.reading.patches import PatchReader, PatchRun, layout_runs
 from gato_data.reading.pieces import Pieces
-from gato_data.reading.shards import ShardFiles
-from gato_schemas.index import COLUMNS, RANK_TOKENS
+from gato_data.shards.episodes import EpisodeTable
+from gato_data.shards.files import ShardFiles
+from gato_schemas.index_rows import RANK_TOKENS
 from gato_schemas.sequence import Modality
-
-_MODALITY, _MASK = COLUMNS.index("modality"), COLUMNS.index("loss_mask")
-_POSITION = COLUMNS.index("position")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,11 +143,10 @@ class Filler:
         for number in np.flatnonzero(layout == READ_COLUMNS).tolist():
             shard = int(reads.shard[number])
             index = self._files.index(shard)
-            local = int(reads.record[number] - self._table.shard_record[shard])
+            local = self._table.local(int(reads.record[number]), shard)
             _, _, length, offset = reads.place(number)
-            for column, width in ((_MODALITY, 1), (_MASK, 1), (_POSITION, 2)):
-                start = int(index.offset[local]) + int(index.columns[local, column])
-                yield shard, start + offset * width, length * width
+            for column, width in (("modality", 1), ("loss_mask", 1), ("position", 2)):
+                yield shard, index.payload(local, column) + offset * width, length * width
 
     def _columns(self, reads: Reads, buffers: Buffers) -> list[PatchRun]:
         """Tokens and all that goes with them, but for the pixels, which are left to be read."""
@@ -182,26 +178,26 @@ class Filler:
         self, buffers: Buffers, row: int, slot: int, length: int, offset: int, record: int, shard: int
     ) -> PatchRun:
         index = self._files.index(shard)
-        local = record - int(self._table.shard_record[shard])
-        base = int(index.offset[local])
-        column = [base + at for at in index.columns[local].tolist()]
+        local = self._table.local(record, shard)
+        names = ("modality", "loss_mask", "position")
+        modality_at, mask_at, position_at = (index.payload(local, name) for name in names)
         mark = offset // RANK_TOKENS
         before = bytearray(offset - mark * RANK_TOKENS + length)
-        self._files.read(shard, column[_MODALITY] + mark * RANK_TOKENS, memoryview(before))
+        self._files.read(shard, modality_at + mark * RANK_TOKENS, memoryview(before))
         modality = np.frombuffer(before, np.uint8)
         here = slice(slot, slot + length)
         buffers.modality[row, here] = modality[len(modality) - length :]
         loss_mask = buffers.loss_mask[row, here]
-        self._files.read(shard, column[_MASK] + offset, byte_view(loss_mask))
+        self._files.read(shard, mask_at + offset, byte_view(loss_mask))
         position = np.empty(length, "<u2")
-        self._files.read(shard, column[_POSITION] + 2 * offset, byte_view(position))
+        self._files.read(shard, position_at + 2 * offset, byte_view(position))
         buffers.position[row, here] = position
         if (modality > max(Modality)).any():
-            raise self._files.error(shard, column[_MODALITY] + offset, "has an unknown modality")
+            raise self._files.error(shard, modality_at + offset, "has an unknown modality")
         if (loss_mask > 1).any():
-            raise self._files.error(shard, column[_MASK] + offset, "has a loss mask of other numbers than 0 and 1")
+            raise self._files.error(shard, mask_at + offset, "has a loss mask of other numbers than 0 and 1")
         is_patch = modality == Modality.PATCH
-        first = int(index.ranks[int(index.rank_starts[local]) + mark]) + int(is_patch[: len(modality) - length].sum())
+        first = int(index.ranks_of(local)[mark]) + int(is_patch[: len(modality) - length].sum())
         return PatchRun(shard, record, first, int(is_patch[len(modality) - length :].sum()), READ_COLUMNS)
 
     def _leave_untrained(self, pieces: Pieces, mask: NDArray[np.uint8]) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from gato_data.permutation import Numbers
-from gato_data.reading.episodes import EpisodeTable
-from gato_data.reading.shards import ShardFiles
+from gato_data.shards.episodes import EpisodeTable
+from gato_data.shards.files import ShardFiles
 
 
 class FirstTouch:
@@ -28,5 +28,5 @@ class FirstTouch:
         for number in fresh.tolist():
             one, in_shard = int(record[number]), int(shard[number])
             if not self._checked[one]:
-                self._files.check_data(in_shard, one - int(self._table.shard_record[in_shard]))
+                self._files.check_data(in_shard, self._table.local(one, in_shard))
                 self._checked[one] = True

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.reading.buffers import byte_view
-from gato_data.reading.episodes import EpisodeTable, OpenDataset, RecordCounts
 from gato_data.reading.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, plain_text
-from gato_data.reading.shards import ShardFiles
-from gato_schemas.index import COLUMNS
+from gato_data.shards.episodes import EpisodeTable, OpenDataset, RecordCounts
+from gato_data.shards.files import ShardFiles
 from gato_schemas.sequence import Modality
 
 
@@ -57,9 +56,8 @@ def _steady_kinds(datasets: Sequence[OpenDataset]) -> set[int]:
 
 def _read_layout(record: int, table: EpisodeTable, files: ShardFiles) -> Layout | None:
     """The first timestep of a record; None if the record is not made of whole timesteps of one length."""
-    shard = int(np.searchsorted(table.shard_record, record, side="right")) - 1
+    shard, local = table.place(record)
     index = files.index(shard)
-    local = record - int(table.shard_record[shard])
     tokens, timesteps = int(index.num_tokens[local]), int(index.num_timesteps[local])
     patches = int(index.num_patches[local])
     if tokens % timesteps or patches % timesteps:
@@ -68,8 +66,7 @@ def _read_layout(record: int, table: EpisodeTable, files: ShardFiles) -> Layout 
 
     def column(name: str, dtype: str, rows: int) -> NDArray[np.generic]:
         data = np.empty(rows, dtype)
-        at = int(index.offset[local]) + int(index.columns[local, COLUMNS.index(name)])
-        files.read(shard, at, byte_view(data))
+        files.read(shard, index.payload(local, name), byte_view(data))
         return data
 
     modality = column("modality", "u1", period).astype(np.uint8)

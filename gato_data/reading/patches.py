@@ -1,6 +1,6 @@
 """Pixels and positions of patches, read into a batch: raw ones in place, zlib blocks inflated."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,16 +8,14 @@ from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
 from gato_data.reading.buffers import byte_view
-from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.layouts import READ_COLUMNS, Layout
-from gato_data.reading.shards import ShardFiles
+from gato_data.shards.episodes import EpisodeTable
+from gato_data.shards.files import ShardFiles
 from gato_schemas.compression import inflate_block
 from gato_schemas.errors import FormatError
-from gato_schemas.index import COLUMNS, ShardIndex
-from gato_schemas.record import BLOCK_PATCHES
+from gato_schemas.index import ShardIndex
+from gato_schemas.patches import BLOCK_BYTES, BLOCK_PATCHES, copy_patches
 from gato_schemas.sequence import PATCH_BYTES
-
-_PATCH_POSITION = COLUMNS.index("patch_position")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +77,10 @@ class PatchReader:
         at = 0
         for run in runs:
             index = self._files.index(run.shard)
-            local = run.record - int(self._table.shard_record[run.shard])
+            local = self._table.local(run.record, run.shard)
             out = pixels[at * PATCH_BYTES : (at + run.count) * PATCH_BYTES]
             if index.header.patch_encoding == "raw":
-                start = int(index.offset[local]) + int(index.blocks[int(index.block_starts[local]), 0])
-                self._files.read_large(run.shard, start + run.first * PATCH_BYTES, out)
+                self._files.read_large(run.shard, index.pixels(local, run.first, run.count)[0], out)
             else:
                 self._inflate(run, index, local, out.data)
             self._place(run, index, local, positions[at : at + run.count])
@@ -92,40 +89,32 @@ class PatchReader:
     def span(self, run: PatchRun) -> tuple[int, int, int]:
         """Shard, offset and size of the bytes that hold a run of patches."""
         index = self._files.index(run.shard)
-        local = run.record - int(self._table.shard_record[run.shard])
-        base, begin = int(index.offset[local]), int(index.block_starts[local])
-        if index.header.patch_encoding == "raw":
-            start = base + int(index.blocks[begin, 0]) + run.first * PATCH_BYTES
-            return run.shard, start, run.count * PATCH_BYTES
-        last = begin + (run.first + run.count - 1) // BLOCK_PATCHES
-        first = begin + run.first // BLOCK_PATCHES
-        start = int(index.blocks[first, 0])
-        return run.shard, base + start, int(index.blocks[last].sum()) - start
+        return run.shard, *index.pixels(self._table.local(run.record, run.shard), run.first, run.count)
 
     def _inflate(self, run: PatchRun, index: ShardIndex, local: int, out: memoryview) -> None:
         first, last = run.first // BLOCK_PATCHES, (run.first + run.count - 1) // BLOCK_PATCHES
-        begin = int(index.block_starts[local])
-        if begin + last >= int(index.block_starts[local + 1]):
-            raise self._files.error(run.shard, int(index.offset[local]), f"has no block {last} of patches")
-        blocks = index.blocks[begin + first : begin + last + 1].tolist()
-        base, start = int(index.offset[local]), blocks[0][0]
-        compressed = memoryview(bytearray(blocks[-1][0] + blocks[-1][1] - start))
-        self._files.read(run.shard, base + start, compressed)
-        skip, done = run.first % BLOCK_PATCHES * PATCH_BYTES, 0
-        for offset, length in blocks:
-            try:
-                raw = inflate_block(compressed[offset - start : offset - start + length], BLOCK_PATCHES * PATCH_BYTES)
-            except FormatError as error:
-                raise self._files.error(run.shard, base + offset, f"is damaged here: {error}") from error
-            wanted = min(len(raw) - skip, len(out) - done)
-            out[done : done + wanted] = memoryview(raw)[skip : skip + wanted]
-            skip, done = 0, done + wanted
+        blocks, base = index.blocks_of(local), int(index.offset[local])
+        if last >= len(blocks):
+            raise self._files.error(run.shard, base, f"has no block {last} of patches")
+        start, size = index.pixels(local, run.first, run.count)
+        compressed = memoryview(bytearray(size))
+        self._files.read(run.shard, start, compressed)
+
+        def inflated() -> Iterator[memoryview]:
+            for offset, length in blocks[first : last + 1].tolist():
+                at = base + offset - start
+                try:
+                    yield memoryview(inflate_block(compressed[at : at + length], BLOCK_BYTES))
+                except FormatError as error:
+                    raise self._files.error(run.shard, base + offset, f"is damaged here: {error}") from error
+
+        copy_patches(inflated(), run.first % BLOCK_PATCHES, out)
 
     def _place(self, run: PatchRun, index: ShardIndex, local: int, out: NDArray[np.uint8]) -> None:
         tile = self._positions[run.layout] if run.layout != READ_COLUMNS else None
         if tile is None:
-            at = int(index.offset[local]) + int(index.columns[local, _PATCH_POSITION])
-            self._files.read(run.shard, at + 4 * run.first, byte_view(out))
+            start = index.payload(local, "patch_position")
+            self._files.read(run.shard, start + 4 * run.first, byte_view(out))
             return
         phase = run.first % self._layouts[run.layout].num_patches
         out[...] = tile[phase : phase + run.count]

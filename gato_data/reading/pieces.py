@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 
 from gato_data.permutation import Keys, Numbers, combine, key, permute
-from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.packing import Bins
 from gato_data.reading.sampler import Sampler
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
 from gato_data.reading.windows import Cuts, Spans, cut, span
+from gato_data.shards.episodes import EpisodeTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,13 +10,13 @@ import numpy as np
 
 from gato_data.errors import MixtureError
 from gato_data.permutation import Numbers
-from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.pieces import Pieces, WindowNumbers, WindowPlanner, Windows, packed_pieces
 from gato_data.reading.prompts import Prompter
 from gato_data.reading.sampler import ALGORITHM, Sampler
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
 from gato_data.reading.weights import dataset_totals, window_stages
+from gato_data.shards.episodes import EpisodeTable
 from gato_schemas.mixture import Mixture
 
 

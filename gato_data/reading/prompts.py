@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Keys, Numbers, below, combine, key
-from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.pieces import Pieces, Windows, whole_windows
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
 from gato_data.reading.windows import Cuts, cut
+from gato_data.shards.episodes import EpisodeTable
 
 _ONE = 2**20
 """Shares are multiples of 2**-20, so that their products with a draw number are exact."""

@@ -16,16 +16,16 @@ from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Allocate, Buffers, batch_bytes, default_allocate
 from gato_data.reading.cut_timesteps import cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_mixture_datasets
-from gato_data.reading.episodes import EpisodeTable, OpenDataset, read_table
 from gato_data.reading.explain import ExplainedWindow, Explainer
 from gato_data.reading.fill import Filler
 from gato_data.reading.layout_search import find_layouts
+from gato_data.reading.page_cache import ReadAhead
 from gato_data.reading.plan import Plan, StreamPlanner
-from gato_data.reading.prefetch import announce_ahead, plan_ahead, stream_batches
-from gato_data.reading.read_ahead import ReadAhead
 from gato_data.reading.settings import ReadSettings
-from gato_data.reading.shards import ShardFiles
+from gato_data.reading.stream import announce_ahead, plan_ahead, stream_batches
 from gato_data.reading.timesteps import TimestepStarts
+from gato_data.shards.episodes import EpisodeTable, OpenDataset, read_table
+from gato_data.shards.files import ShardFiles
 from gato_schemas.mixture import Mixture, read_mixture
 from gato_schemas.sequence import Modality
 

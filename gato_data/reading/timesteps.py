@@ -3,11 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.reading.episodes import EpisodeTable
-from gato_data.reading.shards import ShardFiles
-from gato_schemas.index import COLUMNS
-
-_COLUMN = COLUMNS.index("timestep_starts")
+from gato_data.shards.episodes import EpisodeTable
+from gato_data.shards.files import ShardFiles
 
 
 class TimestepStarts:
@@ -46,10 +43,9 @@ class TimestepStarts:
         return starts
 
     def _read(self, record: int) -> NDArray[np.int64]:
-        shard = int(np.searchsorted(self._table.shard_record, record, side="right")) - 1
+        shard, local = self._table.place(record)
         index = self._files.index(shard)
-        local = record - int(self._table.shard_record[shard])
-        offset = int(index.offset[local]) + int(index.columns[local, _COLUMN])
+        offset = index.payload(local, "timestep_starts")
         count, tokens = int(index.num_timesteps[local]), int(index.num_tokens[local])
         if count > tokens:
             raise self._files.error(shard, offset, f"has {count} timesteps for {tokens} tokens")

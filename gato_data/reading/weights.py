@@ -6,8 +6,8 @@ import numpy as np
 
 from gato_data.errors import MixtureError
 from gato_data.permutation import Numbers
-from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.sampler import Stage
+from gato_data.shards.episodes import EpisodeTable
 from gato_schemas.mixture import Measure, Mixture
 
 

@@ -12,7 +12,8 @@ from gato_data.errors import FormatError
 from gato_data.report.dataset import tokens_of
 from gato_data.report.episodes import indexes
 from gato_schemas.dataset import Manifest
-from gato_schemas.index import COLUMNS, ShardIndex
+from gato_schemas.index import ShardIndex
+from gato_schemas.index_rows import COLUMNS
 from gato_schemas.sequence import POSITION_ACTION
 
 SAMPLED_RECORDS = 256

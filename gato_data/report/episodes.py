@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.report.files import index_of
+from gato_data.shards.index import index_of
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
 

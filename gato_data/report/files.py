@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
-from gato_data.reading.shard_index import check_footers
-from gato_schemas import index
+from gato_data.shards.file import ShardFile
+from gato_data.shards.index import check_footers
 from gato_schemas.dataset import MANIFEST, Manifest, read_manifest
+from gato_schemas.index import SUFFIX, index_path, read_index
 from gato_schemas.tfrecord import refuse_foreign
 
 
@@ -35,33 +36,9 @@ def check_shard(path: Path) -> None:
         raise InputError(f"{path} is a folder, a shard file was wanted: try `gato-data inspect dataset {path}`")
     if not path.is_file():
         raise InputError(f"there is no shard {path}")
-    if path.suffix == index.SUFFIX:
+    if path.suffix == SUFFIX:
         raise InputError(f"{path} is the index of a shard: name the shard itself, {path.with_suffix('')}")
-    with path.open("rb") as file:
-        refuse_foreign(file.read(64), path)
-
-
-def index_of(path: Path) -> index.ShardIndex | None:
-    """The index beside a shard, None where there is none.
-
-    Raises:
-        FormatError: the index is damaged, of another version, or does not agree with itself.
-    """
-    beside = path.with_name(path.name + index.SUFFIX)
-    return index.read_index(beside) if beside.is_file() else None
-
-
-def check_fits(path: Path, found: index.ShardIndex) -> None:
-    """Refuse a shard that has not the size that its index says, or other checksums.
-
-    Raises:
-        FormatError: it is truncated, longer than it was written, damaged or another one.
-    """
-    actual = path.stat().st_size
-    if actual != found.header.shard_size:
-        what = "is truncated" if actual < found.header.shard_size else "is longer than it was written"
-        raise FormatError(f"{path.name} {what}: it has {actual} bytes, its index says {found.header.shard_size}")
-    check_footers(path, found)
+    ShardFile(path)
 
 
 def open_manifest(folder: Path) -> Manifest:
@@ -87,7 +64,7 @@ def check_shards(folder: Path, manifest: Manifest) -> None:
         for shard in split.shards:
             path = folder / shard.name
             try:
-                found = index.read_index(path.with_name(path.name + index.SUFFIX))
+                found = read_index(index_path(path))
                 size = path.stat().st_size
             except (FormatError, OSError):
                 continue

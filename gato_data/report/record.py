@@ -1,6 +1,5 @@
 """One record of a shard, opened to be looked at: columns checked, patches inflated only where they are shown."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import FormatError, InputError
+from gato_data.shards.file import ShardFile
 from gato_schemas import wire
-from gato_schemas.compression import inflate_block
 from gato_schemas.index import ShardIndex
-from gato_schemas.record import BLOCK_PATCHES, Record, decode_record
-from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE
+from gato_schemas.patches import decode_patches
+from gato_schemas.record import Record, decode_record
+from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.tfrecord import masked_crc32c, read_records
 
 
@@ -39,14 +39,8 @@ class OpenRecord:
             FormatError: a block is missing or damaged.
         """
         total = self.record.sequence.num_patches
-        if len(self.payloads) == 1 and len(self.payloads[0]) == total * PATCH_BYTES:
-            return np.frombuffer(self.payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE)[first : first + count]
-        if len(self.payloads) != -(-total // BLOCK_PATCHES):
-            raise FormatError(f"column patches has {len(self.payloads)} blocks for {total} patches")
-        low, high = first // BLOCK_PATCHES, -(-(first + count) // BLOCK_PATCHES)
-        blocks = [inflate_block(payload, BLOCK_PATCHES * PATCH_BYTES) for payload in self.payloads[low:high]]
-        inside = np.frombuffer(b"".join(blocks), np.uint8).reshape(-1, *PATCH_SHAPE)
-        return inside[first - low * BLOCK_PATCHES :][:count]
+        raw = len(self.payloads) == 1 and len(self.payloads[0]) == total * PATCH_BYTES
+        return decode_patches(self.payloads, total, "raw" if raw else "zlib", first, count)
 
 
 def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord:
@@ -81,8 +75,7 @@ def _check_fits(record: Record, path: Path, found: ShardIndex, number: int) -> N
 def _seek(path: Path, found: ShardIndex, number: int) -> bytes:
     if not 0 <= number < len(found):
         raise _out_of_range(path, number, len(found))
-    with path.open("rb") as file:
-        data = os.pread(file.fileno(), int(found.length[number]), int(found.offset[number]))
+    data = ShardFile(path).read(int(found.offset[number]), int(found.length[number]))
     if len(data) != int(found.length[number]):
         raise FormatError(f"{path.name} is truncated inside record {number} (byte {found.offset[number]})")
     if masked_crc32c(data) != int(found.crc[number]):

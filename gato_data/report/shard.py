@@ -1,24 +1,17 @@
 """What is in one shard: from its index alone where there is one, else by reading the shard from end to end."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from gato_data.errors import FormatError
-from gato_data.report.files import check_fits, check_shard, index_of
+from gato_data.report.files import check_shard
 from gato_data.report.record import decode_shard_record
-from gato_data.shard_writer import count_records
-from gato_data.statistics import sum_counts
-from gato_schemas import index, tfrecord, wire
-from gato_schemas.record import Record
-from gato_schemas.sequence import Modality
+from gato_data.shards.file import ShardFile
+from gato_data.shards.index import check_fits, index_of
+from gato_schemas import index, tfrecord
+from gato_schemas.record import HEAD_BYTES, Record, read_episode_id
 from gato_schemas.statistics import Counts
-
-HEAD_BYTES = 4096
-"""An episode id stands among the first features of a record; one that lies deeper is not shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,43 +91,40 @@ def _indexed(path: Path, found: index.ShardIndex, limit: int | None) -> ShardSum
         fingerprint=header.fingerprint,
         dead_letters=sum(letter.count for letter in header.dead_letters),
         from_index=True,
-        totals=count_records(found.arrays),
+        totals=found.totals(),
         records=records,
     )
 
 
 def _row(found: index.ShardIndex, number: int, episode_id: str | None) -> RecordSummary:
-    def value(name: str) -> int:
-        return int(found.arrays[name][number])
-
     return RecordSummary(
         number=number,
         episode_id=episode_id,
-        task=found.header.tasks[value("task")],
-        agent=found.header.agents[value("agent")],
-        chunk=value("chunk"),
-        num_chunks=value("num_chunks"),
-        timesteps=value("num_timesteps"),
-        images=value("num_images"),
-        tokens=value("num_tokens"),
-        tokens_by_modality=tuple(int(n) for n in found.tokens_by_modality[number]),
-        loss_tokens=value("loss_tokens"),
+        task=found.header.tasks[int(found.task[number])],
+        agent=found.header.agents[int(found.agent[number])],
+        chunk=int(found.chunk[number]),
+        num_chunks=int(found.num_chunks[number]),
+        timesteps=int(found.num_timesteps[number]),
+        images=int(found.num_images[number]),
+        tokens=int(found.num_tokens[number]),
+        tokens_by_modality=tuple(found.tokens_by_modality[number].tolist()),
+        loss_tokens=int(found.loss_tokens[number]),
         episode_return=float(found.episode_return[number]),
         is_terminal=bool(found.is_terminal[number]),
     )
 
 
 def _episode_ids(path: Path, found: index.ShardIndex, numbers: Iterable[int]) -> list[str | None]:
-    with path.open("rb") as file:
-        return [episode_id(file.fileno(), found, number) for number in numbers]
+    file = ShardFile(path)
+    return [_episode_id(file, found, number) for number in numbers]
 
 
-def episode_id(descriptor: int, found: index.ShardIndex, number: int) -> str | None:
+def _episode_id(file: ShardFile, found: index.ShardIndex, number: int) -> str | None:
     """The id of one record from the head of its data; None where it is not there."""
-    head = os.pread(descriptor, min(int(found.length[number]), HEAD_BYTES), int(found.offset[number]))
+    size = min(int(found.length[number]), HEAD_BYTES)
     try:
-        return bytes(wire.get_bytes(wire.leading_features(head), "episode_id")[0]).decode()
-    except (FormatError, IndexError, UnicodeDecodeError):
+        return read_episode_id(file.read(int(found.offset[number]), size))
+    except FormatError:
         return None
 
 
@@ -142,7 +132,7 @@ def _streamed(path: Path, limit: int | None) -> ShardSummary:
     records: list[RecordSummary] = []
     totals = Counts()
     for record in _whole_records(path):
-        totals = sum_counts([totals, _counts(record)])
+        totals += Counts.of(record)
         if limit is None or len(records) < limit:
             records.append(_summary(totals.records - 1, record))
     return ShardSummary(
@@ -171,22 +161,8 @@ def _whole_records(path: Path) -> Iterator[Record]:
         raise FormatError(f"{error}: {whole}, look at them with --record") from error
 
 
-def _counts(record: Record) -> Counts:
-    sequence = record.sequence
-    return Counts(
-        episodes=int(record.chunk == 0),
-        records=1,
-        timesteps=sequence.num_timesteps,
-        images=sequence.num_images,
-        patches=sequence.num_patches,
-        tokens=sequence.num_tokens,
-        loss_tokens=int(np.count_nonzero(sequence.loss_mask)),
-        tokens_by_modality=tuple(int(n) for n in np.bincount(sequence.modality, minlength=len(Modality))),
-    )
-
-
 def _summary(number: int, record: Record) -> RecordSummary:
-    counts = _counts(record)
+    counts = Counts.of(record)
     return RecordSummary(
         number=number,
         episode_id=record.episode_id,

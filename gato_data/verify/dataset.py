@@ -5,16 +5,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
-from gato_data.reindex import digest_of
-from gato_data.shard_writer import count_records
+from gato_data.files import digest_of
 from gato_data.statistics import sum_counts
+from gato_data.verify.dead_letters import check_letters
 from gato_data.verify.findings import Findings
 from gato_data.verify.folder import strangers
-from gato_data.verify.letters import check_letters
 from gato_data.verify.manifest import find_manifest, header_problems, total_problems
 from gato_data.verify.shard import ShardCheck, check_shard
 from gato_schemas.dataset import MANIFEST, TEXT_MODEL, Manifest, ShardInfo
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
+from gato_schemas.index_rows import count_rows
 from gato_schemas.statistics import Counts
 from gato_schemas.tfds import tfds_files
 from gato_schemas.tfrecord import refuse_foreign
@@ -170,7 +170,7 @@ def _index(verdict: Verdict, split: str, info: ShardInfo) -> ShardIndex | None:
         return None
     for problem in header_problems(verdict.manifest, split, info, found.header):
         findings.about("index", name, problem, "rebuild")
-    if found.header.totals != count_records(found.arrays):
+    if found.header.totals != count_rows(found.arrays):
         findings.about("index", name, "its totals are not the sum of its records", "rebuild")
     return found
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import FormatError
-from gato_data.reindex import rebuild_index
+from gato_data.files import write_durably
 from gato_data.report.printable import counted
-from gato_data.shard_writer import write_durably
-from gato_data.verify.frames import pieces
-from gato_data.verify.letters import append_letters
+from gato_data.shards.rebuild import rebuild_index
+from gato_data.verify.dead_letters import append_letters
 from gato_data.verify.quarantine import move_aside, set_aside
+from gato_data.verify.regions import pieces
 from gato_data.verify.shard import Bad, ShardCheck
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, encode_index, read_index

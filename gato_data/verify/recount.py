@@ -6,11 +6,11 @@ import msgspec
 import numpy as np
 
 from gato_data.errors import FormatError
-from gato_data.shard_writer import count_records
 from gato_data.statistics import sum_counts
 from gato_data.verify.dataset import ShardState
 from gato_schemas.dataset import Manifest, ShardInfo, SplitInfo, TaskInfo
 from gato_schemas.index import SUFFIX, read_index
+from gato_schemas.index_rows import count_rows
 from gato_schemas.statistics import Counts
 
 
@@ -39,7 +39,7 @@ def recount(folder: Path, manifest: Manifest, states: list[ShardState], mended: 
             fits = index.header.totals == info.totals and index.header.tasks == list(manifest.tasks)
             complete = complete and fits
             for number in np.unique(index.task) if complete else ():
-                by_task[index.header.tasks[number]].append(count_records(index.arrays, index.task == number))
+                by_task[index.header.tasks[number]].append(count_rows(index.arrays, index.task == number))
         splits[state.split].append(info)
     tasks: dict[str, TaskInfo] = manifest.tasks
     if complete and any(task.counts != Counts() for task in tasks.values()):

@@ -17,10 +17,9 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import OutputError
-from gato_data.links import refuse_links
-from gato_data.shard_writer import write_durably
+from gato_data.files import refuse_links, write_durably
 from gato_data.verify.dataset import ShardState, Verdict, verify_dataset
-from gato_data.verify.letters import restore_letters, sort_letters
+from gato_data.verify.dead_letters import restore_letters, sort_letters
 from gato_data.verify.mend_shard import mend_shard
 from gato_data.verify.quarantine import move_aside, set_aside
 from gato_data.verify.recount import recount

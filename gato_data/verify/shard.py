@@ -1,25 +1,24 @@
 """One shard against itself, its index and the manifest, in one pass and with the memory of one record."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gato_data.episode_hash import EpisodeHasher
-from gato_data.reindex import index_row, payload_spans
-from gato_data.shard_writer import patch_ranks
+from gato_data.shards.episode_hash import EpisodeHasher
 from gato_data.verify.content import ContentCheck, Problem
 from gato_data.verify.findings import Finding, Findings, Remedy
-from gato_data.verify.frames import Piece, pieces
+from gato_data.verify.regions import Piece, pieces
 from gato_schemas import wire
-from gato_schemas.compression import inflate_block
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
-from gato_schemas.index import COLUMNS, ShardIndex
-from gato_schemas.record import BLOCK_PATCHES, Record, record_of
+from gato_schemas.index import ShardIndex
+from gato_schemas.index_rows import COLUMNS, find_payloads, index_row, patch_ranks
+from gato_schemas.patches import check_payloads, read_blocks
+from gato_schemas.record import Record, record_of
 from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts
 from gato_schemas.tfrecord import HEADER_BYTES, frame
@@ -93,7 +92,8 @@ class _Walk:
     def __init__(self, name: str, manifest: Manifest, index: ShardIndex | None, findings: Findings) -> None:
         self.check = ShardCheck()
         self._name, self._manifest, self._index, self._findings = name, manifest, index, findings
-        self._tasks, self._agents = list(manifest.tasks), list(manifest.agents)
+        self._tasks = {name: number for number, name in enumerate(manifest.tasks)}
+        self._agents = {name: number for number, name in enumerate(manifest.agents)}
         self._content = ContentCheck(manifest)
         self._seen: set[int] = set()
         self._episode: list[tuple[Piece, int | None]] = []
@@ -169,7 +169,7 @@ class _Walk:
             self._whole = self._whole or check != "chunks"
         at = self._compare(piece, record, features)
         self._episode.append((Piece(piece.number, piece.start, piece.end, None), at))
-        self._count(record)
+        self.check.counts += Counts.of(record)
         self._last = record
 
     def _problems(self, record: Record, features: wire.Features) -> Iterator[Problem]:
@@ -180,7 +180,9 @@ class _Walk:
         yield from self._content.problems(record)
         self._hasher.add_tokens(record.sequence.tokens)
         try:
-            for pixels in _pixels(features, record.sequence.num_patches, self._manifest.patch_encoding.name):
+            for pixels in _pixels(
+                wire.get_bytes(features, "patches"), record.sequence.num_patches, self._manifest.patch_encoding.name
+            ):
                 self._hasher.add_pixels(np.frombuffer(pixels, np.uint8))
         except FormatError as error:
             yield "patches", str(error)
@@ -215,35 +217,21 @@ class _Walk:
             self._differ("the index does not know this record", piece)
             self.check.strangers += 1
             return None
-        columns, blocks = payload_spans(piece.data, features)
+        encoded = find_payloads(piece.data, features)
         try:
-            row = index_row(record, columns, self._tasks, self._agents)
+            row = index_row(record, encoded, self._tasks, self._agents) | {"crc": piece.crc}
         except FormatError:
             return at  # found already
-        row |= {"length": len(piece.data), "crc": piece.crc}
-        differing = [name for name, value in row.items() if not _same(name, index.arrays[name][at], value, record)]
-        if not np.array_equal(_slice(index.arrays, "block_starts", "blocks", at), blocks):
+        found = index.arrays
+        differing = [name for name, value in row.items() if not _same(name, found[name][at], value, record)]
+        if not np.array_equal(index.blocks_of(at), np.reshape(encoded.blocks, (-1, 2))):
             differing.append("blocks")
-        if not np.array_equal(_slice(index.arrays, "rank_starts", "ranks", at), patch_ranks(record.sequence.modality)):
+        if not np.array_equal(index.ranks_of(at), patch_ranks(record.sequence.modality)):
             differing.append("ranks")
         self.check.strangers += "crc" in differing
         if differing:
             self._differ(f"the index says something else of {', '.join(differing)}", piece)
         return at
-
-    def _count(self, record: Record) -> None:
-        sequence, so_far = record.sequence, self.check.counts
-        by_modality = np.bincount(sequence.modality, minlength=5)
-        self.check.counts = Counts(
-            episodes=so_far.episodes + (record.chunk == 0),
-            records=so_far.records + 1,
-            timesteps=so_far.timesteps + sequence.num_timesteps,
-            images=so_far.images + sequence.num_images,
-            patches=so_far.patches + sequence.num_patches,
-            tokens=so_far.tokens + sequence.num_tokens,
-            loss_tokens=so_far.loss_tokens + int(sequence.loss_mask.sum(dtype=np.int64)),
-            tokens_by_modality=tuple(a + int(b) for a, b in zip(so_far.tokens_by_modality, by_modality, strict=True)),
-        )
 
     def _condemn(
         self, piece: Piece, episode_id: str, reason: str, episodes: int | None = None, *, whole: bool = False
@@ -277,10 +265,6 @@ class _Walk:
         self._find("index", message, piece, remedy="rebuild")
 
 
-def _slice(arrays: Mapping[str, Any], starts: str, values: str, record: int) -> Any:
-    return arrays[values][int(arrays[starts][record]) : int(arrays[starts][record + 1])]
-
-
 def _same(name: str, found: Any, wanted: Any, record: Record) -> bool:
     """Whether an index says what a record says; where an empty column lies does not matter."""
     if name == "columns":
@@ -290,27 +274,20 @@ def _same(name: str, found: Any, wanted: Any, record: Record) -> bool:
     if name == "episode_return":
         return np.float32(found).tobytes() == np.float32(wanted).tobytes() or bool(np.isnan(found) and np.isnan(wanted))
     if name == "tokens_by_modality":
-        return bool(found.tolist() == wanted.tolist())
+        return bool(tuple(found.tolist()) == wanted)
     return int(found) == int(wanted)
 
 
-def _pixels(features: wire.Features, patches: int, encoding: str) -> Iterator[bytes | bytearray | memoryview]:
+def _pixels(payloads: list[memoryview], patches: int, encoding: str) -> Iterator[memoryview]:
     """Yield the pixels of a record, one block in memory at a time; every zlib checksum is checked.
 
     Raises:
         FormatError: a block is damaged, or there is another number of them than the patches take.
     """
-    payloads = wire.get_bytes(features, "patches")
-    if encoding == "raw":
-        if len(payloads) != 1 or len(payloads[0]) != patches * PATCH_BYTES:
-            raise FormatError(f"column patches has {sum(map(len, payloads))} bytes for {patches} patches")
-        yield payloads[0]
-        return
-    if len(payloads) != -(-patches // BLOCK_PATCHES):
-        raise FormatError(f"column patches has {len(payloads)} blocks for {patches} patches")
-    for number, payload in enumerate(payloads):
-        block = inflate_block(payload, BLOCK_PATCHES * PATCH_BYTES)
-        used = min(patches - number * BLOCK_PATCHES, BLOCK_PATCHES) * PATCH_BYTES
-        if bytes(memoryview(block)[used:]).strip(b"\0"):
+    check_payloads(payloads, patches, encoding)
+    left = patches * PATCH_BYTES
+    for number, block in enumerate(read_blocks(payloads, encoding)):
+        if bytes(block[left:]).strip(b"\0"):
             raise FormatError(f"patch block {number} has pixels behind its last patch")
-        yield memoryview(block)[:used]
+        yield block[:left]
+        left -= min(len(block), left)

@@ -13,6 +13,7 @@ from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
 from gato_schemas.regular_file import read_regular
+from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.versioned import VersionError, decode_versioned
 
@@ -49,6 +50,17 @@ class VocabularyInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         ends = (self.text_size, self.discrete_offset + self.discrete_size, self.separator + 1)
         if max(*ends, self.continuous_offset + self.continuous_size) > self.size:
             raise ValueError(f"an id range of the vocabulary ends behind its {self.size} rows")
+
+    def id_range(self, modality: Modality) -> tuple[int, int]:
+        """First id and one past the last id of a modality; patches have the filler alone."""
+        first, size = {
+            Modality.TEXT: (0, self.text_size),
+            Modality.PATCH: (self.patch_filler, 1),
+            Modality.DISCRETE: (self.discrete_offset, self.discrete_size),
+            Modality.CONTINUOUS: (self.continuous_offset, self.continuous_size),
+            Modality.SEPARATOR: (self.separator, 1),
+        }[modality]
+        return first, first + size
 
 
 class FinalStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +104,16 @@ class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     filter: EpisodeFilter | None = None
     left_out: dict[str, str] = {}
     counts: Counts = Counts()
+
+    @property
+    def tokens_per_timestep(self) -> int:
+        """Tokens of a timestep with its separator and action; text is not counted."""
+        return sum(field.num_tokens for field in (*self.observations, *self.actions)) + 1
+
+    @property
+    def has_text(self) -> bool:
+        """Whether the length of a timestep varies with a text."""
+        return any(field.modality == "text" for field in self.observations)
 
 
 class ShardInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -146,6 +168,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dead_letters_digest: Digest = hashlib.sha256(b"").hexdigest()
     account: list[Note] = []
     fingerprint: str
+
+    @property
+    def totals(self) -> Counts:
+        """How much there is in all splits together."""
+        return sum((split.totals for split in self.splits.values()), Counts())
 
     @property
     def content_id(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_schemas.bounds import MAX_DIMENSIONS, MAX_ELEMENTS, Side
+from gato_schemas.sequence import PATCH_BYTES
 
 FieldModality: TypeAlias = Literal["text", "image", "discrete", "continuous"]
 Bound: TypeAlias = float | tuple[float, ...]
@@ -53,6 +54,13 @@ class Field:
             ends = end if isinstance(end, tuple) else () if end is None else (end,)
             if not all(map(isfinite, ends)) or (isinstance(end, tuple) and len(end) != prod(shape)):
                 raise ValueError(f"field {self.name!r} of {prod(shape)} elements has a range that is none: {ends[:8]}")
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one timestep's value; 0 for text, whose length varies."""
+        if self.modality == "text":
+            return 0
+        return prod(self.shape) // PATCH_BYTES if self.modality == "image" else prod(self.shape)
 
     def of_element(self, number: int) -> "Field":
         """The same field with the range of one element, counted row-major, as its only range."""

@@ -8,7 +8,7 @@ after its shard, so it is also the shard's commit marker. It is never authoritat
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +16,15 @@ from typing import Any, Literal
 import google_crc32c
 import msgspec
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from gato_schemas.account import Note
 from gato_schemas.bounds import Digest, Natural
 from gato_schemas.errors import FormatError
-from gato_schemas.record import ARRAY_COLUMNS, BLOCK_PATCHES
+from gato_schemas.index_rows import COLUMNS, FREE, PER_RECORD, RAGGED, RANK_TOKENS, count_rows
+from gato_schemas.patches import BLOCK_PATCHES
 from gato_schemas.regular_file import read_regular
-from gato_schemas.sequence import Modality
+from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.tfrecord import HEADER_BYTES
 from gato_schemas.versioned import decode_versioned
@@ -31,40 +32,16 @@ from gato_schemas.versioned import decode_versioned
 INDEX_VERSION = 2
 MAGIC = b"GATOIDX\n"
 SUFFIX = ".index"
-RANK_TOKENS = 256
-"""The index holds the number of patches before every 256th token of a record."""
-COLUMNS = ("tokens", *ARRAY_COLUMNS)
-"""Order of the columns in the `columns` section."""
 
 _ADVICE = ": run gato-data verify --repair, it writes the index anew from the shard"
 _ALIGNMENT = 64
+_PLACE = {name: number for number, name in enumerate(COLUMNS)}
 _LENGTH = struct.Struct("<I")
-_PER_RECORD: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
-    "offset": ("<u8", ()),
-    "length": ("<u4", ()),
-    "crc": ("<u4", ()),
-    "columns": ("<u4", (len(COLUMNS),)),
-    "num_tokens": ("<u4", ()),
-    "num_patches": ("<u4", ()),
-    "num_timesteps": ("<u4", ()),
-    "num_images": ("<u4", ()),
-    "tokens_by_modality": ("<u4", (len(Modality),)),
-    "loss_tokens": ("<u4", ()),
-    "task": ("<u4", ()),
-    "agent": ("<u4", ()),
-    "chunk": ("<u4", ()),
-    "num_chunks": ("<u4", ()),
-    "episode_return": ("<f4", ()),
-    "is_terminal": ("u1", ()),
-    "episode_hash": ("<u8", ()),
-}
-_FREE: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
-    "block_starts": ("<u8", ()),
-    "blocks": ("<u4", (2,)),
-    "rank_starts": ("<u8", ()),
-    "ranks": ("<u4", ()),
-}
-_RAGGED = (("block_starts", "blocks"), ("rank_starts", "ranks"))
+
+
+def index_path(shard: Path) -> Path:
+    """The index beside a shard."""
+    return shard.with_name(shard.name + SUFFIX)
 
 
 class DeadLetter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,63 +105,80 @@ class IndexHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     sections: dict[str, Section] = {}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ShardIndex:
     """A shard's header and sections; N records, B blocks, R ranks.
 
     Attributes:
         header: everything but the arrays.
-        arrays: `offset` (N,) of each record's data in the shard; `length` (N,), `crc` (N,) its masked CRC32C;
-            `columns` (N, 8) payload offsets within the record in the order of `COLUMNS`; counts (N,);
-            `tokens_by_modality` (N, 5); `task`, `agent`, `chunk`, `num_chunks`, `episode_return`,
-            `is_terminal`, `episode_hash` (N,); `block_starts` (N + 1,) and `blocks` (B, 2) offset and length
-            of every patch payload within its record; `rank_starts` (N + 1,) and `ranks` (R,) the number of
-            patches before every 256th token of a record.
+        offset, length, crc: (N,), where each record's data lies in the shard, and its masked CRC32C.
+        columns: (N, 8), offsets of payloads within the record in the order of `COLUMNS`.
+        num_tokens .. is_terminal: (N,), of each record; `tokens_by_modality` (N, 5).
+        episode_hash: (N,), of the whole episode.
+        block_starts, blocks: (N + 1,) and (B, 2), offset and length of every patch payload within its record.
+        rank_starts, ranks: (N + 1,) and (R,), the number of patches before every 256th token of a record.
     """
 
     header: IndexHeader
-    arrays: Mapping[str, NDArray[Any]]
-
-    def __getattr__(self, name: str) -> NDArray[Any]:
-        """A section by its name."""
-        try:
-            return self.arrays[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    offset: NDArray[np.uint64]
+    length: NDArray[np.uint32]
+    crc: NDArray[np.uint32]
+    columns: NDArray[np.uint32]
+    num_tokens: NDArray[np.uint32]
+    num_patches: NDArray[np.uint32]
+    num_timesteps: NDArray[np.uint32]
+    num_images: NDArray[np.uint32]
+    tokens_by_modality: NDArray[np.uint32]
+    loss_tokens: NDArray[np.uint32]
+    task: NDArray[np.uint32]
+    agent: NDArray[np.uint32]
+    chunk: NDArray[np.uint32]
+    num_chunks: NDArray[np.uint32]
+    episode_return: NDArray[np.float32]
+    is_terminal: NDArray[np.uint8]
+    episode_hash: NDArray[np.uint64]
+    block_starts: NDArray[np.uint64]
+    blocks: NDArray[np.uint32]
+    rank_starts: NDArray[np.uint64]
+    ranks: NDArray[np.uint32]
 
     def __len__(self) -> int:
         """Number of records."""
-        return len(self.arrays["offset"])
+        return len(self.offset)
 
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All sections by name."""
+        return {name: getattr(self, name) for name in (*PER_RECORD, *FREE)}
 
-def sections(
-    rows: Sequence[Mapping[str, Any]], blocks: Sequence[NDArray[Any]], ranks: Sequence[NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
-    """The arrays of an index from one row, one (b, 2) array of blocks and one array of ranks per record."""
-    arrays: dict[str, NDArray[Any]] = {
-        name: np.array([row[name] for row in rows], dtype).reshape(len(rows), *shape)
-        for name, (dtype, shape) in _PER_RECORD.items()
-    }
-    for starts, name, values in (("block_starts", "blocks", blocks), ("rank_starts", "ranks", ranks)):
-        dtype, shape = _FREE[name]
-        arrays[starts] = np.cumsum([0, *(len(value) for value in values)], dtype="<u8")
-        arrays[name] = np.concatenate([np.zeros((0, *shape), dtype), *values]).astype(dtype)
-    return arrays
+    def totals(self, where: NDArray[np.bool_] | slice = slice(None)) -> Counts:
+        """What is in the records, all or those selected."""
+        return count_rows(self.arrays, where)
 
+    def payload(self, record: int, column: str) -> int:
+        """The byte of the shard where a column of a record begins; `column` is one of `COLUMNS`."""
+        return int(self.offset[record]) + int(self.columns[record, _PLACE[column]])
 
-def join_sections(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """The arrays of an index whose records are those of the parts, one part after the other; at least one."""
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in (*_PER_RECORD, *_FREE)}
-    for starts, values in _RAGGED:
-        before = np.cumsum([0, *(len(part[values]) for part in parts)], dtype="<u8")
-        shifted = [part[starts][:-1] + shift for part, shift in zip(parts, before[:-1], strict=True)]
-        arrays[starts] = np.concatenate([*shifted, before[-1:]])
-    return arrays
+    def blocks_of(self, record: int) -> NDArray[np.uint32]:
+        """Offset and length (b, 2) of every patch payload of a record, within it."""
+        return self.blocks[int(self.block_starts[record]) : int(self.block_starts[record + 1])]
+
+    def ranks_of(self, record: int) -> NDArray[np.uint32]:
+        """Patches before every 256th token of a record."""
+        return self.ranks[int(self.rank_starts[record]) : int(self.rank_starts[record + 1])]
+
+    def pixels(self, record: int, first: int, count: int) -> tuple[int, int]:
+        """Byte of the shard and size of what holds patches [first, first + count): whole blocks, or raw pixels."""
+        base, begin = int(self.offset[record]), int(self.block_starts[record])
+        if self.header.patch_encoding == "raw":
+            return base + int(self.blocks[begin, 0]) + first * PATCH_BYTES, count * PATCH_BYTES
+        start = int(self.blocks[begin + first // BLOCK_PATCHES, 0])
+        return base + start, int(self.blocks[begin + (first + count - 1) // BLOCK_PATCHES].sum()) - start
 
 
 def encode_index(header: IndexHeader, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The bytes of an index file."""
-    layout = {**_PER_RECORD, **_FREE}
+    layout = {**PER_RECORD, **FREE}
     stored = {name: np.ascontiguousarray(arrays[name], dtype=dtype) for name, (dtype, _) in layout.items()}
     relative, at = {}, 0
     for name, array in stored.items():
@@ -235,12 +229,12 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
         advice=_ADVICE,
     )
     base = _padded(start + length)
-    arrays = {key: _section(data, base, header, key, name) for key in (*_PER_RECORD, *_FREE)}
+    arrays = {key: _section(data, base, header, key, name) for key in (*PER_RECORD, *FREE)}
     records = len(arrays["offset"])
-    for key in _PER_RECORD:
+    for key in PER_RECORD:
         if len(arrays[key]) != records:
             raise FormatError(f"{name}: section {key} has {len(arrays[key])} rows for {records} records")
-    for starts, values in _RAGGED:
+    for starts, values in RAGGED:
         bounds, count = arrays[starts], len(arrays[values])
         if len(bounds) != records + 1 or bounds[0] != 0 or bounds[-1] != count or (bounds[1:] < bounds[:-1]).any():
             raise FormatError(f"{name}: sections {starts} and {values} do not agree")
@@ -249,14 +243,14 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
             raise FormatError(f"{name}: a record has {what} number {arrays[what].max()} of {len(table)}{_ADVICE}")
     if not _inside(header, arrays):
         raise FormatError(f"{name} points outside its shard of {header.shard_size} bytes{_ADVICE}")
-    return ShardIndex(header, arrays)
+    return ShardIndex(header=header, **arrays)
 
 
 def _inside(header: IndexHeader, arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Whether everything that an index points at lies in its shard, so that reads stay bounded."""
     tokens, length, patches = (arrays[name].astype(np.int64) for name in ("num_tokens", "length", "num_patches"))
     blocks = arrays["blocks"].astype(np.int64).sum(axis=1)
-    block_starts, rank_starts = (arrays[starts].astype(np.int64) for starts, _ in _RAGGED)
+    block_starts, rank_starts = (arrays[starts].astype(np.int64) for starts, _ in RAGGED)
     of_record, ranks = block_starts[1:] - block_starts[:-1], rank_starts[1:] - rank_starts[:-1]
     wanted = 1 if header.patch_encoding == "raw" else -(-patches // BLOCK_PATCHES)
     item = np.dtype(header.token_dtype).itemsize
@@ -276,7 +270,7 @@ def _inside(header: IndexHeader, arrays: Mapping[str, NDArray[Any]]) -> bool:
 
 
 def _section(data: bytes, base: int, header: IndexHeader, key: str, name: str) -> NDArray[Any]:
-    section, (dtype, row) = header.sections.get(key), {**_PER_RECORD, **_FREE}[key]
+    section, (dtype, row) = header.sections.get(key), {**PER_RECORD, **FREE}[key]
     if section is None or section.dtype != np.dtype(dtype).str or tuple(section.shape[1:]) != row or not section.shape:
         raise FormatError(f"{name}: section {key} is missing or of another type")
     count = math.prod(section.shape)

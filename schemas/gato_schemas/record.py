@@ -4,7 +4,7 @@ Features stand in sorted order; arrays are raw little-endian bytes in one bytes 
 blocks of 256 (the last one zero-padded) or raw. `EncodedRecord` says where each of them lies, for the index.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gato_schemas import wire
-from gato_schemas.compression import PatchEncoding, deflate_block, inflate_block
+from gato_schemas.compression import PatchEncoding
 from gato_schemas.errors import FormatError
-from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE, TokenSequence, check
+from gato_schemas.patches import decode_patches, encode_patches
+from gato_schemas.sequence import PATCH_SHAPE, TokenSequence, check
 
-BLOCK_PATCHES = 256
-"""Patches in one zlib block of the `patches` column."""
-BLOCK_SHAPE = (BLOCK_PATCHES, *PATCH_SHAPE)
-
+HEAD_BYTES = 4096
+"""An episode id stands among the first features of a record, within so many bytes of one that is well made."""
 ARRAY_COLUMNS: Mapping[str, DTypeLike] = {
     "image_grid": "<i4",
     "loss_mask": "u1",
@@ -95,7 +94,7 @@ def encode_record(record: Record, patch_encoding: PatchEncoding) -> EncodedRecor
         "source_episode_id": wire.text(record.source_episode_id),
         "task": wire.text(record.task),
         "tokens": wire.binary([_raw(sequence.tokens, sequence.tokens.dtype.newbyteorder("<"))]),
-        "patches": wire.binary(_encode_patches(sequence.patches, patch_encoding)),
+        "patches": wire.binary(encode_patches(sequence.patches, patch_encoding)),
     }
     for name, dtype in ARRAY_COLUMNS.items():
         features[name] = wire.binary([_raw(getattr(sequence, name), dtype)])
@@ -106,16 +105,6 @@ def encode_record(record: Record, patch_encoding: PatchEncoding) -> EncodedRecor
 
 def _raw(array: NDArray[np.generic], dtype: DTypeLike) -> bytes:
     return np.ascontiguousarray(array, dtype=dtype).tobytes()
-
-
-def _encode_patches(patches: NDArray[np.uint8], encoding: PatchEncoding) -> list[bytes | memoryview]:
-    if encoding.name == "raw":
-        return [np.ascontiguousarray(patches).reshape(-1).data]
-    blocks: list[bytes | memoryview] = []
-    for start in range(0, len(patches), BLOCK_PATCHES):
-        raw = patches[start : start + BLOCK_PATCHES].tobytes()
-        blocks.append(deflate_block(raw.ljust(BLOCK_PATCHES * PATCH_BYTES, b"\0"), encoding.level))
-    return blocks
 
 
 def decode_record(data: bytes | memoryview, encoding: str, *, with_patches: bool = True) -> Record:
@@ -150,7 +139,7 @@ def record_of(features: wire.Features, encoding: str, *, with_patches: bool = Tr
         if _int(features, name) != getattr(sequence, name):
             raise FormatError(f"{name} says {_int(features, name)}, the columns hold {getattr(sequence, name)}")
     if with_patches:
-        patches = _decode_patches(wire.get_bytes(features, "patches"), num_patches, encoding)
+        patches = decode_patches(wire.get_bytes(features, "patches"), num_patches, encoding)
         sequence = replace(sequence, patches=patches)
     return Record(
         episode_id=_text(features, "episode_id"),
@@ -163,6 +152,18 @@ def record_of(features: wire.Features, encoding: str, *, with_patches: bool = Tr
         is_terminal=bool(_int(features, "is_terminal")),
         sequence=sequence,
     )
+
+
+def read_episode_id(head: bytes) -> str:
+    """The episode id from the first `HEAD_BYTES` of a record, or all of a shorter one.
+
+    Raises:
+        FormatError: it is not there.
+    """
+    try:
+        return bytes(wire.get_bytes(wire.leading_features(head), "episode_id")[0]).decode()
+    except (IndexError, UnicodeDecodeError) as error:
+        raise FormatError("the record has no episode id in its head") from error
 
 
 def _tokens(features: wire.Features, num_tokens: int) -> NDArray[np.uint16] | NDArray[np.int32]:
@@ -197,18 +198,3 @@ def _text(features: wire.Features, name: str) -> str:
         return bytes(_single(features, name)).decode()
     except UnicodeDecodeError as error:
         raise FormatError(f"{name} is not UTF-8") from error
-
-
-def _decode_patches(payloads: Sequence[memoryview], count: int, encoding: str) -> NDArray[np.uint8]:
-    if encoding == "raw":
-        if len(payloads) != 1 or len(payloads[0]) != count * PATCH_BYTES:
-            raise FormatError(f"column patches has {sum(map(len, payloads))} bytes for {count} patches")
-        return np.frombuffer(payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE)
-    if len(payloads) != -(-count // BLOCK_PATCHES):
-        raise FormatError(f"column patches has {len(payloads)} blocks for {count} patches")
-    out = np.empty((count, *PATCH_SHAPE), np.uint8)
-    for number, payload in enumerate(payloads):
-        block = np.frombuffer(inflate_block(payload, BLOCK_PATCHES * PATCH_BYTES), np.uint8).reshape(BLOCK_SHAPE)
-        rows = out[number * BLOCK_PATCHES : (number + 1) * BLOCK_PATCHES]
-        rows[...] = block[: len(rows)]
-    return out

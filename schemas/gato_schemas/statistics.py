@@ -3,8 +3,11 @@
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from gato_schemas.bounds import Natural
+from gato_schemas.record import Record
+from gato_schemas.sequence import Modality
 
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -18,6 +21,30 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     tokens: Natural = 0
     loss_tokens: Natural = 0
     tokens_by_modality: Annotated[tuple[Natural, ...], msgspec.Meta(min_length=5, max_length=5)] = (0, 0, 0, 0, 0)
+
+    @classmethod
+    def of(cls, record: Record) -> "Counts":
+        """What one record holds; an episode is counted with its first chunk."""
+        sequence = record.sequence
+        return cls(
+            episodes=int(record.chunk == 0),
+            records=1,
+            timesteps=sequence.num_timesteps,
+            images=sequence.num_images,
+            patches=sequence.num_patches,
+            tokens=sequence.num_tokens,
+            loss_tokens=int(sequence.loss_mask.sum(dtype=np.int64)),
+            tokens_by_modality=tuple(np.bincount(sequence.modality, minlength=len(Modality)).tolist()),
+        )
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Both together; `sum(counts, Counts())` adds any number."""
+        numbers = {name: getattr(self, name) + getattr(other, name) for name in _NUMBERS}
+        pairs = zip(self.tokens_by_modality, other.tokens_by_modality, strict=True)
+        return Counts(**numbers, tokens_by_modality=tuple(a + b for a, b in pairs))
+
+
+_NUMBERS = tuple(name for name in Counts.__struct_fields__ if name != "tokens_by_modality")
 
 
 class FieldStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

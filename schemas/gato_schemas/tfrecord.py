@@ -45,8 +45,13 @@ def masked_crc32c(data: Bytes) -> int:
 
 def frame(data: Bytes, crc: int | None = None) -> tuple[bytes, bytes]:
     """Header and footer that enclose one record's data; `crc` is its masked CRC32C where that is known."""
-    length = _LENGTH.pack(len(data))
-    return length + _CRC.pack(masked_crc32c(length)), _CRC.pack(masked_crc32c(data) if crc is None else crc)
+    return frame_of(len(data), masked_crc32c(data) if crc is None else crc)
+
+
+def frame_of(size: int, crc: int) -> tuple[bytes, bytes]:
+    """Header and footer that enclose `size` bytes of data with this masked CRC32C."""
+    length = _LENGTH.pack(size)
+    return length + _CRC.pack(masked_crc32c(length)), _CRC.pack(crc)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gato_data import columns
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.tokenize import TokenizeSettings, ordered, tokenize_episode
+from gato_data.tokenizers import columns
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.episode import Episode, EpisodeSpec, Field
 from gato_schemas.sequence import Modality, check

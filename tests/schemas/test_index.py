@@ -9,19 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gato_schemas import index
 from gato_schemas.errors import FormatError
-from gato_schemas.index import (
-    COLUMNS,
-    DeadLetter,
-    IndexHeader,
-    Part,
-    decode_index,
-    encode_index,
-    join_sections,
-    read_index,
-    sections,
-)
+from gato_schemas.index import DeadLetter, IndexHeader, Part, decode_index, encode_index, read_index
+from gato_schemas.index_rows import COLUMNS, FREE, PER_RECORD, RAGGED, join_sections, sections
 from gato_schemas.statistics import Counts, FieldStatistics
 
 HEADER = IndexHeader(
@@ -54,7 +44,7 @@ HEADER = IndexHeader(
     ],
     dead_letters=[DeadLetter("raw-00000", "7", "tokenize", "pose is nan", 2)],
 )
-NAMES = (*index._PER_RECORD, *index._FREE)
+NAMES = (*PER_RECORD, *FREE)
 
 
 def row(number: int) -> dict[str, object]:
@@ -185,8 +175,8 @@ def test_damage_under_a_mended_checksum_is_refused_or_harmless(data):
     except FormatError as error:
         assert "x.index" in str(error)  # noqa: PT017 - either outcome is right, any other exception is not
         return
-    assert {len(found.arrays[name]) for name in index._PER_RECORD} == {len(found)}
-    for starts, values in index._RAGGED:
+    assert {len(found.arrays[name]) for name in PER_RECORD} == {len(found)}
+    for starts, values in RAGGED:
         bounds = found.arrays[starts].astype(np.int64)
         assert (np.diff(bounds) >= 0).all()
         assert (len(bounds), bounds[0], bounds[-1]) == (len(found) + 1, 0, len(found.arrays[values]))

@@ -10,7 +10,8 @@ from gato_schemas import record as record_module
 from gato_schemas import wire
 from gato_schemas.compression import PatchEncoding, deflate_block, inflate_block
 from gato_schemas.errors import FormatError
-from gato_schemas.record import ARRAY_COLUMNS, BLOCK_PATCHES, Record, decode_record, encode_record
+from gato_schemas.patches import BLOCK_PATCHES
+from gato_schemas.record import ARRAY_COLUMNS, Record, decode_record, encode_record
 from gato_schemas.sequence import PATCH_BYTES, POSITION_ACTION
 from tests.schemas.examples import example_class, serialize
 from tests.schemas.sequences import SEQUENCES, assert_equal, document, episode

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from gato_data.shard_writer import ShardWriter
+from gato_data.shards.writer import ShardWriter
 from gato_schemas import wire
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import ShardInfo, SplitInfo, shard_name

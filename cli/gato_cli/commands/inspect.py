@@ -142,8 +142,9 @@ def _show_shard(file: Path, limit: int | None, as_json: bool) -> None:
 def _write_shard_page(file: Path, page: Path, episodes: int) -> None:
     from gato_data.errors import InputError
     from gato_data.report.decoder import load_decoder
-    from gato_data.report.files import check_fits, check_shard, index_of, reading
+    from gato_data.report.files import check_shard, reading
     from gato_data.report.html.content import shard_content
+    from gato_data.shards.index import check_fits, index_of
 
     with reading():
         check_shard(file)
@@ -159,10 +160,11 @@ def _write_shard_page(file: Path, page: Path, episodes: int) -> None:
 def _show_record(file: Path, number: int, timestep: int | None, tokens: tuple[int, int] | None, as_json: bool) -> None:
     from gato_data.report import answers, timeline
     from gato_data.report.decoder import load_decoder
-    from gato_data.report.files import check_shard, index_of, reading
+    from gato_data.report.files import check_shard, reading
     from gato_data.report.record import open_record
     from gato_data.report.terminal import console
     from gato_data.report.terminal import timeline as printed
+    from gato_data.shards.index import index_of
 
     with reading():
         check_shard(file)

@@ -147,7 +147,7 @@ def _check_out(out: Path) -> None:
 
 def _write(mixture: "Mixture", out: Path, data: bytes) -> None:
     from gato_data.errors import OutputError
-    from gato_data.shard_writer import write_durably
+    from gato_data.files import write_durably
 
     try:
         write_durably(out, data)

@@ -11,13 +11,13 @@ from gato_data.report.decoder import Decoder, load_decoder
 from gato_data.report.episodes import EpisodeList, list_episodes_of
 from gato_data.report.facts import dataset_facts, task_facts, totals
 from gato_data.report.fields import full_name
-from gato_data.report.files import index_of
 from gato_data.report.html.curves import EpisodeFiles
 from gato_data.report.html.distributions import TASKS, action_balance, distributions
 from gato_data.report.html.episode import Budget, episode_content
 from gato_data.report.html.pick import Pick, pick
 from gato_data.report.printable import count, printable, real, share, size
 from gato_data.report.quality import Quality
+from gato_data.shards.index import index_of
 from gato_data.statistics import sum_counts
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from gato_data.errors import InputError, OutputError
-from gato_data.shard_writer import count_records, write_durably
+from gato_data.files import write_durably
 from gato_data.statistics import merge_statistics, sum_counts
 from gato_pipelines.control.bad_fields import blamed
 from gato_pipelines.ingest.account import dataset_account
@@ -35,6 +35,7 @@ from gato_schemas.dataset import (
 )
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, read_index
+from gato_schemas.index_rows import count_rows
 from gato_schemas.statistics import Counts
 from gato_schemas.tfds import tfds_files
 
@@ -226,7 +227,7 @@ def _tasks(job: Job, indexes: Mapping[str, list[ShardIndex]]) -> dict[str, TaskI
     for index in every:
         tasks = index.arrays["task"]
         for number in np.unique(tasks):
-            counts[index.header.tasks[number]].append(count_records(index.arrays, tasks == number))
+            counts[index.header.tasks[number]].append(count_rows(index.arrays, tasks == number))
     return {
         name: msgspec.structs.replace(task, counts=sum_counts(counts[name])) for name, task in job.plan.tasks.items()
     }

@@ -12,8 +12,7 @@ from typing import IO, Any
 import msgspec
 
 from gato_data.errors import OutputError
-from gato_data.links import refuse_links
-from gato_data.shard_writer import write_durably
+from gato_data.files import refuse_links, write_durably
 from gato_pipelines.ingest.shards import WORK, Job, cannot_write
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
 from gato_schemas.errors import FormatError

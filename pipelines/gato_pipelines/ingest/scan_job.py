@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gato_data.errors import OutputError
-from gato_data.shard_writer import write_durably
+from gato_data.files import write_durably
 from gato_pipelines.files.find import root_of
 from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.unchanged import files_of, size_of

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gato_data.errors import EpisodeError, InputError, OutputError
-from gato_data.shard_writer import ShardWriter, write_durably
+from gato_data.files import write_durably
+from gato_data.shards.writer import ShardWriter
 from gato_data.statistics import StatisticsBuilder
 from gato_data.tokenize import TextModel, TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.tokenizers.text import TextTokenizer

@@ -302,7 +302,7 @@ def test_datasets_never_drawn_are_named(library: Path, mix: Mix) -> None:
 
 
 def test_planning_opens_no_shard(library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gato_data.reading import open_file
+    from gato_data.shards import file as open_file
 
     def refuse(*_: object) -> None:
         raise AssertionError("a shard was opened")

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data import chunks
-from gato_data.shard_writer import ShardWriter
+from gato_data.shards import chunks
+from gato_data.shards.writer import ShardWriter
 from gato_data.statistics import sum_counts
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.vocabulary import Vocabulary

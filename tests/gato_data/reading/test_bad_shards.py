@@ -10,10 +10,11 @@ import pytest
 
 from gato_data.errors import FormatError, GatoError, MixtureError
 from gato_data.reading.reader import ReadSettings, open_mixture
-from gato_data.reading.shards import ShardFiles
-from gato_data.reindex import rebuild_index
+from gato_data.shards.files import ShardFiles
+from gato_data.shards.rebuild import rebuild_index
 from gato_schemas.dataset import read_manifest
-from gato_schemas.index import COLUMNS, SUFFIX, encode_index, read_index
+from gato_schemas.index import SUFFIX, encode_index, read_index
+from gato_schemas.index_rows import COLUMNS
 from tests.gato_data.reading.folders import episodes, write_dataset
 
 Mix = Callable[..., Path]
@@ -118,7 +119,7 @@ def test_a_record_is_checked_once(library: Path, mix: Mix, monkeypatch: pytest.M
         check(self, shard, record)
 
     monkeypatch.setattr(ShardFiles, "check_data", count)
-    monkeypatch.setattr("gato_data.reading.shards._CHECKED_BYTES", 100)
+    monkeypatch.setattr("gato_data.shards.files._CHECKED_BYTES", 100)
     path = mix(library / "pong", library / "walker")
     with open_mixture(path, settings=SETTINGS) as reader:
         for first in range(0, 480, 8):

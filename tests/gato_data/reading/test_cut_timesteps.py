@@ -6,7 +6,7 @@ import pytest
 
 from gato_data.reading.cut_timesteps import CutTask, cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_datasets
-from gato_data.reading.episodes import read_table
+from gato_data.shards.episodes import read_table
 from tests.gato_data.reading.folders import episodes, write_dataset
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from gato_data.shard_writer import ShardWriter, count_records
+from gato_data.shards.writer import ShardWriter
 from gato_data.statistics import StatisticsBuilder, merge_statistics, sum_counts
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.tokenizers.text import TextTokenizer
@@ -18,6 +18,7 @@ from gato_schemas.dataset import FinalStep, Manifest, ShardInfo, SourceInfo, Spl
 from gato_schemas.dataset import shard_name as name_of
 from gato_schemas.episode import Document, Episode, EpisodeSpec, Field, Image, Text
 from gato_schemas.index import DeadLetter, IndexHeader, Part, encode_index
+from gato_schemas.index_rows import count_rows
 from gato_schemas.record import Record
 
 
@@ -71,7 +72,7 @@ def write_folder(path: Path, content: Folder) -> Path:
                 observations=list(content.specs[task].observations),
                 actions=list(content.specs[task].actions),
                 final_step=content.final_steps.get(task),
-                counts=sum_counts(count_records(a, a["task"] == tasks.index(task)) for a in indexes),
+                counts=sum_counts(count_rows(a, a["task"] == tasks.index(task)) for a in indexes),
             )
             for task in tasks
         },

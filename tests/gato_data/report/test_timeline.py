@@ -6,9 +6,9 @@ import pytest
 from gato_data import detokenize
 from gato_data.errors import FormatError, InputError
 from gato_data.report.decoder import load_decoder
-from gato_data.report.files import index_of
 from gato_data.report.record import OpenRecord, open_record
 from gato_data.report.timeline import TokenView, images, timeline, window
+from gato_data.shards.index import index_of
 from gato_data.tokenize import TokenizeSettings
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from gato_data.reindex import digest_of, rebuild_index
-from gato_data.shard_writer import count_records
+from gato_data.files import digest_of
+from gato_data.shards.rebuild import rebuild_index
 from gato_data.statistics import sum_counts
 from gato_schemas.dataset import (
     Manifest,
@@ -21,6 +21,7 @@ from gato_schemas.dataset import (
     shard_name,
 )
 from gato_schemas.index import DeadLetter, encode_index, read_index
+from gato_schemas.index_rows import count_rows
 from gato_schemas.record import Record, decode_record, encode_record
 from gato_schemas.sequence import Modality
 from gato_schemas.tfds import tfds_files
@@ -74,7 +75,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
             beside = folder / (shard.name + ".index")
             index = read_index(beside)
             for number in np.unique(index.task):
-                tasks[index.header.tasks[number]].append(count_records(index.arrays, index.task == number))
+                tasks[index.header.tasks[number]].append(count_rows(index.arrays, index.task == number))
             path = folder / shard.name
             infos.append(
                 ShardInfo(name=shard.name, size=path.stat().st_size, digest=digest_of(path), totals=index.header.totals)

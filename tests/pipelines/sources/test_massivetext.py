@@ -170,7 +170,7 @@ class TestLongTexts:
     def test_a_long_text_is_one_episode_in_chunks(
         self, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from gato_data import chunks
+        from gato_data.shards import chunks
 
         monkeypatch.setattr(chunks, "CHUNK_TOKENS", 1000)
         text = "\n\n".join(DOCUMENTS)

@@ -8,9 +8,9 @@ import pytest
 
 from gato_data.reading.pieces import Pieces
 from gato_data.reading.plan import Plan
-from gato_data.reading.prefetch import announce_ahead, plan_ahead
 from gato_data.reading.reader import ReadSettings, open_mixture
-from gato_data.reading.shards import ShardFiles
+from gato_data.reading.stream import announce_ahead, plan_ahead
+from gato_data.shards.files import ShardFiles
 
 Mix = Callable[..., Path]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import FormatError
-from gato_data.shard_writer import write_durably
+from gato_data.files import write_durably
 from gato_data.verify.findings import Findings
 from gato_data.verify.quarantine import set_aside
 from gato_schemas.dataset import DEAD_LETTERS, Manifest

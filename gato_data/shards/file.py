@@ -1,4 +1,4 @@
-"""One open shard, perhaps mapped into memory, and how many of them the system allows."""
+"""One open shard: positioned reads, perhaps a map into memory, and how many of them the system allows."""
 
 import mmap
 import os
@@ -6,13 +6,28 @@ import resource
 from pathlib import Path
 
 from gato_schemas.regular_file import check_regular
+from gato_schemas.tfrecord import refuse_foreign
 
 _OTHER_DESCRIPTORS = 256
 """Descriptors left to the rest of the program."""
+_HEAD_BYTES = 64
 
 
-class OpenFile:
-    """A file that closes when the last reader lets go of it; `mapped` is its bytes, or None if it is not mapped."""
+class ShardFile:
+    """A shard that closes when the last reader lets go of it.
+
+    Args:
+        path: of the shard.
+
+    Attributes:
+        fd: its descriptor.
+        size: its bytes when it was opened.
+        mapped: its bytes, or None where it is not mapped.
+
+    Raises:
+        FormatError: the file begins like a Git-LFS pointer or a gzip file.
+        OSError: it cannot be opened, or is a pipe or a device.
+    """
 
     __slots__ = ("fd", "mapped", "size")
 
@@ -21,9 +36,21 @@ class OpenFile:
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self.fd).st_size
         self.mapped: memoryview | None = None
+        refuse_foreign(self.read(0, _HEAD_BYTES), path)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes [offset, offset + size) as far as the file has them; raises OSError."""
+        return os.pread(self.fd, size, offset)
+
+    def fill(self, offset: int, view: memoryview) -> int:
+        """Fill `view` from `offset` on; returns how many bytes there were. Raises OSError."""
+        done = os.preadv(self.fd, (view,), offset)
+        while done < len(view) and (more := os.preadv(self.fd, (view[done:],), offset + done)):
+            done += more
+        return done
 
     def map(self) -> None:
-        """Map the file, to be read at random places."""
+        """Map the file, to be read at random places; raises OSError."""
         if self.size:
             whole = mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ)
             whole.madvise(mmap.MADV_RANDOM)

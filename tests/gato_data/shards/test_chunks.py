@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gato_data.chunks import CHUNK_TOKENS, PATCH_CHUNK_TOKENS, chunk
+from gato_data.shards.chunks import CHUNK_TOKENS, PATCH_CHUNK_TOKENS, chunk
 from gato_schemas.sequence import Modality, check
 from tests.schemas.sequences import SEQUENCES, assert_equal, document, episode
 

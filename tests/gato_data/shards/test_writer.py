@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -7,11 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gato_data import chunks, shard_writer
-from gato_data.shard_writer import ShardWriter, count_records, episode_hash, patch_ranks, write_durably
+from gato_data.files import write_durably
+from gato_data.shards import chunks
+from gato_data.shards.episode_hash import episode_hash
+from gato_data.shards.writer import ShardWriter
+from gato_schemas import index_rows
 from gato_schemas.compression import PatchEncoding, inflate_block
-from gato_schemas.index import COLUMNS, RANK_TOKENS, IndexHeader, Part, decode_index, encode_index
-from gato_schemas.record import BLOCK_PATCHES, Record, decode_record
+from gato_schemas.index import IndexHeader, Part, decode_index, encode_index
+from gato_schemas.index_rows import COLUMNS, RANK_TOKENS, count_rows, patch_ranks
+from gato_schemas.patches import BLOCK_PATCHES
+from gato_schemas.record import Record, decode_record
 from gato_schemas.sequence import PATCH_BYTES, Modality
 from gato_schemas.tfrecord import masked_crc32c, read_records
 from tests.schemas.sequences import SEQUENCES, document, episode
@@ -121,15 +127,15 @@ def test_totals():
     assert totals.loss_tokens == 30 + 5 + 3
     assert totals.tokens_by_modality == (33, 11, 5, 5, 5)
     arrays = writer.arrays()
-    of_task = [count_records(arrays, arrays["task"] == number) for number in range(2)]
+    of_task = [count_rows(arrays, arrays["task"] == number) for number in range(2)]
     assert [c.tokens for c in of_task] == [34, 25]
-    assert count_records(arrays, slice(0, 0)).tokens_by_modality == (0,) * 5
+    assert count_rows(arrays, slice(0, 0)).tokens_by_modality == (0,) * 5
 
 
 def test_packing_rows_on_the_way_changes_nothing(monkeypatch):
     records = records_of([document([n, (1, 2)]) for n in range(1, 8)])
     data, writer = write(records)
-    monkeypatch.setattr(shard_writer, "_PACKED_RECORDS", 3)
+    monkeypatch.setattr(index_rows, "_PACKED_ROWS", 3)
     again, packed = write(records)
     assert again == data
     assert packed.totals() == writer.totals()
@@ -207,7 +213,7 @@ def test_ranks_count_the_patches_before_every_256th_token(length):
 def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "x.index"
     write_durably(path, b"first")
-    monkeypatch.setattr(shard_writer.os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space left"):
         write_durably(path, b"second")
     assert path.read_bytes() == b"first"

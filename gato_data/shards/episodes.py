@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
-from gato_data.reading.shard_index import Shard, check_footers
-from gato_data.reading.shards import ShardFiles
+from gato_data.shards.files import ShardFiles
+from gato_data.shards.index import DatasetShard, check_footers
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
-from gato_schemas.index import COLUMNS, ShardIndex
-
-TOKENS = COLUMNS.index("tokens")
+from gato_schemas.index import ShardIndex
+from gato_schemas.index_rows import COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +28,12 @@ class OpenDataset:
     folder: Path
     manifest: Manifest
 
-    def shards(self, split: str) -> list[Shard]:
+    def shards(self, split: str) -> list[DatasetShard]:
         """Its shards of one split; empty where it has no such split."""
         info = self.manifest.splits.get(split)
-        return [Shard(self.folder / shard.name, shard, self.manifest, split) for shard in info.shards] if info else []
+        if info is None:
+            return []
+        return [DatasetShard(self.folder / shard.name, shard, self.manifest, split) for shard in info.shards]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -65,6 +66,15 @@ class EpisodeTable:
     def num_episodes(self) -> int:
         """Number of episodes, E."""
         return len(self.timesteps)
+
+    def local(self, record: int, shard: int) -> int:
+        """The number within its shard of a record that is counted through the mixture."""
+        return record - int(self.shard_record[shard])
+
+    def place(self, record: int) -> tuple[int, int]:
+        """The shard of a record that is counted through the mixture, and its number there."""
+        shard = int(np.searchsorted(self.shard_record, record, side="right")) - 1
+        return shard, self.local(record, shard)
 
     @property
     def nbytes(self) -> int:
@@ -145,7 +155,7 @@ def _rows(index: ShardIndex, manifest: Manifest, first_group: int) -> dict[str, 
     group = first_group + task * agents + _numbers(index.header.agents, manifest.agents, index)[index.agent]
     return {
         "tokens": index.num_tokens,
-        "tokens_at": index.offset.astype(np.int64) + index.columns[:, TOKENS],
+        "tokens_at": index.offset.astype(np.int64) + index.columns[:, COLUMNS.index("tokens")],
         "starts": index.chunk == 0,
         "timesteps": index.num_timesteps,
         "group": group.astype(np.int32),

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from gato_data.reading.episodes import EpisodeTable
 from gato_data.reading.fill import Filler, Reads
 from gato_data.reading.pieces import Pieces
-from gato_data.reading.shards import ShardFiles
+from gato_data.shards.episodes import EpisodeTable
+from gato_data.shards.files import ShardFiles
 
 PROBES = 8
 """Pieces of a batch that are looked for in memory before the kernel is told of all of them."""

@@ -1,25 +1,25 @@
-"""One shard of a mixture and its index: loaded and checked, or rebuilt where its file is missing."""
+"""The index beside a shard: found, loaded, checked against shard and manifest, or rebuilt where its file is missing."""
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gato_data.reindex import rebuild_index
+from gato_data.shards.file import ShardFile
+from gato_data.shards.rebuild import rebuild_index
 from gato_schemas.dataset import Manifest, ShardInfo
 from gato_schemas.errors import FormatError
-from gato_schemas.index import SUFFIX, ShardIndex, decode_index
-from gato_schemas.regular_file import check_regular, read_regular
-from gato_schemas.tfrecord import FOOTER_BYTES, refuse_foreign
+from gato_schemas.index import ShardIndex, decode_index, index_path, read_index
+from gato_schemas.regular_file import read_regular
+from gato_schemas.tfrecord import FOOTER_BYTES
 
 _LOG = logging.getLogger(__name__)
 _FOOTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class DatasetShard:
     """One shard of one dataset of the mixture."""
 
     path: Path
@@ -33,7 +33,7 @@ class Shard:
         Raises:
             FormatError: the index is damaged, of another version, or belongs to another shard.
         """
-        path = self.path.with_name(self.path.name + SUFFIX)
+        path = index_path(self.path)
         try:
             data = read_regular(path)
         except FileNotFoundError:
@@ -69,14 +69,35 @@ def check_footers(path: Path, index: ShardIndex) -> None:
     records = np.unique(np.linspace(0, len(index) - 1, min(len(index), _FOOTERS), dtype=np.int64))
     ends = (index.offset + index.length)[records].tolist()
     try:
-        check_regular(path)
-        with path.open("rb", buffering=0) as file:
-            refuse_foreign(os.pread(file.fileno(), 64, 0), path)
-            for record, end, crc in zip(records.tolist(), ends, index.crc[records].tolist(), strict=True):
-                if os.pread(file.fileno(), FOOTER_BYTES, end) != crc.to_bytes(FOOTER_BYTES, "little"):
-                    raise FormatError(
-                        f"shard {path} is damaged, or not the one that its index was written for: record {record} is "
-                        "another; gato-data verify says what is whole"
-                    )
+        file = ShardFile(path)
+        for record, end, crc in zip(records.tolist(), ends, index.crc[records].tolist(), strict=True):
+            if file.read(end, FOOTER_BYTES) != crc.to_bytes(FOOTER_BYTES, "little"):
+                raise FormatError(
+                    f"shard {path} is damaged, or not the one that its index was written for: record {record} is "
+                    "another; gato-data verify says what is whole"
+                )
     except OSError as error:
         raise FormatError(f"shard {path} cannot be read ({error.strerror})") from error
+
+
+def check_fits(path: Path, index: ShardIndex) -> None:
+    """Refuse a shard that has not the size that its index says, or other checksums.
+
+    Raises:
+        FormatError: it is truncated, longer than it was written, damaged or another one.
+    """
+    actual, told = path.stat().st_size, index.header.shard_size
+    if actual != told:
+        what = "is truncated" if actual < told else "is longer than it was written"
+        raise FormatError(f"{path.name} {what}: it has {actual} bytes, its index says {told}")
+    check_footers(path, index)
+
+
+def index_of(path: Path) -> ShardIndex | None:
+    """The index beside a shard, None where there is none.
+
+    Raises:
+        FormatError: the index is damaged, of another version, or does not agree with itself.
+    """
+    beside = index_path(path)
+    return read_index(beside) if beside.is_file() else None

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
-from gato_data.reading.open_file import OpenFile, most_open
 from gato_data.reading.settings import Verify
-from gato_data.reading.shard_index import Shard
+from gato_data.shards.file import ShardFile, most_open
+from gato_data.shards.index import DatasetShard
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex
-from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, crc32c, masked, masked_crc32c, refuse_foreign
+from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, crc32c, frame_of, masked
 
 _SAMPLED_FRAMES = 10
 _CHECKED_BYTES = 1 << 18
@@ -37,12 +37,12 @@ class ShardFiles:
     """
 
     def __init__(
-        self, shards: Sequence[Shard], *, max_open: int, index_bytes: int, verify: Verify, map_files: bool
+        self, shards: Sequence[DatasetShard], *, max_open: int, index_bytes: int, verify: Verify, map_files: bool
     ) -> None:
         self.shards = shards
         self._map = map_files
         self._max_open, self._index_bytes, self._verify = min(max_open, most_open()), index_bytes, verify
-        self._open: OrderedDict[int, OpenFile] = OrderedDict()
+        self._open: OrderedDict[int, ShardFile] = OrderedDict()
         self._indexes: OrderedDict[int, tuple[ShardIndex, int]] = OrderedDict()
         self._held = 0
         self._checked: set[int] = set()
@@ -67,16 +67,13 @@ class ShardFiles:
         Raises:
             FormatError: the shard is missing, damaged, or ends before.
         """
-        file = self._open.get(shard) or self._open_file(shard)
+        file = self._file(shard)
         try:
-            done = os.preadv(file.fd, (view,), offset)
-            while done < len(view):
-                more = os.preadv(file.fd, (view[done:],), offset + done)
-                if not more:
-                    raise self.error(shard, offset + done, "ends here, more was wanted: was it truncated?")
-                done += more
+            done = file.fill(offset, view)
         except OSError as error:
             raise self.error(shard, offset, f"cannot be read ({error.strerror})") from error
+        if done < len(view):
+            raise self.error(shard, offset + done, "ends here, more was wanted: was it truncated?")
 
     def read_many(self, shard: Numbers, offset: Numbers, begin: Numbers, end: Numbers, view: memoryview) -> None:
         """Fill view[begin:end] from `offset` of a shard on, for each of N places; int64 (N,) each.
@@ -101,7 +98,7 @@ class ShardFiles:
                 self.read(number, at, view[first:stop])
 
     def _whole_map(self, shard: int) -> memoryview | None:
-        file = self._open.get(shard) or self._open_file(shard)
+        file = self._file(shard)
         return file.mapped if file.is_whole() else None
 
     def read_large(self, shard: int, offset: int, out: NDArray[np.uint8]) -> None:
@@ -124,11 +121,11 @@ class ShardFiles:
         Raises:
             FormatError: it is damaged, or as `read`.
         """
-        self._check_data(shard, self._open.get(shard) or self._open_file(shard), record)
+        self._check_data(shard, self._file(shard), record)
 
     def is_cached(self, shard: int, offset: int) -> bool:
         """Whether a byte of a shard can be read without waiting for a disk."""
-        file = self._open.get(shard) or self._open_file(shard)
+        file = self._file(shard)
         try:
             return os.preadv(file.fd, (bytearray(1),), offset, os.RWF_NOWAIT) == 1
         except OSError:  # it would have to wait, or the file system cannot tell
@@ -136,7 +133,7 @@ class ShardFiles:
 
     def will_need(self, shard: int, offset: int, size: int) -> None:
         """Let the kernel begin to read some bytes; failures show when they are read."""
-        file = self._open.get(shard) or self._open_file(shard)
+        file = self._file(shard)
         with suppress(OSError):
             os.posix_fadvise(file.fd, offset, size, os.POSIX_FADV_WILLNEED)
 
@@ -177,13 +174,15 @@ class ShardFiles:
             self._indexes.clear()
             self._held = 0
 
-    def _open_file(self, shard: int) -> OpenFile:
+    def _file(self, shard: int) -> ShardFile:
+        return self._open.get(shard) or self._open_file(shard)
+
+    def _open_file(self, shard: int) -> ShardFile:
         path, info = self.shards[shard].path, self.shards[shard].info
         try:
-            file = OpenFile(path)
+            file = ShardFile(path)
         except OSError as error:
             raise _not_opened(path, error) from error
-        refuse_foreign(os.pread(file.fd, 64, 0), path)
         _check_size(path, file.size, info.size)
         os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_RANDOM)
         if self._verify != "off" and shard not in self._checked:
@@ -198,7 +197,7 @@ class ShardFiles:
                 self._open.popitem(last=False)
         return file
 
-    def _check_records(self, shard: int, file: OpenFile) -> None:
+    def _check_records(self, shard: int, file: ShardFile) -> None:
         records = len(self.index(shard))
         if self._verify == "full":
             for record in range(records):
@@ -208,18 +207,14 @@ class ShardFiles:
         for record in np.unique(np.linspace(0, records - 1, min(records, _SAMPLED_FRAMES), dtype=np.int64)).tolist():
             self._check_frame(shard, file, record)
 
-    def _check_frame(self, shard: int, file: OpenFile, record: int) -> None:
+    def _check_frame(self, shard: int, file: ShardFile, record: int) -> None:
         index = self.index(shard)
         offset, length = int(index.offset[record]), int(index.length[record])
-        header = os.pread(file.fd, HEADER_BYTES, offset - HEADER_BYTES)
-        footer = os.pread(file.fd, FOOTER_BYTES, offset + length)
-        wanted = length.to_bytes(8, "little")
-        if header != wanted + masked_crc32c(wanted).to_bytes(4, "little") or footer != int(index.crc[record]).to_bytes(
-            4, "little"
-        ):
+        found = file.read(offset - HEADER_BYTES, HEADER_BYTES), file.read(offset + length, FOOTER_BYTES)
+        if found != frame_of(length, int(index.crc[record])):
             raise self.error(shard, offset, "has another record here than its index says: run gato-data verify")
 
-    def _check_data(self, shard: int, file: OpenFile, record: int) -> None:
+    def _check_data(self, shard: int, file: ShardFile, record: int) -> None:
         index = self.index(shard)
         offset, length, crc = int(index.offset[record]), int(index.length[record]), 0
         if file.mapped is not None and file.is_whole():
@@ -228,7 +223,7 @@ class ShardFiles:
             block = memoryview(bytearray(min(length, _CHECKED_BYTES)))
             for start in range(0, length, _CHECKED_BYTES):
                 part = block[: min(length - start, _CHECKED_BYTES)]
-                done = os.preadv(file.fd, (part,), offset + start)
+                done = file.fill(offset + start, part)
                 crc = crc32c(part[:done], crc)
         if masked(crc) != int(index.crc[record]):
             raise self.error(shard, offset, "does not match its checksum: run gato-data verify")

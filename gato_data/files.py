@@ -1,0 +1,39 @@
+"""Files of a folder that is written to: whole or not there at all, and never through a link."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from gato_data.errors import OutputError
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a whole file under a temporary name, flush it to the disk, then rename it."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as file:  # never through a link that lies there
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder that holds a symbolic link, at any depth; the folder itself may be one.
+
+    Raises:
+        OutputError: there is one; it is named.
+    """
+    for parent, folders, files in os.walk(folder):
+        for name in sorted(folders + files):
+            path = Path(parent, name)
+            if path.is_symlink():
+                raise OutputError(
+                    f"{path} is a link, and nothing is written through links: put the file itself there, or remove it"
+                )

@@ -1,0 +1,65 @@
+"""Writing one shard and its index: records in the order given, every offset remembered on the way."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
+
+from gato_data.shards.chunks import chunk
+from gato_data.shards.episode_hash import episode_hash
+from gato_schemas.compression import PatchEncoding
+from gato_schemas.index_rows import IndexRows, count_rows
+from gato_schemas.record import EncodedRecord, Record, encode_record
+from gato_schemas.statistics import Counts
+from gato_schemas.tfrecord import HEADER_BYTES, frame
+
+
+class ShardWriter:
+    """Appends episodes to an open file and gathers the sections of its index.
+
+    Args:
+        file: an empty binary file.
+        encoding: of the `patches` column.
+        tasks, agents: the manifest's tables; an episode's task and agent must be in them.
+    """
+
+    def __init__(self, file: BinaryIO, encoding: PatchEncoding, tasks: Sequence[str], agents: Sequence[str]) -> None:
+        self._file = file
+        self._encoding = encoding
+        self._rows = IndexRows(tasks, agents)
+        self._hash = hashlib.sha256()
+        self.size = 0
+        self.episodes = 0
+
+    def add(self, record: Record) -> None:
+        """Append a whole episode or document, cut into chunks where it is long."""
+        digest = episode_hash(record.sequence)
+        pieces = list(chunk(record.sequence))
+        for number, piece in enumerate(pieces):
+            part = replace(record, chunk=number, num_chunks=len(pieces), sequence=piece)
+            self._append(part, encode_record(part, self._encoding), digest)
+        self.episodes += 1
+
+    def _append(self, record: Record, encoded: EncodedRecord, digest: int) -> None:
+        header, footer = frame(encoded.data)
+        for piece in (header, encoded.data, footer):
+            self._file.write(piece)
+            self._hash.update(piece)
+        crc = int.from_bytes(footer, "little")
+        self._rows.add(record, encoded, offset=self.size + HEADER_BYTES, crc=crc, episode_hash=digest)
+        self.size += len(header) + len(encoded.data) + len(footer)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file so far, as `sha256sum` prints it."""
+        return self._hash.hexdigest()
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The sections of the index so far."""
+        return self._rows.arrays()
+
+    def totals(self) -> Counts:
+        """What has been written so far."""
+        return count_rows(self.arrays())
