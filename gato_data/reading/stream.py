@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 
 from gato_data.reading.batch import Batch
@@ -112,8 +113,9 @@ def stream_batches(
             yield job.result()
             free.append(job.buffers)
     finally:
-        while not jobs.empty():
-            jobs.get_nowait()
+        with suppress(Empty):  # a worker may take the last one in between
+            while True:
+                jobs.get_nowait()
         for _ in workers:
             jobs.put(None)
         for worker in workers:
