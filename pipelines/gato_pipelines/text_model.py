@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gato_data.tokenizers.training import SETTINGS, sentences
-
 from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.files import write_durably
 from gato_data.tokenizers.text import TextTokenizer
+from gato_data.tokenizers.training import SETTINGS, sentences
 from gato_data.vocabulary import DISCRETE_VALUES, DiscreteIds, Vocabulary
 from gato_pipelines.ingest.inputs import find_inputs
 from gato_pipelines.sources.massivetext import Source

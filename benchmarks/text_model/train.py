@@ -1,51 +1,26 @@
 """Train `text-32k.model`, the packaged text model, from the contents of Debian packages.
 
-    apt-get download $(python -m gato_data.assets.train_text_model --list)
-    python -m gato_data.assets.train_text_model --packages . --out text-32k.model
+    apt-get download $(python benchmarks/text_model/train.py --list)
+    python benchmarks/text_model/train.py --packages . --out text-32k.model
 
 The same packages give the same bytes: texts come in a fixed order, nothing is sampled, and training runs on one thread
-of one version of sentencepiece. `README.md` beside this file has the licences and the measurements.
+of one version of sentencepiece. `gato_data/assets/README.md` has the licences and the measurements.
 """
 
 import argparse
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from gato_data.assets import debian_texts
-from gato_data.assets.debian_texts import Files
+import debian_texts
+from debian_texts import Files
+
+from gato_data.tokenizers.training import SETTINGS, sentences
 
 SENTENCEPIECE_VERSION = "0.2.3"
-REQUIRED_CHARACTERS = (
-    "".join(map(chr, range(0xA1, 0x100))) + "\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u2022\u20ac\u2122\u2192"
-)
-"""Latin-1 letters, dashes, quotes and the like: one piece each however rare they are in the training text."""
-
-SETTINGS: dict[str, Any] = {
-    "model_type": "bpe",  # whole numbers only, so bytes do not depend on the processor; denser than unigram here
-    "vocab_size": 32_000,  # spec: the paper's section 2.1
-    "unk_id": 0,
-    "bos_id": 1,
-    "eos_id": 2,
-    "pad_id": -1,
-    "byte_fallback": True,
-    "split_digits": True,
-    "normalization_rule_name": "identity",  # text comes back as it was: no NFKC, no folding of white space
-    "remove_extra_whitespaces": False,
-    "allow_whitespace_only_pieces": True,  # indentation of code
-    "add_dummy_prefix": True,  # the first word of a caption gets the id it has inside a sentence
-    "character_coverage": 0.99995,
-    "required_chars": REQUIRED_CHARACTERS,
-    "max_sentence_length": 1 << 24,
-    "input_sentence_size": 0,
-    "shuffle_input_sentence": False,
-    "num_threads": 1,
-    "minloglevel": 1,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,15 +135,6 @@ def find_package(folder: Path, source: Source) -> Path:
             return path
     found = ", ".join(path.name for path in paths) or "no such file"
     sys.exit(f"Error: {folder} lacks {source.package} {source.version} with sha256 {source.sha256} (found: {found})")
-
-
-def sentences(text: str, lines: int) -> Iterator[str]:
-    """Cut a text into training sentences of that many lines."""
-    rows = text.split("\n")
-    for start in range(0, len(rows), lines):
-        sentence = "\n".join(rows[start : start + lines])
-        if sentence.strip():
-            yield sentence
 
 
 def read_corpus(folder: Path) -> list[str]:
