@@ -142,7 +142,6 @@ def screens(generator: np.random.Generator, length: int, number: int) -> np.ndar
 def write_dataset(folder: Path, content: Content, encoding: str) -> None:
     """A dataset folder of ours, eight shards."""
     from gato_data.shards.writer import ShardWriter
-    from gato_data.statistics import sum_counts
     from gato_data.vocabulary import Vocabulary
     from gato_schemas import dataset
     from gato_schemas.compression import PatchEncoding
@@ -166,7 +165,7 @@ def write_dataset(folder: Path, content: Content, encoding: str) -> None:
         path.with_name(path.name + ".index").write_bytes(encode_index(header, writer.arrays()))
         info = dataset.ShardInfo(name=path.name, size=writer.size, digest=writer.digest, totals=writer.totals())
         shards.append(info)
-    split = dataset.SplitInfo(shards=shards, totals=sum_counts(shard.totals for shard in shards))
+    split = dataset.SplitInfo.of(shards)
     manifest = dataset.Manifest(
         name=kind, family=kind, source=dataset.SourceInfo(name="benchmark", settings={}, inputs=[]), libraries={},
         vocabulary=Vocabulary().info, tokenization={}, patch_encoding=patches, max_observation_tokens=512,

@@ -15,7 +15,7 @@ from gato_schemas.sequence import POSITION_ACTION, POSITION_SEPARATOR, Modality,
 
 
 def _width(fields: Sequence[Field]) -> int:
-    return sum(int(np.prod(field.shape, dtype=int)) for field in fields)
+    return sum(field.num_tokens for field in fields)
 
 
 def decode_ids(
@@ -26,14 +26,13 @@ def decode_ids(
     Raises:
         EpisodeError: an id is outside the field's range.
     """
-    modality = Modality.DISCRETE if field.modality == "discrete" else Modality.CONTINUOUS
-    first, end = vocabulary.id_range(modality)
+    first, end = vocabulary.id_range(field.token_modality)
     ids = np.asarray(ids, np.int64)
     outside = (ids < first) | (ids >= end)
     if outside.any():
         raise EpisodeError(f"{field.name} has id {int(ids[outside][0])}: ids in [{first}, {end}) are wanted")
     values = (ids - first).reshape(-1 if ids.size else len(ids), *field.shape)
-    if modality is Modality.DISCRETE:
+    if field.token_modality is Modality.DISCRETE:
         return values + field.start
     centres = continuous.decode(values, compand=compand)
     if field.low is not None and field.high is not None:
@@ -80,7 +79,7 @@ def _split(
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     at = 0
     for field in fields:
-        width = _width([field])
+        width = field.num_tokens
         compand = compand_all and field.compand
         yield field.name, decode_ids(ids[:, at : at + width], field, vocabulary, compand=compand)
         at += width

@@ -98,10 +98,10 @@ class StatisticsBuilder:
         """Add the raw values of an episode and the ids they became."""
         fields = [f for f in ordered(spec.observations) if f.modality in ("discrete", "continuous")]
         ends = np.flatnonzero(sequence.position == POSITION_SEPARATOR)
-        width = sum(_width(f) for f in fields)
+        width = sum(f.num_tokens for f in fields)
         ids = sequence.tokens[ends[:, None] + np.arange(-width, 0)]
         self._add_tensors(episode.task, "observation", fields, episode.observations, ids, companded=True)
-        action_width = sum(_width(f) for f in spec.actions)
+        action_width = sum(f.num_tokens for f in spec.actions)
         ids = sequence.tokens[sequence.position == POSITION_ACTION].reshape(len(ends), action_width)
         self._add_tensors(episode.task, "action", spec.actions, episode.actions, ids, companded=False)
         for image in (f for f in spec.observations if f.modality == "image"):
@@ -130,7 +130,7 @@ class StatisticsBuilder:
     def _of(self, task: str, role: str, spec: Field) -> _Moments:
         key = (task, role, spec.name)
         if key not in self._moments:
-            elements = _width(spec) if spec.modality in ("discrete", "continuous") else 1
+            elements = spec.num_tokens if spec.modality in ("discrete", "continuous") else 1
             bins = np.zeros(256 if spec.modality == "image" else 1024, bool)
             self._moments[key] = (spec, _Moments(elements if elements <= MAX_ELEMENTS else 1, bins))
         return self._moments[key][1]
@@ -140,7 +140,7 @@ class StatisticsBuilder:
     ) -> None:
         at = 0
         for spec in fields:
-            moments, width = self._of(task, role, spec), _width(spec)
+            moments, width = self._of(task, role, spec), spec.num_tokens
             if not width:
                 continue
             raw = np.asarray(values[spec.name], np.float64).reshape(len(ids), width)
@@ -151,12 +151,9 @@ class StatisticsBuilder:
                     outside = (raw < low) | (raw > high)
                     moments.saturated += outside.reshape(-1, moments.elements).sum(axis=0)
             moments.add(raw.reshape(-1, moments.elements))
-            moments.bins[ids[:, at : at + width].astype(np.int64) - self._offset(spec)] = True
+            first, _ = self._vocabulary.id_range(spec.token_modality)
+            moments.bins[ids[:, at : at + width].astype(np.int64) - first] = True
             at += width
-
-    def _offset(self, spec: Field) -> int:
-        discrete = spec.modality == "discrete"
-        return self._vocabulary.discrete_offset if discrete else self._vocabulary.continuous_offset
 
 
 def _range(spec: Field, *, companded: bool) -> tuple[Any, Any]:
@@ -164,10 +161,6 @@ def _range(spec: Field, *, companded: bool) -> tuple[Any, Any]:
     if spec.low is not None and spec.high is not None:
         return np.asarray(spec.low), np.asarray(spec.high)
     return continuous.value_range(companded)
-
-
-def _width(spec: Field) -> int:
-    return int(np.prod(spec.shape, dtype=int))
 
 
 def _row(task: str, role: str, spec: Field, moments: _Moments) -> FieldStatistics:

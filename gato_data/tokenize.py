@@ -7,7 +7,6 @@
 A field becomes a `Column`: its ids for all timesteps and how many of them each timestep has.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -227,14 +226,13 @@ def _tensor(
 ) -> tuple[NDArray[np.int32], int, Modality]:
     if raw.shape[1:] != field.shape:
         raise EpisodeError(f"{field.name} has shape {raw.shape[1:]} in this episode: {field.shape} is wanted")
-    width = math.prod(field.shape)
     if field.modality == "discrete":
         ids = discrete.encode(raw, field=field.name, start=field.start)
         ids += np.int32(vocabulary.discrete_offset)
-        return ids.reshape(-1), width, Modality.DISCRETE
+        return ids.reshape(-1), field.num_tokens, Modality.DISCRETE
     ids = continuous.encode(raw, compand=compand, field=field.name, low=field.low, high=field.high)
     ids += np.int32(vocabulary.continuous_offset)
-    return ids.reshape(-1), width, Modality.CONTINUOUS
+    return ids.reshape(-1), field.num_tokens, Modality.CONTINUOUS
 
 
 def _text(

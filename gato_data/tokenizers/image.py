@@ -81,9 +81,3 @@ def patch_positions(rows: int, columns: int) -> NDArray[np.uint8]:
 def _position_edges(count: int) -> NDArray[np.uint8]:
     # one correctly rounded division of whole numbers: a half is a half, whatever the count
     return np.rint(np.arange(count + 1) * PATCH_POSITIONS / count).astype(np.uint8)
-
-
-def mean_positions(patch_position: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Row and column index used in evaluation, int64 (P, 2) in 0..127: the mean of the interval, half to even."""
-    low, high = patch_position[:, 0::2].astype(np.int64), patch_position[:, 1::2].astype(np.int64)
-    return np.minimum(np.rint((low + high) / 2).astype(np.int64), PATCH_POSITIONS - 1)

@@ -1,13 +1,13 @@
 """Is what a record holds possible: ids, mask, positions and patches against modality, vocabulary and task."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from gato_data.tokenize import ordered
 from gato_data.tokenizers.image import patch_positions
 from gato_schemas.dataset import Manifest, TaskInfo, VocabularyInfo
 from gato_schemas.record import Record
@@ -33,7 +33,7 @@ class ContentCheck:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._checked: dict[str, _Timestep] = {}
+        self._checked: dict[str, _CheckedTimestep] = {}
 
     def problems(self, record: Record) -> Iterator[Problem]:
         """Yield what is wrong with a record whose columns agree with each other; pixels are not looked at."""
@@ -49,8 +49,10 @@ class ContentCheck:
         period = sequence.num_tokens // max(sequence.num_timesteps, 1)
         if not period or not sequence.num_timesteps:
             return
-        low, high = id_ranges(self._manifest.vocabulary)[sequence.modality[:period]].T  # they hold, so they fit
-        step = _Timestep(
+        low, high = _id_ranges(self._manifest.vocabulary, np.int64)[
+            sequence.modality[:period]
+        ].T  # they hold, so they fit
+        step = _CheckedTimestep(
             sequence.modality[:period].copy(),
             sequence.loss_mask[:period].copy(),
             sequence.position[:period].copy(),
@@ -63,7 +65,7 @@ class ContentCheck:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Timestep:
+class _CheckedTimestep:
     """One timestep that was checked, U tokens: modality, mask, position, range of ids [low, last], dtype of ids."""
 
     modality: NDArray[np.uint8]
@@ -111,27 +113,16 @@ def _first(column: NDArray[np.generic], wrong: NDArray[np.bool_]) -> str:
     return f"{column[at]} at token {at}"
 
 
-def id_ranges(vocabulary: VocabularyInfo) -> NDArray[np.int64]:
+def _id_ranges(vocabulary: VocabularyInfo, dtype: DTypeLike) -> NDArray[Any]:
     """First id and one past the last id of every modality, (5, 2), by `Modality`."""
-    text, filler, separator = vocabulary.text_size, vocabulary.patch_filler, vocabulary.separator
-    discrete, continuous = vocabulary.discrete_offset, vocabulary.continuous_offset
-    return np.array(
-        [
-            (0, text),
-            (filler, filler + 1),
-            (discrete, discrete + vocabulary.discrete_size),
-            (continuous, continuous + vocabulary.continuous_size),
-            (separator, separator + 1),
-        ],
-        np.int64,
-    )
+    return np.array([vocabulary.id_range(modality) for modality in Modality], dtype)
 
 
 def _tokens(sequence: TokenSequence, vocabulary: VocabularyInfo) -> Iterator[Problem]:
     if sequence.num_tokens and sequence.tokens.dtype != vocabulary.token_dtype:
         yield "tokens", f"tokens are {sequence.tokens.dtype}, the vocabulary wants {vocabulary.token_dtype}"
         return
-    low, high = id_ranges(vocabulary).astype(np.int32)[sequence.modality].T
+    low, high = _id_ranges(vocabulary, np.int32)[sequence.modality].T
     wrong = (sequence.tokens < low) | (sequence.tokens >= high)
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -203,24 +194,13 @@ def _layout(
 
 def _tail(task: TaskInfo, most: int) -> tuple[bool, NDArray[np.uint8]]:
     """Whether a timestep begins with text, and the modalities of everything after it, little more than `most`."""
-    sizes = {"image": 0, "discrete": 0, "continuous": 0}
-    tensors: list[tuple[list[str], int, int]] = []
-    for field in task.observations:
-        count = math.prod(field.shape)
-        if field.modality == "image":
-            sizes["image"] += count // (16 * 16 * 3)
-        elif field.modality != "text":
-            tensors.append((field.name.split("/"), _CODES[field.modality], count))
-    codes = [(int(Modality.PATCH), sizes["image"])]
-    codes += [(code, count) for _, code, count in sorted(tensors)]
-    codes.append((int(Modality.SEPARATOR), 1))
-    codes += [(_CODES[field.modality], math.prod(field.shape)) for field in task.actions]
+    observed = [field for field in ordered(task.observations) if field.modality != "text"]
+    codes = [(field.token_modality, field.num_tokens) for field in observed]
+    codes += [(Modality.SEPARATOR, 1), *((field.token_modality, field.num_tokens) for field in task.actions)]
     # a manifest may claim any shape
-    tail = np.repeat([code for code, _ in codes], [min(count, most + 1) for _, count in codes]).astype(np.uint8)
-    return any(field.modality == "text" for field in task.observations), tail
-
-
-_CODES = {"discrete": int(Modality.DISCRETE), "continuous": int(Modality.CONTINUOUS), "text": int(Modality.TEXT)}
+    widths = [min(count, most + 1) for _, count in codes]
+    tail = np.repeat([int(code) for code, _ in codes], widths).astype(np.uint8)
+    return task.has_text, tail
 
 
 def _patch_positions(sequence: TokenSequence) -> Iterator[Problem]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
 from gato_data.files import digest_of
-from gato_data.statistics import sum_counts
 from gato_data.verify.dead_letters import check_letters
 from gato_data.verify.findings import Findings
 from gato_data.verify.folder import strangers
@@ -14,7 +13,6 @@ from gato_data.verify.manifest import find_manifest, header_problems, total_prob
 from gato_data.verify.shard import ShardCheck, check_shard
 from gato_schemas.dataset import MANIFEST, TEXT_MODEL, Manifest, ShardInfo
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
-from gato_schemas.index_rows import count_rows
 from gato_schemas.statistics import Counts
 from gato_schemas.tfds import tfds_files
 from gato_schemas.tfrecord import refuse_foreign
@@ -119,7 +117,7 @@ def _shard(verdict: Verdict, split: str, info: ShardInfo) -> ShardState:
     if state.check.counts != info.totals and findings.of(info.name) == before:
         findings.about("manifest", MANIFEST, f"the totals of {info.name} are not those of its records", "rebuild")
     verdict.bytes += size
-    verdict.counts = sum_counts([verdict.counts, state.check.counts])
+    verdict.counts += state.check.counts
     return state
 
 
@@ -170,7 +168,7 @@ def _index(verdict: Verdict, split: str, info: ShardInfo) -> ShardIndex | None:
         return None
     for problem in header_problems(verdict.manifest, split, info, found.header):
         findings.about("index", name, problem, "rebuild")
-    if found.header.totals != count_rows(found.arrays):
+    if found.header.totals != found.totals():
         findings.about("index", name, "its totals are not the sum of its records", "rebuild")
     return found
 

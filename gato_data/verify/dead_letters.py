@@ -11,7 +11,7 @@ from gato_data.files import write_durably
 from gato_data.verify.findings import Findings
 from gato_data.verify.quarantine import set_aside
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
-from gato_schemas.index import SUFFIX, DeadLetter, read_index
+from gato_schemas.index import DeadLetter, index_path, read_index
 
 _MAX_LINE = 1 << 20
 
@@ -101,7 +101,7 @@ def _told(folder: Path, manifest: Manifest) -> tuple[list[DeadLetter], set[str]]
     for _, split in sorted(manifest.splits.items()):
         for shard in split.shards:
             try:
-                told += read_index(folder / (shard.name + SUFFIX)).header.dead_letters
+                told += read_index(index_path(folder / shard.name)).header.dead_letters
             except (FormatError, OSError):
                 lost.add(shard.name)
     return told, lost

@@ -7,11 +7,19 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import FormatError
-from gato_data.statistics import sum_counts
 from gato_data.verify.findings import Findings
-from gato_schemas.dataset import MANIFEST, MANIFEST_COPY, WORK, Manifest, ShardInfo, decode_manifest, encode_manifest
+from gato_schemas.dataset import (
+    MANIFEST,
+    MANIFEST_COPY,
+    WORK,
+    Manifest,
+    ShardInfo,
+    SplitInfo,
+    decode_manifest,
+    encode_manifest,
+)
 from gato_schemas.dataset import read_manifest as read_stored
-from gato_schemas.index import SUFFIX, IndexHeader, read_index
+from gato_schemas.index import IndexHeader, index_path, read_index
 from gato_schemas.statistics import Counts
 from gato_schemas.versioned import VersionError
 
@@ -62,7 +70,7 @@ def _contradictions(folder: Path, manifest: Manifest) -> int:
     for split, info in manifest.splits.items():
         for shard in info.shards:
             try:
-                header = read_index(folder / (shard.name + SUFFIX)).header
+                header = read_index(index_path(folder / shard.name)).header
             except (FormatError, OSError):
                 count += not (folder / shard.name).is_file()
             else:
@@ -97,9 +105,8 @@ def _short(value: Any) -> str:
 def total_problems(manifest: Manifest) -> Iterator[str]:
     """Sums in a manifest that do not agree with what they are sums of."""
     for name, split in manifest.splits.items():
-        if split.totals != sum_counts(shard.totals for shard in split.shards):
+        if split.totals != SplitInfo.of(split.shards).totals:
             yield f"the totals of split {name} are not those of its shards"
-    tasks = sum_counts(task.counts for task in manifest.tasks.values())
-    every = sum_counts(split.totals for split in manifest.splits.values())
-    if tasks != every and tasks != Counts():
+    tasks = sum((task.counts for task in manifest.tasks.values()), Counts())
+    if tasks != manifest.totals and tasks != Counts():
         yield "the counts of the tasks are not those of the splits"

@@ -16,7 +16,7 @@ from gato_data.verify.quarantine import move_aside, set_aside
 from gato_data.verify.regions import pieces
 from gato_data.verify.shard import Bad, ShardCheck
 from gato_schemas.dataset import Manifest
-from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, encode_index, read_index
+from gato_schemas.index import DeadLetter, ShardIndex, encode_index, index_path, read_index
 from gato_schemas.tfrecord import frame
 
 
@@ -26,7 +26,7 @@ def mend_shard(path: Path, split: str, check: ShardCheck, manifest: Manifest) ->
     Raises:
         OSError: a file cannot be read or written.
     """
-    beside = path.with_name(path.name + SUFFIX)
+    beside = index_path(path)
     index: ShardIndex | None = None
     with suppress(OSError, FormatError):
         index = read_index(beside)

@@ -6,11 +6,9 @@ import msgspec
 import numpy as np
 
 from gato_data.errors import FormatError
-from gato_data.statistics import sum_counts
 from gato_data.verify.dataset import ShardState
 from gato_schemas.dataset import Manifest, ShardInfo, SplitInfo, TaskInfo
-from gato_schemas.index import SUFFIX, read_index
-from gato_schemas.index_rows import count_rows
+from gato_schemas.index import index_path, read_index
 from gato_schemas.statistics import Counts
 
 
@@ -29,7 +27,7 @@ def recount(folder: Path, manifest: Manifest, states: list[ShardState], mended: 
     for state in states:
         info = state.info
         try:
-            index = read_index(folder / (info.name + SUFFIX))
+            index = read_index(index_path(folder / info.name))
         except (OSError, FormatError):
             complete = False
         else:
@@ -39,13 +37,12 @@ def recount(folder: Path, manifest: Manifest, states: list[ShardState], mended: 
             fits = index.header.totals == info.totals and index.header.tasks == list(manifest.tasks)
             complete = complete and fits
             for number in np.unique(index.task) if complete else ():
-                by_task[index.header.tasks[number]].append(count_rows(index.arrays, index.task == number))
+                by_task[index.header.tasks[number]].append(index.totals(index.task == number))
         splits[state.split].append(info)
     tasks: dict[str, TaskInfo] = manifest.tasks
     if complete and any(task.counts != Counts() for task in tasks.values()):
-        tasks = {name: msgspec.structs.replace(task, counts=sum_counts(by_task[name])) for name, task in tasks.items()}
-    found = {
-        split: SplitInfo(shards=infos, totals=sum_counts(info.totals for info in infos))
-        for split, infos in splits.items()
-    }
+        tasks = {
+            name: msgspec.structs.replace(task, counts=sum(by_task[name], Counts())) for name, task in tasks.items()
+        }
+    found = {split: SplitInfo.of(infos) for split, infos in splits.items()}
     return msgspec.structs.replace(manifest, splits=found, tasks=tasks)

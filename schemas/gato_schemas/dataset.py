@@ -131,6 +131,11 @@ class SplitInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     shards: list[ShardInfo]
     totals: Counts
 
+    @classmethod
+    def of(cls, shards: list[ShardInfo]) -> "SplitInfo":
+        """A split of these shards."""
+        return cls(shards=shards, totals=sum((shard.totals for shard in shards), Counts()))
+
 
 class SourceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the episodes came from: the source, its settings, and the names of its inputs (never paths)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_schemas.bounds import MAX_DIMENSIONS, MAX_ELEMENTS, Side
-from gato_schemas.sequence import PATCH_BYTES
+from gato_schemas.sequence import PATCH_BYTES, Modality
 
 FieldModality: TypeAlias = Literal["text", "image", "discrete", "continuous"]
 Bound: TypeAlias = float | tuple[float, ...]
@@ -54,6 +54,11 @@ class Field:
             ends = end if isinstance(end, tuple) else () if end is None else (end,)
             if not all(map(isfinite, ends)) or (isinstance(end, tuple) and len(end) != prod(shape)):
                 raise ValueError(f"field {self.name!r} of {prod(shape)} elements has a range that is none: {ends[:8]}")
+
+    @property
+    def token_modality(self) -> Modality:
+        """What its tokens stand for."""
+        return Modality.PATCH if self.modality == "image" else Modality[self.modality.upper()]
 
     @property
     def num_tokens(self) -> int:

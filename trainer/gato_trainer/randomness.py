@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gato_data.permutation import scramble
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK32 = 0xFFFFFFFF
 
@@ -14,18 +16,10 @@ STREAM_DEPTH, STREAM_ROW, STREAM_COLUMN, STREAM_DROPOUT, STREAM_PARAMETER = rang
 """What a number is for; one sample uses different numbers for different things."""
 
 
-def mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finalizer of splitmix64: every bit of the result depends on every bit of `value`."""
-    with np.errstate(over="ignore"):
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return value ^ (value >> np.uint64(31))
-
-
 def combine(key: NDArray[np.uint64], value: NDArray[np.generic] | int) -> NDArray[np.uint64]:
     """A new key from a key and a number, elementwise and broadcasting."""
     with np.errstate(over="ignore"):
-        return mix(mix(key + _GOLDEN) ^ (np.asarray(value).astype(np.uint64) * _GOLDEN + np.uint64(1)))
+        return scramble(scramble(key + _GOLDEN) ^ (np.asarray(value).astype(np.uint64) * _GOLDEN + np.uint64(1)))
 
 
 def sample_keys(seed: int, step: int, sample: NDArray[np.int64], stream: int) -> NDArray[np.uint64]:
@@ -36,7 +30,7 @@ def sample_keys(seed: int, step: int, sample: NDArray[np.int64], stream: int) ->
 
 def uniform(key: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Uniform numbers in [0, 1) with 53 bits, one per key."""
-    return (mix(key + _GOLDEN) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (scramble(key + _GOLDEN) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def name_seed(seed: int, name: str) -> int:

@@ -302,12 +302,12 @@ def test_datasets_never_drawn_are_named(library: Path, mix: Mix) -> None:
 
 
 def test_planning_opens_no_shard(library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gato_data.shards import file as open_file
+    from gato_data.shards.files import ShardFiles
 
     def refuse(*_: object) -> None:
         raise AssertionError("a shard was opened")
 
-    monkeypatch.setattr(open_file.OpenFile, "__init__", refuse)
+    monkeypatch.setattr(ShardFiles, "_open_file", refuse)
     path = mix(*(library / kind for kind in ("pong", "told", "captions")))
     assert describe(read_mixture(path), path, run(10)).steps == 10
 

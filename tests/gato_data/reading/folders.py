@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from gato_data.shards import chunks
 from gato_data.shards.writer import ShardWriter
-from gato_data.statistics import sum_counts
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.compression import PatchEncoding
@@ -151,7 +150,7 @@ def write_dataset(
             )
             for number, shard in enumerate(shards)
         ]  # fmt: skip
-        infos[split] = SplitInfo(shards=written, totals=sum_counts(info.totals for info in written))
+        infos[split] = SplitInfo.of(written)
     nothing = EpisodeSpec((), ())
     manifest = Manifest(
         name=name,

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from gato_data.shards.writer import ShardWriter
-from gato_data.statistics import StatisticsBuilder, merge_statistics, sum_counts
+from gato_data.statistics import StatisticsBuilder, merge_statistics
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
@@ -20,6 +20,7 @@ from gato_schemas.episode import Document, Episode, EpisodeSpec, Field, Image, T
 from gato_schemas.index import DeadLetter, IndexHeader, Part, encode_index
 from gato_schemas.index_rows import count_rows
 from gato_schemas.record import Record
+from gato_schemas.statistics import Counts
 
 
 @dataclass(kw_only=True)
@@ -56,7 +57,7 @@ def write_folder(path: Path, content: Folder) -> Path:
             infos.append(info)
             statistics += rows
             indexes.append(arrays)
-        splits[split] = SplitInfo(shards=infos, totals=sum_counts(info.totals for info in infos))
+        splits[split] = SplitInfo.of(infos)
     tasks = sorted(content.specs)
     manifest = Manifest(
         name=content.name,
@@ -72,7 +73,7 @@ def write_folder(path: Path, content: Folder) -> Path:
                 observations=list(content.specs[task].observations),
                 actions=list(content.specs[task].actions),
                 final_step=content.final_steps.get(task),
-                counts=sum_counts(count_rows(a, a["task"] == tasks.index(task)) for a in indexes),
+                counts=sum((count_rows(a, a["task"] == tasks.index(task)) for a in indexes), Counts()),
             )
             for task in tasks
         },

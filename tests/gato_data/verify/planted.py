@@ -11,7 +11,6 @@ import numpy as np
 
 from gato_data.files import digest_of
 from gato_data.shards.rebuild import rebuild_index
-from gato_data.statistics import sum_counts
 from gato_schemas.dataset import (
     Manifest,
     ShardInfo,
@@ -21,9 +20,9 @@ from gato_schemas.dataset import (
     shard_name,
 )
 from gato_schemas.index import DeadLetter, encode_index, read_index
-from gato_schemas.index_rows import count_rows
 from gato_schemas.record import Record, decode_record, encode_record
 from gato_schemas.sequence import Modality
+from gato_schemas.statistics import Counts
 from gato_schemas.tfds import tfds_files
 from gato_schemas.tfrecord import frame, read_records
 from tests.gato_data.reading import folders
@@ -75,14 +74,14 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
             beside = folder / (shard.name + ".index")
             index = read_index(beside)
             for number in np.unique(index.task):
-                tasks[index.header.tasks[number]].append(count_rows(index.arrays, index.task == number))
+                tasks[index.header.tasks[number]].append(index.totals(index.task == number))
             path = folder / shard.name
             infos.append(
                 ShardInfo(name=shard.name, size=path.stat().st_size, digest=digest_of(path), totals=index.header.totals)
             )
-        splits[split] = SplitInfo(shards=infos, totals=sum_counts(info.totals for info in infos))
+        splits[split] = SplitInfo.of(infos)
     counted = {
-        name: msgspec.structs.replace(task, counts=sum_counts(tasks[name])) for name, task in manifest.tasks.items()
+        name: msgspec.structs.replace(task, counts=sum(tasks[name], Counts())) for name, task in manifest.tasks.items()
     }
     manifest = msgspec.structs.replace(manifest, splits=splits, tasks=counted)
     for name in ("dataset.json", "dataset_copy.json"):
