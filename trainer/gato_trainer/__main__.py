@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: dict[str, Any]) -> list[str]:
     """Train or plan; the lines to print, of which torchrun's other processes have none."""
-    from gato_trainer.train import dry_run, train
+    from gato_trainer.run.train import dry_run, train
 
     mixture, only_plan, as_json = (options.pop(name) for name in ("mixture", "dry_run", "json"))
     read = {option.name: options.pop(option.name) for option in _read_options()}
@@ -63,7 +63,7 @@ def _add_read_option(parser: argparse.ArgumentParser, option: "Field[Any]") -> N
 
 
 def _export(options: dict[str, Any]) -> list[str]:
-    from gato_trainer.export import export
+    from gato_trainer.checkpoints.export import export
 
     return [str(export(options["run"], options["out"]))]
 

@@ -82,8 +82,8 @@ def command(
 
         raise MissingPackageError("train needs torch: pip install 'gato-data[train]'") from error
     from gato_trainer.presets import train_settings
-    from gato_trainer.train import dry_run as plan
-    from gato_trainer.train import train
+    from gato_trainer.run.train import dry_run as plan
+    from gato_trainer.run.train import train
 
     read = {str(option.name): options.pop(str(option.name)) for option in _read_options()}
     settings = train_settings(model, out, fine_tune=fine_tune, **options)
