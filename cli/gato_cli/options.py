@@ -98,29 +98,41 @@ def settings_options(cls: type[Any]) -> list[click.Option]:
     Raises:
         SettingError: a field is of a type that a command line cannot spell.
     """
-    return [setting_option(entry, kind, entry.default) for entry, kind in declared(cls)]
+    return [setting_option(entry, kind) for entry, kind in declared(cls)]
 
 
-def setting_option(entry: "Field[Any]", kind: Any, default: Any) -> click.Option:
-    """The option of one field, with a default that may be another than the field's.
+def setting_option(entry: "Field[Any]", kind: Any) -> click.Option:
+    """The option of one field, with its default.
 
     Raises:
         SettingError: the field is of a type that a command line cannot spell.
     """
+    return _option(entry, _type(entry, kind), entry.default)
+
+
+def unset_option(entry: "Field[Any]", kind: Any) -> click.Option:
+    """The option of one field that is None where it is not given; whole numbers are held to their limits."""
+    low, high = entry.metadata["minimum"], entry.metadata["maximum"]
+    bounded = kind is int and (low, high) != (None, None)
+    return _option(entry, click.IntRange(low, high) if bounded else _type(entry, kind), None)
+
+
+def _option(entry: "Field[Any]", value_type: Any, default: Any) -> click.Option:
     metadata: Mapping[str, Any] = entry.metadata
+    required = default is MISSING and entry.default_factory is MISSING
     default = None if default is MISSING else default
     shown: bool | str = default not in ("", (), None)
     if isinstance(default, tuple) and len(default) == 2 and shown:
         shown = {int: "x", float: ":", str: ","}[type(default[0])].join(map(str, default))
     name = flag_name(entry)
-    if kind is bool and not metadata.get("flag"):
+    if value_type is bool and not metadata.get("flag"):
         name = f"{name}/--no-{name[2:]}"
     return click.Option(
         [name, entry.name],
         default=default,
-        required=entry.default is MISSING and entry.default_factory is MISSING and default is None,
-        type=None if kind is bool else _type(entry, kind),
-        is_flag=kind is bool or None,
+        required=required,
+        type=None if value_type is bool else value_type,
+        is_flag=value_type is bool or None,
         metavar=metadata.get("metavar"),
         help=metadata.get("help", ""),
         show_default=shown,
@@ -142,9 +154,7 @@ def _type(entry: "Field[Any]", kind: Any) -> Any:
     found: Any = None
     if get_origin(kind) is tuple:
         found = {int: HeightWidth(), float: LowHigh(), str: Names()}.get(get_args(kind)[0])
-    elif kind is int and entry.metadata.get("minimum") is not None:
-        found = click.IntRange(entry.metadata["minimum"], entry.metadata["maximum"])
-    elif kind in (str, int, float, Path):
+    elif kind in (bool, str, int, float, Path):
         found = click.Path(path_type=Path) if kind is Path else kind
     if found is None:
         raise SettingError(
