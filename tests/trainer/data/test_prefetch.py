@@ -8,8 +8,7 @@ import torch
 from gato_data.errors import MixtureError
 from gato_data.reading.batch import Batch
 from gato_trainer.config import TrainSettings
-from gato_trainer.data import batches
-from gato_trainer.data import prefetch
+from gato_trainer.data import batches, prefetch
 from gato_trainer.data.batches import check_identity, identity, passes
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.run.train import run
