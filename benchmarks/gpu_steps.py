@@ -1,7 +1,7 @@
 """Whole optimizer steps of a size, 512 windows of 1,024 tokens, beside the compiled baseline on the same tokens.
 
 A step takes pinned batches that are already in memory: forward, backward and AdamW in micro-batches, as training does.
-MFU counts what the step needs (`gato_trainer.plan.MFU_FORMULA`) for ours and for the baseline, which does more. The
+MFU counts what the step needs (`gato_trainer.run.plan.MFU_FORMULA`) for ours and for the baseline, which does more. The
 floor is the needed matrix products at the rate of a large one plus the bytes of norms, GEGLU and AdamW at the copy
 bandwidth, both measured first.
 """
@@ -20,12 +20,12 @@ from gpu_measure import Clock, guarded, once, release_memory
 from torch import Tensor
 
 from gato_trainer.config import ModelConfig
-from gato_trainer.distributed import World
-from gato_trainer.inputs import Inputs
-from gato_trainer.model_setup import build_model, with_precision
-from gato_trainer.optimizer import make_optimizer
-from gato_trainer.plan import Work, flops, peak_flops
+from gato_trainer.data.inputs import Inputs
+from gato_trainer.model.build import build_model, with_precision
+from gato_trainer.model.optimizer import make_optimizer
 from gato_trainer.presets import train_settings
+from gato_trainer.run.plan import Work, flops, peak_flops
+from gato_trainer.world import World
 
 MICRO = {"79m": 128, "364m": 64, "1.2b": 32}
 """Windows of a micro-batch on a card of 140 GB; less in proportion, and half of it each time memory runs out."""

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import Field, field, fields
-from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -55,7 +54,6 @@ def _refusal(minimum: float | None, maximum: float | None) -> str:
     return f"{{name}} {{value}} is not possible: {wanted} is wanted"
 
 
-@cache
 def declared(cls: type[Any]) -> tuple[tuple["Field[Any]", Any], ...]:
     """The fields of a dataclass of settings, each with its type; `T | None` counts as T."""
     hints = get_type_hints(cls)
@@ -101,7 +99,8 @@ def _between(low: float | None, value: Any, high: float | None) -> bool:
     """Whether a number is finite and within its limits, of which None is none."""
     if (low, high) == (None, None):
         return True
-    return (low is None or low <= value) and (high is None or value <= high) and abs(value) < math.inf
+    least, most = -math.inf if low is None else low, math.inf if high is None else high
+    return bool(least <= value <= most and math.isfinite(value))
 
 
 def deciding(settings: Any) -> dict[str, Any]:

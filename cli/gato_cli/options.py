@@ -1,22 +1,20 @@
 """Option types, and click options made from the fields of a settings dataclass."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args, get_origin
 
 import click
 
 from gato_data.errors import SettingError
+from gato_data.settings import choices, declared, flag_name
 
 if TYPE_CHECKING:
     ParamType: TypeAlias = click.ParamType[Any]
 else:
     ParamType = click.ParamType  # generic for type checkers only, in some versions of click
-
-
-_UNKNOWN = object()
 
 
 class Place(ParamType):
@@ -95,51 +93,75 @@ class Names(ParamType):
 
 
 def settings_options(cls: type[Any]) -> list[click.Option]:
-    """One option per field of a settings dataclass; `help` and `metavar` come from the field's metadata.
+    """One option per field of a settings dataclass, of what `gato_data.settings.setting` says of it.
 
     Raises:
         SettingError: a field is of a type that a command line cannot spell.
     """
-    hints = get_type_hints(cls)
-    return [_option(entry, hints[entry.name]) for entry in fields(cls) if entry.init]
+    return [setting_option(entry, kind) for entry, kind in declared(cls)]
 
 
-def _option(entry: "Field[Any]", hint: Any) -> click.Option:
-    default = entry.default if entry.default is not MISSING else None
+def setting_option(entry: "Field[Any]", kind: Any) -> click.Option:
+    """The option of one field, with its default.
+
+    Raises:
+        SettingError: the field is of a type that a command line cannot spell.
+    """
+    return _option(entry, _type(entry, kind), entry.default)
+
+
+def unset_option(entry: "Field[Any]", kind: Any) -> click.Option:
+    """The option of one field that is None where it is not given; whole numbers are held to their limits."""
+    low, high = entry.metadata["minimum"], entry.metadata["maximum"]
+    bounded = kind is int and (low, high) != (None, None)
+    return _option(entry, click.IntRange(low, high) if bounded else _type(entry, kind), None)
+
+
+def _option(entry: "Field[Any]", value_type: Any, default: Any) -> click.Option:
     metadata: Mapping[str, Any] = entry.metadata
-    names = [f"--{entry.name.replace('_', '-')}"]
+    required = default is MISSING and entry.default_factory is MISSING
+    default = None if default is MISSING else default
     shown: bool | str = default not in ("", (), None)
-    if hint is bool:
-        names = [f"{names[0]}/--no-{names[0][2:]}"]
-    kind = None if hint is bool else _type(hint)
-    if kind is _UNKNOWN:
-        raise SettingError(
-            f"the setting {entry.name!r} is of type {hint}, which a command line cannot spell: bool, int, float, str, "
-            "Path, Literal, and tuples of str or of two numbers are taken"
-        )
     if isinstance(default, tuple) and len(default) == 2 and shown:
         shown = {int: "x", float: ":", str: ","}[type(default[0])].join(map(str, default))
+    name = flag_name(entry)
+    if value_type is bool and not metadata.get("flag"):
+        name = f"{name}/--no-{name[2:]}"
     return click.Option(
-        names,
+        [name, entry.name],
         default=default,
-        required=entry.default is MISSING and entry.default_factory is MISSING,
-        type=kind,
+        required=required,
+        type=None if value_type is bool else value_type,
+        is_flag=value_type is bool or None,
         metavar=metadata.get("metavar"),
         help=metadata.get("help", ""),
         show_default=shown,
     )
 
 
-def _type(hint: Any) -> Any:
-    if get_origin(hint) in (Union, UnionType) and any(get_origin(arg) is Literal for arg in get_args(hint)):
-        return ActionRange()
-    if get_origin(hint) in (Union, UnionType):
-        hint = next(arg for arg in get_args(hint) if arg is not type(None))
-    if get_origin(hint) is Literal:
-        return click.Choice(get_args(hint))
-    if get_origin(hint) is tuple:
-        return {int: HeightWidth(), float: LowHigh(), str: Names()}.get(get_args(hint)[0], _UNKNOWN)
-    return click.Path(path_type=Path) if hint is Path else hint if hint in (str, int, float) else _UNKNOWN
+def _type(entry: "Field[Any]", kind: Any) -> Any:
+    """What reads a value of a setting.
+
+    Raises:
+        SettingError: nothing does.
+    """
+    if get_origin(kind) in (Union, UnionType):
+        if any(choices(arm) for arm in get_args(kind)):
+            return ActionRange()
+        kind = get_args(kind)[0]
+    if choices(kind):
+        return click.Choice(choices(kind))
+    found: Any = None
+    if get_origin(kind) is tuple:
+        found = {int: HeightWidth(), float: LowHigh(), str: Names()}.get(get_args(kind)[0])
+    elif kind in (bool, str, int, float, Path):
+        found = click.Path(path_type=Path) if kind is Path else kind
+    if found is None:
+        raise SettingError(
+            f"the setting {entry.name!r} is of type {kind}, which a command line cannot spell: bool, int, float, "
+            "str, Path, Literal, and tuples of str or of two numbers are taken"
+        )
+    return found
 
 
 def first_line(cls: type[Any]) -> str:

@@ -118,7 +118,7 @@ def repaired(root: Path, *options: str) -> None:
 
 def dry_run(root: Path) -> object:
     """`train --dry-run` on the mixture."""
-    from gato_trainer.train import dry_run as plan
+    from gato_trainer.run.train import dry_run as plan
 
     made = plan(root / MIXTURE, settings_of(root / "never", context_length=64))
     for line in made.lines():

@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 
 from gato_data.mixing.make import plan_mixture
 from gato_schemas.mixture import encode_mixture
-from gato_trainer.checkpoint_header import HEADER, seal
+from gato_trainer.checkpoints.export import export
+from gato_trainer.checkpoints.header import HEADER, seal
 from gato_trainer.config import ModelConfig, TrainSettings
-from gato_trainer.export import export
-from gato_trainer.plot import plot_losses
 from gato_trainer.presets import train_settings
-from gato_trainer.run_log import LOG_FILE, last_record
+from gato_trainer.run.log import LOG_FILE, last_record
+from gato_trainer.run.plot import plot_losses
+from gato_trainer.run.train import dry_run, run
 from gato_trainer.synthetic import SyntheticSource
-from gato_trainer.train import dry_run, run
 from tests.fuzz.targets import Target
 from tests.gato_data.reading.folders import episodes, write_dataset
 

@@ -14,16 +14,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gato_data.errors import MissingPackageError, MixtureError
-from gato_trainer import train
 from gato_trainer.__main__ import main
 from gato_trainer.config import ModelConfig, TrainSettings
-from gato_trainer.inputs import Randomness, prepare
-from gato_trainer.loss import LossTotals
-from gato_trainer.plot import plot_losses
-from gato_trainer.progress import Log, progress_line
+from gato_trainer.data.inputs import Randomness, prepare
+from gato_trainer.model.loss import LossTotals
+from gato_trainer.model.transformer import Gato
+from gato_trainer.run import train
+from gato_trainer.run.plot import plot_losses
+from gato_trainer.run.progress import Log, progress_line
+from gato_trainer.run.train import run
 from gato_trainer.synthetic import SyntheticSource
-from gato_trainer.train import run
-from gato_trainer.transformer import Gato
 
 Make = Callable[..., TrainSettings]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from gato_trainer import checkpoint
+from gato_trainer.checkpoints import saving
 from gato_trainer.config import ModelConfig
 from gato_trainer.presets import train_settings
+from gato_trainer.run.train import run
 from gato_trainer.synthetic import SyntheticSource
-from gato_trainer.train import run
 
 
 def kill(*_: Any) -> None:
@@ -36,7 +36,7 @@ def kill_at(moment: str, step: int) -> None:
         os.fsync = fsync
     else:
         rename = os.rename
-        checkpoint.os.rename = lambda old, new: kill() if f"{step:08d}" in str(new) else rename(old, new)
+        saving.os.rename = lambda old, new: kill() if f"{step:08d}" in str(new) else rename(old, new)
 
 
 def main(task: dict[str, Any]) -> None:

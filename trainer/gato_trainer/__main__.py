@@ -8,15 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import Field, fields
+from dataclasses import Field
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 from gato_data.errors import GatoError
-from gato_data.reading.settings import ReadSettings
 from gato_data.report.printable import MAX_LINE, printable
-from gato_trainer.presets import PRESETS, train_settings
+from gato_data.settings import choices, flag_name
+from gato_trainer.presets import OPTIONS, PRESETS, READ_OPTIONS, train_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: dict[str, Any]) -> list[str]:
     """Train or plan; the lines to print, of which torchrun's other processes have none."""
-    from gato_trainer.train import dry_run, train
+    from gato_trainer.run.train import dry_run, train
 
     mixture, only_plan, as_json = (options.pop(name) for name in ("mixture", "dry_run", "json"))
-    read = {option.name: options.pop(option.name) for option in _read_options()}
+    read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
     settings = train_settings(options.pop("model"), options.pop("out"), **options)
     made = dry_run(mixture, settings, **read) if only_plan else train(mixture, settings, **read)
     if os.environ.get("RANK", "0") != "0":
@@ -45,25 +44,22 @@ def _train(options: dict[str, Any]) -> list[str]:
     return [json.dumps(made.to_json(), indent=1)] if as_json else made.lines()
 
 
-def _read_options() -> "list[Field[Any]]":
-    """Settings of the reader that are not settings of the trainer as well."""
-    return [option for option in fields(ReadSettings) if option.name not in ("context_length", "seed")]
-
-
-def _add_read_option(parser: argparse.ArgumentParser, option: "Field[Any]") -> None:
-    flag = "--" + option.name.replace("_", "-")
-    text, hint = option.metadata["help"], get_type_hints(ReadSettings)[option.name]
-    if hint is bool:
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=option.default, help=text)
-    elif get_origin(hint) is Literal:
-        parser.add_argument(flag, choices=get_args(hint), default=option.default, help=text)
+def _add_option(parser: argparse.ArgumentParser, entry: "Field[Any]", kind: Any, default: Any) -> None:
+    """One setting as an option."""
+    text = entry.metadata["help"].replace("%", "%%")
+    given: dict[str, Any] = {"dest": entry.name, "default": default, "help": text}
+    if entry.metadata["flag"]:
+        given["action"] = "store_true"
+    elif kind is bool:
+        given["action"] = argparse.BooleanOptionalAction
     else:
-        kind = next((arm for arm in get_args(hint) if arm is not NoneType), hint)
-        parser.add_argument(flag, type=kind, default=option.default, help=text)
+        given |= {"choices": choices(kind)} if choices(kind) else {"type": kind}
+        given["metavar"] = entry.metadata["metavar"]
+    parser.add_argument(flag_name(entry), **given)
 
 
 def _export(options: dict[str, Any]) -> list[str]:
-    from gato_trainer.export import export
+    from gato_trainer.checkpoints.export import export
 
     return [str(export(options["run"], options["out"]))]
 
@@ -72,31 +68,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gato_trainer", description="Train a Gato transformer.")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train a Gato transformer on a mixture")
-    train.add_argument("--mixture", type=Path, required=True)
-    train.add_argument("--out", type=Path, required=True, help="run folder")
-    train.add_argument("--model", choices=PRESETS, default="tiny")
-    train.add_argument("--fine-tune", action="store_true", help="the paper's fine-tuning values")
-    train.add_argument("--init-from", type=Path, help="run folder or .safetensors file to start from")
-    for name in ("steps", "batch-size", "micro-batch-size", "context-length", "warmup-steps", "stop-step", "seed"):
-        train.add_argument(f"--{name}", type=int)
-    for name in ("log-every", "checkpoint-every", "keep-checkpoints", "evaluate-every", "evaluate-samples"):
-        train.add_argument(f"--{name}", type=int)
-    for name in ("learning-rate", "weight-decay", "clip", "ema", "stochastic-depth", "dropout"):
-        train.add_argument(f"--{name}", type=float)
-    train.add_argument("--positions", choices=("transformer-xl", "rope"))
-    train.add_argument("--action-position", choices=("shared", "none"))
-    train.add_argument("--separator-position", choices=("none", "own"))
-    train.add_argument("--schedule", choices=("cosine", "constant"))
-    train.add_argument("--precision", choices=("fp32", "bf16"))
-    train.add_argument("--shard", dest="sharding", choices=("none", "zero2", "full"))
-    train.add_argument("--device", choices=("auto", "cpu", "cuda"))
-    train.add_argument("--kernels", choices=("reference", "fused", "auto"))
-    train.add_argument("--compile", action=argparse.BooleanOptionalAction)
-    train.add_argument("--wandb", metavar="PROJECT", help="a project of Weights & Biases")
-    for option in _read_options():
-        _add_read_option(train, option)
-    for name in ("resume", "overwrite", "tensorboard", "profile", "dry-run", "json"):
-        train.add_argument(f"--{name}", action="store_true")
+    train.add_argument("--mixture", type=Path, required=True, help="File made by `gato-data mix`.")
+    train.add_argument("--out", type=Path, required=True, metavar="RUN", help="Folder of the run.")
+    train.add_argument("--model", choices=PRESETS, default="tiny", help="Size of the model.")
+    for entry, kind in OPTIONS:
+        _add_option(train, entry, kind, None)
+    for entry, kind in READ_OPTIONS:
+        _add_option(train, entry, kind, entry.default)
+    for flag, text in (
+        ("--fine-tune", "The paper's fine-tuning values (appendix E)."),
+        ("--dry-run", "Show the plan; write nothing."),
+        ("--json", "Print one JSON object instead of a table."),
+    ):
+        train.add_argument(flag, action="store_true", help=text)
     export = commands.add_parser("export", help="write a run's parameters as one safetensors file")
     export.add_argument("run", type=Path)
     export.add_argument("--out", type=Path, required=True)

@@ -2,25 +2,38 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from gato_data.errors import SettingError
+from gato_data.settings import check, setting
 
 PAPER_VOCABULARY = 33025
 """32,000 text pieces + 1,024 bins + the separator (paper section 2.1)."""
 
-_MOST = {
-    "width": 2**20,
-    "blocks": 2**10,
-    "heads": 2**20,
-    "feed_forward": 2**22,
-    "vocabulary_size": 2**26,  # the largest text model there may be takes a quarter of it
-    "local_positions": 2**26,
-    "patch_channels": 2**16,
+_MODEL: dict[str, Any] = {
+    "minimum": 1,
+    "refusal": "a model with {name} {value} is not possible: 1 to {maximum:,} is wanted",
 }
-"""Far above any model; what lies beyond is damage, and no tensor could have such a shape."""
+"""A size of a model; the maxima are far above any: what lies beyond is damage, no tensor has such a shape."""
+_COUNT: dict[str, Any] = {
+    "minimum": 1,
+    "refusal": "{name} must be a finite number above 0; got {value}",
+}
+_AT_LEAST_1: dict[str, Any] = {
+    "minimum": 1,
+    "refusal": "{name} must be at least 1; got {value}",
+}
+_NOT_NEGATIVE: dict[str, Any] = {
+    "minimum": 0,
+    "refusal": "{name} must be a finite number of at least 0; got {value}",
+}
+_CHANCE: dict[str, Any] = {
+    "minimum": 0,
+    "maximum": math.nextafter(1, 0),
+    "refusal": "{name} must be in [0, 1); got {value}",
+}
 
 Positions = Literal["transformer-xl", "rope"]
 Precision = Literal["fp32", "bf16"]
@@ -47,26 +60,27 @@ class ModelConfig:
         dropout: on the embeddings and on each sub-layer's output; 0 in pre-training, 0.1 in fine-tuning.
     """
 
-    width: int
-    blocks: int
-    heads: int
-    feed_forward: int
-    vocabulary_size: int = PAPER_VOCABULARY
-    local_positions: int = 512
-    patch_channels: int = 64
+    width: int = setting(MISSING, "", maximum=2**20, **_MODEL)
+    blocks: int = setting(MISSING, "", maximum=2**10, **_MODEL)
+    heads: int = setting(MISSING, "", maximum=2**20, **_MODEL)
+    feed_forward: int = setting(MISSING, "", maximum=2**22, **_MODEL)
+    # The largest text model there may be takes a quarter of the ids.
+    vocabulary_size: int = setting(PAPER_VOCABULARY, "", maximum=2**26, **_MODEL)
+    local_positions: int = setting(512, "", maximum=2**26, **_MODEL)
+    patch_channels: int = setting(64, "", maximum=2**16, **_MODEL)
     patch_grid: int = 2
-    positions: Positions = "transformer-xl"
-    action_position: Literal["shared", "none"] = "shared"
-    separator_position: Literal["none", "own"] = "none"
-    stochastic_depth: float = 0.1
-    dropout: float = 0.0
+    positions: Positions = setting(
+        "transformer-xl",
+        "Positions along the sequence.",
+        refusal="{name} must be transformer-xl or rope; got {value!r}",
+    )
+    action_position: Literal["shared", "none"] = setting("shared", "Position of action tokens.")
+    separator_position: Literal["none", "own"] = setting("none", "Position of separators.")
+    stochastic_depth: float = setting(0.1, "Chance that a sub-layer is skipped.", **_CHANCE)
+    dropout: float = setting(0.0, "0 in pre-training, 0.1 in fine-tuning.", **_CHANCE)
 
     def __post_init__(self) -> None:
-        for name, most in _MOST.items():
-            if not 1 <= getattr(self, name) <= most:
-                raise SettingError(
-                    f"a model with {name} {getattr(self, name)} is not possible: 1 to {most:,} is wanted"
-                )
+        check(self)
         if self.width % self.heads or self.width % 2 or (self.width // self.heads) % 2:
             raise SettingError(f"width {self.width} does not divide into {self.heads} heads of an even size")
         if self.patch_channels % 32 or self.patch_grid not in (1, 2, 4, 8):
@@ -74,11 +88,6 @@ class ModelConfig:
                 f"patch_channels must be a multiple of 32 and patch_grid one of 1, 2, 4, 8; "
                 f"got {self.patch_channels} and {self.patch_grid}"
             )
-        for name in ("stochastic_depth", "dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingError(f"{name} must be in [0, 1); got {getattr(self, name)}")
-        if self.positions not in ("transformer-xl", "rope"):
-            raise SettingError(f"positions must be transformer-xl or rope; got {self.positions!r}")
 
     @property
     def head_size(self) -> int:
@@ -94,87 +103,59 @@ class TrainSettings:
         out: the run folder.
         model_name: the preset, for messages.
         model: the shape; its vocabulary and position table are replaced by the source's.
-        steps: optimizer steps of the whole run: the horizon of the learning-rate schedule.
-        stop_step: save and stop after this step although the schedule goes on; None runs to `steps`.
-        batch_size: windows in one optimizer step, over all processes.
-        micro_batch_size: windows that one process computes at once; None takes its whole share.
-        context_length: input tokens of a window.
-        learning_rate: the peak, reached after `warmup_steps`; it falls to a tenth of it by `steps`.
-        schedule: "cosine" or "constant" after the warm-up.
-        weight_decay: AdamW's, on matrices and tables (not on gains, biases or single vectors).
-        clip: largest global gradient norm; 0 does not clip, as in the paper.
-        ema: decay of the averaged parameters; 0 keeps none.
-        precision: of the computation; None means bf16 on a GPU and fp32 on a CPU. Parameters, gradients and
-            optimizer state are always float32.
-        sharding: over several processes: "zero2" shards gradients and optimizer state and keeps the gathered
-            parameters between forward and backward, "full" gathers twice, "none" (one process only).
-        seed: of the parameters, stochastic depth, patch positions and dropout.
+        steps: the horizon of the learning-rate schedule.
+        stop_step: None runs to `steps`.
+        micro_batch_size: None takes a process's whole share.
+        learning_rate: reached after `warmup_steps`; it falls to a tenth of it by `steps`.
+        weight_decay: on matrices and tables (not on gains, biases or single vectors).
+        precision: None means bf16 on a GPU and fp32 on a CPU. Parameters, gradients and optimizer state are always
+            float32.
+        sharding: "zero2" shards gradients and optimizer state and keeps the gathered parameters between forward and
+            backward, "full" gathers twice, "none" is for one process only.
         kernels: which implementation of the fusable operations runs: "reference", plain torch; "auto", each fused
             one that this machine runs and that passes its test; "fused", all of them or an error.
-        compile: torch.compile per block; None means on a GPU only.
-        log_every, checkpoint_every, evaluate_every: in steps; 0 for never (checkpoints: only at the end).
-        keep_checkpoints: how many checkpoints stay.
-        evaluate_samples: validation windows per evaluation.
+        compile: None means on a GPU only.
         read_ahead: steps that are read before they are needed.
-        tensorboard: write TensorBoard files into the run folder. wandb: a project of Weights & Biases.
-        profile: write a profile of a few steps into the run folder.
     """
 
     out: Path
     model_name: str
     model: ModelConfig
-    steps: int
-    batch_size: int
-    context_length: int
-    learning_rate: float
-    warmup_steps: int
+    steps: int = setting(MISSING, "Optimizer steps of the whole run.", **_COUNT)
+    batch_size: int = setting(MISSING, "Windows in one step, over all processes.", **_COUNT)
+    context_length: int = setting(MISSING, "Input tokens of a window.", **_COUNT)
+    learning_rate: float = setting(MISSING, "Peak of the schedule.", minimum=math.ulp(0.0), refusal=_COUNT["refusal"])
+    warmup_steps: int = setting(MISSING, "Steps until the peak.", **_NOT_NEGATIVE)
     warmup_from: float = 1e-7
-    schedule: Literal["cosine", "constant"] = "cosine"
-    stop_step: int | None = None
-    micro_batch_size: int | None = None
+    schedule: Literal["cosine", "constant"] = setting("cosine", "After the warm-up.")
+    stop_step: int | None = setting(None, "Save and stop here although the schedule goes on.", **_AT_LEAST_1)
+    micro_batch_size: int | None = setting(None, "Windows computed at once.", **_AT_LEAST_1)
     betas: tuple[float, float] = (0.9, 0.95)
     epsilon: float = 1e-8
-    weight_decay: float = 0.1
-    clip: float = 0.0
-    ema: float = 0.0
-    precision: Precision | None = None
-    sharding: Sharding = "zero2"
-    seed: int = 0
-    device: str = "auto"
-    kernels: str = "reference"
-    compile: bool | None = None
-    log_every: int = 10
-    checkpoint_every: int = 0
-    keep_checkpoints: int = 3
-    evaluate_every: int = 0
-    evaluate_samples: int = 64
-    read_ahead: int = 3
-    resume: bool = False
-    overwrite: bool = False
-    init_from: Path | None = None
-    tensorboard: bool = False
-    wandb: str | None = None
-    profile: bool = False
+    weight_decay: float = setting(0.1, "AdamW's.", **_NOT_NEGATIVE)
+    clip: float = setting(0.0, "Largest gradient norm; 0 does not clip.", **_NOT_NEGATIVE)
+    ema: float = setting(0.0, "Decay of averaged parameters; 0 keeps none.", **_CHANCE)
+    precision: Precision | None = setting(None, "Of the computation.")
+    sharding: Sharding = setting("zero2", "Over several processes.", option="shard")
+    seed: int = setting(0, "Of parameters, data order and all randomness.", **_NOT_NEGATIVE)
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to train.")
+    kernels: Literal["reference", "fused", "auto"] = setting("reference", "Plain torch by default.")
+    compile: bool | None = setting(None, "torch.compile each block; by default on a GPU.")
+    log_every: int = setting(10, "Steps between two log lines.", **_COUNT)
+    checkpoint_every: int = setting(0, "Steps between two checkpoints; 0: at the end.", **_NOT_NEGATIVE)
+    keep_checkpoints: int = setting(3, "How many stay.", **_COUNT)
+    evaluate_every: int = setting(0, "Steps between two evaluations; 0: at the end.", **_NOT_NEGATIVE)
+    evaluate_samples: int = setting(64, "Validation windows of one evaluation.", **_COUNT)
+    read_ahead: int = setting(3, "", **_COUNT)
+    resume: bool = setting(False, "Continue the run in RUN.", flag=True)
+    overwrite: bool = setting(False, "Replace the run in RUN.", flag=True)
+    init_from: Path | None = setting(None, "Run folder or .safetensors file to start from.", "PATH")
+    tensorboard: bool = setting(False, "Write TensorBoard files as well.", flag=True)
+    wandb: str | None = setting(None, "Send the curves to this project of Weights & Biases as well.", "PROJECT")
+    profile: bool = setting(False, "Write a profile of a few steps.", flag=True)
 
     def __post_init__(self) -> None:
-        _positive(self, "steps", "batch_size", "context_length", "learning_rate", "keep_checkpoints", "read_ahead")
-        _positive(self, "log_every", "evaluate_samples")
-        _not_negative(self, "warmup_steps", "weight_decay", "clip", "checkpoint_every", "evaluate_every", "seed")
-        if not 0 <= self.ema < 1:
-            raise SettingError(f"ema must be in [0, 1); got {self.ema}")
-        if self.micro_batch_size is not None and self.micro_batch_size < 1:
-            raise SettingError(f"micro_batch_size must be at least 1; got {self.micro_batch_size}")
-        for name, allowed in (
-            ("precision", (None, "fp32", "bf16")),
-            ("sharding", ("none", "zero2", "full")),
-            ("schedule", ("cosine", "constant")),
-            ("device", ("auto", "cpu", "cuda")),
-            ("kernels", ("reference", "fused", "auto")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise SettingError(
-                    f"{name} must be one of {', '.join(filter(None, allowed))}; got {getattr(self, name)!r}"
-                )
+        check(self)
 
     @property
     def last_step(self) -> int:
@@ -185,15 +166,3 @@ class TrainSettings:
         """A JSON-ready dictionary of every field."""
         values = dataclasses.asdict(self)
         return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-
-def _positive(settings: TrainSettings, *names: str) -> None:
-    for name in names:
-        if not 0 < getattr(settings, name) < math.inf:
-            raise SettingError(f"{name} must be a finite number above 0; got {getattr(settings, name)}")
-
-
-def _not_negative(settings: TrainSettings, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(settings, name) < math.inf:
-            raise SettingError(f"{name} must be a finite number of at least 0; got {getattr(settings, name)}")

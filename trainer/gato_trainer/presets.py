@@ -1,11 +1,13 @@
 """The named models with what they are trained with, and `train_settings`, which completes a user's options."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from gato_data.errors import SettingError
+from gato_data.reading.settings import ReadSettings
+from gato_data.settings import declared
 from gato_trainer.config import ModelConfig, TrainSettings
 
 PAPER_STEPS = 1_000_000
@@ -56,8 +58,15 @@ PRESETS: dict[str, Preset] = {
 """The paper's sizes (appendix C.1, table 5) and a small one for a laptop and the tests."""
 
 
-MODEL_OPTIONS = frozenset({"positions", "action_position", "separator_position", "stochastic_depth", "dropout"})
-"""Fields of `ModelConfig` that `train_settings` takes beside those of `TrainSettings`."""
+OPTIONS = tuple(
+    (entry, kind) for cls in (TrainSettings, ModelConfig) for entry, kind in declared(cls) if entry.metadata.get("help")
+)
+"""What a command line takes beside a preset, each setting with its type."""
+
+READ_OPTIONS = tuple(
+    (entry, kind) for entry, kind in declared(ReadSettings) if entry.name not in {ours.name for ours, _ in OPTIONS}
+)
+"""What it takes of the reader's settings: those that are not the run's as well."""
 
 FINE_TUNING: dict[str, Any] = {
     "learning_rate": 1e-5,
@@ -82,7 +91,7 @@ def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options:
         model: a name in `PRESETS`.
         out: the run folder.
         fine_tune: start from the values in `FINE_TUNING`.
-        options: fields of `TrainSettings`, and those of `ModelConfig` in `MODEL_OPTIONS`.
+        options: fields of `TrainSettings`, and those of `ModelConfig` in `OPTIONS`.
 
     Raises:
         SettingError: an unknown model or a value that cannot be used.
@@ -99,6 +108,7 @@ def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options:
     }
     values.update(FINE_TUNING if fine_tune else {})
     values.update(given)
-    shape = {name: values.pop(name) for name in MODEL_OPTIONS if name in values}
+    of_model = {entry.name for entry in fields(ModelConfig)} & {entry.name for entry, _ in OPTIONS}
+    shape = {name: values.pop(name) for name in of_model if name in values}
     values.setdefault("warmup_steps", min(WARMUP_STEPS, int(values["steps"]) // 10))
     return TrainSettings(out=Path(out), model_name=model, model=dataclasses.replace(preset.model, **shape), **values)

@@ -12,8 +12,8 @@ from gato_trainer.config import Positions
 from gato_trainer.kernels import FUSED, REFERENCE, Operations, Shapes, operations
 from gato_trainer.kernels.self_test import cases, compare
 from gato_trainer.presets import PRESETS, train_settings
+from gato_trainer.run.train import run
 from gato_trainer.synthetic import SyntheticSource
-from gato_trainer.train import run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

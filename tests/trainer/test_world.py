@@ -1,0 +1,138 @@
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gato_data.errors import TrainError
+from gato_trainer.checkpoints.header import read_header
+from gato_trainer.config import TrainSettings
+from gato_trainer.data.prefetch import micro_ranges
+from gato_trainer.run.train import run
+from gato_trainer.synthetic import SyntheticSource
+from gato_trainer.world import World
+
+Make = Callable[..., TrainSettings]
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def run_processes(task: dict[str, Any], count: int) -> dict[str, Any]:
+    """What torchrun does: start processes that know their rank."""
+    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), json.dumps(task)],
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(count)
+    ]
+    outputs = [process.communicate(timeout=180) for process in processes]
+    for process, (_, errors) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, errors.decode()[-3000:]
+    result: dict[str, Any] = json.loads(outputs[0][0].decode().splitlines()[-1])
+    return result
+
+
+@pytest.mark.parametrize(("count", "sharding", "micro"), [(2, "zero2", None), (3, "full", 1)])
+def test_processes_train_the_same_model_as_one(
+    count: int, sharding: str, micro: int | None, small_settings: Make, source: SyntheticSource
+) -> None:
+    options = {
+        "steps": 4,
+        "batch_size": 5,
+        "context_length": 24,
+        "log_every": 1,
+        "ema": 0.5,
+        "clip": 0.7,
+        "evaluate_samples": 7,
+        "evaluate_every": 1,
+        "checkpoint_every": 2,
+    }
+    model = dataclasses.replace(small_settings().model, dropout=0.1)
+    one = small_settings("one", model=model, **options)
+    expected = run(one, source, source, quiet=True)
+    many = small_settings("many", model=model, **options)
+    task = {
+        "settings": {
+            **options,
+            "out": str(many.out),
+            "sharding": sharding,
+            "micro_batch_size": micro,
+            "stop_step": 3,
+        },
+        "model": dataclasses.asdict(model),
+        "source": dataclasses.asdict(source),
+        "validate": True,
+    }
+    result = run_processes(task, count)
+    losses = [loss for _, loss in expected.losses]
+    assert [loss for _, loss in result["losses"]] == pytest.approx(losses[:3], rel=1e-5)
+    # One process continues what several saved.
+    resumed = run(dataclasses.replace(many, resume=True), source, source, quiet=True)
+    assert [step for step, _ in resumed.losses] == [4]
+    assert resumed.losses[0][1] == pytest.approx(losses[3], rel=1e-5)
+    assert resumed.validation is not None
+    assert expected.validation is not None
+    assert resumed.validation["loss"] == pytest.approx(expected.validation["loss"], rel=1e-5)
+    assert result["validation"]["supervised_tokens"] == expected.validation["supervised_tokens"]
+
+
+def test_processes_agree_on_a_damaged_checkpoint(small_settings: Make, source: SyntheticSource) -> None:
+    """Each checks its share of the files; the one that finds nothing wrong goes back too."""
+    settings = small_settings("many", checkpoint_every=2)
+    options = {"steps": 6, "batch_size": 4, "context_length": 24, "log_every": 1, "checkpoint_every": 2}
+    task = {
+        "settings": {**options, "out": str(settings.out), "stop_step": 4},
+        "model": dataclasses.asdict(settings.model),
+        "source": dataclasses.asdict(source),
+    }
+    run_processes(task, 2)
+    newest = settings.out / "checkpoints" / "step-00000004"
+    files = sorted(newest.glob("*.safetensors"))
+    assert [*read_header(newest).files] == [file.name for file in files]
+    assert len(files) == 2
+    data = bytearray(files[1].read_bytes())
+    data[-5] ^= 16
+    files[1].write_bytes(data)
+    task["settings"] |= {"stop_step": None, "resume": True}
+    result = run_processes(task, 2)
+    assert [step for step, _ in result["losses"]] == [3, 4, 5, 6]
+    assert {path.name for path in newest.parent.iterdir()} == {
+        "damaged-step-00000004", "step-00000002", "step-00000004", "step-00000006",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("micro", [None, 1, 2, 3])
+def test_every_sample_is_computed_once_in_as_many_micro_batches(
+    size: int, micro: int | None, small_settings: Make
+) -> None:
+    settings = small_settings(batch_size=7, micro_batch_size=micro)
+    samples = range(70, 77)
+    shares = [micro_ranges(samples, settings, World(rank, size, torch.device("cpu"))) for rank in range(size)]
+    assert [sample for share in shares for piece in share for sample in piece] == list(samples)
+    assert len({len(share) for share in shares}) == 1
+    assert micro is None or max(len(piece) for share in shares for piece in share) <= micro
+
+
+def test_a_batch_smaller_than_the_world_is_refused(
+    small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gato_trainer.run.train.join_world", lambda device: World(0, 8, torch.device("cpu")))
+    with pytest.raises(TrainError, match="8 processes need a batch of as many windows; got 4"):
+        run(small_settings(), source, quiet=True)

@@ -1,0 +1,200 @@
+"""From windows to tensors, with all random choices of a step made on the host."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gato_data.errors import TrainError
+from gato_data.reading.batch import Batch
+from gato_schemas.sequence import (
+    PATCH_POSITIONS,
+    POSITION_ACTION,
+    POSITION_NONE,
+    POSITION_SEPARATOR,
+    Modality,
+)
+from gato_trainer.config import ModelConfig
+from gato_trainer.data import randomness
+
+TARGET_MODALITIES = tuple(modality.name.lower() for modality in Modality)
+"""Names of the groups of the per-modality losses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """B windows as tensors; `T` is the context length. Groups count datasets and target modalities.
+
+    Attributes:
+        tokens, local_row: int64 (B, T); local_row is -1 where a token has no local position.
+        patches: uint8 (P, 16, 16, 3). patch_slot, patch_row, patch_column: int64 (P,).
+        rows: int64 (S,), the supervised inputs b * T + t. targets: int64 (S,), the next ids.
+        row_dataset, row_modality: int64 (S,), the groups of each supervised target.
+        row_action: bool (S,), whether the target is an action.
+        segment: int64 (B, T), the packed episode of each token; None if no window holds more than one.
+        keep: float32 (2 * blocks, B), scale of every sub-layer's output; None outside training.
+        dropout_key: int64 (B,), 32-bit keys; None without dropout.
+    """
+
+    tokens: Tensor
+    local_row: Tensor
+    patches: Tensor
+    patch_slot: Tensor
+    patch_row: Tensor
+    patch_column: Tensor
+    rows: Tensor
+    targets: Tensor
+    row_dataset: Tensor
+    row_modality: Tensor
+    row_action: Tensor
+    segment: Tensor | None = None
+    keep: Tensor | None = None
+    dropout_key: Tensor | None = None
+
+    def pinned(self) -> "Inputs":
+        """A copy in pinned memory, from which a GPU takes it without waiting."""
+        return self._map(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> "Inputs":
+        """On a device, without waiting if this is pinned."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Inputs":
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(tensor) for name, tensor in given.items() if tensor is not None})
+
+    def unsupervised(self) -> "Inputs":
+        """The same windows without any supervised row."""
+        names = ("rows", "targets", "row_dataset", "row_modality", "row_action")
+        return replace(self, **{name: getattr(self, name)[:0] for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class Randomness:
+    """Which step of which run a batch is trained in; None instead means evaluation."""
+
+    seed: int
+    step: int
+
+
+def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None) -> Inputs:
+    """Turn a batch into tensors on the CPU, with all random choices of the step made.
+
+    Everything is copied: a streaming reader uses the arrays of a batch again.
+
+    Raises:
+        TrainError: a token's position or id lies outside the model's tables.
+    """
+    length = batch.tokens.shape[1] - 1
+    tokens = batch.tokens[:, :length].astype(np.int64)
+    _check_ids(batch.tokens, config)
+    slot = batch.patch_slot
+    window, offset = np.divmod(slot, length + 1)
+    inside = offset < length
+    window, offset = window[inside], offset[inside]
+    interval = batch.patch_position[inside].astype(np.int64)
+    row, column = patch_positions(interval, batch.sample[window], offset, randomness_of)
+    rows = batch.supervised_slot
+    target_window, target_offset = rows // length, rows % length + 1
+    targets = batch.tokens[target_window, target_offset].astype(np.int64)
+    return Inputs(
+        tokens=torch.from_numpy(tokens),
+        local_row=torch.from_numpy(local_rows(batch.position[:, :length], config)),
+        patches=torch.from_numpy(batch.patches[inside]),
+        patch_slot=torch.from_numpy(window * length + offset),
+        patch_row=torch.from_numpy(row),
+        patch_column=torch.from_numpy(column),
+        rows=torch.from_numpy(rows.copy()),
+        targets=torch.from_numpy(targets),
+        row_dataset=torch.from_numpy(batch.dataset[target_window].astype(np.int64)),
+        row_modality=torch.from_numpy(batch.modality[target_window, target_offset].astype(np.int64)),
+        row_action=torch.from_numpy(batch.position[target_window, target_offset] == POSITION_ACTION),
+        segment=_segment(batch, length),
+        keep=_keep(batch.sample, config, randomness_of),
+        dropout_key=_dropout_key(batch.sample, config, randomness_of),
+    )
+
+
+def _segment(batch: Batch, length: int) -> Tensor | None:
+    if batch.segment is None or not batch.segment.any():
+        return None
+    return torch.from_numpy(batch.segment[:, :length].astype(np.int64))
+
+
+def _check_ids(tokens: NDArray[np.int32], config: ModelConfig) -> None:
+    if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < config.vocabulary_size:
+        raise TrainError(
+            f"a batch holds ids from {tokens.min()} to {tokens.max()}, the model's table has "
+            f"{config.vocabulary_size} rows; the shards do not match their manifest: run gato-data verify"
+        )
+
+
+def local_rows(position: NDArray[np.int32], config: ModelConfig) -> NDArray[np.int64]:
+    """Row of the local position table for each token, or -1 (appendix C.3).
+
+    Observations take rows 0 .. n - 1, all actions the shared row n, separators row n + 1 if they have their own.
+
+    Raises:
+        TrainError: an observation is longer than the table.
+    """
+    n = config.local_positions
+    rows = position.astype(np.int64)
+    rows[position == POSITION_NONE] = -1
+    rows[position == POSITION_ACTION] = n if config.action_position == "shared" else -1
+    rows[position == POSITION_SEPARATOR] = n + 1 if config.separator_position == "own" else -1
+    observation = position < POSITION_NONE
+    if observation.any() and (longest := int(rows[observation].max())) >= n:
+        raise TrainError(
+            f"an observation has at least {longest + 1} tokens, the model's local position table has {n} rows; "
+            f"ingest with --max-observation-tokens {longest + 1} or more, so that the manifest says so"
+        )
+    return rows
+
+
+def patch_positions(
+    interval: NDArray[np.int64],
+    sample: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    randomness_of: Randomness | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column index of every patch, each in 0..127.
+
+    Training draws uniformly from [low, high); evaluation takes the mean, halves to even (appendix C.3).
+
+    Args:
+        interval: (P, 4), row low, row high, column low, column high in 0..128.
+        sample: (P,), global sample number of the patch's window.
+        offset: (P,), the patch's place in its window.
+        randomness_of: the step, or None in evaluation.
+    """
+    result = []
+    for axis, stream in enumerate((randomness.STREAM_ROW, randomness.STREAM_COLUMN)):
+        low, high = interval[:, 2 * axis], interval[:, 2 * axis + 1]
+        if randomness_of is None:
+            index = np.rint((low + high) / 2).astype(np.int64)
+        else:
+            key = randomness.sample_keys(randomness_of.seed, randomness_of.step, sample, stream)
+            draw = randomness.uniform(randomness.combine(key, offset))
+            index = low + (draw * np.maximum(high - low, 1)).astype(np.int64)
+        result.append(np.clip(index, 0, PATCH_POSITIONS - 1))
+    return result[0], result[1]
+
+
+def _keep(sample: NDArray[np.int64], config: ModelConfig, randomness_of: Randomness | None) -> Tensor | None:
+    """Stochastic depth: each sub-layer is skipped for each window with the configured chance."""
+    if randomness_of is None or config.stochastic_depth == 0:
+        return None
+    key = randomness.sample_keys(randomness_of.seed, randomness_of.step, sample, randomness.STREAM_DEPTH)
+    sub_layer = np.arange(2 * config.blocks, dtype=np.int64)[:, None]
+    kept = randomness.uniform(randomness.combine(key[None, :], sub_layer)) >= config.stochastic_depth
+    return torch.from_numpy((kept / (1.0 - config.stochastic_depth)).astype(np.float32))
+
+
+def _dropout_key(sample: NDArray[np.int64], config: ModelConfig, randomness_of: Randomness | None) -> Tensor | None:
+    if randomness_of is None or config.dropout == 0:
+        return None
+    key = randomness.sample_keys(randomness_of.seed, randomness_of.step, sample, randomness.STREAM_DROPOUT)
+    return torch.from_numpy((key >> np.uint64(32)).astype(np.int64))

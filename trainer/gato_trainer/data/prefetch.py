@@ -1,0 +1,116 @@
+"""Reading ahead: the batches of the coming steps are read and prepared in a thread while the device computes."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from types import TracebackType
+
+import torch
+
+from gato_data.reading.batch import Batch
+from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.data.batches import BatchSource, stream
+from gato_trainer.data.inputs import Inputs, Randomness, prepare
+from gato_trainer.world import World
+
+
+def micro_ranges(samples: range, settings: TrainSettings, world: World) -> list[range]:
+    """This process's samples of a step, cut into micro-batches, as many on every process (some may be empty)."""
+    share = world.share(samples)
+    largest = -(-len(samples) // world.size)
+    pieces = -(-largest // (settings.micro_batch_size or largest))
+    bounds = [index * len(share) // pieces for index in range(pieces + 1)]
+    return [share[low:high] for low, high in pairwise(bounds)]
+
+
+def read(source: BatchSource, ranges: Iterable[range], config: ModelConfig) -> Iterator[Inputs]:
+    """Read micro-batches for evaluation; an empty range becomes a window without supervised rows."""
+    for samples in ranges:
+        yield _prepared(source.batch(_readable(samples)), samples, config, None)
+
+
+def _readable(samples: range) -> range:
+    """Processes must compute equally often, so one without samples computes on one that does not count."""
+    return samples if len(samples) else range(1)
+
+
+def _prepared(batch: Batch, samples: range, config: ModelConfig, randomness_of: Randomness | None) -> Inputs:
+    inputs = prepare(batch, config, randomness_of)
+    return inputs if len(samples) else inputs.unsupervised()
+
+
+def _use(device: torch.device) -> None:
+    """Pinning memory in a thread would otherwise wake the first GPU of the machine."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+class ReadAhead:
+    """The micro-batches of steps `start` to `stop`, read `settings.read_ahead` steps before they are needed.
+
+    Attributes:
+        waited: seconds that the caller spent waiting for data.
+    """
+
+    def __init__(
+        self,
+        source: BatchSource,
+        settings: TrainSettings,
+        config: ModelConfig,
+        world: World,
+        start: int,
+        stop: int,
+    ) -> None:
+        self._settings, self._config, self._world = settings, config, world
+        self._pinned = world.device.type == "cuda"
+        self._steps = iter(range(start, stop))
+        ranges = (samples for step in range(start, stop) for samples in self._ranges(step))
+        self._batches = stream(source, (_readable(samples) for samples in ranges))
+        # One thread: the stream is read in order; a reader with more threads brings its own.
+        self._pool = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="read-ahead", initializer=_use, initargs=(world.device,)
+        )
+        self._queue: deque[Future[list[Inputs]]] = deque()
+        self.waited = 0.0
+
+    def __enter__(self) -> "ReadAhead":
+        for _ in range(self._settings.read_ahead):
+            self._submit()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if close := getattr(self._batches, "close", None):
+            close()
+
+    def next(self) -> list[Inputs]:
+        """The micro-batches of the next step.
+
+        Raises:
+            GatoError: the source failed to read them.
+        """
+        began = time.perf_counter()
+        micro_batches = self._queue.popleft().result()
+        self.waited += time.perf_counter() - began
+        self._submit()
+        return micro_batches
+
+    def _submit(self) -> None:
+        step = next(self._steps, None)
+        if step is not None:
+            self._queue.append(self._pool.submit(self._read, step))
+
+    def _ranges(self, step: int) -> list[range]:
+        size = self._settings.batch_size
+        return micro_ranges(range(step * size, (step + 1) * size), self._settings, self._world)
+
+    def _read(self, step: int) -> list[Inputs]:
+        randomness_of = Randomness(self._settings.seed, step)
+        prepared = [
+            _prepared(next(self._batches), samples, self._config, randomness_of) for samples in self._ranges(step)
+        ]
+        return [inputs.pinned() for inputs in prepared] if self._pinned else prepared

@@ -1,0 +1,53 @@
+"""First values of the parameters: each a function of (seed, name), whatever the order or the number of processes."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from gato_trainer.data.randomness import name_seed
+from gato_trainer.model.transformer import Gato
+
+STANDARD_DEVIATION = 0.02
+"""Of matrices and tables, as in GPT-2; the paper is silent."""
+
+_ZERO = ("bias", "up_bias", "content_bias", "distance_bias")
+_RESIDUAL = ("attention.output", "feed_forward.down")
+
+
+def materialize(model: Gato, device: torch.device, seed: int) -> None:
+    """Give a model from the meta device, sharded or not, memory and first values."""
+    model.to_empty(device=device)
+    initialize(model, seed)
+
+
+@torch.no_grad()
+def initialize(model: Gato, seed: int) -> None:
+    """Write the first values into every parameter, sharded or not."""
+    for name, parameter in model.named_parameters():
+        value = _first_value(name, parameter.shape, seed, model.config.blocks)
+        if isinstance(parameter, DTensor):
+            local = distribute_tensor(
+                value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
+            )
+            parameter.copy_(local)
+        else:
+            parameter.copy_(value)
+
+
+def _first_value(name: str, shape: torch.Size, seed: int, blocks: int) -> Tensor:
+    leaf = name.rsplit(".", 1)[-1]
+    if leaf in _ZERO:
+        return torch.zeros(shape)
+    if leaf == "gain" or ".norm" in name:
+        return torch.ones(shape)
+    generator = torch.Generator().manual_seed(name_seed(seed, name))
+    deviation = STANDARD_DEVIATION
+    if name.endswith(_RESIDUAL):
+        deviation /= math.sqrt(2 * blocks)
+    if len(shape) == 4:
+        deviation = math.sqrt(2.0 / (shape[1] * shape[2] * shape[3]))
+    value = torch.empty(shape)
+    nn.init.normal_(value, std=deviation, generator=generator)
+    return value

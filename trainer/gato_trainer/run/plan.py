@@ -1,0 +1,187 @@
+"""What a run will cost, counted before it starts: parameters, FLOPs and memory."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gato_data.errors import TrainError
+from gato_data.report.printable import MAX_LINE, printable
+from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.data.batches import BatchSource, passes, warnings
+from gato_trainer.data.inputs import Inputs, prepare
+from gato_trainer.data.supervision import check_supervised
+from gato_trainer.kernels.reference import LOGIT_ROWS
+from gato_trainer.model.build import with_precision
+from gato_trainer.model.transformer import Gato, count_parameters
+
+MFU_FORMULA = (
+    "MFU = FLOPs that the step needs / (seconds x peak of the device); needed are 3 x the forward's "
+    "(blocks, causal half of attention, patch block, head on supervised rows only; last block's output "
+    "projection and feed-forward on supervised rows only), without recomputation"
+)
+_PLANNED_WINDOWS = 64
+PEAK_FLOPS: dict[str, float] = {
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "B200": 2250e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "RTX 4090": 165e12,
+}
+"""Dense bf16 matrix FLOP/s by the makers' data sheets; a name found first wins."""
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """The device's bf16 peak, or None if it is not known (then MFU is n/a)."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a batch asks for: windows, their length, supervised rows and patches."""
+
+    windows: int
+    length: int
+    rows: int
+    patches: int
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> "Work":
+        """The work of a prepared batch."""
+        windows, length = inputs.tokens.shape
+        return cls(windows=windows, length=length, rows=len(inputs.rows), patches=len(inputs.patches))
+
+
+def flops(config: ModelConfig, work: Work) -> int:
+    """FLOPs that forward and backward need by `MFU_FORMULA`; a multiply-add counts as two."""
+    d, blocks, length = config.width, config.blocks, work.length
+    tokens = work.windows * length
+    relative = config.positions == "transformer-xl"
+    after_attention = 2 * d * d + 3 * d * config.feed_forward
+    gemm = blocks * tokens * 6 * d * d + ((blocks - 1) * tokens + work.rows) * after_attention
+    distances = blocks * length * 2 * d * d if relative else 0
+    attention = blocks * work.windows * length * length * d * (3 if relative else 2)
+    head = 2 * work.rows * config.vocabulary_size * d
+    channels = config.patch_channels
+    patch = 64 * (2 * 27 * channels + 2 * 2 * 9 * channels * channels) + 2 * channels * config.patch_grid**2 * d
+    return 3 * (gemm + distances + attention + head + work.patches * patch)
+
+
+def memory(config: ModelConfig, parameters: int, work: Work, settings: TrainSettings, world: int) -> dict[str, int]:
+    """Estimated bytes on each device, by what they are for; `work` is one micro-batch's."""
+    size = 2 if settings.precision == "bf16" else 4
+    copies = 4 + (1 if settings.ema else 0)
+    state = 4 * copies * parameters // world
+    gathered = size * parameters if world > 1 or size == 2 else 0
+    tokens = work.windows * work.length
+    per_token = config.blocks * (9 * config.width + 2 * config.feed_forward)
+    if config.positions == "transformer-xl":
+        per_token += config.blocks * 4 * config.heads * work.length
+    activations = size * tokens * per_token + work.patches * 64 * config.patch_channels * 8 * size
+    logits = min(work.rows, LOGIT_ROWS) * config.vocabulary_size * (size + 12)
+    return {"state": state, "gathered": gathered, "activations": activations, "logits": logits}
+
+
+def model_config(settings: TrainSettings, source: BatchSource) -> ModelConfig:
+    """The shape with the source's vocabulary and, if it tells, its longest observation.
+
+    Raises:
+        TrainError: the source makes windows of another length.
+    """
+    if source.context_length != settings.context_length:
+        raise TrainError(
+            f"the reader makes windows of context length {source.context_length}, the run wants "
+            f"{settings.context_length}"
+        )
+    longest = int(getattr(source, "max_observation_tokens", settings.model.local_positions))
+    return dataclasses.replace(settings.model, vocabulary_size=source.vocabulary_size, local_positions=longest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The result of `--dry-run`."""
+
+    model: str
+    parameters: int
+    steps: int
+    tokens_per_step: int
+    supervised_tokens_per_step: int
+    patches_per_step: int
+    micro_batch_size: int
+    flops_per_step: int
+    memory_bytes: int
+    memory: dict[str, int]
+    passes: dict[str, float]
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON-ready values under stable keys."""
+        return dataclasses.asdict(self)
+
+    def lines(self) -> list[str]:
+        """The plan as a short table."""
+        rows = [
+            f"model               {self.model}, {self.parameters / 1e6:.1f}M parameters",
+            f"steps               {self.steps}",
+            f"tokens a step       {self.tokens_per_step:,}, of them {self.supervised_tokens_per_step:,} supervised "
+            f"and {self.patches_per_step:,} patches (by its first windows)",
+            f"FLOPs a step        {self.flops_per_step:.3g}",
+            f"memory (estimate)   {self.memory_bytes / 2**30:.2f} GiB on each device, "
+            f"{self.micro_batch_size} windows at once: "
+            + ", ".join(f"{name} {value / 2**30:.2f}" for name, value in self.memory.items()),
+        ]
+        rows += [f"passes over {printable(name)}: {passes:.3g}" for name, passes in self.passes.items()]
+        return rows + [f"Warning: {printable(warning, MAX_LINE)}" for warning in self.warnings]
+
+
+def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig) -> Work:
+    """The work of the first step, from its first windows: a whole batch of a large model would be slow to read."""
+    windows = min(settings.batch_size, _PLANNED_WINDOWS)
+    seen = Work.of(prepare(source.batch(range(windows)), config, None))
+    return Work(
+        windows=settings.batch_size,
+        length=seen.length,
+        rows=seen.rows * settings.batch_size // windows,
+        patches=seen.patches * settings.batch_size // windows,
+    )
+
+
+def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
+    """Count what a run costs, from its settings and the batch of its first step; writes nothing."""
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(automatic if settings.device == "auto" else settings.device)
+    settings = with_precision(settings, device)
+    config = model_config(settings, source)
+    check_supervised(source, settings)
+    with torch.device("meta"):
+        parameters = count_parameters(Gato(config))
+    work = _first_step(settings, source, config)
+    share = -(-settings.batch_size // world)
+    micro = min(settings.micro_batch_size or share, share)
+    part = Work(
+        windows=micro,
+        length=work.length,
+        rows=work.rows * micro // work.windows,
+        patches=work.patches * micro // work.windows,
+    )
+    parts = memory(config, parameters, part, settings, world)
+    return Plan(
+        model=settings.model_name,
+        parameters=parameters,
+        steps=settings.steps,
+        tokens_per_step=work.windows * work.length,
+        supervised_tokens_per_step=work.rows,
+        patches_per_step=work.patches,
+        micro_batch_size=micro,
+        flops_per_step=flops(config, work),
+        memory_bytes=sum(parts.values()),
+        memory=parts,
+        passes=passes(source, settings.steps * settings.batch_size),
+        warnings=warnings(source),
+    )

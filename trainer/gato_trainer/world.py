@@ -1,0 +1,90 @@
+"""The processes of a run: one, or those that torchrun started; their devices, and sums over all of them."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from gato_data.errors import TrainError
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process among `size` processes, and its device."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files that exist once."""
+        return self.rank == 0
+
+    def sum(self, values: list[int]) -> list[int]:
+        """Sum small whole numbers over all processes, on the host, without waiting for a device."""
+        if self.size == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.int64)
+        dist.all_reduce(tensor)
+        return [int(value) for value in tensor.tolist()]
+
+    def sum_tensor(self, tensor: Tensor) -> Tensor:
+        """Sum a tensor over all processes; the result is on the CPU."""
+        total = tensor.detach().to("cpu", copy=True)
+        if self.size > 1:
+            dist.all_reduce(total)
+        return total
+
+    def first(self, step: int) -> int:
+        """The smallest step that is not -1 in any process, or -1."""
+        if self.size == 1:
+            return step
+        none = 2**62
+        tensor = torch.tensor(none if step < 0 else step, dtype=torch.int64)
+        dist.all_reduce(tensor, dist.ReduceOp.MIN)
+        return -1 if int(tensor) == none else int(tensor)
+
+    def share(self, samples: range) -> range:
+        """This process's part [r G // W, (r + 1) G // W) of the G samples of a step."""
+        count = len(samples)
+        return samples[self.rank * count // self.size : (self.rank + 1) * count // self.size]
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.size > 1:
+            dist.barrier()
+
+    def close(self) -> None:
+        """Leave the process group."""
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device for `--device auto|cpu|cuda`.
+
+    Raises:
+        TrainError: "cuda" was asked for and torch sees no GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainError(
+            "--device cuda was asked for, but torch sees no GPU: check the driver and that torch was installed "
+            "with CUDA, or use --device cpu"
+        )
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+def join_world(device: str) -> World:
+    """Join the processes that torchrun started, or be the only one."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if size > 1 and not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
+    return World(rank, size, chosen)
