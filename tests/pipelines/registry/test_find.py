@@ -11,7 +11,7 @@ from gato_pipelines.registry.find import make_source, source_class, source_names
 
 def test_names_are_listed_without_importing_a_source() -> None:
     code = (
-        "import sys; from gato_pipelines.source import source_names; names = source_names(); "
+        "import sys; from gato_pipelines.registry.find import source_names; names = source_names(); "
         "print(*names); print(*[m for m in sys.modules if m.startswith('gato_pipelines.sources.')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
