@@ -38,7 +38,7 @@ class RangeBuilder:
     def __init__(self, elements: int, *, quantiles: bool) -> None:
         self._low = np.full(elements, np.inf)
         self._high = np.full(elements, -np.inf)
-        self._counts = [_Counts() for _ in range(elements)] if quantiles else []
+        self._counts = [_KeyCounts() for _ in range(elements)] if quantiles else []
 
     def add(self, values: NDArray[Any]) -> None:
         """Add values (T, ...) of E elements; those that are not finite do not count."""
@@ -60,7 +60,7 @@ class RangeBuilder:
         return found
 
 
-class _Counts:
+class _KeyCounts:
     """How often every key occurs."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@
     episode   = timesteps in time order: T (k + m + n + 1 + A) tokens
     document  = texts and images in order
 
-A field becomes a `Column`: its ids for all timesteps and how many of them each timestep has.
+A field becomes a `FieldTokens`: its ids for all timesteps and how many of them each timestep has.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_data.tokenizers import continuous, discrete
-from gato_data.tokenizers import episode_images as frames
-from gato_data.tokenizers.columns import MAX_TOKENS, Column, interleave
+from gato_data.tokenizers import continuous, discrete, episode_images
+from gato_data.tokenizers.columns import MAX_TOKENS, FieldTokens, interleave
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.episode import Document, Episode, EpisodeSpec, Field, Text, Value
 from gato_schemas.sequence import (
@@ -95,14 +94,16 @@ def tokenize_episode(
     """
     fields = ordered(spec.observations)
     steps = _num_timesteps(episode, fields, spec.actions)
-    images = [frames.size_of(field) for field in fields if field.modality == "image"]
+    images = [episode_images.size_of(field) for field in fields if field.modality == "image"]
     pixels = [np.asarray(episode.observations[field.name]) for field in fields if field.modality == "image"]
     columns = [_observation(episode.observations[f.name], f, vocabulary, settings, text_model) for f in fields]
     _check_observation_tokens(columns, settings.max_observation_tokens, steps)
-    columns.append(Column(vocabulary.separator, 1, Modality.SEPARATOR, settings.loss_on_separator, POSITION_SEPARATOR))
+    columns.append(
+        FieldTokens(vocabulary.separator, 1, Modality.SEPARATOR, settings.loss_on_separator, POSITION_SEPARATOR)
+    )
     columns += [_action(episode.actions[field.name], field, vocabulary) for field in spec.actions]
     laid = interleave(columns, steps, vocabulary.token_dtype)
-    positions, image_grid = frames.grids(images, steps)
+    positions, image_grid = episode_images.grids(images, steps)
     return TokenSequence(
         tokens=laid.tokens,
         loss_mask=laid.loss_mask,
@@ -110,7 +111,7 @@ def tokenize_episode(
         position=laid.position,
         timestep_starts=laid.starts[:-1].astype(np.int32),
         reward=_reward(episode, steps),
-        patches=frames.patches(pixels, images, steps),
+        patches=episode_images.patches(pixels, images, steps),
         patch_position=positions,
         image_grid=image_grid,
     )
@@ -138,7 +139,7 @@ def tokenize_document(
             pieces.append((ids[:skip], Modality.TEXT, False))
             pieces.append((ids[skip:], Modality.TEXT, segment.supervised))
         else:
-            images.append(frames.FrameSize("image", segment.pixels.shape, segment.content))
+            images.append(episode_images.ImageSize("image", segment.pixels.shape, segment.content))
             pixels.append(segment.pixels[None])
             filler = np.full(images[-1].num_patches, vocabulary.patch_filler, np.int32)
             pieces.append((filler, Modality.PATCH, False))
@@ -147,7 +148,7 @@ def tokenize_document(
         raise EpisodeError("the document is empty: at least one token is wanted")
     if sum(lengths) > MAX_TOKENS:
         raise EpisodeError(f"the document has {sum(lengths)} tokens, at most {MAX_TOKENS} can be counted")
-    positions, image_grid = frames.grids(images, 1)
+    positions, image_grid = episode_images.grids(images, 1)
     return TokenSequence(
         tokens=np.concatenate([ids for ids, _, _ in pieces]).astype(vocabulary.token_dtype),
         loss_mask=np.repeat(np.array([supervised for _, _, supervised in pieces], np.uint8), lengths),
@@ -155,7 +156,7 @@ def tokenize_document(
         position=np.full(sum(lengths), POSITION_NONE, np.uint16),
         timestep_starts=np.zeros(0, np.int32),
         reward=np.zeros(0, np.float32),
-        patches=frames.patches(pixels, images, 1),
+        patches=episode_images.patches(pixels, images, 1),
         patch_position=positions,
         image_grid=image_grid,
     )
@@ -204,21 +205,21 @@ def _reward(episode: Episode, steps: int) -> NDArray[np.float32]:
 
 def _observation(
     raw: Any, field: Field, vocabulary: Vocabulary, settings: TokenizeSettings, text_model: TextModel | None
-) -> Column:
+) -> FieldTokens:
     if field.modality == "text":
         return _text(raw, field, vocabulary, settings, text_model)
     if field.modality == "image":
-        return Column(vocabulary.patch_filler, frames.size_of(field).num_patches, Modality.PATCH, False)
+        return FieldTokens(vocabulary.patch_filler, episode_images.size_of(field).num_patches, Modality.PATCH, False)
     compand = settings.compand_observations and field.compand
     ids, width, modality = _tensor(np.asarray(raw), field, vocabulary, compand=compand)
-    return Column(ids, width, modality, False)
+    return FieldTokens(ids, width, modality, False)
 
 
-def _action(raw: Value, field: Field, vocabulary: Vocabulary) -> Column:
+def _action(raw: Value, field: Field, vocabulary: Vocabulary) -> FieldTokens:
     if field.modality not in ("discrete", "continuous"):
         raise EpisodeError(f"action {field.name} is {field.modality}: discrete or continuous is wanted")
     ids, width, modality = _tensor(np.asarray(raw), field, vocabulary, compand=False)
-    return Column(ids, width, modality, True, POSITION_ACTION)
+    return FieldTokens(ids, width, modality, True, POSITION_ACTION)
 
 
 def _tensor(
@@ -237,14 +238,14 @@ def _tensor(
 
 def _text(
     raw: Sequence[str], field: Field, vocabulary: Vocabulary, settings: TokenizeSettings, text_model: TextModel | None
-) -> Column:
+) -> FieldTokens:
     if text_model is None:
         raise EpisodeError(f"{field.name} is text: a text model is wanted")
     pieces = text_model.encode(raw)
     tail = _end_of_text(text_model, wanted=settings.end_of_text_observations)
     widths = np.array([len(ids) for ids in pieces], np.int64) + len(tail)
     width = int(widths[0]) if (widths == widths[0]).all() else widths
-    return Column(_joined(pieces, tail, vocabulary), width, Modality.TEXT, settings.loss_on_text_observations)
+    return FieldTokens(_joined(pieces, tail, vocabulary), width, Modality.TEXT, settings.loss_on_text_observations)
 
 
 def _end_of_text(text_model: TextModel, *, wanted: bool) -> NDArray[np.int32]:
@@ -262,7 +263,7 @@ def _joined(pieces: Sequence[NDArray[np.int32]], tail: NDArray[np.int32], vocabu
     return ids
 
 
-def _check_observation_tokens(columns: Sequence[Column], limit: int, steps: int) -> None:
+def _check_observation_tokens(columns: Sequence[FieldTokens], limit: int, steps: int) -> None:
     per_step = np.broadcast_to(sum((np.asarray(column.width) for column in columns), np.int64(0)), steps)
     if (worst := int(per_step.max())) > limit:
         raise EpisodeError(

@@ -1,6 +1,5 @@
 """Weights as a user writes them: NAME=W,..., a TOML file, or a preset."""
 
-import difflib
 import math
 import sys
 import tomllib
@@ -9,37 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from gato_data.closest import did_you_mean
 from gato_data.errors import InputError, MixtureError
+from gato_data.families import TABLE_1
 from gato_schemas.dataset import Manifest
 from gato_schemas.mixture import Measure
-
-TABLE_1: Mapping[str, float] = {
-    "dm-lab": 9.35,
-    "atari": 9.5,
-    "atari-extended": 10.0,
-    "sokoban": 1.33,
-    "babyai": 9.06,
-    "dm-control": 4.62,
-    "dm-control-pixels": 7.07,
-    "dm-control-random-small": 3.04,
-    "dm-control-random-large": 3.04,
-    "meta-world": 8.96,
-    "procgen": 5.34,
-    "rgb-stacking-sim": 1.33,
-    "rgb-stacking-real": 1.33,
-    "modular-rl": 8.23,
-    "manipulation-playground": 1.68,
-    "playroom": 1.33,
-    "massivetext": 6.7,
-    "m3w": 4.0,
-    "align": 0.67,
-    "coco-captions": 0.67,
-    "conceptual-captions": 0.67,
-    "ltip": 0.67,
-    "okvqa": 0.67,
-    "vqav2": 0.67,
-}
-"""Sample weights in percent by family (paper Table 1); they sum to 99.93 and are renormalised over what is given."""
 
 PRESETS = ("gato", "uniform", "tokens", "loss-tokens", "episodes")
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -75,9 +48,8 @@ def parse_weights(text: str) -> WeightChoice:
         return _read_toml(Path(text))
     if text in PRESETS:
         return WeightChoice(text, origin=f"preset {text}")
-    hint = difflib.get_close_matches(text, PRESETS, n=1)
     raise MixtureError(
-        f"no weights called {text!r}{_did_you_mean(hint)} Give NAME=W,NAME=W, a .toml file, "
+        f"no weights called {text!r}{did_you_mean(text, PRESETS)} Give NAME=W,NAME=W, a .toml file, "
         f"or one of {', '.join(PRESETS)}"
     )
 
@@ -158,8 +130,8 @@ def resolve(choice: WeightChoice, manifests: Sequence[Manifest]) -> list[float]:
 def _named(weights: Mapping[str, float], names: Sequence[str], origin: str) -> list[float]:
     for name, weight in weights.items():
         if name not in names:
-            hint = difflib.get_close_matches(name, names, n=1)
-            raise MixtureError(f"{origin}: no dataset named {name!r}{_did_you_mean(hint)} Given: {', '.join(names)}")
+            hint = did_you_mean(name, names)
+            raise MixtureError(f"{origin}: no dataset named {name!r}{hint} Given: {', '.join(names)}")
         if not math.isfinite(weight) or weight < 0:
             raise MixtureError(f"{origin}: weight of {name} is {weight:g}: a number from 0 on is wanted")
     missing = [name for name in names if name not in weights]
@@ -183,14 +155,10 @@ def _table_1(manifests: Sequence[Manifest]) -> list[float]:
     tasks: dict[str, int] = {}
     for manifest in manifests:
         if manifest.family not in TABLE_1:
-            hint = difflib.get_close_matches(manifest.family, TABLE_1, n=1)
+            hint = did_you_mean(manifest.family, TABLE_1)
             raise MixtureError(
                 f"dataset {manifest.name} is of family {manifest.family!r}, no row of the paper's Table 1"
-                f"{_did_you_mean(hint)} Ingest it with --family, or give weights by name. Rows: {', '.join(TABLE_1)}"
+                f"{hint} Ingest it with --family, or give weights by name. Rows: {', '.join(TABLE_1)}"
             )
         tasks[manifest.family] = tasks.get(manifest.family, 0) + max(1, len(manifest.tasks))
     return [TABLE_1[m.family] * max(1, len(m.tasks)) / tasks[m.family] for m in manifests]
-
-
-def _did_you_mean(hint: Sequence[str]) -> str:
-    return f". Did you mean {hint[0]!r}?" if hint else "."

@@ -13,7 +13,7 @@ MOST_SKIPPED = 15
 """Batches that are believed to be in memory, without a look, after enough others were."""
 
 
-class ReadAhead:
+class CacheWarmer:
     """Tells the kernel which bytes of the shards are needed soon, where they are not in memory already.
 
     Args:
@@ -26,7 +26,7 @@ class ReadAhead:
         self._table, self._files, self._filler = table, files, filler
         self._skip = self._skipped = 0
 
-    def announce(self, pieces: Pieces) -> None:
+    def warm(self, pieces: Pieces) -> None:
         """Start reading what these pieces need, unless some of them, spread evenly, are all in memory already."""
         if not len(pieces.row):
             return

@@ -21,7 +21,7 @@ from gato_schemas.mixture import Mixture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class BatchPlan:
     """One batch to be: its pieces, and the dataset and global sample number of each row, int64 (B,)."""
 
     pieces: Pieces
@@ -64,7 +64,7 @@ class StreamPlanner:
         """The windows of samples int64 (N,), before prompts."""
         return self._planner.plan(samples)
 
-    def plan(self, ranges: Sequence[range]) -> list[Plan]:
+    def plan(self, ranges: Sequence[range]) -> list[BatchPlan]:
         """One plan for each range of samples; planning many at once costs little more than one.
 
         Raises:
@@ -77,7 +77,7 @@ class StreamPlanner:
             pieces = Pieces.join([pieces, packed_pieces(self._table, self.numbers.bins, windows)])
         bounds = np.cumsum([0, *map(len, ranges)])
         parts = zip(pieces.split(bounds), pairwise(bounds.tolist()), strict=True)
-        return [Plan(part, windows.dataset[first:stop], samples[first:stop]) for part, (first, stop) in parts]
+        return [BatchPlan(part, windows.dataset[first:stop], samples[first:stop]) for part, (first, stop) in parts]
 
     def identity(self, sample: int | None = None) -> dict[str, str]:
         """What decides the samples before `sample` (all samples if None), each part as a short text.

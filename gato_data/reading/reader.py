@@ -19,8 +19,8 @@ from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.explain import ExplainedWindow, Explainer
 from gato_data.reading.fill import Filler
 from gato_data.reading.layout_search import find_layouts
-from gato_data.reading.page_cache import ReadAhead
-from gato_data.reading.plan import Plan, StreamPlanner
+from gato_data.reading.page_cache import CacheWarmer
+from gato_data.reading.plan import BatchPlan, StreamPlanner
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.stream import announce_ahead, plan_ahead, stream_batches
 from gato_data.reading.timesteps import TimestepStarts
@@ -111,7 +111,7 @@ class MixtureReader:
             check_data=settings.verify == "touched",
         )
         self._explainer = Explainer(table, self._files, self.dataset_names)
-        self._read_ahead = ReadAhead(table, self._files, self._filler)
+        self._warmer = CacheWarmer(table, self._files, self._filler)
 
     def batch(self, samples: range) -> Batch:
         """Read the windows with these global sample numbers into new arrays.
@@ -137,7 +137,7 @@ class MixtureReader:
         return stream_batches(
             announce_ahead(
                 plan_ahead(ranges, self.planner.plan),
-                lambda plan: self._read_ahead.announce(plan.pieces),
+                lambda plan: self._warmer.warm(plan.pieces),
                 self._batch_bytes(1),
             ),
             self._fill,
@@ -168,7 +168,7 @@ class MixtureReader:
     ) -> None:
         self.close()
 
-    def _fill(self, plan: Plan, buffers: Buffers) -> Batch:
+    def _fill(self, plan: BatchPlan, buffers: Buffers) -> Batch:
         return self._filler.fill(plan.pieces, plan.dataset, plan.sample, buffers)
 
     def _buffers(self, rows: int, allocate: Allocate) -> Buffers:

@@ -87,7 +87,7 @@ class Tree:
             self._children.append((left, right))
         self._root = heap[0][1]
         self._parent = {child: node for node, pair in enumerate(self._children) for child in pair}
-        self._blocks: OrderedDict[int, _Block] = OrderedDict()
+        self._blocks: OrderedDict[int, _BlockStart] = OrderedDict()
 
     def counts(self, samples: int) -> list[int]:
         """How often each dataset is drawn among the first `samples` samples."""
@@ -126,17 +126,17 @@ class Tree:
             before[left], before[right] = to_left, before[node] - to_left
         return before, remainder
 
-    def _block(self, number: int) -> "_Block":
+    def _block(self, number: int) -> "_BlockStart":
         block = self._blocks.get(number)
         if block is None:
-            block = _Block(self._root, self._weight, self._children, *self._counters(number * BLOCK))
+            block = _BlockStart(self._root, self._weight, self._children, *self._counters(number * BLOCK))
             self._blocks[number] = block
             while len(self._blocks) > _CACHED_BLOCKS:
                 self._blocks.popitem(last=False)
         return block
 
 
-class _Block:
+class _BlockStart:
     """The counters of all nodes at the start of a block of samples, as arrays."""
 
     def __init__(

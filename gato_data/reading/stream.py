@@ -9,7 +9,7 @@ from threading import Lock, Thread
 
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Buffers
-from gato_data.reading.plan import Plan
+from gato_data.reading.plan import BatchPlan
 
 PLANNED_SAMPLES = 4096
 """Samples planned at a time: enough for the cost of planning to be that of arrays."""
@@ -17,8 +17,8 @@ ANNOUNCED_BYTES, ANNOUNCED_SAMPLES = 2**28, 512
 """How far ahead of the threads the kernel is told what will be read, whichever is less."""
 
 
-def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[Plan]]) -> Iterator[Plan]:
-    """Plan several ranges at once, for as long as there are some."""
+def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[BatchPlan]]) -> Iterator[BatchPlan]:
+    """BatchPlan several ranges at once, for as long as there are some."""
     remaining = iter(ranges)
     while lump := list(islice(remaining, 1)):
         while sum(map(len, lump)) < PLANNED_SAMPLES and (more := list(islice(remaining, 1))):
@@ -26,9 +26,11 @@ def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[Plan]
         yield from plan(lump)
 
 
-def announce_ahead(plans: Iterator[Plan], announce: Callable[[Plan], None], row_bytes: int) -> Iterator[Plan]:
+def announce_ahead(
+    plans: Iterator[BatchPlan], announce: Callable[[BatchPlan], None], row_bytes: int
+) -> Iterator[BatchPlan]:
     """The same plans; each is announced some time before it is handed on, more and more of them."""
-    waiting: deque[Plan] = deque()
+    waiting: deque[BatchPlan] = deque()
     most = max(1, min(ANNOUNCED_BYTES // row_bytes, ANNOUNCED_SAMPLES))
     held = handed_on = 0
     for plan in plans:
@@ -42,12 +44,12 @@ def announce_ahead(plans: Iterator[Plan], announce: Callable[[Plan], None], row_
     yield from waiting
 
 
-class _Job:
+class _PendingBatch:
     """One batch to be filled, by whichever thread claims it first."""
 
     __slots__ = ("_claimed", "_done", "_fill", "batch", "buffers", "error", "plan")
 
-    def __init__(self, fill: Callable[[Plan, Buffers], Batch], plan: Plan, buffers: Buffers) -> None:
+    def __init__(self, fill: Callable[[BatchPlan, Buffers], Batch], plan: BatchPlan, buffers: Buffers) -> None:
         self._fill, self.plan, self.buffers = fill, plan, buffers
         self.batch: Batch | None = None
         self.error: BaseException | None = None
@@ -75,14 +77,14 @@ class _Job:
         return self.batch
 
 
-def _work(jobs: "SimpleQueue[_Job | None]") -> None:
+def _work(jobs: "SimpleQueue[_PendingBatch | None]") -> None:
     while (job := jobs.get()) is not None:
         job.run()
 
 
 def stream_batches(
-    plans: Iterator[Plan],
-    fill: Callable[[Plan, Buffers], Batch],
+    plans: Iterator[BatchPlan],
+    fill: Callable[[BatchPlan, Buffers], Batch],
     make_buffers: Callable[[int], Buffers],
     slots: Callable[[int], int],
     threads: int,
@@ -97,8 +99,8 @@ def stream_batches(
         threads: that fill ahead, may be 0; who asks for a batch that none of them has begun fills it himself.
     """
     free: list[Buffers] = []
-    pending: deque[_Job] = deque()
-    jobs: SimpleQueue[_Job | None] = SimpleQueue()
+    pending: deque[_PendingBatch] = deque()
+    jobs: SimpleQueue[_PendingBatch | None] = SimpleQueue()
     workers = [Thread(target=_work, args=(jobs,), daemon=True, name=f"gato-read-{n}") for n in range(threads)]
     for worker in workers:
         worker.start()
@@ -106,7 +108,7 @@ def stream_batches(
         following = next(plans, None)
         while following is not None or pending:
             while following is not None and len(pending) < min(slots(len(following.sample)), threads + 1):
-                pending.append(_Job(fill, following, _take(free, len(following.sample), make_buffers)))
+                pending.append(_PendingBatch(fill, following, _take(free, len(following.sample), make_buffers)))
                 jobs.put(pending[-1])
                 following = next(plans, None)
             job = pending.popleft()

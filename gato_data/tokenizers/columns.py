@@ -15,7 +15,7 @@ MAX_TOKENS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FieldTokens:
     """The tokens of one field.
 
     Attributes:
@@ -44,7 +44,7 @@ class Interleaved:
     starts: NDArray[np.int64]
 
 
-def interleave(columns: Sequence[Column], steps: int, dtype: str) -> Interleaved:
+def interleave(columns: Sequence[FieldTokens], steps: int, dtype: str) -> Interleaved:
     """Lay columns out: all tokens of the first timestep in the order of the columns, then those of the second, ...
 
     Args:
@@ -62,7 +62,7 @@ def interleave(columns: Sequence[Column], steps: int, dtype: str) -> Interleaved
     return _regular(columns, steps, dtype) if regular else _ragged(columns, steps, dtype)
 
 
-def _regular(columns: Sequence[Column], steps: int, dtype: str) -> Interleaved:
+def _regular(columns: Sequence[FieldTokens], steps: int, dtype: str) -> Interleaved:
     """Every timestep looks like the first: one row of everything but the ids, repeated."""
     widths: list[int] = [int(column.width) for column in columns]
     ends = np.cumsum(widths)
@@ -83,7 +83,7 @@ def _regular(columns: Sequence[Column], steps: int, dtype: str) -> Interleaved:
     )
 
 
-def _ragged(columns: Sequence[Column], steps: int, dtype: str) -> Interleaved:
+def _ragged(columns: Sequence[FieldTokens], steps: int, dtype: str) -> Interleaved:
     """Timesteps differ in length: first which column each token belongs to, then everything else from that."""
     widths = np.stack([np.broadcast_to(np.asarray(column.width, np.int64), steps) for column in columns], axis=1)
     owner = np.repeat(np.tile(np.arange(len(columns), dtype=np.uint16), steps), widths.reshape(-1))
@@ -99,9 +99,9 @@ def _ragged(columns: Sequence[Column], steps: int, dtype: str) -> Interleaved:
     return Interleaved(tokens, _supervised(columns)[owner], _modalities(columns)[owner], position, starts)
 
 
-def _supervised(columns: Sequence[Column]) -> NDArray[np.uint8]:
+def _supervised(columns: Sequence[FieldTokens]) -> NDArray[np.uint8]:
     return np.array([column.supervised for column in columns], np.uint8)
 
 
-def _modalities(columns: Sequence[Column]) -> NDArray[np.uint8]:
+def _modalities(columns: Sequence[FieldTokens]) -> NDArray[np.uint8]:
     return np.array([column.modality for column in columns], np.uint8)

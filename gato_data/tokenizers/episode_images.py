@@ -14,7 +14,7 @@ from gato_schemas.sequence import PATCH_SHAPE
 
 
 @dataclass(frozen=True, slots=True)
-class FrameSize:
+class ImageSize:
     """One image field, or one image of a document.
 
     Attributes:
@@ -44,12 +44,12 @@ class FrameSize:
         return math.prod(self.grid)
 
 
-def size_of(field: Field) -> FrameSize:
+def size_of(field: Field) -> ImageSize:
     """The size of an image field."""
-    return FrameSize(field.name, field.shape, field.content)
+    return ImageSize(field.name, field.shape, field.content)
 
 
-def patches(pixels: Sequence[NDArray[np.uint8]], sizes: Sequence[FrameSize], steps: int) -> NDArray[np.uint8]:
+def patches(pixels: Sequence[NDArray[np.uint8]], sizes: Sequence[ImageSize], steps: int) -> NDArray[np.uint8]:
     """Patches of all images in token order, uint8 (P, 16, 16, 3); no other copy of the pixels is made.
 
     Args:
@@ -71,7 +71,7 @@ def patches(pixels: Sequence[NDArray[np.uint8]], sizes: Sequence[FrameSize], ste
     return out.reshape(-1, *PATCH_SHAPE)
 
 
-def grids(sizes: Sequence[FrameSize], steps: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def grids(sizes: Sequence[ImageSize], steps: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Positions of all patches, uint8 (P, 4), and the grid of every image, int32 (I, 5), over all timesteps."""
     positions = np.concatenate([np.zeros((0, 4), np.uint8), *(image.patch_positions(*size.grid) for size in sizes)])
     table = np.empty((steps, len(sizes), 5), np.int32)

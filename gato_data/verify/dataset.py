@@ -6,11 +6,11 @@ from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
 from gato_data.files import digest_of
-from gato_data.verify.dead_letters import check_letters
+from gato_data.verify.dead_letters import check_dead_letters
 from gato_data.verify.findings import Findings
-from gato_data.verify.folder import strangers
+from gato_data.verify.folder import check_stray_files
 from gato_data.verify.manifest import find_manifest, header_problems, total_problems
-from gato_data.verify.shard import ShardCheck, check_shard
+from gato_data.verify.shard import ShardCheck, check_records
 from gato_schemas.dataset import MANIFEST, TEXT_MODEL, Manifest, ShardInfo
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
 from gato_schemas.statistics import Counts
@@ -39,7 +39,8 @@ class ShardState:
     @property
     def waits(self) -> bool:
         """Whether mending it would give up what is not damaged."""
-        return self.replaced or (self.check is not None and any(bad.whole for bad in self.check.bad.values()))
+        removals = {} if self.check is None else self.check.removals
+        return self.replaced or any(removal.whole for removal in removals.values())
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ def _shard(verdict: Verdict, split: str, info: ShardInfo) -> ShardState:
     index = _index(verdict, split, info)
     state.indexed = index is not None
     before = findings.of(info.name)
-    state.check = check_shard(path, verdict.manifest, index, findings)
+    state.check = check_records(path, verdict.manifest, index, findings)
     if state.check is None:
         return state
     size = path.stat().st_size
@@ -126,11 +127,11 @@ def _judge(state: ShardState, check: ShardCheck, told: str | None, findings: Fin
     name, stored, made = state.info.name, state.info.digest, check.digest
     if made is not None and made in (stored, told):
         findings.withhold(name)
-        check.bad = {start: replace(bad, whole=True) for start, bad in check.bad.items()}
+        check.removals = {start: replace(removal, whole=True) for start, removal in check.removals.items()}
         if made != stored:
             message = f"it fits its index, but the manifest was written for another shard: its SHA-256 is {made}"
             findings.about("digest", name, message, "rebuild")
-    elif (made is not None and size >= state.info.size) or (check.strangers and told == stored):
+    elif (made is not None and size >= state.info.size) or (check.unindexed and told == stored):
         state.replaced = True
         findings.drop(name, "index")
         owners = "index and manifest were" if told == stored else "the manifest was"
@@ -182,10 +183,10 @@ def _other_files(verdict: Verdict) -> None:
             findings.about("tfds", name, "the file is missing", "rebuild")
         elif (folder / name).read_bytes() != wanted:
             findings.about("tfds", name, "it does not describe this dataset to TFDS as it was written", "rebuild")
-    check_letters(folder, manifest, findings)
+    check_dead_letters(folder, manifest, findings)
     if manifest.vocabulary.text_model is not None:
         _text_model(folder / TEXT_MODEL, manifest.vocabulary.text_model, findings)
-    strangers(folder, manifest, findings)
+    check_stray_files(folder, manifest, findings)
 
 
 def _text_model(path: Path, digest: str, findings: Findings) -> None:

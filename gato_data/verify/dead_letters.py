@@ -16,7 +16,7 @@ from gato_schemas.index import DeadLetter, index_path, read_index
 _MAX_LINE = 1 << 20
 
 
-def check_letters(folder: Path, manifest: Manifest, findings: Findings) -> None:
+def check_dead_letters(folder: Path, manifest: Manifest, findings: Findings) -> None:
     """Find what is wrong with the list.
 
     Raises:
@@ -42,7 +42,7 @@ def check_letters(folder: Path, manifest: Manifest, findings: Findings) -> None:
         findings.about("dead letters", path.name, "it is not the list that the manifest was written for", "rebuild")
 
 
-def restore_letters(folder: Path, manifest: Manifest) -> bool | None:
+def restore_dead_letters(folder: Path, manifest: Manifest) -> bool | None:
     """Make a damaged list again from the indexes; None where it is whole.
 
     Returns whether it is now what it was, by its digest; else it holds what the indexes and its own whole lines say.
@@ -68,7 +68,7 @@ def restore_letters(folder: Path, manifest: Manifest) -> bool | None:
     return exact
 
 
-def append_letters(folder: Path, letters: list[DeadLetter]) -> None:
+def append_dead_letters(folder: Path, letters: list[DeadLetter]) -> None:
     """Add dead letters to those of a dataset; one that is there already is not added again.
 
     Raises:
@@ -79,7 +79,7 @@ def append_letters(folder: Path, letters: list[DeadLetter]) -> None:
         write_durably(folder / DEAD_LETTERS, _joined([*found, *new]))
 
 
-def sort_letters(folder: Path, manifest: Manifest) -> tuple[int, str]:
+def sort_dead_letters(folder: Path, manifest: Manifest) -> tuple[int, str]:
     """Put the list into the order of the indexes, by which it can be made again; returns its episodes and its digest.
 
     Raises:

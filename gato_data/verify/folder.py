@@ -12,7 +12,7 @@ QUARANTINE = "quarantine"
 _SHARD = re.compile(r".*\.tfrecord(-\d+-of-\d+)?(\.index)?")
 
 
-def strangers(folder: Path, manifest: Manifest, findings: Findings) -> None:
+def check_stray_files(folder: Path, manifest: Manifest, findings: Findings) -> None:
     """Find shards that the manifest does not name, and note other files."""
     ours = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO}
     for split in manifest.splits.values():

@@ -11,13 +11,12 @@ from gato_data.errors import FormatError
 from gato_data.files import write_durably
 from gato_data.report.printable import counted
 from gato_data.shards.rebuild import rebuild_index
-from gato_data.verify.dead_letters import append_letters
+from gato_data.verify.dead_letters import append_dead_letters
 from gato_data.verify.quarantine import move_aside, set_aside
-from gato_data.verify.regions import pieces
-from gato_data.verify.shard import Bad, ShardCheck
+from gato_data.verify.regions import regions
+from gato_data.verify.shard import Removal, ShardCheck
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import DeadLetter, ShardIndex, encode_index, index_path, read_index
-from gato_schemas.tfrecord import frame
 
 
 def mend_shard(path: Path, split: str, check: ShardCheck, manifest: Manifest) -> Iterator[str]:
@@ -30,12 +29,12 @@ def mend_shard(path: Path, split: str, check: ShardCheck, manifest: Manifest) ->
     index: ShardIndex | None = None
     with suppress(OSError, FormatError):
         index = read_index(beside)
-    letters = list(_bury(path, check))
-    append_letters(path.parent, letters)
+    letters = list(_set_aside(path, check))
+    append_dead_letters(path.parent, letters)
     fresh = path.with_name(path.name + ".tmp")
-    rewritten = bool(check.bad) or check.frames_damaged
+    rewritten = bool(check.removals) or check.frames_damaged
     if rewritten:
-        _copy_whole(path, fresh, check.bad, index)
+        _copy_whole(path, fresh, check.removals, index)
     new = rebuild_index(fresh if rewritten else path, manifest, split)
     kept = index.header if index is not None and index.header.fingerprint == manifest.fingerprint else new.header
     header = msgspec.structs.replace(
@@ -51,32 +50,30 @@ def mend_shard(path: Path, split: str, check: ShardCheck, manifest: Manifest) ->
         move_aside(beside)  # without an index a shard is never taken for truncated
     if rewritten:
         fresh.replace(path)
-        kept_records, aside = counted(header.totals.records, "record"), counted(len(check.bad), "piece")
+        kept_records, aside = counted(header.totals.records, "record"), counted(len(check.removals), "piece")
         yield f"{path.name} keeps {kept_records}; set aside: {aside}"
     if not beside.is_file():
         write_durably(beside, data)
         yield f"{beside.name} was written anew"
 
 
-def _bury(path: Path, check: ShardCheck) -> Iterator[DeadLetter]:
-    for bad in check.bad.values():
-        copy = set_aside(path, bad.start, bad.end)
-        key = bad.episode_id or f"record {bad.number}"
-        reason = f"{bad.reason} (record {bad.number}, byte {bad.start}); the bytes are {copy}"
-        yield DeadLetter(path.name, key, "verify", reason, bad.episodes)
+def _set_aside(path: Path, check: ShardCheck) -> Iterator[DeadLetter]:
+    for removal in check.removals.values():
+        copy = set_aside(path, removal.start, removal.end)
+        key = removal.episode_id or f"record {removal.number}"
+        reason = f"{removal.reason} (record {removal.number}, byte {removal.start}); the bytes are {copy}"
+        yield DeadLetter(path.name, key, "verify", reason, removal.episodes)
     records, episodes = check.lost
     if records:
         reason = f"the shard was truncated: its index knew {records} more records"
         yield DeadLetter(path.name, "the last records", "verify", reason, episodes)
 
 
-def _copy_whole(path: Path, fresh: Path, bad: Mapping[int, Bad], index: ShardIndex | None) -> None:
+def _copy_whole(path: Path, fresh: Path, removals: Mapping[int, Removal], index: ShardIndex | None) -> None:
     fresh.unlink(missing_ok=True)
     with fresh.open("xb") as file:
-        for piece in pieces(path, index):
-            if piece.data is not None and piece.start not in bad:
-                header, footer = frame(piece.data, piece.crc)
-                for part in (header, piece.data, footer):
-                    file.write(part)
+        for region in regions(path, index):
+            if region.start not in removals:
+                file.writelines(region.written)
         file.flush()
         os.fsync(file.fileno())

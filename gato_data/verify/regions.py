@@ -1,4 +1,4 @@
-"""A shard piece by piece, damaged or not: after damage, the next place where a record begins is searched for."""
+"""A shard region by region, damaged or not: after damage, the next place where a record begins is searched for."""
 
 import os
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from typing import BinaryIO
 import numpy as np
 
 from gato_schemas.index import ShardIndex
-from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, MAX_RECORD_BYTES, masked_crc32c
+from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, MAX_RECORD_BYTES, frame, masked_crc32c
 
 _SEARCHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Region:
     """One record with its frame, or bytes in which no record can be found.
 
     Attributes:
@@ -35,8 +35,16 @@ class Piece:
     whole: bool = True
     crc: int = 0
 
+    @property
+    def written(self) -> tuple[bytes, ...]:
+        """The bytes of the record in a frame that is right; none where there is no record."""
+        if self.data is None:
+            return ()
+        header, footer = frame(self.data, self.crc)
+        return header, self.data, footer
 
-def pieces(path: Path, index: ShardIndex | None) -> Iterator[Piece]:
+
+def regions(path: Path, index: ShardIndex | None) -> Iterator[Region]:
     """Yield all bytes of a shard in order, a record at a time.
 
     Args:
@@ -51,14 +59,14 @@ def pieces(path: Path, index: ShardIndex | None) -> Iterator[Piece]:
         size = os.fstat(file.fileno()).st_size
         at = number = 0
         while at < size:
-            piece = _record(file, at, size, number, known)
-            if piece is None:
+            region = _record(file, at, size, number, known)
+            if region is None:
                 end = _next_start(file, at + 1, size, known)
-                piece = Piece(number, at, end, None, _describe_gap(at, end, size), whole=False)
+                region = Region(number, at, end, None, _describe_gap(at, end, size), whole=False)
             else:
                 number += 1
-            yield piece
-            at = piece.end
+            yield region
+            at = region.end
 
 
 class _Known:
@@ -83,7 +91,7 @@ class _Known:
         return int(self.offset[number]) - HEADER_BYTES if number < len(self.offset) else None
 
 
-def _record(file: BinaryIO, at: int, size: int, number: int, known: _Known) -> Piece | None:
+def _record(file: BinaryIO, at: int, size: int, number: int, known: _Known) -> Region | None:
     file.seek(at)
     header = file.read(HEADER_BYTES)
     told = known.at(at + HEADER_BYTES)
@@ -94,17 +102,17 @@ def _record(file: BinaryIO, at: int, size: int, number: int, known: _Known) -> P
     end = at + HEADER_BYTES + length + FOOTER_BYTES
     checksum = masked_crc32c(data)
     if int.from_bytes(footer, "little") == checksum:
-        return Piece(number, at, end, data, crc=checksum)
+        return Region(number, at, end, data, crc=checksum)
     if told == (length, checksum):
-        return Piece(
+        return Region(
             number, at, end, data, "the checksum behind the record is damaged, the record is not", crc=checksum
         )
-    return Piece(number, at, end, data, "the record does not match its checksum", whole=False)
+    return Region(number, at, end, data, "the record does not match its checksum", whole=False)
 
 
 def _behind_damaged_header(
     file: BinaryIO, at: int, size: int, number: int, told: tuple[int, int] | None
-) -> Piece | None:
+) -> Region | None:
     """The record that the index knows here, if its data is whole."""
     if told is None or at + HEADER_BYTES + told[0] + FOOTER_BYTES > size:
         return None
@@ -113,7 +121,7 @@ def _behind_damaged_header(
     if masked_crc32c(data) != told[1]:
         return None
     end = at + HEADER_BYTES + told[0] + FOOTER_BYTES
-    return Piece(number, at, end, data, "the length before the record is damaged, the record is not", crc=told[1])
+    return Region(number, at, end, data, "the length before the record is damaged, the record is not", crc=told[1])
 
 
 def _length(header: bytes) -> int | None:

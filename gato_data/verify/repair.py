@@ -19,7 +19,7 @@ import msgspec
 from gato_data.errors import OutputError
 from gato_data.files import refuse_links, write_durably
 from gato_data.verify.dataset import ShardState, Verdict, verify_dataset
-from gato_data.verify.dead_letters import restore_letters, sort_letters
+from gato_data.verify.dead_letters import restore_dead_letters, sort_dead_letters
 from gato_data.verify.mend_shard import mend_shard
 from gato_data.verify.quarantine import move_aside, set_aside
 from gato_data.verify.recount import recount
@@ -96,7 +96,7 @@ class _Mending:
     def run(self) -> None:
         """Mend everything, the manifest last."""
         verdict, folder = self.verdict, self.verdict.folder
-        self._restore_letters()
+        self._restore_dead_letters()
         mended = set()
         for state in verdict.shards:
             if state.check is not None and (self.force or not state.waits):
@@ -105,7 +105,7 @@ class _Mending:
         for finding in verdict.findings.kept:
             if finding.check == "stray" and (self.force or finding.remedy != "force"):
                 self.done.append(f"{finding.file} is now {move_aside(folder / finding.file)}")
-        episodes, digest = sort_letters(folder, verdict.manifest)
+        episodes, digest = sort_dead_letters(folder, verdict.manifest)
         manifest = msgspec.structs.replace(
             recount(folder, verdict.manifest, verdict.shards, mended),
             dead_letters=episodes,
@@ -115,8 +115,8 @@ class _Mending:
         for name, content in {**tfds_files(manifest), MANIFEST_COPY: data, MANIFEST: data}.items():
             self._write(folder / name, content)
 
-    def _restore_letters(self) -> None:
-        exact = restore_letters(self.verdict.folder, self.verdict.manifest)
+    def _restore_dead_letters(self) -> None:
+        exact = restore_dead_letters(self.verdict.folder, self.verdict.manifest)
         if exact is not None:
             self.done.append(f"{DEAD_LETTERS} was written anew")
         if exact is False:

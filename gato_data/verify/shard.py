@@ -11,7 +11,7 @@ import numpy as np
 from gato_data.shards.episode_hash import EpisodeHasher
 from gato_data.verify.content import ContentCheck, Problem
 from gato_data.verify.findings import Finding, Findings, Remedy
-from gato_data.verify.regions import Piece, pieces
+from gato_data.verify.regions import Region, regions
 from gato_schemas import wire
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
@@ -21,12 +21,12 @@ from gato_schemas.patches import check_payloads, read_blocks
 from gato_schemas.record import Record, record_of
 from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts
-from gato_schemas.tfrecord import HEADER_BYTES, frame
+from gato_schemas.tfrecord import HEADER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
-    """A piece of a shard that cannot stay.
+class Removal:
+    """A region of a shard that cannot stay.
 
     Attributes:
         start, end: where it lies in the shard, its frame included.
@@ -52,36 +52,36 @@ class ShardCheck:
 
     Attributes:
         counts: of the records that could be read.
-        bad: pieces that cannot stay, by where they begin; whole episodes.
+        removals: regions that cannot stay, by where they begin; whole episodes.
         lost: records that the index knows and that the shard is too short to hold, and the episodes among them.
         frames_damaged: whether a frame around a whole record has to be written anew.
         index_differs: whether the index says something else than the shard.
         digest: SHA-256 of the shard; None where something of it is damaged.
-        strangers: whole records that the index does not know, or knows with another checksum.
+        unindexed: whole records that the index does not know, or knows with another checksum.
     """
 
     counts: Counts = field(default_factory=Counts)
-    bad: dict[int, Bad] = field(default_factory=dict)
+    removals: dict[int, Removal] = field(default_factory=dict)
     lost: tuple[int, int] = (0, 0)
     frames_damaged: bool = False
     index_differs: bool = False
     digest: str | None = None
-    strangers: int = 0
+    unindexed: int = 0
 
 
-def check_shard(path: Path, manifest: Manifest, index: ShardIndex | None, findings: Findings) -> ShardCheck | None:
+def check_records(path: Path, manifest: Manifest, index: ShardIndex | None, findings: Findings) -> ShardCheck | None:
     """Read every byte of a shard; None where no record can be found in it.
 
     Raises:
         OSError: the shard cannot be read.
     """
     walk = _Walk(path.name, manifest, index, findings)
-    for piece in pieces(path, index):
-        if piece.data is None and (piece.start, piece.end) == (0, path.stat().st_size):
+    for region in regions(path, index):
+        if region.data is None and (region.start, region.end) == (0, path.stat().st_size):
             message = "no record can be found in it: copy the shard here again, or run the ingest again"
             findings.add(Finding(check="foreign", file=path.name, message=message, byte=0))
             return None
-        walk.take(piece)
+        walk.take(region)
     walk.end()
     return walk.check
 
@@ -96,44 +96,43 @@ class _Walk:
         self._agents = {name: number for number, name in enumerate(manifest.agents)}
         self._content = ContentCheck(manifest)
         self._seen: set[int] = set()
-        self._episode: list[tuple[Piece, int | None]] = []
+        self._episode: list[tuple[Region, int | None]] = []
         self._last: Record | None = None
         self._hasher = EpisodeHasher()
         self._faulty, self._whole = "", False
         self._end = 0
         self._digest: Any = hashlib.sha256()
 
-    def take(self, piece: Piece) -> None:
-        """Check the next piece of the shard."""
-        self._end = piece.end
-        self._hash(piece)
-        if piece.error and piece.whole:
+    def take(self, region: Region) -> None:
+        """Check the next region of the shard."""
+        self._end = region.end
+        self._hash(region)
+        if region.error and region.whole:
             self.check.frames_damaged = True
-            self._find("checksum", piece.error, piece, remedy="rebuild")
-        if piece.data is None or not piece.whole:
+            self._find("checksum", region.error, region, remedy="rebuild")
+        if region.data is None or not region.whole:
             self._close()
-            self._find("checksum" if piece.data is not None else "truncated", piece.error, piece)
-            self._condemn(piece, "", piece.error)
+            self._find("checksum" if region.data is not None else "truncated", region.error, region)
+            self._remove(region, "", region.error)
             return
         try:
-            features = wire.decode_example(piece.data)
+            features = wire.decode_example(region.data)
             record = record_of(features, self._manifest.patch_encoding.name, with_patches=False)
         except FormatError as error:
             self._close()
-            self._find("record", f"the record cannot be read ({error})", piece, remedy="force")
-            self._condemn(piece, "", str(error), whole=True)
+            self._find("record", f"the record cannot be read ({error})", region, remedy="force")
+            self._remove(region, "", str(error), whole=True)
             return
         if self._last is None or not self._follows(record):
             self._close()
-        self._add(piece, record, features)
+        self._add(region, record, features)
 
-    def _hash(self, piece: Piece) -> None:
+    def _hash(self, region: Region) -> None:
         """A record that is whole, and its frame, have one encoding, so what was read need not be kept."""
-        if piece.error or piece.data is None:
+        if region.error or region.data is None:
             self._digest = None
         elif self._digest is not None:
-            header, footer = frame(piece.data, piece.crc)
-            for part in (header, piece.data, footer):
+            for part in region.written:
                 self._digest.update(part)
 
     def end(self) -> None:
@@ -146,13 +145,13 @@ class _Walk:
             self.check.lost = lost, int(np.count_nonzero(self._index.chunk[beyond] == 0))
             self.check.index_differs = True
             message = f"the shard is truncated: it ends here, the index knows {lost} more records"
-            self._find("truncated", message, Piece(len(beyond) - lost, self._end, self._end, None), remedy="rebuild")
+            self._find("truncated", message, Region(len(beyond) - lost, self._end, self._end, None), remedy="rebuild")
 
     def _follows(self, record: Record) -> bool:
         last = self._last
         return last is not None and last.episode_id == record.episode_id and record.chunk == last.chunk + 1
 
-    def _add(self, piece: Piece, record: Record, features: wire.Features) -> None:
+    def _add(self, region: Region, record: Record, features: wire.Features) -> None:
         found = list(self._problems(record, features))
         if not self._episode:
             if record.chunk != 0:
@@ -164,11 +163,11 @@ class _Walk:
         elif self._last is not None and record.num_chunks != self._last.num_chunks:
             found.append(("chunks", f"chunks of one episode say {self._last.num_chunks} and {record.num_chunks}"))
         for check, message in found:
-            self._find(check, message, piece, record.episode_id, "quarantine" if check == "chunks" else "force")
+            self._find(check, message, region, record.episode_id, "quarantine" if check == "chunks" else "force")
             self._faulty = self._faulty or message
             self._whole = self._whole or check != "chunks"
-        at = self._compare(piece, record, features)
-        self._episode.append((Piece(piece.number, piece.start, piece.end, None), at))
+        at = self._compare(region, record, features)
+        self._episode.append((Region(region.number, region.start, region.end, None), at))
         self.check.counts += Counts.of(record)
         self._last = record
 
@@ -198,8 +197,8 @@ class _Walk:
             self._faulty = self._faulty or message
         if self._faulty:
             begins = last.chunk + 1 == len(self._episode)
-            for number, (piece, _) in enumerate(self._episode):
-                self._condemn(piece, last.episode_id, self._faulty, int(begins and number == 0), whole=self._whole)
+            for number, (region, _) in enumerate(self._episode):
+                self._remove(region, last.episode_id, self._faulty, int(begins and number == 0), whole=self._whole)
         elif self._index is not None:
             rows = [row for _, row in self._episode if row is not None]
             if (self._index.episode_hash[rows] != np.uint64(self._hasher.result())).any():
@@ -207,19 +206,19 @@ class _Walk:
         self._episode, self._last, self._hasher = [], None, EpisodeHasher()
         self._faulty, self._whole = "", False
 
-    def _compare(self, piece: Piece, record: Record, features: wire.Features) -> int | None:
+    def _compare(self, region: Region, record: Record, features: wire.Features) -> int | None:
         """Compare a record with its row of the index, whose number is returned."""
-        index, offset = self._index, piece.start + HEADER_BYTES
-        if index is None or piece.data is None:
+        index, offset = self._index, region.start + HEADER_BYTES
+        if index is None or region.data is None:
             return None
         at = int(np.searchsorted(index.offset, np.uint64(offset)))
         if at == len(index) or int(index.offset[at]) != offset:
-            self._differ("the index does not know this record", piece)
-            self.check.strangers += 1
+            self._differ("the index does not know this record", region)
+            self.check.unindexed += 1
             return None
-        encoded = find_payloads(piece.data, features)
+        encoded = find_payloads(region.data, features)
         try:
-            row = index_row(record, encoded, self._tasks, self._agents) | {"crc": piece.crc}
+            row = index_row(record, encoded, self._tasks, self._agents) | {"crc": region.crc}
         except FormatError:
             return at  # found already
         found = index.arrays
@@ -228,41 +227,42 @@ class _Walk:
             differing.append("blocks")
         if not np.array_equal(index.ranks_of(at), patch_ranks(record.sequence.modality)):
             differing.append("ranks")
-        self.check.strangers += "crc" in differing
+        self.check.unindexed += "crc" in differing
         if differing:
-            self._differ(f"the index says something else of {', '.join(differing)}", piece)
+            self._differ(f"the index says something else of {', '.join(differing)}", region)
         return at
 
-    def _condemn(
-        self, piece: Piece, episode_id: str, reason: str, episodes: int | None = None, *, whole: bool = False
+    def _remove(
+        self, region: Region, episode_id: str, reason: str, episodes: int | None = None, *, whole: bool = False
     ) -> None:
         if episodes is None:
-            episodes = self._episodes_in(piece)
-        self.check.bad[piece.start] = Bad(piece.start, piece.end, piece.number, episode_id, episodes, reason, whole)
+            episodes = self._episodes_in(region)
+        place = region.start, region.end, region.number
+        self.check.removals[region.start] = Removal(*place, episode_id, episodes, reason, whole)
 
-    def _episodes_in(self, piece: Piece) -> int:
-        """How many episodes begin in a piece that cannot be read, by the index."""
+    def _episodes_in(self, region: Region) -> int:
+        """How many episodes begin in a region that cannot be read, by the index."""
         if self._index is None:
             return 1
         offset = self._index.offset
-        inside = (offset > np.uint64(piece.start)) & (offset < np.uint64(piece.end))
+        inside = (offset > np.uint64(region.start)) & (offset < np.uint64(region.end))
         if inside.any():
             return int(np.count_nonzero(self._index.chunk[inside] == 0))
         # what is left of a frame's header, when a shard is cut in it: its record is one of those that are lost
-        beyond = (offset == np.uint64(piece.start + HEADER_BYTES)) & (offset > np.uint64(piece.end))
+        beyond = (offset == np.uint64(region.start + HEADER_BYTES)) & (offset > np.uint64(region.end))
         return 0 if beyond.any() else 1
 
     def _find(
-        self, check: str, message: str, piece: Piece, episode_id: str = "", remedy: Remedy = "quarantine"
+        self, check: str, message: str, region: Region, episode_id: str = "", remedy: Remedy = "quarantine"
     ) -> None:
         text = f"{message} ({episode_id})" if episode_id else message
         self._findings.add(
-            Finding(check=check, file=self._name, message=text, record=piece.number, byte=piece.start, remedy=remedy)
+            Finding(check=check, file=self._name, message=text, record=region.number, byte=region.start, remedy=remedy)
         )
 
-    def _differ(self, message: str, piece: Piece) -> None:
+    def _differ(self, message: str, region: Region) -> None:
         self.check.index_differs = True
-        self._find("index", message, piece, remedy="rebuild")
+        self._find("index", message, region, remedy="rebuild")
 
 
 def _same(name: str, found: Any, wanted: Any, record: Record) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from gato_data.errors import EpisodeError, InputError, SettingError
-from gato_data.mixing.weight_text import TABLE_1
+from gato_data.families import TABLE_1
 from gato_pipelines.containers.container import REWARD, Container
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.control.announced import checked_episodes

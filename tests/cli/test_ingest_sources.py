@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gato_cli.main import cli
-from gato_data.mixing.weight_text import TABLE_1
+from gato_data.families import TABLE_1
 from gato_schemas.dataset import read_manifest
 
 DATA = Path(__file__).parents[1] / "data"

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from gato_cli.main import cli
-from gato_data.mixing.weight_text import TABLE_1
+from gato_data.families import TABLE_1
 from gato_pipelines.documents.source import DocumentSource
 from gato_pipelines.registry.find import make_source, source_names
 

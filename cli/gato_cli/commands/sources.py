@@ -45,7 +45,7 @@ def _weighed(family: str, weight: float | None) -> str:
 
 def _row(name: str) -> dict[str, Any]:
     """What a source says of itself, or why it cannot be used."""
-    from gato_data.mixing.weight_text import TABLE_1
+    from gato_data.families import TABLE_1
     from gato_pipelines.registry.find import source_class
 
     try:

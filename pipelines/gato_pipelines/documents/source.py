@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_data.mixing.weight_text import TABLE_1
+from gato_data.families import TABLE_1
 from gato_pipelines.files.unpacking import MAX_WINDOW_MIB, WINDOW_MIB
 from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gato_data.errors import FormatError, InputError, MixtureError
+from gato_data.families import TABLE_1
 from gato_data.mixing.make import Run, WeightOptions, add_stage, describe, plan_mixture
-from gato_data.mixing.weight_text import TABLE_1, parse_weights, resolve
+from gato_data.mixing.weight_text import parse_weights, resolve
 from gato_data.reading.datasets import common_vocabulary
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.vocabulary import Vocabulary

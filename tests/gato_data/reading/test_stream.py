@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gato_data.reading.pieces import Pieces
-from gato_data.reading.plan import Plan
+from gato_data.reading.plan import BatchPlan
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.reading.stream import announce_ahead, plan_ahead
 from gato_data.shards.files import ShardFiles
@@ -33,7 +33,7 @@ def test_everything_read_was_announced(library: Path, mix: Mix, monkeypatch: pyt
         monkeypatch.setattr(ShardFiles, "is_cached", lambda *_: False)
         monkeypatch.setattr(ShardFiles, "will_need", will_need)
         plan = reader.planner.plan([range(12)])[0]
-        reader._read_ahead.announce(plan.pieces)
+        reader._warmer.warm(plan.pieces)
         monkeypatch.undo()
         monkeypatch.setattr(ShardFiles, "read_many", _one_by_one)
         monkeypatch.setattr(ShardFiles, "read", count)
@@ -56,7 +56,7 @@ def test_what_is_in_memory_is_not_announced(library: Path, mix: Mix, monkeypatch
     with open_mixture(mix(library / "walker"), settings=ReadSettings(context_length=64)) as reader:
         monkeypatch.setattr(ShardFiles, "is_cached", lambda *_: True)
         monkeypatch.setattr(ShardFiles, "will_need", refuse)
-        reader._read_ahead.announce(reader.planner.plan([range(12)])[0].pieces)
+        reader._warmer.warm(reader.planner.plan([range(12)])[0].pieces)
 
 
 def test_one_missing_window_among_many_is_enough(library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_one_missing_window_among_many_is_enough(library: Path, mix: Mix, monkey
     with open_mixture(mix(library / "raw"), settings=ReadSettings(context_length=64)) as reader:
         monkeypatch.setattr(ShardFiles, "is_cached", lambda *_: next(looks))
         monkeypatch.setattr(ShardFiles, "will_need", lambda _, shard, offset, size: announced.append(size))
-        reader._read_ahead.announce(reader.planner.plan([range(12)])[0].pieces)
+        reader._warmer.warm(reader.planner.plan([range(12)])[0].pieces)
     assert len(announced) >= 12
 
 
@@ -77,13 +77,13 @@ def test_looks_become_rare_while_everything_is_in_memory(
         pieces = reader.planner.plan([range(12)])[0].pieces
         for number in range(120):
             monkeypatch.setattr(ShardFiles, "is_cached", lambda *_, n=number: bool(looked.add(n)) or n < 100)
-            reader._read_ahead.announce(pieces)
+            reader._warmer.warm(pieces)
     assert sorted(looked) == [0, 2, 6, 14, 30, 46, 62, 78, 94, *range(110, 120)]
 
 
-def plan_of(samples: range) -> Plan:
+def plan_of(samples: range) -> BatchPlan:
     nothing = np.zeros(0, np.int64)
-    return Plan(Pieces(*[nothing] * 6), nothing, np.arange(samples.start, samples.stop))
+    return BatchPlan(Pieces(*[nothing] * 6), nothing, np.arange(samples.start, samples.stop))
 
 
 def test_plans_are_announced_further_and_further_ahead() -> None:
@@ -111,7 +111,7 @@ def test_ranges_are_planned_in_lumps_and_never_endlessly() -> None:
 
     lumps: list[int] = []
 
-    def plan(ranges: list[range]) -> list[Plan]:
+    def plan(ranges: list[range]) -> list[BatchPlan]:
         lumps.append(len(ranges))
         return [plan_of(one) for one in ranges]
 
