@@ -6,7 +6,7 @@ from itertools import groupby
 import msgspec
 import numpy as np
 
-from gato_data.shards.episodes import EpisodeTable, OpenDataset
+from gato_data.shards.episodes import EpisodeTable, OpenDataset, numbered_tasks
 
 _SHOWN = 3
 
@@ -35,21 +35,9 @@ def find_cut_tasks(table: EpisodeTable, datasets: Sequence[OpenDataset], context
     least, varying = tokens[first], np.zeros(len(kinds), np.bool_)
     np.minimum.at(least, place, tokens)
     np.logical_or.at(varying, place, (rest > 0) | (tokens != tokens[first][place]))
-    names = _names(datasets)
+    names = {number: (dataset.manifest.name, task) for number, dataset, task in numbered_tasks(datasets)}
     rows = zip(kinds.tolist(), least.tolist(), varying.tolist(), strict=True)
     return [CutTask(*names[number], size, varies) for number, size, varies in rows if size > context_length]
-
-
-def _names(datasets: Sequence[OpenDataset]) -> dict[int, tuple[str, str]]:
-    """Dataset and task of each number in `EpisodeTable.kind`."""
-    names: dict[int, tuple[str, str]] = {}
-    first = 0
-    for dataset in datasets:
-        manifest = dataset.manifest
-        agents = max(1, len(manifest.agents))
-        names |= {first + task * agents: (manifest.name, name) for task, name in enumerate(manifest.tasks)}
-        first += max(1, len(manifest.tasks)) * agents
-    return names
 
 
 def cut_sentences(cut: Sequence[CutTask], context_length: int) -> list[str]:

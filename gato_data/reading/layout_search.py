@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gato_data.reading.buffers import byte_view
 from gato_data.reading.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, plain_text
-from gato_data.shards.episodes import EpisodeTable, OpenDataset, RecordCounts
+from gato_data.shards.episodes import EpisodeTable, OpenDataset, RecordCounts, numbered_tasks
 from gato_data.shards.files import ShardFiles
 from gato_schemas.sequence import Modality
 
@@ -43,15 +43,7 @@ def find_layouts(
 
 def _steady_kinds(datasets: Sequence[OpenDataset]) -> set[int]:
     """Numbers of the tasks whose timesteps have no text, so that all of them are alike."""
-    steady, first = set(), 0
-    for dataset in datasets:
-        manifest = dataset.manifest
-        agents = max(1, len(manifest.agents))
-        for task, info in enumerate(manifest.tasks.values()):
-            if all(field.modality != "text" for field in info.observations):
-                steady.add(first + task * agents)
-        first += max(1, len(manifest.tasks)) * agents
-    return steady
+    return {number for number, dataset, task in numbered_tasks(datasets) if not dataset.manifest.tasks[task].has_text}
 
 
 def _read_layout(record: int, table: EpisodeTable, files: ShardFiles) -> Layout | None:

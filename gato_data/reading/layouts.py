@@ -101,6 +101,9 @@ class FinishedRows:
         """Fill whole rows: `length` slots with the layout from token `offset` of its record on, then padding."""
         if not len(number):
             return
+        # A row is told by (layout, length, phase), and length <= width, phase < longest period, so these
+        # are the digits of one number. Where one kind fills more than half of the rows it is the median:
+        # it is written to all rows at once, then the rows of other kinds one by one.
         phase = offset % self._periods[number]
         kind = (number.astype(np.int64) * (self._width + 1) + length) * self._periods.max() + phase
         common = np.sort(kind)[len(kind) // 2]

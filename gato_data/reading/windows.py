@@ -82,12 +82,16 @@ def cut(tokens: Numbers, timesteps: Numbers, context_length: int, mode: WindowMo
 def span(cuts: Cuts, tokens: Numbers, number: Numbers, phase: Keys, context_length: int) -> Spans:
     """Window `number` of each episode in the epoch that `phase` is a key of; cuts are not yet moved to timesteps."""
     unit, width, total, windows = cuts.unit, cuts.span, cuts.total, cuts.windows
+    # Cut j lies at b_j = j width - shift. No window is empty where the first one has a unit,
+    # b_1 >= 1, so shift < width, and the last one has one, b_(n-1) < total, so shift > spare - width;
+    # all units are shared out where b_0 <= 0 and b_n >= total, so 0 <= shift <= spare.
     spare = windows * width - total
     least, most = np.maximum(0, spare - width + 1), np.minimum(spare, width - 1)
     shift = least + below(phase, np.maximum(most - least + 1, 1))
     end = tokens - 1
     first = np.where(number == 0, 0, np.clip(number * width - shift, 0, total) * unit)
     last = np.where(number == windows - 1, end, np.minimum(((number + 1) * width - shift) * unit, end))
+    # start .. end are at most L + 1 tokens where start >= end - L, rounded up to a unit
     earliest = np.maximum(-(-(end - context_length) // unit) * unit, 0)
     start = np.where(number == windows - 1, np.minimum(earliest, first), first)
     return Spans(start, first, last)

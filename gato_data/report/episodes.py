@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.shards.episodes import join_columns, sum_per_episode
 from gato_data.shards.index import index_of
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
@@ -77,10 +78,7 @@ def _listed(found: Iterable[tuple[str, str, ShardIndex]], splits: Sequence[str],
         rows["split"] = np.full(size, splits.index(split), np.int32)
         names.append(name)
         pieces.append(rows)
-    columns: dict[str, Any] = {
-        name: np.concatenate([np.zeros(0, dtype), *(piece[name] for piece in pieces)]).astype(dtype)
-        for name, dtype in _DTYPES.items()
-    }
+    columns = join_columns({name: (dtype, ()) for name, dtype in _DTYPES.items()}, pieces)
     return EpisodeList(shards=names, splits=splits, tasks=tasks, **columns)
 
 
@@ -128,6 +126,6 @@ def _rows(found: ShardIndex, tasks: Sequence[str]) -> dict[str, NDArray[Any]]:
         "hash": found.episode_hash[first],
     }
     for name in ("timesteps", "images", "patches", "tokens", "loss_tokens"):
-        column = found.arrays[name if name == "loss_tokens" else f"num_{name}"].astype(np.int64)
-        rows[name] = np.add.reduceat(column, first) if len(first) else np.zeros(0, np.int64)
+        column = found.arrays[name if name == "loss_tokens" else f"num_{name}"]
+        rows[name] = sum_per_episode(column, first)
     return rows

@@ -4,13 +4,13 @@ Datasets, shards, records, episodes and tokens are numbered through the whole mi
 serves any number of datasets. About 50 bytes stay in memory for an episode of one record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gato_data.permutation import Numbers
 from gato_data.shards.files import ShardFiles
@@ -28,12 +28,27 @@ class OpenDataset:
     folder: Path
     manifest: Manifest
 
+    @property
+    def num_groups(self) -> int:
+        """Numbers that its pairs of a task and an agent take up in `EpisodeTable.group`."""
+        return max(1, len(self.manifest.tasks)) * max(1, len(self.manifest.agents))
+
     def shards(self, split: str) -> list[DatasetShard]:
         """Its shards of one split; empty where it has no such split."""
         info = self.manifest.splits.get(split)
         if info is None:
             return []
         return [DatasetShard(self.folder / shard.name, shard, self.manifest, split) for shard in info.shards]
+
+
+def numbered_tasks(datasets: Sequence[OpenDataset]) -> Iterator[tuple[int, OpenDataset, str]]:
+    """Number in `EpisodeTable.kind`, dataset and name of every task."""
+    first = 0
+    for dataset in datasets:
+        agents = max(1, len(dataset.manifest.agents))
+        for number, name in enumerate(dataset.manifest.tasks):
+            yield first + number * agents, dataset, name
+        first += dataset.num_groups
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -110,28 +125,39 @@ def read_table(
     Raises:
         FormatError: an index is damaged, or not that of its shard.
     """
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _PER_RECORD}
-    sizes, shard = [], 0
+    parts: list[dict[str, NDArray[Any]]] = []
     first_group = 0
-    for dataset in datasets:
-        records = 0
-        for place in dataset.shards(split):
-            index, size = place.load_index()
+    for number, dataset in enumerate(datasets):
+        for shard in dataset.shards(split):
+            index, size = shard.load_index()
             if check:
-                check_footers(place.path, index)
+                check_footers(shard.path, index)
             if files is not None:
-                files.keep_index(shard, index, size)
-            for name, values in _rows(index, dataset.manifest, first_group).items():
-                columns[name].append(np.array(values))  # a view would keep the whole index in memory
-            records += len(index)
-            shard += 1
-            sizes.append(len(index))
-        columns["dataset"].append(np.full(records, len(columns["dataset"]), np.int32))
-        first_group += max(1, len(dataset.manifest.tasks)) * max(1, len(dataset.manifest.agents))
-    return _join({name: _concatenate(name, parts) for name, parts in columns.items()}, sizes, len(datasets))
+                files.keep_index(len(parts), index, size)
+            rows = _rows(index, dataset.manifest, first_group)
+            rows["dataset"] = np.full(len(index), number, np.int32)
+            parts.append({name: np.array(values) for name, values in rows.items()})  # a view would keep the whole index
+        first_group += dataset.num_groups
+    shard_sizes = np.array([len(part["dataset"]) for part in parts], np.int64)
+    return _join(join_columns(_PER_RECORD, parts), shard_sizes, len(datasets))
 
 
-_PER_RECORD: dict[str, tuple[type, tuple[int, ...]]] = {
+def join_columns(
+    types: Mapping[str, tuple[DTypeLike, tuple[int, ...]]], parts: Sequence[Mapping[str, NDArray[Any]]]
+) -> dict[str, NDArray[Any]]:
+    """Columns of several shards one after the other, each with its dtype and the shape of a row; there may be none."""
+    return {
+        name: np.concatenate([np.zeros((0, *row), dtype), *(part[name] for part in parts)]).astype(dtype)
+        for name, (dtype, row) in types.items()
+    }
+
+
+def sum_per_episode(values: NDArray[Any], first: NDArray[np.integer]) -> Numbers:
+    """Sums int64 (E,) over the records of each episode; `first` (E,) are the records where episodes begin."""
+    return np.add.reduceat(values, first, dtype=np.int64) if len(first) else np.zeros(0, np.int64)
+
+
+_PER_RECORD: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
     "dataset": (np.int32, ()),
     "tokens": (np.int64, ()),
     "tokens_at": (np.int64, ()),
@@ -142,11 +168,6 @@ _PER_RECORD: dict[str, tuple[type, tuple[int, ...]]] = {
     "loss_tokens": (np.uint32, ()),
     "by_modality": (np.uint32, (5,)),
 }
-
-
-def _concatenate(name: str, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    dtype, row = _PER_RECORD[name]
-    return np.concatenate([np.zeros((0, *row), dtype), *parts]).astype(dtype)
 
 
 def _rows(index: ShardIndex, manifest: Manifest, first_group: int) -> dict[str, NDArray[Any]]:
@@ -174,27 +195,18 @@ def _numbers(names: Sequence[str], known: Sequence[str], index: ShardIndex) -> N
     return np.array([number[name] for name in names] or [0], np.int64)
 
 
-def _join(
-    rows: dict[str, NDArray[Any]], shard_sizes: list[int], num_datasets: int
-) -> tuple[EpisodeTable, RecordCounts]:
+def _join(rows: dict[str, NDArray[Any]], shard_sizes: Numbers, num_datasets: int) -> tuple[EpisodeTable, RecordCounts]:
     starts = np.flatnonzero(rows["starts"])
-
-    def per_episode(name: str) -> Numbers:
-        if not len(starts):
-            return np.zeros(0, np.int64)
-        return np.add.reduceat(rows[name], starts, dtype=np.int64)
-
-    episodes = np.bincount(rows["dataset"][starts], minlength=num_datasets)
     table = EpisodeTable(
-        dataset_episode=_running(episodes),
-        shard_record=_running(np.array(shard_sizes, np.int64)),
+        dataset_episode=_running(np.bincount(rows["dataset"][starts], minlength=num_datasets)),
+        shard_record=_running(shard_sizes),
         episode_record=np.append(starts, len(rows["starts"])).astype(np.int64),
         record_token=_running(rows["tokens"]),
         tokens_at=rows["tokens_at"],
-        timesteps=per_episode("timesteps"),
+        timesteps=sum_per_episode(rows["timesteps"], starts),
         group=rows["group"][starts],
         kind=rows["kind"],
-        loss_tokens=per_episode("loss_tokens"),
+        loss_tokens=sum_per_episode(rows["loss_tokens"], starts),
     )
     return table, RecordCounts(rows["by_modality"], rows["loss_tokens"], rows["timesteps"])
 

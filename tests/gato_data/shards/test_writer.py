@@ -1,6 +1,5 @@
 import hashlib
 import io
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gato_data.files import write_durably
 from gato_data.shards import chunks
 from gato_data.shards.episode_hash import episode_hash
 from gato_data.shards.writer import ShardWriter
@@ -208,16 +206,3 @@ def test_ranks_count_the_patches_before_every_256th_token(length):
     modality = np.random.default_rng(length).integers(0, 5, length).astype(np.uint8)
     wanted = [int((modality[:at] == Modality.PATCH).sum()) for at in range(0, max(length, 1), RANK_TOKENS)]
     assert patch_ranks(modality).tolist() == wanted
-
-
-def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "x.index"
-    write_durably(path, b"first")
-    monkeypatch.setattr(os, "fsync", lambda fd: (_ for _ in ()).throw(OSError(28, "No space left")))
-    with pytest.raises(OSError, match="No space left"):
-        write_durably(path, b"second")
-    assert path.read_bytes() == b"first"
-    monkeypatch.undo()
-    write_durably(path, b"third")
-    assert path.read_bytes() == b"third"
-    assert list(tmp_path.iterdir()) == [path]
