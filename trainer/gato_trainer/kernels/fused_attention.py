@@ -8,9 +8,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from gato_trainer.kernels.fused_attention_forward import attention_forward, load_rows
+from gato_trainer.kernels.fused_attention_forward import attention_forward
 from gato_trainer.kernels.fused_attention_keys import attention_backward_keys
 from gato_trainer.kernels.fused_attention_queries import attention_backward_distances, attention_backward_queries
+from gato_trainer.kernels.fused_attention_scores import load_rows
 from gato_trainer.kernels.fused_attention_tiles import cut
 
 BAND_BYTES = 2**30

@@ -4,48 +4,78 @@ One program holds KEYS keys and walks over the queries that see them. Scores sta
 the weights need no transposition on their way into the next product.
 """
 
+from typing import Any, NamedTuple
+
 import triton
 import triton.language as tl
 
-from gato_trainer.kernels.fused_attention_forward import load_rows, load_vector
+from gato_trainer.kernels.fused_attention_scores import Constants, Head, load_rows, load_vector
+
+
+class _Keys(NamedTuple):
+    """What a tile needs to know of the KEYS keys of a program, and where that of its queries lies.
+
+    Attributes:
+        k, v: (KEYS, SIZE). content, segment: (KEYS,).
+        gradient: of the mixed values, `gradient_step` numbers from row to row.
+        normalizer, delta: of every query, where those of the head begin.
+    """
+
+    k: Any
+    v: Any
+    content: Any
+    segment: Any
+    gradient: Any
+    gradient_step: Any
+    normalizer: Any
+    delta: Any
+
+
+class _Sums(NamedTuple):
+    """dk and dv (KEYS, SIZE), and the sums of the scores' gradients (KEYS,)."""
+
+    dk: Any
+    dv: Any
+    d_score: Any
 
 
 @triton.jit
-def _key_tile(
-    dk, dv, sums, k, v, content, key_segment, q_base, gradient_base, normalizer_base, delta_base,
-    distance_base, term_base, segment_base, q_step, gradient_step, distance_step, first_key, n, length, scale_log2,
-    SIZE: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
-    RELATIVE: tl.constexpr, SEGMENTED: tl.constexpr, DIAGONAL: tl.constexpr,
-):  # fmt: skip
+def _key_tile(sums, keys, head, first_key, n, scale_log2, C: tl.constexpr, DIAGONAL: tl.constexpr):
     """Add what tile n of the queries gives to the gradients of the keys and values; scores stand as keys by rows."""
-    a = tl.arange(0, ROWS)[None, :]
-    b = tl.arange(0, KEYS)[:, None]
-    rows = n * ROWS + tl.arange(0, ROWS)
+    a = tl.arange(0, C.ROWS)[None, :]
+    b = tl.arange(0, C.KEYS)[:, None]
+    length = head.length
+    rows = n * C.ROWS + tl.arange(0, C.ROWS)
     inside = rows < length
-    query = load_rows(q_base, q_step, n * ROWS, length, SIZE, ROWS)
-    score = tl.dot(k, tl.trans(query))
-    if RELATIVE:
-        first = length - ROWS - n * ROWS + first_key
-        block = load_rows(distance_base, distance_step, first, length, SIZE, KEYS)
-        band = tl.dot(block, tl.trans(query)) + load_vector(term_base, first, length, KEYS)[:, None]
-        block = load_rows(distance_base, distance_step, first + KEYS, length, SIZE, KEYS)
-        after = tl.dot(block, tl.trans(query)) + load_vector(term_base, first + KEYS, length, KEYS)[:, None]
-        band = tl.where(b >= ROWS - 1 - a, band, after)
-        score += tl.gather(band, (b - a - 1 + ROWS) & (KEYS - 1), 0) + content[:, None]
-    normalizer = tl.load(normalizer_base + rows, mask=inside, other=float("inf"))
+    query = load_rows(head.q, head.q_step, n * C.ROWS, length, C.SIZE, C.ROWS)
+    score = tl.dot(keys.k, tl.trans(query))
+    if C.RELATIVE:
+        first = length - C.ROWS - n * C.ROWS + first_key
+        band = _distance_scores(query, head, first, C)
+        after = _distance_scores(query, head, first + C.KEYS, C)
+        band = tl.where(b >= C.ROWS - 1 - a, band, after)
+        score += tl.gather(band, (b - a - 1 + C.ROWS) & (C.KEYS - 1), 0) + keys.content[:, None]
+    normalizer = tl.load(keys.normalizer + rows, mask=inside, other=float("inf"))
     weight = tl.exp2(score * scale_log2 - normalizer[None, :])
     if DIAGONAL:
         weight = tl.where(first_key + b <= rows[None, :], weight, 0.0)
-    if SEGMENTED:
-        row_segment = tl.load(segment_base + rows, mask=inside, other=-1)
-        weight = tl.where(key_segment[:, None] == row_segment[None, :], weight, 0.0)
-    gradient = load_rows(gradient_base, gradient_step, n * ROWS, length, SIZE, ROWS)
-    dv = tl.dot(weight.to(gradient.dtype), gradient, dv)
-    d_weight = tl.dot(v, tl.trans(gradient))
-    delta = tl.load(delta_base + rows, mask=inside, other=0.0)
+    if C.SEGMENTED:
+        row_segment = tl.load(head.segment + rows, mask=inside, other=-1)
+        weight = tl.where(keys.segment[:, None] == row_segment[None, :], weight, 0.0)
+    gradient = load_rows(keys.gradient, keys.gradient_step, n * C.ROWS, length, C.SIZE, C.ROWS)
+    dv = tl.dot(weight.to(gradient.dtype), gradient, sums.dv)
+    d_weight = tl.dot(keys.v, tl.trans(gradient))
+    delta = tl.load(keys.delta + rows, mask=inside, other=0.0)
     d_score = weight * (d_weight - delta[None, :])
-    dk = tl.dot(d_score.to(query.dtype), query, dk)
-    return dk, dv, sums + tl.sum(d_score, 1)
+    dk = tl.dot(d_score.to(query.dtype), query, sums.dk)
+    return _Sums(dk, dv, sums.d_score + tl.sum(d_score, 1))
+
+
+@triton.jit
+def _distance_scores(query, head, first, C: tl.constexpr):
+    """The block of distances that begins at row `first` times the queries, (KEYS, ROWS)."""
+    block = load_rows(head.distance, head.distance_step, first, head.length, C.SIZE, C.KEYS)
+    return tl.dot(block, tl.trans(query)) + load_vector(head.term, first, head.length, C.KEYS)[:, None]
 
 
 @triton.jit
@@ -62,48 +92,51 @@ def attention_backward_keys(
     first_key = tile * KEYS
     head = window_head % heads
     start = (window_head // heads).to(tl.int64) * length
-    q_base = q_ptr + start * q_step + head * SIZE
-    gradient_base = gradient_ptr + start * heads * SIZE + head * SIZE
-    segment_base = segment_ptr + start
-    distance_base = distance_ptr + head * distance_head
-    content_base = content_ptr + start * heads + head * length
-    term_base = term_ptr + head * length
+    at = Head(
+        q=q_ptr + start * q_step + head * SIZE,
+        k=k_ptr + start * k_step + head * SIZE,
+        v=v_ptr + start * v_step + head * SIZE,
+        distance=distance_ptr + head * distance_head,
+        content=content_ptr + start * heads + head * length,
+        term=term_ptr + head * length,
+        segment=segment_ptr + start,
+        q_step=q_step,
+        k_step=k_step,
+        v_step=v_step,
+        distance_step=distance_step,
+        length=length,
+    )
+    constants: tl.constexpr = Constants(SIZE, ROWS, KEYS, RELATIVE, SEGMENTED)
     row_start = start * heads + head * length
     e = tl.arange(0, SIZE)
-    keys = first_key + tl.arange(0, KEYS)
-    inside = keys < length
-    k = load_rows(k_ptr + start * k_step + head * SIZE, k_step, first_key, length, SIZE, KEYS)
-    v = load_rows(v_ptr + start * v_step + head * SIZE, v_step, first_key, length, SIZE, KEYS)
+    places = first_key + tl.arange(0, KEYS)
+    inside = places < length
+    k = load_rows(at.k, k_step, first_key, length, SIZE, KEYS)
+    v = load_rows(at.v, v_step, first_key, length, SIZE, KEYS)
     content = tl.zeros([KEYS], tl.float32)
     if RELATIVE:
-        content = load_vector(content_base, first_key, length, KEYS)
-    key_segment = keys
+        content = load_vector(at.content, first_key, length, KEYS)
+    segment = places
     if SEGMENTED:
-        key_segment = tl.load(segment_base + keys, mask=inside, other=-1)
-    dk = tl.zeros([KEYS, SIZE], tl.float32)
-    dv = tl.zeros([KEYS, SIZE], tl.float32)
-    sums = tl.zeros([KEYS], tl.float32)
+        segment = tl.load(at.segment + places, mask=inside, other=-1)
+    gradient = gradient_ptr + start * heads * SIZE + head * SIZE
+    normalizer, delta = normalizer_ptr + row_start, delta_ptr + row_start
+    keys = _Keys(k, v, content, segment, gradient, heads * SIZE, normalizer, delta)
+    zeros = tl.zeros([KEYS, SIZE], tl.float32)
+    sums = _Sums(zeros, zeros, tl.zeros([KEYS], tl.float32))
     row_tiles = tl.cdiv(length, ROWS)
     beyond = tl.minimum((first_key + KEYS) // ROWS, row_tiles)
-    for n in range(first_key // ROWS, beyond):
-        dk, dv, sums = _key_tile(
-            dk, dv, sums, k, v, content, key_segment, q_base, gradient_base,
-            normalizer_ptr + row_start, delta_ptr + row_start, distance_base, term_base, segment_base,
-            q_step, heads * SIZE, distance_step, first_key, n, length, scale_log2,
-            SIZE, ROWS, KEYS, RELATIVE, SEGMENTED, True,
-        )  # fmt: skip
-    for n in range(beyond, row_tiles):
-        dk, dv, sums = _key_tile(
-            dk, dv, sums, k, v, content, key_segment, q_base, gradient_base,
-            normalizer_ptr + row_start, delta_ptr + row_start, distance_base, term_base, segment_base,
-            q_step, heads * SIZE, distance_step, first_key, n, length, scale_log2,
-            SIZE, ROWS, KEYS, RELATIVE, SEGMENTED, False,
-        )  # fmt: skip
+    for after in tl.static_range(2):
+        begin = beyond if after else first_key // ROWS
+        end = row_tiles if after else beyond
+        for n in range(begin, end):
+            sums = _key_tile(sums, keys, at, first_key, n, scale_log2, constants, not after)
+    dk = sums.dk
     if RELATIVE:
-        dk += sums[:, None] * tl.load(content_bias_ptr + head * SIZE + e)[None, :]
-    place = start * dk_step + head * SIZE + keys[:, None] * dk_step + e[None, :]
+        dk += sums.d_score[:, None] * tl.load(content_bias_ptr + head * SIZE + e)[None, :]
+    place = start * dk_step + head * SIZE + places[:, None] * dk_step + e[None, :]
     tl.store(dk_ptr + place, (dk * scale).to(k.dtype), mask=inside[:, None])
-    tl.store(dv_ptr + place, dv.to(k.dtype), mask=inside[:, None])
+    tl.store(dv_ptr + place, sums.dv.to(k.dtype), mask=inside[:, None])
     if RELATIVE:
-        part = tl.sum(tl.where(inside[:, None], sums[:, None] * k, 0.0), 0) * scale
+        part = tl.sum(tl.where(inside[:, None], sums.d_score[:, None] * k, 0.0), 0) * scale
         tl.store(d_content_bias_ptr + (window_head.to(tl.int64) * tiles + tile) * SIZE + e, part)

@@ -5,16 +5,47 @@ positions it also turns the gradient of the scores back, so that columns belong 
 gradient of `distance` is then a matrix product over all windows, which a second kernel adds up in a fixed order.
 """
 
+from typing import Any, NamedTuple
+
 import triton
 import triton.language as tl
 
-from gato_trainer.kernels.fused_attention_forward import (
-    distance_scores,
+from gato_trainer.kernels.fused_attention_scores import (
+    Constants,
+    Head,
+    first_bands,
     is_lower,
     load_rows,
     tile_scores,
-    upper_part,
 )
+
+
+class _Queries(NamedTuple):
+    """What a tile needs to know of the ROWS queries of a program.
+
+    Attributes:
+        query, gradient: (ROWS, SIZE), the latter of the mixed values.
+        segment, normalizer, delta: (ROWS,), delta the sums of out times gradient.
+        band: where the gradients of scores by distance go, `padded` numbers from row to row.
+    """
+
+    query: Any
+    gradient: Any
+    segment: Any
+    normalizer: Any
+    delta: Any
+    band: Any
+    padded: Any
+
+
+class _Sums(NamedTuple):
+    """dq (ROWS, SIZE), the bands of `tile_scores`, and the last tile's gradients of scores, in all and lower part."""
+
+    dq: Any
+    lower: Any
+    older: Any
+    d_score: Any
+    d_lower: Any
 
 
 @triton.jit
@@ -26,44 +57,35 @@ def by_distance(x, ROWS: tl.constexpr, KEYS: tl.constexpr):
 
 
 @triton.jit
-def _query_tile(
-    dq, lower, older, d_score_before, lower_before, query, gradient, row_segment, normalizer, delta,
-    k_base, v_base, content_base, distance_base, term_base, segment_base, band_base, k_step, v_step, distance_step,
-    first_row, n, length, padded, scale_log2,
-    SIZE: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
-    RELATIVE: tl.constexpr, SEGMENTED: tl.constexpr, DIAGONAL: tl.constexpr,
-):  # fmt: skip
+def _query_tile(sums, queries, head, first_row, n, scale_log2, C: tl.constexpr, DIAGONAL: tl.constexpr):
     """Add what tile n of the keys gives to the gradient of the queries."""
-    keys = n * KEYS + tl.arange(0, KEYS)
-    k = load_rows(k_base, k_step, n * KEYS, length, SIZE, KEYS)
-    score, upper, newest = tile_scores(
-        lower, older, query, k, content_base, distance_base, term_base, distance_step, first_row, n, length,
-        SIZE, ROWS, KEYS, RELATIVE,
-    )  # fmt: skip
-    weight = tl.exp2(score * scale_log2 - normalizer[:, None])
+    keys = n * C.KEYS + tl.arange(0, C.KEYS)
+    k = load_rows(head.k, head.k_step, n * C.KEYS, head.length, C.SIZE, C.KEYS)
+    score, upper, newest = tile_scores(sums.lower, sums.older, queries.query, k, head, first_row, n, C)
+    weight = tl.exp2(score * scale_log2 - queries.normalizer[:, None])
     if DIAGONAL:
-        weight = tl.where(keys[None, :] <= first_row + tl.arange(0, ROWS)[:, None], weight, 0.0)
-    if SEGMENTED:
-        key_segment = tl.load(segment_base + keys, mask=keys < length, other=-1)
-        weight = tl.where(row_segment[:, None] == key_segment[None, :], weight, 0.0)
-    v = load_rows(v_base, v_step, n * KEYS, length, SIZE, KEYS)
-    d_weight = tl.dot(gradient, tl.trans(v))
-    d_score = (weight * (d_weight - delta[:, None])).to(k.dtype)
-    dq = tl.dot(d_score, k, dq)
-    lower_now = lower_before
-    if RELATIVE:
-        lower_now = tl.where(is_lower(ROWS, KEYS), d_score, d_score_before)
-        band = lower_now
-        if ROWS > KEYS:
-            band = tl.where(tl.arange(0, ROWS)[:, None] >= KEYS, lower_now, lower_before)
-        band = by_distance(band, ROWS, KEYS)
-        first = length - first_row - ROWS + n * KEYS
-        block = load_rows(distance_base, distance_step, first, length, SIZE, KEYS)
+        weight = tl.where(keys[None, :] <= first_row + tl.arange(0, C.ROWS)[:, None], weight, 0.0)
+    if C.SEGMENTED:
+        key_segment = tl.load(head.segment + keys, mask=keys < head.length, other=-1)
+        weight = tl.where(queries.segment[:, None] == key_segment[None, :], weight, 0.0)
+    v = load_rows(head.v, head.v_step, n * C.KEYS, head.length, C.SIZE, C.KEYS)
+    d_weight = tl.dot(queries.gradient, tl.trans(v))
+    d_score = (weight * (d_weight - queries.delta[:, None])).to(k.dtype)
+    dq = tl.dot(d_score, k, sums.dq)
+    d_lower = sums.d_lower
+    if C.RELATIVE:
+        d_lower = tl.where(is_lower(C.ROWS, C.KEYS), d_score, sums.d_score)
+        band = d_lower
+        if C.ROWS > C.KEYS:
+            band = tl.where(tl.arange(0, C.ROWS)[:, None] >= C.KEYS, d_lower, sums.d_lower)
+        band = by_distance(band, C.ROWS, C.KEYS)
+        first = head.length - first_row - C.ROWS + n * C.KEYS
+        block = load_rows(head.distance, head.distance_step, first, head.length, C.SIZE, C.KEYS)
         dq = tl.dot(band, block, dq)
-        rows = tl.arange(0, ROWS)[:, None] * padded
-        columns = first_row + ROWS - (n + 1) * KEYS + tl.arange(0, KEYS)[None, :]
-        tl.store(band_base + rows + columns, band)
-    return dq, upper, newest, d_score, lower_now
+        rows = tl.arange(0, C.ROWS)[:, None] * queries.padded
+        columns = first_row + C.ROWS - (n + 1) * C.KEYS + tl.arange(0, C.KEYS)[None, :]
+        tl.store(queries.band + rows + columns, band)
+    return _Sums(dq, upper, newest, d_score, d_lower)
 
 
 @triton.jit(do_not_specialize=["first_window"])
@@ -79,15 +101,23 @@ def attention_backward_queries(
     first_row = (tiles - 1 - tl.program_id(0) % tiles) * ROWS  # the longest first
     head = window_head % heads
     start = (first_window + window_head // heads).to(tl.int64) * length
+    at = Head(
+        q=q_ptr + start * q_step + head * SIZE,
+        k=k_ptr + start * k_step + head * SIZE,
+        v=v_ptr + start * v_step + head * SIZE,
+        distance=distance_ptr + head * distance_head,
+        content=content_ptr + start * heads + head * length,
+        term=term_ptr + head * length,
+        segment=segment_ptr + start,
+        q_step=q_step,
+        k_step=k_step,
+        v_step=v_step,
+        distance_step=distance_step,
+        length=length,
+    )
+    constants: tl.constexpr = Constants(SIZE, ROWS, KEYS, RELATIVE, SEGMENTED)
     out_start = start * heads * SIZE + head * SIZE
-    k_base = k_ptr + start * k_step + head * SIZE
-    v_base = v_ptr + start * v_step + head * SIZE
-    segment_base = segment_ptr + start
-    distance_base = distance_ptr + head * distance_head
-    content_base = content_ptr + start * heads + head * length
-    term_base = term_ptr + head * length
     padded = tiles * ROWS
-    band_base = band_ptr + (window_head.to(tl.int64) * padded + first_row) * padded
     e = tl.arange(0, SIZE)
     rows = first_row + tl.arange(0, ROWS)
     inside = rows < length
@@ -97,39 +127,22 @@ def attention_backward_queries(
     row_start = start * heads + head * length
     tl.store(delta_ptr + row_start + rows, delta, mask=inside)
     normalizer = tl.load(normalizer_ptr + row_start + rows, mask=inside, other=float("inf"))
-    query = load_rows(q_ptr + start * q_step + head * SIZE, q_step, first_row, length, SIZE, ROWS)
-    lower = tl.zeros([ROWS, KEYS], tl.float32)
-    older = lower
-    if RELATIVE:
-        first = length - first_row - ROWS
-        lower = distance_scores(query, distance_base, distance_step, term_base, first, length, SIZE, ROWS, KEYS)
-        older = lower
-        if ROWS > KEYS:
-            first += KEYS
-            older = distance_scores(query, distance_base, distance_step, term_base, first, length, SIZE, ROWS, KEYS)
-            lower = upper_part(lower, older, ROWS, KEYS)
-    row_segment = rows
+    query = load_rows(at.q, q_step, first_row, length, SIZE, ROWS)
+    lower, older = first_bands(query, at, first_row, constants)
+    segment = rows
     if SEGMENTED:
-        row_segment = tl.load(segment_base + rows, mask=inside, other=-1)
-    dq = tl.zeros([ROWS, SIZE], tl.float32)
+        segment = tl.load(at.segment + rows, mask=inside, other=-1)
+    band = band_ptr + (window_head.to(tl.int64) * padded + first_row) * padded
+    queries = _Queries(query, gradient, segment, normalizer, delta, band, padded)
     d_score = tl.zeros([ROWS, KEYS], query.dtype)
-    lower_now = d_score
-    for n in range(0, first_row // KEYS):
-        dq, lower, older, d_score, lower_now = _query_tile(
-            dq, lower, older, d_score, lower_now, query, gradient, row_segment, normalizer, delta,
-            k_base, v_base, content_base, distance_base, term_base, segment_base, band_base,
-            k_step, v_step, distance_step, first_row, n, length, padded, scale_log2,
-            SIZE, ROWS, KEYS, RELATIVE, SEGMENTED, False,
-        )  # fmt: skip
-    for n in range(first_row // KEYS, (first_row + ROWS) // KEYS):
-        dq, lower, older, d_score, lower_now = _query_tile(
-            dq, lower, older, d_score, lower_now, query, gradient, row_segment, normalizer, delta,
-            k_base, v_base, content_base, distance_base, term_base, segment_base, band_base,
-            k_step, v_step, distance_step, first_row, n, length, padded, scale_log2,
-            SIZE, ROWS, KEYS, RELATIVE, SEGMENTED, True,
-        )  # fmt: skip
+    sums = _Sums(tl.zeros([ROWS, SIZE], tl.float32), lower, older, d_score, d_score)
+    for diagonal in tl.static_range(2):
+        begin = first_row // KEYS if diagonal else 0
+        end = (first_row + ROWS) // KEYS if diagonal else first_row // KEYS
+        for n in range(begin, end):
+            sums = _query_tile(sums, queries, at, first_row, n, scale_log2, constants, diagonal)
     place = dq_ptr + start * dq_step + head * SIZE + rows[:, None] * dq_step + e[None, :]
-    tl.store(place, (dq * scale).to(query.dtype), mask=inside[:, None])
+    tl.store(place, (sums.dq * scale).to(query.dtype), mask=inside[:, None])
 
 
 @triton.jit(do_not_specialize=["first_window", "windows", "parts"])
