@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gato_data.report.account import account_facts, headed_line
-from gato_data.report.answers import as_line, counts_json
+from gato_data.report.encode import as_line
 from gato_data.report.printable import MAX_LINE, counted, printable
 from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts
@@ -45,12 +45,12 @@ def dry_run_json(dry: DryRun, out: Path | str) -> str:
         "out": str(out),
         "fingerprint": dry.fingerprint,
         "vocabulary": dry.vocabulary.info,
-        "tasks": dry.plan.tasks,
+        "tasks": msgspec.to_builtins(dry.plan.tasks),  # nothing is counted yet
         "parts": dry.plan.parts,
         "notes": [*dry.plan.notes, *dry.plan.expected],
         "unreadable": dry.unreadable.count,
     }
-    return as_line(msgspec.to_builtins(result))
+    return as_line(result)
 
 
 def print_dry_run(dry: DryRun, out: Path | str) -> None:
@@ -122,18 +122,15 @@ def summary_json(summary: Summary, out: Path | str) -> str:
         "name": manifest.name,
         "family": manifest.family,
         "fingerprint": manifest.fingerprint,
-        "tasks": {
-            name: {**msgspec.to_builtins(task), "counts": counts_json(task.counts)}
-            for name, task in manifest.tasks.items()
-        },
-        "splits": {name: counts_json(split.totals) for name, split in manifest.splits.items()},
-        "totals": counts_json(sum_counts(split.totals for split in manifest.splits.values())),
+        "tasks": manifest.tasks,
+        "splits": {name: split.totals for name, split in manifest.splits.items()},
+        "totals": sum_counts(split.totals for split in manifest.splits.values()),
         "bytes": sum(shard.size for split in manifest.splits.values() for shard in split.shards),
         "dead_letters": manifest.dead_letters,
         "account": manifest.account,
         "warnings": summary.warnings,
     }
-    return as_line(msgspec.to_builtins(result))
+    return as_line(result)
 
 
 def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:

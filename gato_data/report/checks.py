@@ -61,7 +61,7 @@ def _of_folder(summary: DatasetSummary) -> Iterator[Measured]:
 def _of_fields(summary: DatasetSummary) -> Iterator[Measured]:
     manifest = summary.manifest
     rows = {(row.task, row.role, row.field): row for row in manifest.statistics}
-    described = {(field.task, field.role, field.name): field for field in summary.fields}
+    described = {(task, field.role, field.name): field for task, fields in summary.fields.items() for field in fields}
     for key, row in sorted(rows.items()):
         if key not in described or row.modality == "text":
             continue

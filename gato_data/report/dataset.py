@@ -1,7 +1,7 @@
 """What is in a dataset folder: its manifest, whether its shards are there, and its fields in one line each."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from gato_schemas.statistics import FieldStatistics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSummary:
-    """One field of one task; the statistics are of the raw values, over all elements.
+    """One field of a task; the statistics are of the raw values, over all elements.
 
     Attributes:
         role: "observation" or "action".
@@ -30,7 +30,6 @@ class FieldSummary:
         error: the most that a value can lose on its way into an id and back, in its own units; continuous fields only.
     """
 
-    task: str
     role: str
     name: str
     modality: str
@@ -53,13 +52,14 @@ class DatasetSummary:
     """A dataset as its manifest has it.
 
     Attributes:
+        fields: of every task, in token order.
         missing: shards and indexes that the manifest names and the folder lacks, or that have another size.
         left_out: why episodes were left out, the most frequent reason first.
     """
 
     folder: Path
     manifest: Manifest
-    fields: Sequence[FieldSummary]
+    fields: Mapping[str, Sequence[FieldSummary]]
     missing: Sequence[str]
     left_out: Sequence[Reason] = ()
 
@@ -73,7 +73,7 @@ def summarize_dataset(folder: Path) -> DatasetSummary:
     """
     manifest = open_manifest(folder)
     check_shards(folder, manifest)
-    fields = [field for name, task in sorted(manifest.tasks.items()) for field in _fields(manifest, name, task)]
+    fields = {name: list(_fields(manifest, name, task)) for name, task in sorted(manifest.tasks.items())}
     missing, left_out = list(_missing(folder, manifest)), reasons(folder) if manifest.dead_letters else ()
     return DatasetSummary(folder=folder, manifest=manifest, fields=fields, missing=missing, left_out=left_out)
 
@@ -94,10 +94,10 @@ def _fields(manifest: Manifest, name: str, task: TaskInfo) -> Iterator[FieldSumm
     rows = {(row.role, row.field): row for row in manifest.statistics if row.task == name}
     for role, fields in (("observation", ordered(task.observations)), ("action", task.actions)):
         for field in fields:
-            yield _field(manifest, name, role, field, rows.get((role, field.name)))
+            yield _field(manifest, role, field, rows.get((role, field.name)))
 
 
-def _field(manifest: Manifest, task: str, role: str, field: Field, row: FieldStatistics | None) -> FieldSummary:
+def _field(manifest: Manifest, role: str, field: Field, row: FieldStatistics | None) -> FieldSummary:
     counted = row is not None and row.count > 0 and len(row.mean) > 0
     elements = len(row.saturated) if row else 0
     values = row.count * elements if row else 0
@@ -105,7 +105,6 @@ def _field(manifest: Manifest, task: str, role: str, field: Field, row: FieldSta
     trip = round_trip(field, row, is_action=role == "action", manifest=manifest) if row else None
     bins = {"continuous": 1024, "discrete": 1024, "image": 256}.get(field.modality)
     return FieldSummary(
-        task=task,
         role=role,
         name=field.name,
         modality=field.modality,

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Literal
 
-from gato_data.errors import SettingError
+from gato_data.errors import InputError, SettingError
 from gato_data.report import checks
 from gato_data.report.actions import ActionSample, sample_actions
 from gato_data.report.dataset import DatasetSummary
@@ -99,6 +100,16 @@ class Quality:
     def problems(self) -> int:
         """Findings above their threshold."""
         return sum(finding.level == "problem" for finding in self.findings)
+
+    def refuse_problems(self, folder: Path) -> None:
+        """Refuse a dataset that has findings above their threshold.
+
+        Raises:
+            InputError: it has.
+        """
+        if self.problems:
+            above = "1 finding is" if self.problems == 1 else f"{self.problems} findings are"
+            raise InputError(f"{above} above the threshold in {folder}: mend the data, or move it with --threshold")
 
 
 def judge(summary: DatasetSummary, thresholds: Thresholds) -> Quality:

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import InputError
-from gato_data.report.decoder import Decoder
+from gato_data.report.decoder import Decoder, load_decoder
 from gato_data.report.fields import SEPARATOR, Slot, slots
-from gato_data.report.record import OpenRecord
+from gato_data.report.files import check_shard
+from gato_data.report.record import OpenRecord, open_record
+from gato_data.shards.index import index_of
 from gato_data.tokenizers.image import from_patches
 from gato_schemas.sequence import POSITION_ACTION, POSITION_NONE, POSITION_SEPARATOR, Modality
 
@@ -31,8 +35,7 @@ class PatchView:
     mean: tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenView:
+class TokenView(msgspec.Struct, frozen=True, kw_only=True, rename={"name": "field"}):
     """One token.
 
     Attributes:
@@ -56,7 +59,42 @@ class TokenView:
     loss: bool
 
 
-def window(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, int] | None = None) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some tokens of a record.
+
+    Attributes:
+        opened: the record.
+        start, stop: its tokens [start, stop).
+        tokens: of these one by one, decoded as they are asked for.
+        notes: what cannot be said of them and why, a sentence each.
+    """
+
+    opened: OpenRecord
+    start: int
+    stop: int
+    tokens: Iterator[TokenView]
+    notes: Sequence[str] = ()
+
+
+def read_excerpt(
+    path: Path, number: int, timestep: int | None = None, tokens: tuple[int, int] | None = None
+) -> Excerpt:
+    """Tokens of record `number` of a shard: those of a timestep, tokens [A, B), or the first ones.
+
+    Raises:
+        InputError: the shard has no such record, timestep or tokens, or they are more than are ever shown.
+        FormatError: the record, or what decodes it, is damaged.
+    """
+    check_shard(path)
+    found = index_of(path)
+    opened = open_record(path, found, number)
+    decoder, notes = load_decoder(path.parent, found)
+    start, stop = span(opened, timestep, tokens)
+    return Excerpt(opened, start, stop, timeline(opened, decoder, start, stop), notes)
+
+
+def span(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, int] | None = None) -> tuple[int, int]:
     """The tokens to show: those asked for, else the first timesteps of an episode or the first tokens of a document.
 
     Raises:

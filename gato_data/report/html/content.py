@@ -5,21 +5,23 @@ from typing import Any
 
 import numpy as np
 
+from gato_data.errors import InputError
 from gato_data.report.account import account_facts
 from gato_data.report.dataset import DatasetSummary, FieldSummary, bitmap
 from gato_data.report.decoder import Decoder, load_decoder
 from gato_data.report.episodes import EpisodeList, list_episodes_of
-from gato_data.report.facts import dataset_facts, task_facts, totals
+from gato_data.report.facts import dataset_facts, split_columns, task_facts, totals
 from gato_data.report.fields import full_name
+from gato_data.report.files import check_shard
 from gato_data.report.html.curves import EpisodeFiles
 from gato_data.report.html.distributions import TASKS, action_balance, distributions
 from gato_data.report.html.episode import Budget, episode_content
 from gato_data.report.html.pick import Pick, pick
 from gato_data.report.printable import count, printable, real, share, size
 from gato_data.report.quality import Quality
-from gato_data.shards.index import index_of
+from gato_data.report.table import cells
+from gato_data.shards.index import check_fits, index_of
 from gato_data.statistics import sum_counts
-from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
 
 FRAME_BYTES = 9_000_000
@@ -51,16 +53,12 @@ def dataset_content(
         "facts": dataset_facts(manifest),
         "totals": totals(sum_counts(split.totals for split in manifest.splits.values())),
         "account": account_facts(manifest),
-        "splits": _splits(manifest),
+        "splits": cells(split_columns("0"), sorted(manifest.splits.items())),
         "tasks": [
             {
                 "name": printable(name),
                 "facts": task_facts(manifest.tasks[name]),
-                "fields": [
-                    _field(field, rows.get((name, field.role, field.name)))
-                    for field in summary.fields
-                    if field.task == name
-                ],
+                "fields": [_field(field, rows.get((name, field.role, field.name))) for field in summary.fields[name]],
             }
             for name in names
         ],
@@ -73,12 +71,19 @@ def dataset_content(
     }
 
 
-def shard_content(path: Path, found: ShardIndex, decoder: Decoder, notes: list[str], limit: int) -> dict[str, Any]:
-    """What the page shows of a single shard.
+def shard_content(path: Path, limit: int) -> dict[str, Any]:
+    """What the page shows of a single shard; `limit` episodes of it in detail.
 
     Raises:
+        InputError: there is no shard, or no index beside it.
         FormatError: the shard is damaged.
     """
+    check_shard(path)
+    found = index_of(path)
+    if found is None:
+        raise InputError(f"no index beside {path.name}: a page wants one, the terminal shows a shard without")
+    check_fits(path, found)
+    decoder, notes = load_decoder(path.parent, found)
     episodes = list_episodes_of(path.name, found)
     return {
         "name": printable(path.name, 200),
@@ -143,21 +148,6 @@ def _budget(folder: Path, episodes: EpisodeList, picks: list[Pick], share_of_pag
         tokens=TIMESTEP_TOKENS,
         frame_bytes=int(max(share_of_page * FRAME_BYTES / frames, SMALLEST_FRAME)),
     )
-
-
-def _splits(manifest: Manifest) -> list[list[str]]:
-    return [
-        [
-            printable(name),
-            count(len(split.shards)),
-            size(sum(shard.size for shard in split.shards)),
-            count(split.totals.episodes),
-            count(split.totals.timesteps),
-            count(split.totals.tokens),
-            share(split.totals.loss_tokens, split.totals.tokens),
-        ]
-        for name, split in sorted(manifest.splits.items())
-    ]
 
 
 def _field(field: FieldSummary, row: Any) -> dict[str, Any]:

@@ -1,19 +1,21 @@
 import io
+from operator import itemgetter
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from gato_data.report.table import TableColumn
 from gato_data.report.terminal.console import open_console
 from gato_data.report.terminal.picture import can_draw, picture, print_pictures
-from gato_data.report.terminal.table import Column, print_facts, print_table
+from gato_data.report.terminal.table import print_facts, print_table
 
 COLUMNS = (
-    Column("number", number=True),
-    Column("name"),
-    Column("extra", optional=True),
-    Column("empty"),
-    Column("last", number=True),
+    TableColumn("number", itemgetter(0), number=True),
+    TableColumn("name", itemgetter(1)),
+    TableColumn("extra", itemgetter(2), optional=True),
+    TableColumn("empty", itemgetter(3)),
+    TableColumn("last", itemgetter(4), number=True),
 )
 ROWS = [["1", "one", "uno", "", "10"], ["22", "twenty-two", "veintidós", "", "1,000"]]
 
@@ -49,7 +51,7 @@ def test_without_room_the_optional_columns_go_and_are_named() -> None:
 
 def test_no_more_columns_go_than_must() -> None:
     console, out = at(14)
-    columns = [Column("a"), Column("b", optional=True), Column("c", optional=True), Column("d", optional=True)]
+    columns = [TableColumn(name, itemgetter(place), optional=place > 0) for place, name in enumerate("abcd")]
     print_table(console, columns, [["1111", "2222", "3333", "4444"]])
     assert out.getvalue().splitlines()[:2] == ["a     b", "1111  2222"]
 
@@ -76,7 +78,9 @@ def test_no_line_is_wider_than_the_console_and_nothing_is_lost(width: int) -> No
 
 def test_wide_characters_keep_the_columns_straight() -> None:
     console, out = at(80)
-    print_table(console, [Column("a"), Column("b")], [["猫", "x"], ["cat", "y"]])
+    print_table(
+        console, [TableColumn("a", itemgetter(0)), TableColumn("b", itemgetter(1))], [["猫", "x"], ["cat", "y"]]
+    )
     assert out.getvalue().splitlines() == ["a    b", "猫   x", "cat  y"]
 
 
