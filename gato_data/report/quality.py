@@ -70,7 +70,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class QualityFinding:
     """One thing to look at.
 
     Attributes:
@@ -92,7 +92,7 @@ class Finding:
 class Quality:
     """The findings of a dataset, problems first, and what they were drawn from."""
 
-    findings: Sequence[Finding]
+    findings: Sequence[QualityFinding]
     episodes: EpisodeList
     actions: Mapping[str, ActionSample]
 
@@ -126,12 +126,12 @@ def judge(summary: DatasetSummary, thresholds: Thresholds) -> Quality:
     return Quality(sorted(findings, key=lambda finding: finding.level != "problem"), episodes, actions)
 
 
-def _graded(measured: checks.Measured, thresholds: Thresholds) -> Finding | None:
+def _graded(measured: checks.Measurement, thresholds: Thresholds) -> QualityFinding | None:
     """A finding, or None where the measure is too far below its threshold to be worth a line."""
     threshold = float(getattr(thresholds, measured.check))
     if measured.measure <= threshold * NOTICE.get(measured.check, 0):
         return None
-    return Finding(
+    return QualityFinding(
         check=measured.check,
         level="problem" if measured.measure > threshold else "notice",
         where=measured.where,

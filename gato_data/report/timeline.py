@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import InputError
-from gato_data.report.decoder import Decoder, load_decoder
+from gato_data.report.decoder import IdDecoder, load_decoder
 from gato_data.report.fields import SEPARATOR, Slot, slots
 from gato_data.report.files import check_shard
 from gato_data.report.record import OpenRecord, open_record
@@ -102,7 +102,6 @@ def span(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, int
     """
     sequence, where = opened.record.sequence, f"record {opened.number}"
     total, steps = sequence.num_tokens, sequence.num_timesteps
-    ends = [*sequence.timestep_starts[1 : DEFAULT_TIMESTEPS + 1].tolist(), total]
     if tokens is not None:
         start, stop = tokens[0], min(tokens[1], total)
         if not 0 <= start < stop:
@@ -111,11 +110,10 @@ def span(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, int
         if not 0 <= timestep < steps:
             wanted = f"a number from 0 to {steps - 1} is wanted" if steps else "it is a document, try --tokens 0:64"
             raise InputError(f"{where} has no timestep {timestep}: {wanted}")
-        after = sequence.timestep_starts[timestep + 1 : timestep + 2].tolist()
-        start, stop = int(sequence.timestep_starts[timestep]), (after or [total])[0]
+        start, stop = sequence.timestep_range(timestep)
     elif steps:
-        start, stop = 0, ends[min(DEFAULT_TIMESTEPS, steps) - 1]
-        stop = min(stop, 4 * DEFAULT_TOKENS)
+        _, end = sequence.timestep_range(min(DEFAULT_TIMESTEPS, steps) - 1)
+        start, stop = 0, min(end, 4 * DEFAULT_TOKENS)
     else:
         start, stop = 0, min(DEFAULT_TOKENS, total)
     if stop - start > MAX_TOKENS:
@@ -123,7 +121,7 @@ def span(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, int
     return start, stop
 
 
-def timeline(opened: OpenRecord, decoder: Decoder, start: int, stop: int) -> Iterator[TokenView]:
+def timeline(opened: OpenRecord, decoder: IdDecoder, start: int, stop: int) -> Iterator[TokenView]:
     """Tokens [start, stop) of a record.
 
     Raises:

@@ -11,12 +11,12 @@ from rich.text import Text
 from gato_data.report.printable import count, printable, real, share
 from gato_data.report.record import OpenRecord
 from gato_data.report.table import Cell, Fact, TableColumn
-from gato_data.report.terminal.picture import can_draw, print_pictures, swatch
+from gato_data.report.terminal.image import can_draw, print_images, swatch
 from gato_data.report.terminal.table import print_facts, print_table
 from gato_data.report.timeline import Excerpt, TokenView, images
 from gato_schemas.sequence import Modality
 
-MAX_PICTURES = 4
+MAX_IMAGES = 4
 """Images drawn for one timestep, or for one document."""
 STYLES = {
     Modality.TEXT: "#228733",
@@ -74,12 +74,12 @@ def print_timeline(console: Console, opened: OpenRecord, tokens: Iterable[TokenV
         console.print()
         console.print(Text(_heading(opened, timestep, start, stop), "bold"), soft_wrap=True)
         if can_draw(console):
-            print_pictures(console, list(_images(opened, start, stop)))
+            print_images(console, list(_images(opened, start, stop)))
         print_table(console, _columns(colour=can_draw(console)), views)
 
 
 def _images(opened: OpenRecord, start: int, stop: int) -> Sequence[NDArray[np.uint8]]:
-    return images(opened, start, stop, MAX_PICTURES)
+    return images(opened, start, stop, MAX_IMAGES)
 
 
 def _heading(opened: OpenRecord, timestep: int | None, start: int, stop: int) -> str:
