@@ -8,7 +8,6 @@ import msgspec
 from rich.console import Console
 
 from gato_data.report.account import account_facts, headed_line
-from gato_data.report.dataset import has_text, tokens_per_timestep
 from gato_data.report.encode import as_line
 from gato_data.report.printable import MAX_LINE, count, counted, printable
 from gato_data.report.table import TableColumn
@@ -27,7 +26,7 @@ def _say(console: Console, line: str) -> None:
 
 def timestep_tokens(task: TaskInfo) -> str:
     """Tokens of one timestep, such as "22", or "150 + text"."""
-    return f"{tokens_per_timestep(task)}{' + text' if has_text(task) else ''}"
+    return f"{task.tokens_per_timestep}{' + text' if task.has_text else ''}"
 
 
 def dry_run_json(dry: DryRun, out: Path | str) -> str:

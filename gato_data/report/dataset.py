@@ -12,7 +12,6 @@ from gato_data.tokenize import ordered
 from gato_schemas import index
 from gato_schemas.dataset import Manifest, TaskInfo
 from gato_schemas.episode import Field
-from gato_schemas.sequence import PATCH_SIZE
 from gato_schemas.statistics import FieldStatistics
 
 
@@ -109,7 +108,7 @@ def _field(manifest: Manifest, role: str, field: Field, row: FieldStatistics | N
         name=field.name,
         modality=field.modality,
         shape=field.shape,
-        tokens=tokens_of(field),
+        tokens=None if field.modality == "text" else field.num_tokens,
         values=values,
         nan=row.nan if row else 0,
         low=min(row.low) if counted and row else None,
@@ -134,22 +133,3 @@ def _pooled_std(row: FieldStatistics) -> float:
     centre = sum(row.mean) / elements
     within = sum(row.m2) / (row.count * elements)
     return math.sqrt(max(within + sum((mean - centre) ** 2 for mean in row.mean) / elements, 0.0))
-
-
-def tokens_of(field: Field) -> int | None:
-    """Tokens of one timestep's value; None for text."""
-    if field.modality == "text":
-        return None
-    if field.modality == "image":
-        return (field.shape[0] // PATCH_SIZE) * (field.shape[1] // PATCH_SIZE) if len(field.shape) == 3 else 0
-    return math.prod(field.shape)
-
-
-def tokens_per_timestep(task: TaskInfo) -> int:
-    """Tokens of a timestep with its separator and action, text not counted."""
-    return sum(tokens_of(field) or 0 for field in [*task.observations, *task.actions]) + 1
-
-
-def has_text(task: TaskInfo) -> bool:
-    """Whether the tokens of a timestep vary with a text."""
-    return any(field.modality == "text" for field in task.observations)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gato_data.report.account import account_facts
-from gato_data.report.dataset import DatasetSummary, FieldSummary, has_text, tokens_per_timestep
+from gato_data.report.dataset import DatasetSummary, FieldSummary
 from gato_data.report.dead_letters import Reason
 from gato_data.report.facts import dataset_facts, split_columns, task_facts, totals
 from gato_data.report.fields import full_name
@@ -68,8 +68,8 @@ def _print_task(
     print_heading(console, f"Task {printable(name)}")
     facts = task_facts(task)
     if fields:
-        text = " and those of its text" if has_text(task) else ""
-        facts.append(("a timestep", f"{tokens_per_timestep(task)} tokens{text}, in this order:"))
+        text = " and those of its text" if task.has_text else ""
+        facts.append(("a timestep", f"{task.tokens_per_timestep} tokens{text}, in this order:"))
     print_facts(console, facts)
     if fields:
         print_table(console, _LAYOUT, _layout(task, fields, tokenization))
