@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from gato_data.printable import MAX_LINE, count, counted, printable
 from gato_data.report.account import account_facts, headed_line
 from gato_data.report.encode import as_line
-from gato_data.report.printable import MAX_LINE, count, counted, printable
 from gato_data.report.table import TableColumn
 from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts, print_table

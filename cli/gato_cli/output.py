@@ -23,6 +23,6 @@ def show(answer: Callable[[], object], draw: Callable[["Console"], None], *, as_
 
 def say(line: str) -> None:
     """A line on stderr, whatever it quotes made safe to print."""
-    from gato_data.report.printable import MAX_LINE, printable
+    from gato_data.printable import MAX_LINE, printable
 
     click.echo(printable(line, MAX_LINE), err=True)

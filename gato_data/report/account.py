@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from gato_data.report.printable import count, counted, printable
+from gato_data.printable import count, counted, printable
 from gato_data.report.table import Fact
 from gato_data.statistics import sum_counts
 from gato_schemas.account import Note, NoteKind

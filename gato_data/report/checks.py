@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.printable import counted, real, share
 from gato_data.report.account import unknown_share
 from gato_data.report.actions import ActionSample
 from gato_data.report.dataset import DatasetSummary
 from gato_data.report.episodes import EpisodeList
 from gato_data.report.fields import full_name
-from gato_data.report.printable import counted, real, share
 from gato_data.report.round_trip import round_trip
 from gato_schemas.statistics import FieldStatistics
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gato_data.report.printable import count, counted, printable, real, share, size
+from gato_data.printable import count, counted, printable, real, share, size
 from gato_data.report.table import Fact, TableColumn
 from gato_schemas.dataset import EpisodeFilter, Manifest, SplitInfo, TaskInfo
 from gato_schemas.sequence import Modality

@@ -7,8 +7,8 @@ from typing import Any
 
 from gato_data.errors import InputError
 from gato_data.mixing.plan import MixturePlan, PlannedDataset, Run, describe
+from gato_data.printable import count, printable
 from gato_data.report.encode import plain
-from gato_data.report.printable import count, printable
 from gato_data.report.table import Fact, TableColumn
 from gato_schemas.mixture import Mixture, MixtureStage, read_mixture
 

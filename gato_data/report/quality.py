@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from gato_data.errors import InputError, SettingError
+from gato_data.printable import printable
 from gato_data.report import checks
 from gato_data.report.actions import ActionSample, sample_actions
 from gato_data.report.dataset import DatasetSummary
 from gato_data.report.episodes import EpisodeList, list_episodes
-from gato_data.report.printable import printable
 
 NOTICE = {"few_bins": 0.5, "coarse": 0.5, "idle": 0.5, "one_step": 0.5}
 """Checks that every dataset has a measure for: below this share of the threshold they are not worth a line."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gato_data.report.printable import counted
+from gato_data.printable import counted
 from gato_data.verify.dataset import Verdict
 from gato_data.verify.repair import Repair
 

@@ -28,7 +28,7 @@ def command(folder: Path, repair: bool, force: bool, as_json: bool) -> None:
       gato-data verify breakout
     """
     from gato_data.errors import FormatError
-    from gato_data.report.printable import printable
+    from gato_data.printable import printable
     from gato_data.report.repair import advice, repair_answer
     from gato_data.report.terminal.repair import SHOWN, print_repair
     from gato_data.verify.dataset import verify_dataset

@@ -99,7 +99,7 @@ def show(model: Path | None, text: str | None, as_json: bool) -> None:
     Example:
       gato-data vocabulary show text.model --text "a red cup of coffee"
     """
-    from gato_data.report.printable import printable
+    from gato_data.printable import printable
     from gato_pipelines.text_model import model_facts
 
     tokenizer = _open(model)

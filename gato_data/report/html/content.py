@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gato_data.errors import InputError
+from gato_data.printable import count, printable, real, share, size
 from gato_data.report.account import account_facts
 from gato_data.report.dataset import DatasetSummary, FieldSummary, bitmap
 from gato_data.report.decoder import IdDecoder, load_decoder
@@ -17,7 +18,6 @@ from gato_data.report.html.distributions import TASKS, action_balance, distribut
 from gato_data.report.html.episode import Budget, episode_content
 from gato_data.report.html.episode_records import EpisodeRecords
 from gato_data.report.html.pick import Pick, pick
-from gato_data.report.printable import count, printable, real, share, size
 from gato_data.report.quality import Quality, QualityFinding
 from gato_data.report.table import cells
 from gato_data.shards.index import check_fits, index_of

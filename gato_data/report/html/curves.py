@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.printable import printable
 from gato_data.report.actions import action_ids, action_offsets, read_column
 from gato_data.report.decoder import IdDecoder
 from gato_data.report.fields import elements
 from gato_data.report.html.episode_records import EpisodeRecords
-from gato_data.report.printable import printable
 from gato_data.tokenizers import continuous
 from gato_schemas.episode import Field
 

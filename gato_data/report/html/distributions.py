@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.printable import printable, real
 from gato_data.report.actions import ActionSample
 from gato_data.report.episodes import EpisodeList
 from gato_data.report.fields import elements
-from gato_data.report.printable import printable, real
 from gato_data.tokenizers import continuous
 from gato_schemas.dataset import Manifest
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from gato_data.printable import printable, real
 from gato_data.report.decoder import IdDecoder
 from gato_data.report.html.curves import curves
 from gato_data.report.html.episode_records import EpisodeRecords
 from gato_data.report.html.image import data_uri
-from gato_data.report.printable import printable, real
 from gato_data.report.record import OpenRecord, open_record
 from gato_data.report.timeline import MAX_IMAGE_PATCHES, TokenView, timeline
 from gato_data.tokenizers.image import from_patches

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from gato_data.printable import printable
 from gato_data.report.dataset import summarize_dataset
 from gato_data.report.html.content import dataset_content
 from gato_data.report.mixture import PLAN_COLUMNS, MixtureSummary, mixture_facts, run_line, stage_columns
-from gato_data.report.printable import printable
 from gato_data.report.quality import Thresholds, judge
 from gato_data.report.table import cells
 

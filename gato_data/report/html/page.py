@@ -10,8 +10,8 @@ from string import Template
 from typing import Any
 
 from gato_data.errors import OutputError
+from gato_data.printable import printable
 from gato_data.report.encode import plain
-from gato_data.report.printable import printable
 
 
 def render(title: str, datasets: list[dict[str, Any]], mixture: dict[str, Any] | None = None) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from gato_data.printable import count, printable
 from gato_data.reading.explain import ExplainedPiece, ExplainedWindow
-from gato_data.report.printable import count, printable
 from gato_data.report.table import TableColumn
 from gato_data.report.terminal.table import print_table
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.text import Text
 
+from gato_data.printable import count, counted, printable, real, share, yes_no
 from gato_data.report.account import account_facts
 from gato_data.report.dataset import DatasetSummary, FieldSummary
 from gato_data.report.dead_letters import Reason
 from gato_data.report.facts import dataset_facts, split_columns, task_facts, totals
 from gato_data.report.fields import full_name
-from gato_data.report.printable import count, counted, printable, real, share, yes_no
 from gato_data.report.quality import Quality
 from gato_data.report.table import TableColumn
 from gato_data.report.terminal.quality import print_quality

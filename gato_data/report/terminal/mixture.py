@@ -4,8 +4,8 @@ from rich.console import Console
 from rich.text import Text
 
 from gato_data.mixing.plan import MixturePlan
+from gato_data.printable import count, printable
 from gato_data.report.mixture import PLAN_COLUMNS, MixtureSummary, mixture_facts, run_line, stage_columns
-from gato_data.report.printable import count, printable
 from gato_data.report.table import Cell
 from gato_data.report.terminal.table import print_facts, print_heading, print_table
 

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
-from gato_data.report.printable import counted, printable, real
+from gato_data.printable import counted, printable, real
 from gato_data.report.quality import Quality
 from gato_data.report.terminal.table import print_hanging, print_heading
 

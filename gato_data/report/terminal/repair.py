@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from gato_data.report.printable import printable, size
+from gato_data.printable import printable, size
 from gato_data.verify.findings import Finding
 from gato_data.verify.repair import Repair
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from gato_data.printable import count, counted, printable, real, share, size, yes_no
 from gato_data.report.facts import totals
-from gato_data.report.printable import count, counted, printable, real, share, size, yes_no
 from gato_data.report.shard import RecordSummary, ShardSummary
 from gato_data.report.table import Fact, TableColumn
 from gato_data.report.terminal.table import print_facts, print_table

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
-from gato_data.report.printable import count, printable, real, share
+from gato_data.printable import count, printable, real, share
 from gato_data.report.record import OpenRecord
 from gato_data.report.table import Cell, Fact, TableColumn
 from gato_data.report.terminal.image import can_draw, print_images, swatch
