@@ -18,11 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from gato_data.report.decoder import load_decoder
-from gato_data.report.record import open_record
 from gato_data.report.terminal.timeline import print_record, print_timeline
-from gato_data.report.timeline import timeline, window
-from gato_data.shards.index import index_of
+from gato_data.report.timeline import read_excerpt
 
 PICTURES = Path(__file__).parent / "pictures"
 COMMANDS = (
@@ -71,12 +68,10 @@ def terminal_page(folder: Path) -> str:
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True, color_system="truecolor",
                       highlight=False, markup=False, emoji=False)  # fmt: skip
     shard = folder / SHARD
-    found = index_of(shard)
-    opened = open_record(shard, found, 0)
-    decoder, _ = load_decoder(shard.parent, found)
     console.print(f"$ gato-data inspect shard {SHARD} --record 0 --timestep 60", soft_wrap=True)
-    print_record(console, opened)
-    print_timeline(console, opened, timeline(opened, decoder, *window(opened, timestep=60)))
+    excerpt = read_excerpt(shard, 0, timestep=60)
+    print_record(console, excerpt.opened)
+    print_timeline(console, excerpt.opened, excerpt.tokens)
     return console.export_html(theme=MONOKAI, code_format=TERMINAL, inline_styles=False)
 
 

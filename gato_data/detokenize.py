@@ -34,10 +34,7 @@ def decode_ids(
     values = (ids - first).reshape(-1 if ids.size else len(ids), *field.shape)
     if field.token_modality is Modality.DISCRETE:
         return values + field.start
-    centres = continuous.decode(values, compand=compand)
-    if field.low is not None and field.high is not None:
-        return continuous.unscale(centres, field.low, field.high)
-    return centres
+    return continuous.decode(values, compand=compand, low=field.low, high=field.high)
 
 
 def actions(sequence: TokenSequence, spec: EpisodeSpec, vocabulary: Vocabulary) -> dict[str, NDArray[Any]]:

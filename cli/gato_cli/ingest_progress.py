@@ -7,7 +7,7 @@ from typing import Self, TextIO
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from gato_data.report.printable import MAX_LINE, count, counted, printable, size
+from gato_data.printable import MAX_LINE, count, counted, printable, size
 from gato_data.report.terminal.console import open_console
 from gato_pipelines.ingest.progress import Progress
 

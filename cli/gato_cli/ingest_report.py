@@ -1,41 +1,32 @@
 """What `gato-data ingest` prints: the result on stdout, warnings on stderr."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
+from gato_data.printable import MAX_LINE, count, counted, printable
 from gato_data.report.account import account_facts, headed_line
-from gato_data.report.answers import as_line, counts_json
-from gato_data.report.printable import MAX_LINE, counted, printable
+from gato_data.report.encode import as_line
+from gato_data.report.table import TableColumn
 from gato_data.report.terminal.console import stdout
-from gato_data.report.terminal.table import print_facts
+from gato_data.report.terminal.table import print_facts, print_table
 from gato_data.statistics import sum_counts
 from gato_pipelines.ingest.run import DryRun
 from gato_pipelines.ingest.summary import Summary
-from gato_schemas.dataset import EpisodeFilter, TaskInfo
+from gato_schemas.dataset import EpisodeFilter, SplitInfo, TaskInfo
 from gato_schemas.episode import Field
-from gato_schemas.sequence import PATCH_SIZE
 
 
 def _say(console: Console, line: str) -> None:
     console.print(printable(line, MAX_LINE), soft_wrap=True)
 
 
-def tokens_per_timestep(task: TaskInfo) -> str:
+def timestep_tokens(task: TaskInfo) -> str:
     """Tokens of one timestep, such as "22", or "150 + text"."""
-    total, text = 1, False
-    for field in [*task.observations, *task.actions]:
-        size = 1
-        for side in field.shape:
-            size *= side
-        if field.modality == "image":
-            size = field.shape[0] * field.shape[1] // PATCH_SIZE**2
-        text = text or field.modality == "text"
-        total += 0 if field.modality == "text" else size
-    return f"{total} + text" if text else str(total)
+    return f"{task.tokens_per_timestep}{' + text' if task.has_text else ''}"
 
 
 def dry_run_json(dry: DryRun, out: Path | str) -> str:
@@ -45,12 +36,12 @@ def dry_run_json(dry: DryRun, out: Path | str) -> str:
         "out": str(out),
         "fingerprint": dry.fingerprint,
         "vocabulary": dry.vocabulary.info,
-        "tasks": dry.plan.tasks,
+        "tasks": msgspec.to_builtins(dry.plan.tasks),  # nothing is counted yet
         "parts": dry.plan.parts,
         "notes": [*dry.plan.notes, *dry.plan.expected],
         "unreadable": dry.unreadable.count,
     }
-    return as_line(msgspec.to_builtins(result))
+    return as_line(result)
 
 
 def print_dry_run(dry: DryRun, out: Path | str) -> None:
@@ -58,30 +49,30 @@ def print_dry_run(dry: DryRun, out: Path | str) -> None:
     console = stdout()
     for name, task in dry.plan.tasks.items():
         episodes = sum(part.count for part in dry.plan.parts if part.task == name)
-        if not task.actions:
-            _say(console, f"task {name}: {counted(episodes, 'document')}")
-            continue
-        _say(console, f"task {name}: {counted(episodes, 'episode')}, {tokens_per_timestep(task)} tokens a timestep")
-        table = Table("role", "field", "modality", "shape", "dtype", "range", box=None, pad_edge=False)
-        table.columns[1].overflow = "fold"
-        for role, fields in (("observation", task.observations), ("action", task.actions)):
-            for field in fields:
-                shape = "x".join(map(str, field.shape)) or "-"
-                table.add_row(role, printable(field.name), field.modality, shape, field.dtype, range_text(field))
-        console.print(table)
-        for name, why in task.left_out.items():
-            _say(console, f"left out: {name} ({why})")
-        if task.final_step is not None:
-            _say(console, f"final timestep: {task.final_step.policy} ({task.final_step.reason})")
-        if task.filter is not None:
-            _say(console, filter_line(task.filter))
+        _print_task(console, name, task, episodes)
     for note in (*dry.plan.notes, *dry.plan.expected):
         _say(console, headed_line(note))
-    if bad := dry.unreadable.count:
-        _say(console, f"cannot be read: {counted(bad, 'episode')} of {dry.unreadable.of:,} ({dry.unreadable.first})")
+    if unreadable := dry.unreadable.count:
+        of = f"{counted(unreadable, 'episode')} of {dry.unreadable.of:,}"
+        _say(console, f"cannot be read: {of} ({dry.unreadable.first})")
     if dry.bad_start:
         _say(console, f"cannot be read: none of the first documents ({dry.bad_start})")
     _say(console, f"{counted(len(dry.plan.parts), 'part')} would be written to {out}; nothing was written")
+
+
+def _print_task(console: Console, name: str, task: TaskInfo, episodes: int) -> None:
+    if not task.actions:
+        _say(console, f"task {name}: {counted(episodes, 'document')}")
+        return
+    _say(console, f"task {name}: {counted(episodes, 'episode')}, {timestep_tokens(task)} tokens a timestep")
+    rows = [("observation", field) for field in task.observations] + [("action", field) for field in task.actions]
+    print_table(console, _FIELDS, rows)
+    for field, why in task.left_out.items():
+        _say(console, f"left out: {field} ({why})")
+    if task.final_step is not None:
+        _say(console, f"final timestep: {task.final_step.policy} ({task.final_step.reason})")
+    if task.filter is not None:
+        _say(console, filter_line(task.filter))
 
 
 def range_text(field: Field) -> str:
@@ -122,38 +113,26 @@ def summary_json(summary: Summary, out: Path | str) -> str:
         "name": manifest.name,
         "family": manifest.family,
         "fingerprint": manifest.fingerprint,
-        "tasks": {
-            name: {**msgspec.to_builtins(task), "counts": counts_json(task.counts)}
-            for name, task in manifest.tasks.items()
-        },
-        "splits": {name: counts_json(split.totals) for name, split in manifest.splits.items()},
-        "totals": counts_json(sum_counts(split.totals for split in manifest.splits.values())),
+        "tasks": manifest.tasks,
+        "splits": {name: split.totals for name, split in manifest.splits.items()},
+        "totals": sum_counts(split.totals for split in manifest.splits.values()),
         "bytes": sum(shard.size for split in manifest.splits.values() for shard in split.shards),
         "dead_letters": manifest.dead_letters,
         "account": manifest.account,
         "warnings": summary.warnings,
     }
-    return as_line(msgspec.to_builtins(result))
+    return as_line(result)
 
 
 def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:
     """What was written."""
     manifest = summary.manifest
-    table = Table("split", "shards", "episodes", "timesteps", "tokens", "trained on", "MB", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, split in manifest.splits.items():
-        counts = split.totals
-        share = counts.loss_tokens / counts.tokens if counts.tokens else 0.0
-        size = sum(shard.size for shard in split.shards) / 1e6
-        numbers = (f"{n:,}" for n in (len(split.shards), counts.episodes, counts.timesteps, counts.tokens))
-        table.add_row(name, *numbers, f"{share:.1%}", f"{size:,.2f}")
     console = stdout()
-    console.print(table)
+    print_table(console, _SPLITS, list(manifest.splits.items()))
     for name, task in manifest.tasks.items():
         if task.final_step is not None:
             text = (
-                f"task {name}: {tokens_per_timestep(task)} tokens a timestep; final timestep: "
+                f"task {name}: {timestep_tokens(task)} tokens a timestep; final timestep: "
                 f"{task.final_step.policy} ({task.final_step.reason})"
             )
             _say(console, text)
@@ -168,3 +147,24 @@ def print_warnings(summary: Summary) -> None:
     """What a user should know, on stderr."""
     for warning in summary.warnings:
         print(f"Warning: {printable(warning, MAX_LINE)}", file=sys.stderr)
+
+
+_FIELDS: Sequence[TableColumn[tuple[str, Field]]] = (
+    TableColumn("role", lambda row: row[0]),
+    TableColumn("field", lambda row: printable(row[1].name)),
+    TableColumn("modality", lambda row: row[1].modality),
+    TableColumn("shape", lambda row: "x".join(map(str, row[1].shape)) or "-"),
+    TableColumn("dtype", lambda row: row[1].dtype),
+    TableColumn("range", lambda row: range_text(row[1])),
+)
+_SPLITS: Sequence[TableColumn[tuple[str, SplitInfo]]] = (
+    TableColumn("split", lambda row: row[0]),
+    TableColumn("shards", lambda row: count(len(row[1].shards)), number=True),
+    TableColumn("episodes", lambda row: count(row[1].totals.episodes), number=True),
+    TableColumn("timesteps", lambda row: count(row[1].totals.timesteps), number=True),
+    TableColumn("tokens", lambda row: count(row[1].totals.tokens), number=True),
+    TableColumn(
+        "trained on", lambda row: f"{row[1].totals.loss_tokens / max(row[1].totals.tokens, 1):.1%}", number=True
+    ),
+    TableColumn("MB", lambda row: f"{sum(shard.size for shard in row[1].shards) / 1e6:,.2f}", number=True),
+)

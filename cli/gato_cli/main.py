@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Turn an error that a user can mend into one line and exit code 1."""
         from gato_data.errors import GatoError
-        from gato_data.report.printable import MAX_LINE, printable
+        from gato_data.printable import MAX_LINE, printable
 
         try:
             return super().invoke(ctx)

@@ -1,5 +1,6 @@
 """Option types, and click options made from the fields of a settings dataclass."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field
 from pathlib import Path
@@ -90,6 +91,37 @@ class Names(ParamType):
         if isinstance(value, tuple):
             return value
         return tuple(name for name in (part.strip() for part in str(value).split(",")) if name)
+
+
+class TokenRange(ParamType):
+    """`A:B`, tokens A to B - 1; either may be left out."""
+
+    name = "A:B"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """The two ends; a missing one is the end of the record."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{0,12}):(\d{0,12})", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a range of tokens: A:B is wanted, for example 0:64", param, ctx)
+        return int(match[1] or 0), int(match[2] or 10**12)
+
+
+class Threshold(ParamType):
+    """`NAME=VALUE`."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """The name and its value."""
+        if isinstance(value, tuple):
+            return value
+        name, _, number = str(value).partition("=")
+        try:
+            return name, float(number)
+        except ValueError:
+            self.fail(f"{value!r} is not a threshold: NAME=VALUE is wanted, for example saturated=0.05", param, ctx)
 
 
 def settings_options(cls: type[Any]) -> list[click.Option]:

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from gato_data.report.printable import count, counted, printable
+from gato_data.printable import count, counted, printable
+from gato_data.report.table import Fact
 from gato_data.statistics import sum_counts
 from gato_schemas.account import Note, NoteKind
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
@@ -24,14 +25,14 @@ _COUNTED: set[NoteKind] = {"left-out", "unknown", "clipped", "short"}
 """Kinds whose notes are about a number of things, even where there is one."""
 
 
-def account_facts(manifest: Manifest) -> list[tuple[str, str]]:
+def account_facts(manifest: Manifest) -> list[Fact]:
     """Heading and line, the heading empty where it is the one before."""
     lines: dict[NoteKind, list[str]] = {kind: [] for kind in _HEADINGS}
     lines["read"].append(_read(manifest))
     lines["left-out"] += _left_out(manifest)
     for note in manifest.account:
         lines[note.kind].append(note_line(note))
-    facts = []
+    facts: list[Fact] = []
     for kind, heading in _HEADINGS.items():
         shown = lines[kind][:LINES]
         if hidden := len(lines[kind]) - len(shown):

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import FormatError
-from gato_data.report.dataset import tokens_of
 from gato_data.report.episodes import indexes
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
@@ -105,7 +104,7 @@ def action_offsets(manifest: Manifest, task: str) -> NDArray[np.int64]:
     table = manifest.vocabulary
     first = {"discrete": table.discrete_offset, "continuous": table.continuous_offset}
     fields = manifest.tasks[task].actions
-    return np.array([first[f.modality] for f in fields for _ in range(tokens_of(f) or 0)], np.int64)
+    return np.array([first[f.modality] for f in fields for _ in range(f.num_tokens)], np.int64)
 
 
 def read_column(descriptor: int, found: ShardIndex, number: int, name: str, dtype: str) -> NDArray[np.generic]:

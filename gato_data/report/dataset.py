@@ -1,7 +1,7 @@
 """What is in a dataset folder: its manifest, whether its shards are there, and its fields in one line each."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,12 @@ from gato_data.tokenize import ordered
 from gato_schemas import index
 from gato_schemas.dataset import Manifest, TaskInfo
 from gato_schemas.episode import Field
-from gato_schemas.sequence import PATCH_SIZE
 from gato_schemas.statistics import FieldStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSummary:
-    """One field of one task; the statistics are of the raw values, over all elements.
+    """One field of a task; the statistics are of the raw values, over all elements.
 
     Attributes:
         role: "observation" or "action".
@@ -30,7 +29,6 @@ class FieldSummary:
         error: the most that a value can lose on its way into an id and back, in its own units; continuous fields only.
     """
 
-    task: str
     role: str
     name: str
     modality: str
@@ -53,13 +51,14 @@ class DatasetSummary:
     """A dataset as its manifest has it.
 
     Attributes:
+        fields: of every task, in token order.
         missing: shards and indexes that the manifest names and the folder lacks, or that have another size.
         left_out: why episodes were left out, the most frequent reason first.
     """
 
     folder: Path
     manifest: Manifest
-    fields: Sequence[FieldSummary]
+    fields: Mapping[str, Sequence[FieldSummary]]
     missing: Sequence[str]
     left_out: Sequence[Reason] = ()
 
@@ -73,7 +72,7 @@ def summarize_dataset(folder: Path) -> DatasetSummary:
     """
     manifest = open_manifest(folder)
     check_shards(folder, manifest)
-    fields = [field for name, task in sorted(manifest.tasks.items()) for field in _fields(manifest, name, task)]
+    fields = {name: list(_fields(manifest, name, task)) for name, task in sorted(manifest.tasks.items())}
     missing, left_out = list(_missing(folder, manifest)), reasons(folder) if manifest.dead_letters else ()
     return DatasetSummary(folder=folder, manifest=manifest, fields=fields, missing=missing, left_out=left_out)
 
@@ -94,10 +93,10 @@ def _fields(manifest: Manifest, name: str, task: TaskInfo) -> Iterator[FieldSumm
     rows = {(row.role, row.field): row for row in manifest.statistics if row.task == name}
     for role, fields in (("observation", ordered(task.observations)), ("action", task.actions)):
         for field in fields:
-            yield _field(manifest, name, role, field, rows.get((role, field.name)))
+            yield _field(manifest, role, field, rows.get((role, field.name)))
 
 
-def _field(manifest: Manifest, task: str, role: str, field: Field, row: FieldStatistics | None) -> FieldSummary:
+def _field(manifest: Manifest, role: str, field: Field, row: FieldStatistics | None) -> FieldSummary:
     counted = row is not None and row.count > 0 and len(row.mean) > 0
     elements = len(row.saturated) if row else 0
     values = row.count * elements if row else 0
@@ -105,12 +104,11 @@ def _field(manifest: Manifest, task: str, role: str, field: Field, row: FieldSta
     trip = round_trip(field, row, is_action=role == "action", manifest=manifest) if row else None
     bins = {"continuous": 1024, "discrete": 1024, "image": 256}.get(field.modality)
     return FieldSummary(
-        task=task,
         role=role,
         name=field.name,
         modality=field.modality,
         shape=field.shape,
-        tokens=tokens_of(field),
+        tokens=None if field.modality == "text" else field.num_tokens,
         values=values,
         nan=row.nan if row else 0,
         low=min(row.low) if counted and row else None,
@@ -135,22 +133,3 @@ def _pooled_std(row: FieldStatistics) -> float:
     centre = sum(row.mean) / elements
     within = sum(row.m2) / (row.count * elements)
     return math.sqrt(max(within + sum((mean - centre) ** 2 for mean in row.mean) / elements, 0.0))
-
-
-def tokens_of(field: Field) -> int | None:
-    """Tokens of one timestep's value; None for text."""
-    if field.modality == "text":
-        return None
-    if field.modality == "image":
-        return (field.shape[0] // PATCH_SIZE) * (field.shape[1] // PATCH_SIZE) if len(field.shape) == 3 else 0
-    return math.prod(field.shape)
-
-
-def tokens_per_timestep(task: TaskInfo) -> int:
-    """Tokens of a timestep with its separator and action, text not counted."""
-    return sum(tokens_of(field) or 0 for field in [*task.observations, *task.actions]) + 1
-
-
-def has_text(task: TaskInfo) -> bool:
-    """Whether the tokens of a timestep vary with a text."""
-    return any(field.modality == "text" for field in task.observations)

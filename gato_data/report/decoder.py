@@ -19,7 +19,7 @@ Pieces = Callable[[int], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Decoder:
+class IdDecoder:
     """What turns ids into values: the manifest's table and the dataset's text model, as far as there are any."""
 
     manifest: Manifest | None = None
@@ -46,28 +46,25 @@ class Decoder:
             return None
         everywhere = bool(self.manifest.tokenization.get("compand_observations", True))
         compand = everywhere and field.compand and not slot.is_action
-        centre = continuous.decode(np.array([number]), compand=compand)
-        if field.low is not None and field.high is not None:
-            centre = continuous.unscale(centre, field.low, field.high)
-        return float(centre[0])
+        return float(continuous.decode(np.array([number]), compand=compand, low=field.low, high=field.high)[0])
 
 
-def load_decoder(folder: Path, found: ShardIndex | None) -> tuple[Decoder, list[str]]:
+def load_decoder(folder: Path, found: ShardIndex | None) -> tuple[IdDecoder, list[str]]:
     """The decoder for the shards of a folder, and notes on what it cannot say, each one sentence.
 
     Raises:
         FormatError: the manifest or the text model is damaged, or the manifest is of another version.
     """
     if not (folder / MANIFEST).is_file():
-        return Decoder(), [f"no {MANIFEST} beside the shard: fields have no names and ids no values"]
+        return IdDecoder(), [f"no {MANIFEST} beside the shard: fields have no names and ids no values"]
     manifest = open_manifest(folder)
     notes = []
     if found is not None and found.header.fingerprint != manifest.fingerprint:
         notes.append(f"{MANIFEST} and the index have different fingerprints: names and values may be wrong")
     if manifest.vocabulary.text_model is None:
-        return Decoder(manifest), notes
+        return IdDecoder(manifest), notes
     pieces, note = _load_pieces(folder / TEXT_MODEL, manifest.vocabulary.text_model)
-    return Decoder(manifest, pieces), notes + ([note] if note else [])
+    return IdDecoder(manifest, pieces), notes + ([note] if note else [])
 
 
 def _load_pieces(path: Path, digest: str) -> tuple[Pieces | None, str]:

@@ -1,14 +1,16 @@
 """Name and value of what there is to say about a dataset, in words, for the terminal and for the page."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from gato_data.report.printable import count, counted, printable, real, share
-from gato_schemas.dataset import EpisodeFilter, Manifest, TaskInfo
+from gato_data.printable import count, counted, printable, real, share, size
+from gato_data.report.table import Fact, TableColumn
+from gato_schemas.dataset import EpisodeFilter, Manifest, SplitInfo, TaskInfo
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 
 
-def dataset_facts(manifest: Manifest) -> list[tuple[str, str]]:
+def dataset_facts(manifest: Manifest) -> list[Fact]:
     """Where a dataset came from and how it was made."""
     source = manifest.source
     inputs = ", ".join(printable(name, 60) for name in source.inputs[:3])
@@ -47,14 +49,31 @@ def _vocabulary(manifest: Manifest) -> str:
     )
 
 
-def totals(counts: Counts) -> list[tuple[str, str]]:
+def split_columns(no_timesteps: str = "") -> Sequence[TableColumn[tuple[str, SplitInfo]]]:
+    """A split by its name; `no_timesteps` stands where there are none, as in documents."""
+
+    def timesteps(row: tuple[str, SplitInfo]) -> str:
+        return count(row[1].totals.timesteps) if row[1].totals.timesteps else no_timesteps
+
+    return (
+        TableColumn("split", lambda row: printable(row[0])),
+        TableColumn("shards", lambda row: count(len(row[1].shards)), number=True),
+        TableColumn("size", lambda row: size(sum(shard.size for shard in row[1].shards)), number=True),
+        TableColumn("episodes", lambda row: count(row[1].totals.episodes), number=True),
+        TableColumn("timesteps", timesteps, number=True),
+        TableColumn("tokens", lambda row: count(row[1].totals.tokens), number=True),
+        TableColumn("loss", lambda row: share(row[1].totals.loss_tokens, row[1].totals.tokens), number=True),
+    )
+
+
+def totals(counts: Counts) -> list[Fact]:
     """Counts as facts: how much there is, which tokens, and how many of them are trained on."""
     by_modality = [
         f"{modality.name.lower()} {count(counts.tokens_by_modality[modality])}"
         for modality in Modality
         if counts.tokens_by_modality[modality]
     ]
-    facts: list[tuple[str, str]] = [("records", count(counts.records)), ("episodes", count(counts.episodes))]
+    facts: list[Fact] = [("records", count(counts.records)), ("episodes", count(counts.episodes))]
     if counts.timesteps:
         facts.append(("timesteps", count(counts.timesteps)))
     if counts.images:
@@ -64,9 +83,9 @@ def totals(counts: Counts) -> list[tuple[str, str]]:
     return facts
 
 
-def task_facts(task: TaskInfo) -> list[tuple[str, str]]:
+def task_facts(task: TaskInfo) -> list[Fact]:
     """How much there is of a task, which episodes and fields were left out, and what was done at the end."""
-    facts = [("episodes", count(task.counts.episodes)), ("tokens", count(task.counts.tokens))]
+    facts: list[Fact] = [("episodes", count(task.counts.episodes)), ("tokens", count(task.counts.tokens))]
     if task.filter is not None:
         facts.append(("kept", _kept(task.filter)))
     if task.final_step is not None:

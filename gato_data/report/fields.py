@@ -40,9 +40,7 @@ def slots(sequence: TokenSequence, task: TaskInfo | None, timestep: int) -> list
     Without a task the names are "observation" and "action" alone. Several text fields cannot be told apart in the
     tokens, so their pieces carry all their names.
     """
-    start = int(sequence.timestep_starts[timestep])
-    following = timestep + 1
-    stop = int(sequence.timestep_starts[following]) if following < sequence.num_timesteps else sequence.num_tokens
+    start, stop = sequence.timestep_range(timestep)
     modality = sequence.modality[start:stop]
     is_action = sequence.position[start:stop] == POSITION_ACTION
     queues = _Queues(task)

@@ -1,15 +1,16 @@
 """What is in a mixture file, and what a run of it will read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gato_data.errors import InputError
-from gato_data.mixing.make import MixturePlan, Run, describe
-from gato_data.report.printable import count, printable
-from gato_schemas.mixture import Mixture, read_mixture
+from gato_data.mixing.plan import MixturePlan, PlannedDataset, Run, describe
+from gato_data.printable import count, printable
+from gato_data.report.encode import plain
+from gato_data.report.table import Fact, TableColumn
+from gato_schemas.mixture import Mixture, MixtureStage, read_mixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def summarize_mixture(path: Path, steps: int, batch_size: int) -> MixtureSummary
     return MixtureSummary(path, mixture, describe(mixture, path, Run(steps=steps, batch_size=batch_size)))
 
 
-def mixture_facts(summary: MixtureSummary) -> list[tuple[str, str]]:
+def mixture_facts(summary: MixtureSummary) -> list[Fact]:
     """What a mixture is, in words."""
     mixture = summary.mixture
     table = mixture.vocabulary
@@ -50,60 +51,52 @@ def mixture_facts(summary: MixtureSummary) -> list[tuple[str, str]]:
     ]
 
 
-def stage_rows(summary: MixtureSummary) -> list[list[str]]:
+def stage_columns(mixture: Mixture) -> Sequence[TableColumn[MixtureStage]]:
     """From which sample on which weights hold."""
-    names = [dataset.name for dataset in summary.mixture.datasets]
-    return [
-        [
-            count(stage.first_sample),
-            stage.measure.replace("-", " "),
-            ", ".join(f"{printable(name)} {weight:.4g}" for name, weight in zip(names, stage.weights, strict=True)),
-        ]
-        for stage in summary.mixture.stages
-    ]
+    names = [printable(dataset.name) for dataset in mixture.datasets]
 
+    def weights(stage: MixtureStage) -> str:
+        return ", ".join(f"{name} {weight:.4g}" for name, weight in zip(names, stage.weights, strict=True))
 
-def plan_rows(plan: MixturePlan) -> list[list[str]]:
-    """One row a dataset: asked, realised, windows, tokens, loss tokens, passes, first repeat."""
-    return [
-        [
-            printable(row.name),
-            printable(row.family),
-            f"{row.asked:.2%}",
-            f"{row.realised:.2%}",
-            count(row.windows),
-            count(row.tokens),
-            count(row.loss_tokens),
-            f"{row.passes:,.2f}",
-            "never" if row.first_repeat is None else count(row.first_repeat),
-        ]
-        for row in plan.datasets
-    ]
-
-
-PLAN_COLUMNS = (
-    "dataset",
-    "family",
-    "asked",
-    "realised",
-    "windows",
-    "tokens",
-    "loss tokens",
-    "passes",
-    "repeats at step",
-)
-
-
-def run_line(plan: MixturePlan) -> str:
-    """What the plan is for."""
-    windows = plan.steps * plan.batch_size
     return (
-        f"{count(plan.steps)} steps of {count(plan.batch_size)} windows of {count(plan.context_length)} tokens "
-        f"({count(windows)} windows); shares are of {plan.measure.replace('-', ' ')}"
+        TableColumn("from sample", lambda stage: count(stage.first_sample), number=True),
+        TableColumn("shares of", lambda stage: stage.measure.replace("-", " ")),
+        TableColumn("weights", weights),
     )
 
 
-def mixture_json(summary: MixtureSummary) -> dict[str, Any]:
-    """The JSON answer of `inspect mixture`."""
-    mixture = msgspec.to_builtins(summary.mixture)
-    return {"mixture": summary.path.name, **mixture, "plan": msgspec.to_builtins(summary.plan)}
+PLAN_COLUMNS: Sequence[TableColumn[PlannedDataset]] = (
+    TableColumn("dataset", lambda row: printable(row.name)),
+    TableColumn("family", lambda row: printable(row.family), optional=True),
+    TableColumn("asked", lambda row: f"{row.asked:.2%}", number=True),
+    TableColumn("realised", lambda row: f"{row.realised:.2%}", number=True),
+    TableColumn("windows", lambda row: count(row.windows), number=True),
+    TableColumn("tokens", lambda row: count(row.tokens), number=True),
+    TableColumn("loss tokens", lambda row: count(row.loss_tokens), number=True),
+    TableColumn("passes", lambda row: f"{row.passes:,.2f}", number=True),
+    TableColumn(
+        "repeats at step",
+        lambda row: "never" if row.first_repeat is None else count(row.first_repeat),
+        number=True,
+    ),
+)
+"""What a run reads of one dataset."""
+
+
+def run_line(plan: MixturePlan, cut: str = "") -> str:
+    """What the plan is for; `cut` may say how its windows are cut."""
+    windows = plan.steps * plan.batch_size
+    return (
+        f"{count(plan.steps)} steps of {count(plan.batch_size)} windows of {count(plan.context_length)} tokens "
+        f"({count(windows)} windows{cut}); shares are of {plan.measure.replace('-', ' ')}"
+    )
+
+
+def mixture_answer(summary: MixtureSummary) -> dict[str, Any]:
+    """What `inspect mixture --json` says."""
+    return {"mixture": summary.path.name, **plain(summary.mixture), "plan": summary.plan}
+
+
+def plan_answer(plan: MixturePlan, out: Path | None) -> dict[str, Any]:
+    """What `mix --json` says; `out` is None where nothing was written."""
+    return {"out": None if out is None else str(out), **plain(plan)}

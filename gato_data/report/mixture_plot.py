@@ -5,7 +5,7 @@ from typing import Any
 
 from gato_data.errors import MissingPackageError, OutputError
 from gato_data.mixing.plan import MixturePlan
-from gato_data.report.printable import printable
+from gato_data.printable import printable
 
 ASKED, REALISED, PASSES, REPEATED = "#c9ced6", "#2f6db5", "#4f9d69", "#d1793b"
 

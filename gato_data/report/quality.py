@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Literal
 
-from gato_data.errors import SettingError
+from gato_data.errors import InputError, SettingError
+from gato_data.printable import printable
 from gato_data.report import checks
 from gato_data.report.actions import ActionSample, sample_actions
 from gato_data.report.dataset import DatasetSummary
 from gato_data.report.episodes import EpisodeList, list_episodes
-from gato_data.report.printable import printable
 
 NOTICE = {"few_bins": 0.5, "coarse": 0.5, "idle": 0.5, "one_step": 0.5}
 """Checks that every dataset has a measure for: below this share of the threshold they are not worth a line."""
@@ -69,7 +70,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class QualityFinding:
     """One thing to look at.
 
     Attributes:
@@ -91,7 +92,7 @@ class Finding:
 class Quality:
     """The findings of a dataset, problems first, and what they were drawn from."""
 
-    findings: Sequence[Finding]
+    findings: Sequence[QualityFinding]
     episodes: EpisodeList
     actions: Mapping[str, ActionSample]
 
@@ -99,6 +100,16 @@ class Quality:
     def problems(self) -> int:
         """Findings above their threshold."""
         return sum(finding.level == "problem" for finding in self.findings)
+
+    def refuse_problems(self, folder: Path) -> None:
+        """Refuse a dataset that has findings above their threshold.
+
+        Raises:
+            InputError: it has.
+        """
+        if self.problems:
+            above = "1 finding is" if self.problems == 1 else f"{self.problems} findings are"
+            raise InputError(f"{above} above the threshold in {folder}: mend the data, or move it with --threshold")
 
 
 def judge(summary: DatasetSummary, thresholds: Thresholds) -> Quality:
@@ -115,12 +126,12 @@ def judge(summary: DatasetSummary, thresholds: Thresholds) -> Quality:
     return Quality(sorted(findings, key=lambda finding: finding.level != "problem"), episodes, actions)
 
 
-def _graded(measured: checks.Measured, thresholds: Thresholds) -> Finding | None:
+def _graded(measured: checks.Measurement, thresholds: Thresholds) -> QualityFinding | None:
     """A finding, or None where the measure is too far below its threshold to be worth a line."""
     threshold = float(getattr(thresholds, measured.check))
     if measured.measure <= threshold * NOTICE.get(measured.check, 0):
         return None
-    return Finding(
+    return QualityFinding(
         check=measured.check,
         level="problem" if measured.measure > threshold else "notice",
         where=measured.where,

@@ -1,10 +1,12 @@
 """What is in one shard: from its index alone where there is one, else by reading the shard from end to end."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from gato_data.errors import FormatError
+from gato_data.report.encode import by_modality, loss_share
 from gato_data.report.files import check_shard
 from gato_data.report.record import decode_shard_record
 from gato_data.shards.file import ShardFile
@@ -14,14 +16,14 @@ from gato_schemas.record import HEAD_BYTES, Record, read_episode_id
 from gato_schemas.statistics import Counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordSummary:
+class RecordSummary(msgspec.Struct, frozen=True, kw_only=True, rename={"number": "record", "episode_return": "return"}):
     """One record of a shard.
 
     Attributes:
         number: of the record in the shard, 0-based.
         episode_id: None where it cannot be read from the head of the record.
-        tokens_by_modality: in the order of `Modality`.
+        tokens_by_modality: by the name of the modality.
+        loss_share: of the tokens; None where there are none.
         episode_return: of the whole episode; NaN where there are no rewards.
     """
 
@@ -34,14 +36,14 @@ class RecordSummary:
     timesteps: int
     images: int
     tokens: int
-    tokens_by_modality: tuple[int, ...]
+    tokens_by_modality: dict[str, int]
     loss_tokens: int
+    loss_share: float | None
     episode_return: float
     is_terminal: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardSummary:
+class ShardSummary(msgspec.Struct, frozen=True, kw_only=True, rename={"name": "shard"}):
     """A shard and its first records.
 
     Attributes:
@@ -107,8 +109,9 @@ def _row(found: index.ShardIndex, number: int, episode_id: str | None) -> Record
         timesteps=int(found.num_timesteps[number]),
         images=int(found.num_images[number]),
         tokens=int(found.num_tokens[number]),
-        tokens_by_modality=tuple(found.tokens_by_modality[number].tolist()),
+        tokens_by_modality=by_modality(found.tokens_by_modality[number]),
         loss_tokens=int(found.loss_tokens[number]),
+        loss_share=loss_share(int(found.loss_tokens[number]), int(found.num_tokens[number])),
         episode_return=float(found.episode_return[number]),
         is_terminal=bool(found.is_terminal[number]),
     )
@@ -173,8 +176,9 @@ def _summary(number: int, record: Record) -> RecordSummary:
         timesteps=counts.timesteps,
         images=counts.images,
         tokens=counts.tokens,
-        tokens_by_modality=counts.tokens_by_modality,
+        tokens_by_modality=by_modality(counts.tokens_by_modality),
         loss_tokens=counts.loss_tokens,
+        loss_share=loss_share(counts.loss_tokens, counts.tokens),
         episode_return=record.episode_return,
         is_terminal=record.is_terminal,
     )

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import InputError
-from gato_data.report.decoder import Decoder
+from gato_data.report.decoder import IdDecoder, load_decoder
 from gato_data.report.fields import SEPARATOR, Slot, slots
-from gato_data.report.record import OpenRecord
+from gato_data.report.files import check_shard
+from gato_data.report.record import OpenRecord, open_record
+from gato_data.shards.index import index_of
 from gato_data.tokenizers.image import from_patches
 from gato_schemas.sequence import POSITION_ACTION, POSITION_NONE, POSITION_SEPARATOR, Modality
 
@@ -31,8 +35,7 @@ class PatchView:
     mean: tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenView:
+class TokenView(msgspec.Struct, frozen=True, kw_only=True, rename={"name": "field"}):
     """One token.
 
     Attributes:
@@ -56,7 +59,42 @@ class TokenView:
     loss: bool
 
 
-def window(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, int] | None = None) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some tokens of a record.
+
+    Attributes:
+        opened: the record.
+        start, stop: its tokens [start, stop).
+        tokens: of these one by one, decoded as they are asked for.
+        notes: what cannot be said of them and why, a sentence each.
+    """
+
+    opened: OpenRecord
+    start: int
+    stop: int
+    tokens: Iterator[TokenView]
+    notes: Sequence[str] = ()
+
+
+def read_excerpt(
+    path: Path, number: int, timestep: int | None = None, tokens: tuple[int, int] | None = None
+) -> Excerpt:
+    """Tokens of record `number` of a shard: those of a timestep, tokens [A, B), or the first ones.
+
+    Raises:
+        InputError: the shard has no such record, timestep or tokens, or they are more than are ever shown.
+        FormatError: the record, or what decodes it, is damaged.
+    """
+    check_shard(path)
+    found = index_of(path)
+    opened = open_record(path, found, number)
+    decoder, notes = load_decoder(path.parent, found)
+    start, stop = span(opened, timestep, tokens)
+    return Excerpt(opened, start, stop, timeline(opened, decoder, start, stop), notes)
+
+
+def span(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, int] | None = None) -> tuple[int, int]:
     """The tokens to show: those asked for, else the first timesteps of an episode or the first tokens of a document.
 
     Raises:
@@ -64,7 +102,6 @@ def window(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, i
     """
     sequence, where = opened.record.sequence, f"record {opened.number}"
     total, steps = sequence.num_tokens, sequence.num_timesteps
-    ends = [*sequence.timestep_starts[1 : DEFAULT_TIMESTEPS + 1].tolist(), total]
     if tokens is not None:
         start, stop = tokens[0], min(tokens[1], total)
         if not 0 <= start < stop:
@@ -73,11 +110,10 @@ def window(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, i
         if not 0 <= timestep < steps:
             wanted = f"a number from 0 to {steps - 1} is wanted" if steps else "it is a document, try --tokens 0:64"
             raise InputError(f"{where} has no timestep {timestep}: {wanted}")
-        after = sequence.timestep_starts[timestep + 1 : timestep + 2].tolist()
-        start, stop = int(sequence.timestep_starts[timestep]), (after or [total])[0]
+        start, stop = sequence.timestep_range(timestep)
     elif steps:
-        start, stop = 0, ends[min(DEFAULT_TIMESTEPS, steps) - 1]
-        stop = min(stop, 4 * DEFAULT_TOKENS)
+        _, end = sequence.timestep_range(min(DEFAULT_TIMESTEPS, steps) - 1)
+        start, stop = 0, min(end, 4 * DEFAULT_TOKENS)
     else:
         start, stop = 0, min(DEFAULT_TOKENS, total)
     if stop - start > MAX_TOKENS:
@@ -85,7 +121,7 @@ def window(opened: OpenRecord, timestep: int | None = None, tokens: tuple[int, i
     return start, stop
 
 
-def timeline(opened: OpenRecord, decoder: Decoder, start: int, stop: int) -> Iterator[TokenView]:
+def timeline(opened: OpenRecord, decoder: IdDecoder, start: int, stop: int) -> Iterator[TokenView]:
     """Tokens [start, stop) of a record.
 
     Raises:

@@ -163,9 +163,15 @@ def _uniform_bins(values: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.floor(np.clip(values, -1, 1 - 1 / half) * half).astype(np.int32) + np.int32(half)
 
 
-def decode(bins: NDArray[np.integer], *, compand: bool) -> NDArray[np.float64]:
-    """Centres of bins, float64: at most 1/1024 from the value for actions, relative to F for observations."""
-    return _centres(compand)[np.asarray(bins)]
+def decode(
+    bins: NDArray[np.integer], *, compand: bool, low: Bound | None = None, high: Bound | None = None
+) -> NDArray[np.float64]:
+    """Centres of bins, float64: at most 1/1024 from the value for actions, relative to F for observations.
+
+    [-1, 1] is mapped back to [low, high], if there is such a range.
+    """
+    centres = _centres(compand)[np.asarray(bins)]
+    return centres if low is None or high is None else unscale(centres, low, high)
 
 
 def unscale(values: NDArray[np.float64], low: Bound, high: Bound) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import msgspec
 
 from gato_data.errors import FormatError
 from gato_data.files import write_durably
-from gato_data.report.printable import counted
+from gato_data.printable import counted
 from gato_data.shards.rebuild import rebuild_index
 from gato_data.verify.dead_letters import append_dead_letters
 from gato_data.verify.quarantine import move_aside, set_aside

@@ -78,6 +78,12 @@ class TokenSequence:
         """Number of images."""
         return len(self.image_grid)
 
+    def timestep_range(self, timestep: int) -> tuple[int, int]:
+        """The first token of a timestep and one past its last one."""
+        following = timestep + 1
+        end = int(self.timestep_starts[following]) if following < self.num_timesteps else self.num_tokens
+        return int(self.timestep_starts[timestep]), end
+
     def slice(self, start: int, stop: int, *, timesteps: slice, images: slice) -> "TokenSequence":
         """Cut tokens [start, stop) with the given timesteps and images; offsets become relative to the cut."""
         grid = self.image_grid[images].copy()

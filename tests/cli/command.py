@@ -7,8 +7,8 @@ from click.testing import CliRunner, Result
 from gato_cli.main import cli
 
 
-def run(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(cli, [*map(str, arguments)], env={"COLUMNS": "160"})
+def run(*arguments: str | Path, columns: int = 160) -> Result:
+    result = CliRunner().invoke(cli, [*map(str, arguments)], env={"COLUMNS": str(columns)})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 

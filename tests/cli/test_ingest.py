@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.command import error_of, ingest
+from tests.cli.command import error_of, ingest, run
 from tests.rlds_inputs import digests, episode, moving, shards, write
 
 
@@ -25,6 +25,13 @@ class TestWhatItPrints:
         first, last = result.stderr.splitlines()
         assert first == "6 episodes in 3 parts"
         assert re.fullmatch(rf"{re.escape(str(out))} is complete: 3,960 tokens in \d+\.\d s \([\d,]+ a second\)", last)
+
+    def test_a_narrow_terminal_cuts_no_figure(self, recording: Path, out: Path) -> None:
+        dry = run("ingest", "atari", recording, "--out", out, "--dry-run", columns=40).stdout
+        made = run("ingest", "atari", recording, "--out", out, columns=40).stdout
+        assert {"observation", "64x80x3", "uint8", "discrete", "int64"} <= set(dry.split())
+        assert {"train", "6", "180", "3,960", "4.5%"} <= set(made.split())
+        assert "\N{HORIZONTAL ELLIPSIS}" not in dry + made
 
     def test_json_is_one_object_with_stable_keys(self, recording: Path, out: Path) -> None:
         result = ingest("atari", recording, "--out", out, "--json", "--max-episodes", "2")

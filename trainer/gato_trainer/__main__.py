@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import GatoError
-from gato_data.report.printable import MAX_LINE, printable
+from gato_data.printable import MAX_LINE, printable
 from gato_data.settings import choices, flag_name
 from gato_trainer.presets import OPTIONS, PRESETS, READ_OPTIONS, train_settings
 

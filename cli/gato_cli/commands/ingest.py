@@ -47,7 +47,7 @@ class SourceGroup(click.Group):
             formatter.write_dl(rows)
 
     def _line(self, ctx: click.Context, name: str) -> str:
-        from gato_data.report.printable import MAX_LINE, printable
+        from gato_data.printable import MAX_LINE, printable
 
         try:
             command = self.get_command(ctx, name)
@@ -248,7 +248,7 @@ def _ingest_settings(asked: dict[str, Any]) -> Any:
 
 
 def _progress(line: str) -> None:
-    from gato_data.report.printable import MAX_LINE, printable
+    from gato_data.printable import MAX_LINE, printable
 
     print(printable(line, MAX_LINE), file=sys.stderr)
 

@@ -1,45 +1,13 @@
 """`gato-data inspect`: look at a shard, a record's tokens, a dataset or a mixture."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gato_cli.inspect_path import InspectGroup
-from gato_cli.options import ParamType, json_option
-
-
-class TokenRange(ParamType):
-    """`A:B`, tokens A to B - 1; either may be left out."""
-
-    name = "A:B"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """The two ends; a missing one is the end of the record."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{0,12}):(\d{0,12})", str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a range of tokens: A:B is wanted, for example 0:64", param, ctx)
-        return int(match[1] or 0), int(match[2] or 10**12)
-
-
-class Threshold(ParamType):
-    """`NAME=VALUE`."""
-
-    name = "NAME=VALUE"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
-        """The name and its value."""
-        if isinstance(value, tuple):
-            return value
-        name, _, number = str(value).partition("=")
-        try:
-            return name, float(number)
-        except ValueError:
-            self.fail(f"{value!r} is not a threshold: NAME=VALUE is wanted, for example saturated=0.05", param, ctx)
-
+from gato_cli.options import Threshold, TokenRange, json_option
+from gato_cli.output import say, show
 
 html_option = click.option(
     "--html",
@@ -122,67 +90,39 @@ def shard(
 
 
 def _show_shard(file: Path, limit: int | None, as_json: bool) -> None:
-    from gato_data.report import answers
     from gato_data.report.files import check_shard, reading
     from gato_data.report.shard import summarize_shard
-    from gato_data.report.terminal import console, shard
+    from gato_data.report.terminal.shard import print_shard
     from gato_schemas.index import SUFFIX
 
     with reading():
         check_shard(file)
         if not file.with_name(file.name + SUFFIX).is_file():
-            _note(f"no index beside {file.name}: the whole shard is read")
+            say(f"Note: no index beside {file.name}: the whole shard is read.")
         summary = summarize_shard(file, limit)
-    if as_json:
-        click.echo(answers.as_json(answers.shard_json(summary)))
-    else:
-        shard.print_shard(console.stdout(), summary)
+    show(lambda: summary, lambda console: print_shard(console, summary), as_json=as_json)
 
 
 def _write_shard_page(file: Path, page: Path, episodes: int) -> None:
-    from gato_data.errors import InputError
-    from gato_data.report.decoder import load_decoder
-    from gato_data.report.files import check_shard, reading
+    from gato_data.report.files import reading
     from gato_data.report.html.content import shard_content
-    from gato_data.shards.index import check_fits, index_of
 
     with reading():
-        check_shard(file)
-        found = index_of(file)
-        if found is None:
-            raise InputError(f"no index beside {file.name}: a page wants one, the terminal shows a shard without")
-        check_fits(file, found)
-        decoder, notes = load_decoder(file.parent, found)
-        content = shard_content(file, found, decoder, notes, episodes)
+        content = shard_content(file, episodes)
     _write_page(page, file.name, [content])
 
 
 def _show_record(file: Path, number: int, timestep: int | None, tokens: tuple[int, int] | None, as_json: bool) -> None:
-    from gato_data.report import answers, timeline
-    from gato_data.report.decoder import load_decoder
-    from gato_data.report.files import check_shard, reading
-    from gato_data.report.record import open_record
-    from gato_data.report.terminal import console
-    from gato_data.report.terminal import timeline as printed
-    from gato_data.shards.index import index_of
+    from gato_data.report.answers import excerpt_answer
+    from gato_data.report.files import reading
+    from gato_data.report.terminal.timeline import print_excerpt
+    from gato_data.report.timeline import read_excerpt
 
     with reading():
-        check_shard(file)
-        found = index_of(file)
-        opened = open_record(file, found, number)
-        decoder, notes = load_decoder(file.parent, found)
-    start, stop = timeline.window(opened, timestep, tokens)
-    views = timeline.timeline(opened, decoder, start, stop)
-    for note in notes:
-        _note(note)
-    if as_json:
-        click.echo(answers.as_json(answers.timeline_json(opened, views)))
-        return
-    screen = console.stdout()
-    printed.print_record(screen, opened)
-    printed.print_timeline(screen, opened, views)
-    if more := printed.more_line(opened, start, stop):
-        screen.print("\n" + more)
+        excerpt = read_excerpt(file, number, timestep, tokens)
+    for note in excerpt.notes:
+        say(f"Note: {note}.")
+    show(lambda: excerpt_answer(excerpt), lambda console: print_excerpt(console, excerpt), as_json=as_json)
 
 
 @command.command("dataset", short_help="Source, splits, tasks, fields and quality of a dataset.")
@@ -216,15 +156,12 @@ def dataset(
     Example:
       gato-data inspect dataset breakout --strict --threshold saturated=0.05
     """
-    from gato_data.errors import InputError
-    from gato_data.report import answers
+    from gato_data.report.answers import dataset_answer
     from gato_data.report.dataset import summarize_dataset
     from gato_data.report.files import reading
     from gato_data.report.html.content import dataset_content
     from gato_data.report.quality import Thresholds, judge
-    from gato_data.report.terminal import console
     from gato_data.report.terminal.dataset import print_dataset
-    from gato_data.report.terminal.quality import print_quality
 
     limits = Thresholds.parse(dict(thresholds))
     with reading():
@@ -233,15 +170,14 @@ def dataset(
         content = dataset_content(summary, quality, episodes) if page else {}
     if page:
         _write_page(page, summary.manifest.name, [content])
-    elif as_json:
-        click.echo(answers.as_json(answers.dataset_json(summary, quality)))
     else:
-        screen = console.stdout()
-        print_dataset(screen, summary)
-        print_quality(screen, quality)
-    if strict and quality.problems:
-        above = "1 finding is" if quality.problems == 1 else f"{quality.problems} findings are"
-        raise InputError(f"{above} above the threshold in {folder}: mend the data, or move it with --threshold")
+        show(
+            lambda: dataset_answer(summary, quality),
+            lambda console: print_dataset(console, summary, quality),
+            as_json=as_json,
+        )
+    if strict:
+        quality.refuse_problems(folder)
 
 
 @command.command("mixture", short_help="Weights of a mixture, and what a run reads.")
@@ -272,36 +208,24 @@ def mixture(file: Path, steps: int, batch_size: int, page: Path | None, episodes
     Example:
       gato-data inspect mixture mixture.json --html mixture.html
     """
-    from gato_data.report import answers
     from gato_data.report.files import reading
     from gato_data.report.html.mixture import mixed_datasets, mixture_content
-    from gato_data.report.mixture import mixture_json, summarize_mixture
-    from gato_data.report.terminal import console
-    from gato_data.report.terminal.mixture_file import print_mixture
+    from gato_data.report.mixture import mixture_answer, summarize_mixture
+    from gato_data.report.terminal.mixture import print_mixture
 
     with reading():
         summary = summarize_mixture(file, steps, batch_size)
         contents = mixed_datasets(summary, episodes) if page else []
     if page:
         _write_page(page, file.name, contents, mixture_content(summary))
-    elif as_json:
-        click.echo(answers.as_json(mixture_json(summary)))
     else:
-        print_mixture(console.stdout(), summary)
+        show(lambda: mixture_answer(summary), lambda console: print_mixture(console, summary), as_json=as_json)
 
 
 def _write_page(page: Path, title: str, contents: list[dict[str, Any]], mixture: dict[str, Any] | None = None) -> None:
     from gato_data.report.html.page import render, write_page
-    from gato_data.report.printable import MAX_LINE, printable
 
     write_page(page, render(title, contents, mixture))
     shown = sum(len(content["episodes"]) for content in contents)
     episodes = sum(content["num_episodes"] for content in contents)
-    written = f"Wrote {printable(str(page), MAX_LINE)}"
-    click.echo(f"{written}: {shown:,} of {episodes:,} episodes, {page.stat().st_size / 1e6:.1f} MB.", err=True)
-
-
-def _note(text: str) -> None:
-    from gato_data.report.printable import MAX_LINE, printable
-
-    click.echo(f"Note: {printable(text, MAX_LINE)}.", err=True)
+    say(f"Wrote {page}: {shown:,} of {episodes:,} episodes, {page.stat().st_size / 1e6:.1f} MB.")

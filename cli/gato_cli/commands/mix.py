@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gato_cli.options import json_option, settings_options
+from gato_cli.output import say, show
 from gato_data.reading.settings import ReadSettings
 
 if TYPE_CHECKING:
+    from gato_data.mixing.plan import MixturePlan
     from gato_schemas.mixture import Mixture
 
 _PATH = click.Path(path_type=Path)
@@ -124,7 +126,7 @@ def command(
         _write(mixture, out, encode_mixture(mixture))
     _print(plan, None if dry_run else out, plot, as_json)
     if at_step is not None and at_step >= steps:
-        click.echo(f"Warning: the plan ends at step {steps:,}, before these weights begin: give --steps.", err=True)
+        say(f"Warning: the plan ends at step {steps:,}, before these weights begin: give --steps.")
 
 
 def _check_out(out: Path) -> None:
@@ -155,20 +157,16 @@ def _write(mixture: "Mixture", out: Path, data: bytes) -> None:
         raise OutputError(f"{out} cannot be written ({error.strerror})") from error
 
 
-def _print(plan: Any, out: Path | None, plot: Path | None, as_json: bool) -> None:
-    from gato_data.report.printable import MAX_LINE, printable
-    from gato_data.report.terminal import console
-    from gato_data.report.terminal.mixture import plan_json, print_plan
+def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bool) -> None:
+    from gato_data.report.mixture import plan_answer
+    from gato_data.report.terminal.mixture import print_plan
 
-    if as_json:
-        click.echo(plan_json(plan, out))
-    else:
-        print_plan(console.stdout(), plan)
+    show(lambda: plan_answer(plan, out), lambda console: print_plan(console, plan), as_json=as_json)
     for warning in plan.warnings:
-        click.echo(f"Warning: {printable(warning, MAX_LINE)}.", err=True)
-    written = [printable(str(file), MAX_LINE) for file in (out, plot) if file is not None]
+        say(f"Warning: {warning}.")
+    written = [str(file) for file in (out, plot) if file is not None]
     if written and not as_json:
-        click.echo(f"Wrote {' and '.join(written)}.", err=True)
+        say(f"Wrote {' and '.join(written)}.")
 
 
 @read_options(
@@ -193,19 +191,12 @@ def explain(
     Example:
       gato-data mix explain mixture.json --step 10 --rank 1 --world-size 8 --batch-size 64
     """
-    import msgspec
-
     from gato_data.reading.reader import open_mixture
     from gato_data.reading.sampler import rank_samples
-    from gato_data.report import answers
-    from gato_data.report.terminal import console
     from gato_data.report.terminal.batch import print_batch
 
     samples = rank_samples(step, batch_size, rank, world_size)
     with open_mixture(mixture, split=split, settings=ReadSettings(**reading)) as reader:
         windows = reader.explain(samples)
-    if as_json:
-        answer = {"step": step, "rank": rank, "world_size": world_size, "windows": msgspec.to_builtins(windows)}
-        click.echo(answers.as_json(answer))
-    else:
-        print_batch(console.stdout(), windows)
+    answer = {"step": step, "rank": rank, "world_size": world_size, "windows": windows}
+    show(lambda: answer, lambda console: print_batch(console, windows), as_json=as_json)

@@ -7,7 +7,7 @@ import click
 
 from gato_cli.options import first_line, json_option
 from gato_data.errors import GatoError
-from gato_data.report.printable import MAX_LINE, printable
+from gato_data.printable import MAX_LINE, printable
 
 
 @click.command(context_settings={"show_default": True})

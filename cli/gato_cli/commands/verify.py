@@ -1,17 +1,11 @@
 """`gato-data verify`: check every byte of a dataset, and mend what can be mended."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from gato_cli.options import json_option
-
-if TYPE_CHECKING:
-    from gato_data.verify.dataset import Verdict
-    from gato_data.verify.repair import Repair
-
-_SHOWN = 50
+from gato_cli.output import show
 
 
 @click.command(context_settings={"show_default": True})
@@ -34,6 +28,9 @@ def command(folder: Path, repair: bool, force: bool, as_json: bool) -> None:
       gato-data verify breakout
     """
     from gato_data.errors import FormatError
+    from gato_data.printable import printable
+    from gato_data.report.repair import advice, repair_answer
+    from gato_data.report.terminal.repair import SHOWN, print_repair
     from gato_data.verify.dataset import verify_dataset
     from gato_data.verify.repair import Repair, repair_dataset
 
@@ -45,73 +42,8 @@ def command(folder: Path, repair: bool, force: bool, as_json: bool) -> None:
         found = verify_dataset(folder)
         mended = Repair(found, found)
     verdict = mended.after
-    if as_json:
-        _print_json(mended)
-    else:
-        _print_lines(mended, given_up=force)
-    if not verdict.whole:
-        raise FormatError(_advice(verdict, repaired=repair))
-
-
-def _advice(verdict: "Verdict", *, repaired: bool) -> str:
-    findings = verdict.findings
-    count = "1 finding" if findings.count == 1 else f"{findings.count:,} findings"
-    waiting = sum(finding.remedy == "force" for finding in findings.kept)
-    if repaired and waiting:
-        return (
-            f"{count} in {verdict.folder} that a repair would have to give up whole records for: copy the right files "
-            "here again, or add --force"
-        )
-    if repaired:
-        return (
-            f"{count} in {verdict.folder} that cannot be mended here: copy those files again, or run the ingest again"
-        )
-    if verdict.mendable:
-        return f"{count} in {verdict.folder}: --repair sets damaged records aside and makes the rest whole again"
-    return f"{count} in {verdict.folder}: copy those files again, or run the ingest again"
-
-
-def _print_lines(mended: "Repair", *, given_up: bool) -> None:
-    from gato_data.report.printable import printable, size
-
-    verdict = mended.after
-    for finding in mended.before.findings.kept if given_up else ():
-        if finding.remedy == "force":
-            click.echo(f"Given up: {printable(finding.place, 300)}: {finding.check}: {printable(finding.message, 500)}")
-    for line in mended.done:
-        click.echo(f"Repaired: {printable(line, 500)}")
-    for line in mended.doubts:
-        click.echo(f"Not vouched for: {printable(line, 500)}.")
-    for finding in verdict.findings.kept[:_SHOWN]:
-        click.echo(f"{printable(finding.place, 300)}: {finding.check}: {printable(finding.message, 500)}")
-    if verdict.findings.count > _SHOWN:
-        click.echo(f"and {verdict.findings.count - _SHOWN:,} more: --json lists them")
-    for note in verdict.findings.notes[:_SHOWN]:
+    show(lambda: repair_answer(mended), lambda console: print_repair(console, mended, given_up=force), as_json=as_json)
+    for note in () if as_json else verdict.findings.notes[:SHOWN]:
         click.echo(f"Note: {printable(note, 300)}.", err=True)
-    if verdict.whole:
-        counts, folder = verdict.counts, printable(str(verdict.folder), 300)
-        click.echo(
-            f"{folder} is whole: {len(verdict.shards):,} shards, {counts.records:,} records, "
-            f"{counts.episodes:,} episodes, {counts.tokens:,} tokens, {size(verdict.bytes)}"
-        )
-
-
-def _print_json(mended: "Repair") -> None:
-    from dataclasses import asdict
-
-    from gato_data.report.answers import as_json, counts_json
-
-    verdict = mended.after
-    answer: dict[str, Any] = {
-        "dir": str(verdict.folder),
-        "whole": verdict.whole,
-        "bytes": verdict.bytes,
-        "shards": len(verdict.shards),
-        "totals": counts_json(verdict.counts),
-        "findings_total": verdict.findings.count,
-        "findings": [asdict(finding) for finding in verdict.findings.kept],
-        "notes": list(verdict.findings.notes),
-        "repaired": list(mended.done),
-        "not_vouched_for": list(mended.doubts),
-    }
-    click.echo(as_json(answer))
+    if not verdict.whole:
+        raise FormatError(advice(verdict, repaired=repair))

@@ -99,7 +99,7 @@ def show(model: Path | None, text: str | None, as_json: bool) -> None:
     Example:
       gato-data vocabulary show text.model --text "a red cup of coffee"
     """
-    from gato_data.report.printable import printable
+    from gato_data.printable import printable
     from gato_pipelines.text_model import model_facts
 
     tokenizer = _open(model)
@@ -147,13 +147,13 @@ def _open(model: Path | None) -> "TextTokenizer":
 
 def _ranges(facts: "ModelFacts") -> dict[str, tuple[int, int]]:
     """First and last id of each modality."""
-    info = facts.vocabulary.info
-    return {
-        "text": (0, info.text_size - 1),
-        "discrete": (info.discrete_offset, info.discrete_offset + info.discrete_size - 1),
-        "continuous": (info.continuous_offset, info.continuous_offset + info.continuous_size - 1),
-        "separator": (info.separator, info.separator),
-    }
+    from gato_schemas.sequence import Modality
+
+    ranges = {}
+    for modality in (Modality.TEXT, Modality.DISCRETE, Modality.CONTINUOUS, Modality.SEPARATOR):
+        first, end = facts.vocabulary.id_range(modality)
+        ranges[modality.name.lower()] = first, end - 1
+    return ranges
 
 
 def _print(facts: dict[str, object], as_json: bool) -> None:

@@ -5,31 +5,34 @@ from typing import Any
 
 import numpy as np
 
+from gato_data.errors import InputError
+from gato_data.printable import count, printable, real, share, size
 from gato_data.report.account import account_facts
 from gato_data.report.dataset import DatasetSummary, FieldSummary, bitmap
-from gato_data.report.decoder import Decoder, load_decoder
+from gato_data.report.decoder import IdDecoder, load_decoder
 from gato_data.report.episodes import EpisodeList, list_episodes_of
-from gato_data.report.facts import dataset_facts, task_facts, totals
+from gato_data.report.facts import dataset_facts, split_columns, task_facts, totals
 from gato_data.report.fields import full_name
-from gato_data.report.html.curves import EpisodeFiles
+from gato_data.report.files import check_shard
 from gato_data.report.html.distributions import TASKS, action_balance, distributions
 from gato_data.report.html.episode import Budget, episode_content
+from gato_data.report.html.episode_records import EpisodeRecords
 from gato_data.report.html.pick import Pick, pick
-from gato_data.report.printable import count, printable, real, share, size
-from gato_data.report.quality import Quality
-from gato_data.shards.index import index_of
+from gato_data.report.quality import Quality, QualityFinding
+from gato_data.report.table import cells
+from gato_data.shards.index import check_fits, index_of
 from gato_data.statistics import sum_counts
-from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
+from gato_schemas.statistics import FieldStatistics
 
-FRAME_BYTES = 9_000_000
-"""Of all frames of a page together; base64 makes four bytes of three."""
+IMAGE_BYTES = 9_000_000
+"""Of all images of a page together; base64 makes four bytes of three."""
 TOKENS = 120_000
 """Shown one by one on a page."""
 TIMESTEPS = 24
 """Shown of one episode at most."""
 TIMESTEP_TOKENS = 2048
-SMALLEST_FRAME = 1500
+LEAST_IMAGE_BYTES = 1500
 LEAST_BYTES_PER_PIXEL = 0.06
 COVERAGE = 128
 
@@ -51,16 +54,12 @@ def dataset_content(
         "facts": dataset_facts(manifest),
         "totals": totals(sum_counts(split.totals for split in manifest.splits.values())),
         "account": account_facts(manifest),
-        "splits": _splits(manifest),
+        "splits": cells(split_columns("0"), sorted(manifest.splits.items())),
         "tasks": [
             {
                 "name": printable(name),
                 "facts": task_facts(manifest.tasks[name]),
-                "fields": [
-                    _field(field, rows.get((name, field.role, field.name)))
-                    for field in summary.fields
-                    if field.task == name
-                ],
+                "fields": [_field(field, rows.get((name, field.role, field.name))) for field in summary.fields[name]],
             }
             for name in names
         ],
@@ -73,12 +72,19 @@ def dataset_content(
     }
 
 
-def shard_content(path: Path, found: ShardIndex, decoder: Decoder, notes: list[str], limit: int) -> dict[str, Any]:
-    """What the page shows of a single shard.
+def shard_content(path: Path, limit: int) -> dict[str, Any]:
+    """What the page shows of a single shard; `limit` episodes of it in detail.
 
     Raises:
+        InputError: there is no shard, or no index beside it.
         FormatError: the shard is damaged.
     """
+    check_shard(path)
+    found = index_of(path)
+    if found is None:
+        raise InputError(f"no index beside {path.name}: a page wants one, the terminal shows a shard without")
+    check_fits(path, found)
+    decoder, notes = load_decoder(path.parent, found)
     episodes = list_episodes_of(path.name, found)
     return {
         "name": printable(path.name, 200),
@@ -96,7 +102,7 @@ def shard_content(path: Path, found: ShardIndex, decoder: Decoder, notes: list[s
 
 
 def episodes_content(
-    folder: Path, episodes: EpisodeList, decoder: Decoder, limit: int, share_of_page: float
+    folder: Path, episodes: EpisodeList, decoder: IdDecoder, limit: int, share_of_page: float
 ) -> dict[str, Any]:
     """The episodes that are shown in detail, and how many there are.
 
@@ -117,8 +123,8 @@ def episodes_content(
             opened = (name, index_of(folder / name))
         if opened[1] is None:
             continue
-        files = EpisodeFiles.of(folder / name, opened[1], int(episodes.record[chosen.episode]))
-        content = episode_content(files, decoder, budget)
+        episode = EpisodeRecords.of(folder / name, opened[1], int(episodes.record[chosen.episode]))
+        content = episode_content(episode, decoder, budget)
         split = episodes.splits[episodes.split[chosen.episode]]
         contents.append({**content, "why": chosen.why, "split": printable(split)})
     return {"episodes": contents, "num_episodes": len(episodes)}
@@ -131,36 +137,21 @@ def _budget(folder: Path, episodes: EpisodeList, picks: list[Pick], share_of_pag
     images, patches = episodes.images[chosen].sum(), episodes.patches[chosen].sum()
     each = max(len(picks), 1)
     per_step = float(episodes.tokens[chosen].sum() / max(steps.sum(), 1))
-    frames_per_step = float(images / max(steps.sum(), len(picks), 1))
+    images_per_step = float(images / max(steps.sum(), len(picks), 1))
     pixels = float(patches / max(images, 1)) * 256
-    frame = max(SMALLEST_FRAME, LEAST_BYTES_PER_PIXEL * pixels)
-    by_frames = share_of_page * FRAME_BYTES / (each * max(frames_per_step, 0.01) * frame)
+    least = max(LEAST_IMAGE_BYTES, LEAST_BYTES_PER_PIXEL * pixels)
+    by_images = share_of_page * IMAGE_BYTES / (each * max(images_per_step, 0.01) * least)
     by_tokens = share_of_page * TOKENS / (each * max(min(per_step, TIMESTEP_TOKENS), 1))
-    timesteps = int(np.clip(min(by_frames, by_tokens), 2, TIMESTEPS))
-    frames = max(each * frames_per_step * timesteps, 1)
+    timesteps = int(np.clip(min(by_images, by_tokens), 2, TIMESTEPS))
+    shown = max(each * images_per_step * timesteps, 1)
     return Budget(
         timesteps=timesteps,
         tokens=TIMESTEP_TOKENS,
-        frame_bytes=int(max(share_of_page * FRAME_BYTES / frames, SMALLEST_FRAME)),
+        image_bytes=int(max(share_of_page * IMAGE_BYTES / shown, LEAST_IMAGE_BYTES)),
     )
 
 
-def _splits(manifest: Manifest) -> list[list[str]]:
-    return [
-        [
-            printable(name),
-            count(len(split.shards)),
-            size(sum(shard.size for shard in split.shards)),
-            count(split.totals.episodes),
-            count(split.totals.timesteps),
-            count(split.totals.tokens),
-            share(split.totals.loss_tokens, split.totals.tokens),
-        ]
-        for name, split in sorted(manifest.splits.items())
-    ]
-
-
-def _field(field: FieldSummary, row: Any) -> dict[str, Any]:
+def _field(field: FieldSummary, row: FieldStatistics | None) -> dict[str, Any]:
     return {
         "name": printable(full_name(field.role, field.name)),
         "modality": "patch" if field.modality == "image" else field.modality,
@@ -182,7 +173,7 @@ def _coverage(bits: int, bins: int) -> str:
     return "".join(str(-(-group * 8 // width)) for group in groups)
 
 
-def _finding(finding: Any) -> dict[str, Any]:
+def _finding(finding: QualityFinding) -> dict[str, Any]:
     return {
         "check": finding.check,
         "level": finding.level,

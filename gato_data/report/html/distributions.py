@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.printable import printable, real
 from gato_data.report.actions import ActionSample
 from gato_data.report.episodes import EpisodeList
 from gato_data.report.fields import elements
-from gato_data.report.printable import printable, real
 from gato_data.tokenizers import continuous
 from gato_schemas.dataset import Manifest
 
@@ -74,9 +74,8 @@ def action_balance(manifest: Manifest, task: str, sample: ActionSample) -> dict[
             labels = [str(value) for value in range(len(shown))]
         else:
             shown = counts.reshape(2 * BARS, -1).sum(axis=1)
-            edges = continuous.decode(np.arange(0, 1024, 1024 // (2 * BARS)), compand=False)
-            if slot.field.low is not None and slot.field.high is not None:
-                edges = continuous.unscale(edges, slot.field.low, slot.field.high)
+            bins = np.arange(0, 1024, 1024 // (2 * BARS))
+            edges = continuous.decode(bins, compand=False, low=slot.field.low, high=slot.field.high)
             labels = [real(float(edge), 3) for edge in edges]
         found.append({"name": printable(slot.name), "labels": labels, "counts": shown.tolist()})
     return {"task": printable(task), "timesteps": sample.timesteps, "elements": found}

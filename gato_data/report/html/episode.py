@@ -1,4 +1,4 @@
-"""One episode for the page: timesteps token by token with their frames, actions and rewards over time."""
+"""One episode for the page: timesteps token by token with their images, actions and rewards over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gato_data.report.decoder import Decoder
-from gato_data.report.html.curves import EpisodeFiles, curves
-from gato_data.report.html.frames import data_uri
-from gato_data.report.printable import printable, real
+from gato_data.printable import printable, real
+from gato_data.report.decoder import IdDecoder
+from gato_data.report.html.curves import curves
+from gato_data.report.html.episode_records import EpisodeRecords
+from gato_data.report.html.image import data_uri
 from gato_data.report.record import OpenRecord, open_record
 from gato_data.report.timeline import MAX_IMAGE_PATCHES, TokenView, timeline
 from gato_data.tokenizers.image import from_patches
@@ -27,69 +28,63 @@ class Budget:
     Attributes:
         timesteps: shown token by token, spread evenly over the episode.
         tokens: shown of one timestep.
-        frame_bytes: of one frame.
+        image_bytes: of one image.
     """
 
     timesteps: int
     tokens: int
-    frame_bytes: int
+    image_bytes: int
 
 
-def episode_content(files: EpisodeFiles, decoder: Decoder, budget: Budget) -> dict[str, Any]:
+def episode_content(episode: EpisodeRecords, decoder: IdDecoder, budget: Budget) -> dict[str, Any]:
     """What the page knows of one episode, as plain values.
 
     Raises:
         FormatError: a record is damaged.
     """
-    found, records = files.found, files.records
-    counts = found.num_timesteps[records.start : records.stop].astype(np.int64)
-    before = np.concatenate([[0], np.cumsum(counts)])
-    total = int(before[-1])
-    shown = np.unique(np.linspace(0, max(total - 1, 0), min(budget.timesteps, total)).round().astype(np.int64))
-    head = open_record(files.path, found, records.start)
+    first = episode.records.start
+    head = open_record(episode.path, episode.found, first)
     parts: list[dict[str, Any]] = []
     exact = True
-    if not total:  # of a document the beginning is enough
-        stop = min(head.record.sequence.num_tokens, DOCUMENT_TOKENS)
-        part, exact = _tokens(head, decoder, budget, 0, stop)
-        parts.append({"step": None, "reward": None, **part, "total": head.record.sequence.num_tokens})
-    for chunk, number in enumerate(records):
-        here = shown[(shown >= before[chunk]) & (shown < before[chunk + 1])] - before[chunk]
-        opened = head if number == records.start or not len(here) else open_record(files.path, found, number)
-        for step in here.tolist():
+    if not episode.sum("num_timesteps"):  # of a document the beginning is enough
+        total = head.record.sequence.num_tokens
+        part, exact = _tokens(head, decoder, budget, 0, min(total, DOCUMENT_TOKENS))
+        parts.append({"step": None, "reward": None, **part, "total": total})
+    for number, before, steps in episode.split(episode.spread(budget.timesteps)):
+        opened = head if number == first else open_record(episode.path, episode.found, number)
+        for step in steps.tolist():
             part, whole = _timestep(opened, decoder, budget, step)
-            parts.append({"step": int(before[chunk]) + step, **part})
+            parts.append({"step": before + step, **part})
             exact &= whole
-    row = _facts(files, head, total)
-    return {**row, "exact": exact, "parts": parts, "curves": curves(files, decoder, head.record.task)}
+    row = _facts(episode, head)
+    return {**row, "exact": exact, "parts": parts, "curves": curves(episode, decoder, head.record.task)}
 
 
-def _facts(files: EpisodeFiles, head: OpenRecord, total: int) -> dict[str, Any]:
-    found, chunks = files.found, slice(files.records.start, files.records.stop)
+def _facts(episode: EpisodeRecords, head: OpenRecord) -> dict[str, Any]:
     record = head.record
     return {
         "id": printable(record.episode_id),
         "source_id": printable(record.source_episode_id),
         "task": printable(record.task),
         "agent": printable(record.agent),
-        "place": f"{printable(files.path.name, 200)} --record {files.records.start}",
-        "timesteps": total,
-        "tokens": int(found.num_tokens[chunks].sum(dtype=np.int64)),
-        "loss": int(found.loss_tokens[chunks].sum(dtype=np.int64)),
+        "place": f"{printable(episode.path.name, 200)} --record {episode.records.start}",
+        "timesteps": episode.sum("num_timesteps"),
+        "tokens": episode.sum("num_tokens"),
+        "loss": episode.sum("loss_tokens"),
         "return": real(record.episode_return, 6),
         "terminal": record.is_terminal,
     }
 
 
-def _timestep(opened: OpenRecord, decoder: Decoder, budget: Budget, step: int) -> tuple[dict[str, Any], bool]:
+def _timestep(opened: OpenRecord, decoder: IdDecoder, budget: Budget, step: int) -> tuple[dict[str, Any], bool]:
     sequence = opened.record.sequence
-    start = int(sequence.timestep_starts[step])
-    stop = int(sequence.timestep_starts[step + 1]) if step + 1 < sequence.num_timesteps else sequence.num_tokens
-    part, exact = _tokens(opened, decoder, budget, start, stop)
+    part, exact = _tokens(opened, decoder, budget, *sequence.timestep_range(step))
     return {"reward": real(float(sequence.reward[step]), 6), **part}, exact
 
 
-def _tokens(opened: OpenRecord, decoder: Decoder, budget: Budget, start: int, stop: int) -> tuple[dict[str, Any], bool]:
+def _tokens(
+    opened: OpenRecord, decoder: IdDecoder, budget: Budget, start: int, stop: int
+) -> tuple[dict[str, Any], bool]:
     """Tokens in groups that stand for one field (or one image, or one text) each."""
     cut = min(stop, start + budget.tokens)
     groups, exact = [], True
@@ -119,7 +114,7 @@ def _group(opened: OpenRecord, views: Sequence[TokenView], budget: Budget) -> tu
         if rows * columns == len(views) and len(views) <= MAX_IMAGE_PATCHES:
             pixels = opened.patches(begin, len(views))
             side = np.array([0, rows, columns, rows * PATCH_SIZE, columns * PATCH_SIZE])
-            uri, exact = data_uri(from_patches(pixels, side), budget.frame_bytes)
+            uri, exact = data_uri(from_patches(pixels, side), budget.image_bytes)
             return group | {"rows": rows, "columns": columns, "content": [height, width], "frame": uri}, exact
         return group | {"count": len(views)}, True
     if first.modality is Modality.SEPARATOR:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from gato_data.printable import printable
 from gato_data.report.dataset import summarize_dataset
 from gato_data.report.html.content import dataset_content
-from gato_data.report.mixture import PLAN_COLUMNS, MixtureSummary, mixture_facts, plan_rows, run_line, stage_rows
-from gato_data.report.printable import printable
+from gato_data.report.mixture import PLAN_COLUMNS, MixtureSummary, mixture_facts, run_line, stage_columns
 from gato_data.report.quality import Thresholds, judge
+from gato_data.report.table import cells
 
 DATASETS = 30
 """Datasets shown one by one."""
@@ -17,10 +18,10 @@ def mixture_content(summary: MixtureSummary) -> dict[str, Any]:
     return {
         "name": printable(summary.path.name),
         "facts": [*mixture_facts(summary), ("a run", run_line(summary.plan))],
-        "columns": [[name, number > 1] for number, name in enumerate(PLAN_COLUMNS)],
-        "rows": plan_rows(summary.plan),
+        "columns": [[column.heading, column.number] for column in PLAN_COLUMNS],
+        "rows": cells(PLAN_COLUMNS, summary.plan.datasets),
         "shares": [[printable(row.name), row.window_share] for row in summary.plan.datasets],
-        "stages": stage_rows(summary),
+        "stages": cells(stage_columns(summary.mixture), summary.mixture.stages),
         "hidden": max(len(summary.mixture.datasets) - DATASETS, 0),
     }
 

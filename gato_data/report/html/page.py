@@ -10,8 +10,8 @@ from string import Template
 from typing import Any
 
 from gato_data.errors import OutputError
-from gato_data.report.answers import finite
-from gato_data.report.printable import printable
+from gato_data.printable import printable
+from gato_data.report.encode import plain
 
 
 def render(title: str, datasets: list[dict[str, Any]], mixture: dict[str, Any] | None = None) -> str:
@@ -29,7 +29,7 @@ def render(title: str, datasets: list[dict[str, Any]], mixture: dict[str, Any] |
 
 def embedded(content: Any) -> str:
     """JSON that may stand inside a script element: no character in it can end the element or begin a comment."""
-    text = json.dumps(finite(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(plain(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

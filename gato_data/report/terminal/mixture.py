@@ -1,64 +1,36 @@
-"""What `mix` prints: one line a dataset, and the run below."""
+"""A mixture on a terminal: its datasets, its stages, and one line a dataset for what a run reads."""
 
-import json
-from pathlib import Path
-from typing import Any
-
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from gato_data.mixing.plan import MixturePlan, PlannedDataset
-from gato_data.report.printable import count, printable
-from gato_data.report.terminal.table import Cell, Column, print_table
+from gato_data.mixing.plan import MixturePlan
+from gato_data.printable import count, printable
+from gato_data.report.mixture import PLAN_COLUMNS, MixtureSummary, mixture_facts, run_line, stage_columns
+from gato_data.report.table import Cell
+from gato_data.report.terminal.table import print_facts, print_heading, print_table
 
-_COLUMNS = (
-    Column("dataset"),
-    Column("family", optional=True),
-    Column("asked", number=True),
-    Column("realised", number=True),
-    Column("windows", number=True),
-    Column("tokens", number=True),
-    Column("loss tokens", number=True),
-    Column("passes", number=True),
-    Column("repeats at step", number=True),
-)
+
+def print_mixture(console: Console, summary: MixtureSummary) -> None:
+    """Print a mixture."""
+    mixture = summary.mixture
+    console.print(Text(printable(summary.path.name), "bold"), soft_wrap=True)
+    print_facts(console, mixture_facts(summary))
+    print_facts(console, [(printable(d.name), printable(d.path, 200)) for d in mixture.datasets], indent="  ")
+    print_heading(console, "Weights")
+    print_table(console, stage_columns(mixture), mixture.stages)
+    print_heading(console, "A run")
+    print_plan(console, summary.plan)
 
 
 def print_plan(console: Console, plan: MixturePlan) -> None:
     """Print what a run reads of each dataset, and in all."""
-    print_table(console, _COLUMNS, [*map(_row, plan.datasets), _total(plan)])
+    print_table(console, PLAN_COLUMNS, plan.datasets, last=_together(plan))
     console.print()
-    windows = plan.steps * plan.batch_size
-    console.print(
-        f"{count(plan.steps)} steps of {count(plan.batch_size)} windows of {count(plan.context_length)} tokens "
-        f"({count(windows)} windows, cut at {plan.window}s); shares are of {plan.measure.replace('-', ' ')}.",
-        soft_wrap=True,
-    )
+    console.print(f"{run_line(plan, f', cut at {plan.window}s')}.", soft_wrap=True)
 
 
-def _row(dataset: PlannedDataset) -> list[Cell]:
-    return [
-        printable(dataset.name),
-        printable(dataset.family),
-        f"{dataset.asked:.2%}",
-        f"{dataset.realised:.2%}",
-        count(dataset.windows),
-        count(dataset.tokens),
-        count(dataset.loss_tokens),
-        f"{dataset.passes:,.2f}",
-        "never" if dataset.first_repeat is None else count(dataset.first_repeat),
-    ]
-
-
-def _total(plan: MixturePlan) -> list[Cell]:
+def _together(plan: MixturePlan) -> list[Cell]:
     rows = plan.datasets
     sums = [sum(getattr(row, name) for row in rows) for name in ("windows", "tokens", "loss_tokens")]
     shares = [f"{sum(getattr(row, name) for row in rows):.2%}" for name in ("asked", "realised")]
     return [Text("together", "dim"), "", *shares, *map(count, sums), "", ""]
-
-
-def plan_json(plan: MixturePlan, out: Path | None) -> str:
-    """The plan as one JSON object; `out` is null where nothing was written."""
-    answer: dict[str, Any] = {"out": None if out is None else str(out), **msgspec.to_builtins(plan)}
-    return json.dumps(answer, indent=2, ensure_ascii=True)

@@ -3,9 +3,9 @@
 from rich.console import Console
 from rich.text import Text
 
-from gato_data.report.printable import counted, printable, real
+from gato_data.printable import counted, printable, real
 from gato_data.report.quality import Quality
-from gato_data.report.terminal.table import print_hanging
+from gato_data.report.terminal.table import print_hanging, print_heading
 
 NARROW = 50
 """On a narrower console a finding has its message below it instead of beside it."""
@@ -15,8 +15,7 @@ _STYLES = {"problem": "bold red", "notice": "yellow"}
 
 def print_quality(console: Console, quality: Quality) -> None:
     """Print the findings of a dataset."""
-    console.print()
-    console.print(Text("Quality", "bold"))
+    print_heading(console, "Quality")
     if not quality.findings:
         console.print(f"nothing found in {counted(len(quality.episodes), 'episode')}", soft_wrap=True)
         return

@@ -1,40 +1,29 @@
 """A table that is never cut: where it does not fit the width, every row becomes a block of its own."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-Cell = str | Text
+from gato_data.report.table import Cell, Fact, Row, TableColumn, cells
 
 _GAP = "  "
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column.
+def print_table(
+    console: Console, columns: Sequence[TableColumn[Row]], content: Iterable[Row], last: Sequence[Cell] = ()
+) -> None:
+    """Print rows under headings, `last` as one more row below them.
 
-    Attributes:
-        heading: above it.
-        number: flush right.
-        optional: left out, the last one first, and named below the table, where the console is too narrow for all.
+    On a console too narrow for that, a block of `heading value` items for each row. A column without a value is left
+    out.
     """
-
-    heading: str
-    number: bool = False
-    optional: bool = False
-
-
-def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
-    """Print rows under headings; on a console too narrow for that, a block of `heading value` items for each row.
-
-    A column without a value is left out.
-    """
-    kept = [i for i in range(len(columns)) if any(str(row[i]) for row in rows)]
+    rows = cells(columns, content) + ([last] if last else [])
     if not rows:
         return
+    kept = [i for i in range(len(columns)) if any(str(row[i]) for row in rows)]
     widths = [
         max(cell_len(column.heading), *(cell_len(str(row[i])) for row in rows)) for i, column in enumerate(columns)
     ]
@@ -52,11 +41,17 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
         print_hanging(console, Text(""), Text(f"(no room for {', '.join(hidden)}: see --json)", "dim"))
 
 
+def print_heading(console: Console, text: str) -> None:
+    """Print an empty line and a heading."""
+    console.print()
+    console.print(Text(text, "bold"), soft_wrap=True)
+
+
 def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
     return sum(widths[i] for i in columns) + len(_GAP) * (len(columns) - 1)
 
 
-def print_facts(console: Console, facts: Iterable[tuple[str, Cell]], indent: str = "") -> None:
+def print_facts(console: Console, facts: Iterable[Fact], indent: str = "") -> None:
     """Print `name  value` lines, the values under each other; long values go on under themselves."""
     facts = list(facts)
     width = max((cell_len(name) for name, _ in facts), default=0)
@@ -77,7 +72,9 @@ def print_hanging(console: Console, head: Text, value: Cell) -> None:
         console.print(whole, soft_wrap=True)
 
 
-def _print_line(console: Console, columns: Sequence[Column], widths: Sequence[int], row: Sequence[Cell]) -> None:
+def _print_line(
+    console: Console, columns: Sequence[TableColumn[Any]], widths: Sequence[int], row: Sequence[Cell]
+) -> None:
     line = Text()
     for number, (column, width, cell) in enumerate(zip(columns, widths, row, strict=True)):
         text = cell.copy() if isinstance(cell, Text) else Text(cell)
@@ -93,7 +90,7 @@ def _print_line(console: Console, columns: Sequence[Column], widths: Sequence[in
     console.print(line, soft_wrap=True)
 
 
-def _print_blocks(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+def _print_blocks(console: Console, columns: Sequence[TableColumn[Any]], rows: Sequence[Sequence[Cell]]) -> None:
     for row in rows:
         print_hanging(console, Text(columns[0].heading + " ", "bold"), row[0])
         line = Text("  ")

@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
-from gato_data.report.printable import count, printable, real, share
+from gato_data.printable import count, printable, real, share
 from gato_data.report.record import OpenRecord
-from gato_data.report.terminal.picture import can_draw, print_pictures, swatch
-from gato_data.report.terminal.table import Cell, Column, print_facts, print_table
-from gato_data.report.timeline import TokenView, images
+from gato_data.report.table import Cell, Fact, TableColumn
+from gato_data.report.terminal.image import can_draw, print_images, swatch
+from gato_data.report.terminal.table import print_facts, print_table
+from gato_data.report.timeline import Excerpt, TokenView, images
 from gato_schemas.sequence import Modality
 
-MAX_PICTURES = 4
+MAX_IMAGES = 4
 """Images drawn for one timestep, or for one document."""
 STYLES = {
     Modality.TEXT: "#228733",
@@ -25,22 +26,21 @@ STYLES = {
     Modality.SEPARATOR: "dim",
 }
 """Colours with the same contrast, 4.6, to a white and to a black background."""
-_COLUMNS = (
-    Column("token", number=True),
-    Column("position", number=True),
-    Column("id", number=True, optional=True),
-    Column("modality", optional=True),
-    Column("field"),
-    Column("value"),
-    Column("loss"),
-)
+
+
+def print_excerpt(console: Console, excerpt: Excerpt) -> None:
+    """Print a record, some of its tokens, and how to see the others."""
+    print_record(console, excerpt.opened)
+    print_timeline(console, excerpt.opened, excerpt.tokens)
+    if more := more_line(excerpt):
+        console.print("\n" + more)
 
 
 def print_record(console: Console, opened: OpenRecord) -> None:
     """Print what a record is."""
     record, sequence = opened.record, opened.record.sequence
     name = f"record {opened.number}"
-    facts: list[tuple[str, Cell]] = [("episode", printable(record.episode_id))]
+    facts: list[Fact] = [("episode", printable(record.episode_id))]
     if record.source_episode_id:
         facts.append(("source's id", printable(record.source_episode_id)))
     facts += [("task", printable(record.task))]
@@ -74,12 +74,12 @@ def print_timeline(console: Console, opened: OpenRecord, tokens: Iterable[TokenV
         console.print()
         console.print(Text(_heading(opened, timestep, start, stop), "bold"), soft_wrap=True)
         if can_draw(console):
-            print_pictures(console, list(_images(opened, start, stop)))
-        print_table(console, _COLUMNS, [_cells(view, colour=can_draw(console)) for view in views])
+            print_images(console, list(_images(opened, start, stop)))
+        print_table(console, _columns(colour=can_draw(console)), views)
 
 
 def _images(opened: OpenRecord, start: int, stop: int) -> Sequence[NDArray[np.uint8]]:
-    return images(opened, start, stop, MAX_PICTURES)
+    return images(opened, start, stop, MAX_IMAGES)
 
 
 def _heading(opened: OpenRecord, timestep: int | None, start: int, stop: int) -> str:
@@ -90,17 +90,25 @@ def _heading(opened: OpenRecord, timestep: int | None, start: int, stop: int) ->
     return f"timestep {timestep}, {tokens}" + (f", reward {reward}" if reward != "-" else "")
 
 
-def _cells(view: TokenView, *, colour: bool) -> list[Cell]:
-    style = STYLES[view.modality]
-    return [
-        str(view.index),
-        "-" if view.position is None else str(view.position),
-        "-" if view.modality is Modality.PATCH else str(view.id),
-        Text(view.modality.name.lower(), style),
-        Text(printable(view.name), style),
-        value_cell(view, colour=colour),
-        Text("1", "bold") if view.loss else Text("0", "dim"),
-    ]
+def _columns(*, colour: bool) -> Sequence[TableColumn[TokenView]]:
+    def position(token: TokenView) -> str:
+        return "-" if token.position is None else str(token.position)
+
+    def number(token: TokenView) -> str:
+        return "-" if token.modality is Modality.PATCH else str(token.id)
+
+    def styled(text: str, token: TokenView) -> Text:
+        return Text(text, STYLES[token.modality])
+
+    return (
+        TableColumn("token", lambda token: str(token.index), number=True),
+        TableColumn("position", position, number=True),
+        TableColumn("id", number, number=True, optional=True),
+        TableColumn("modality", lambda token: styled(token.modality.name.lower(), token), optional=True),
+        TableColumn("field", lambda token: styled(printable(token.name), token)),
+        TableColumn("value", lambda token: value_cell(token, colour=colour)),
+        TableColumn("loss", lambda token: Text("1", "bold") if token.loss else Text("0", "dim")),
+    )
 
 
 def value_cell(view: TokenView, *, colour: bool = False) -> Cell:
@@ -117,9 +125,9 @@ def value_cell(view: TokenView, *, colour: bool = False) -> Cell:
     return printable(view.value) if view.value is not None else ""
 
 
-def more_line(opened: OpenRecord, start: int, stop: int) -> str:
+def more_line(excerpt: Excerpt) -> str:
     """How to see what is not shown; empty where everything is."""
-    sequence = opened.record.sequence
+    sequence, start, stop = excerpt.opened.record.sequence, excerpt.start, excerpt.stop
     if start == 0 and stop == sequence.num_tokens:
         return ""
     shown = f"tokens {start} to {stop - 1} of {count(sequence.num_tokens)} are shown"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from gato_data.errors import EpisodeError, InputError
-from gato_data.report.printable import counted
+from gato_data.printable import counted
 from gato_pipelines.containers.container import Container, File, RawItem
 from gato_pipelines.containers.shard_records import TFDS_FORMATS, num_records, read_shard
 from gato_pipelines.rlds.decode import EpisodeDecoder

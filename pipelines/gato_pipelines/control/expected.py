@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.report.printable import share
+from gato_data.printable import share
 from gato_pipelines.control.bad_fields import way_out
 from gato_pipelines.control.final_step import add_ends, kept_pieces
 from gato_pipelines.source import Outside, PartScan

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gato_data.errors import InputError
-from gato_data.report.printable import counted
+from gato_data.printable import counted
 from gato_pipelines.containers.container import Container, File
 from gato_schemas.account import Note
 

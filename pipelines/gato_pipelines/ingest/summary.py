@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from gato_data.printable import share
 from gato_data.report.account import unknown_share
-from gato_data.report.printable import share
 from gato_data.statistics import sum_counts
 from gato_pipelines.control.expected import MANY_SHORT
 from gato_pipelines.ingest.account import MANY_UNKNOWN

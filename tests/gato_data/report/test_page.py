@@ -13,7 +13,7 @@ from gato_data.report.dataset import summarize_dataset
 from gato_data.report.episodes import EpisodeList
 from gato_data.report.html.content import dataset_content
 from gato_data.report.html.distributions import histogram
-from gato_data.report.html.frames import data_uri
+from gato_data.report.html.image import data_uri
 from gato_data.report.html.page import embedded, render, write_page
 from gato_data.report.html.pick import pick
 from gato_data.report.quality import Thresholds, judge

@@ -9,7 +9,7 @@ from gato_data.errors import SettingError
 from gato_data.report.actions import sample_actions
 from gato_data.report.dataset import summarize_dataset
 from gato_data.report.episodes import list_episodes
-from gato_data.report.quality import Finding, Thresholds, judge
+from gato_data.report.quality import QualityFinding, Thresholds, judge
 from gato_data.report.round_trip import round_trip
 from gato_data.statistics import StatisticsBuilder
 from gato_data.tokenize import TokenizeSettings, tokenize_episode
@@ -34,7 +34,7 @@ def walk(seed: int, timesteps: int = 60, value: float = 1.0) -> Episode:
     )
 
 
-def findings(tmp_path: Path, *splits: list[Episode], **thresholds: float) -> dict[str, Finding]:
+def findings(tmp_path: Path, *splits: list[Episode], **thresholds: float) -> dict[str, QualityFinding]:
     names = ("train", "validation")[: len(splits)]
     content = Folder(name="walks", specs={"walk": SPEC}, splits={n: [s] for n, s in zip(names, splits, strict=True)})
     quality = judge(summarize_dataset(write_folder(tmp_path / "walks", content)), Thresholds.parse(thresholds))

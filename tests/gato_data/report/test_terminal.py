@@ -1,19 +1,21 @@
 import io
+from operator import itemgetter
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from gato_data.report.table import TableColumn
 from gato_data.report.terminal.console import open_console
-from gato_data.report.terminal.picture import can_draw, picture, print_pictures
-from gato_data.report.terminal.table import Column, print_facts, print_table
+from gato_data.report.terminal.image import can_draw, image_lines, print_images
+from gato_data.report.terminal.table import print_facts, print_table
 
 COLUMNS = (
-    Column("number", number=True),
-    Column("name"),
-    Column("extra", optional=True),
-    Column("empty"),
-    Column("last", number=True),
+    TableColumn("number", itemgetter(0), number=True),
+    TableColumn("name", itemgetter(1)),
+    TableColumn("extra", itemgetter(2), optional=True),
+    TableColumn("empty", itemgetter(3)),
+    TableColumn("last", itemgetter(4), number=True),
 )
 ROWS = [["1", "one", "uno", "", "10"], ["22", "twenty-two", "veintidós", "", "1,000"]]
 
@@ -49,7 +51,7 @@ def test_without_room_the_optional_columns_go_and_are_named() -> None:
 
 def test_no_more_columns_go_than_must() -> None:
     console, out = at(14)
-    columns = [Column("a"), Column("b", optional=True), Column("c", optional=True), Column("d", optional=True)]
+    columns = [TableColumn(name, itemgetter(place), optional=place > 0) for place, name in enumerate("abcd")]
     print_table(console, columns, [["1111", "2222", "3333", "4444"]])
     assert out.getvalue().splitlines()[:2] == ["a     b", "1111  2222"]
 
@@ -76,7 +78,9 @@ def test_no_line_is_wider_than_the_console_and_nothing_is_lost(width: int) -> No
 
 def test_wide_characters_keep_the_columns_straight() -> None:
     console, out = at(80)
-    print_table(console, [Column("a"), Column("b")], [["猫", "x"], ["cat", "y"]])
+    print_table(
+        console, [TableColumn("a", itemgetter(0)), TableColumn("b", itemgetter(1))], [["猫", "x"], ["cat", "y"]]
+    )
     assert out.getvalue().splitlines() == ["a    b", "猫   x", "cat  y"]
 
 
@@ -111,7 +115,7 @@ def test_an_ascii_terminal_prints_escapes_instead_of_failing(monkeypatch: pytest
 def test_pictures_are_average_colours_of_two_pixels_a_character() -> None:
     image = np.zeros((4, 4, 3), np.uint8)
     image[:2, :2], image[2:, 2:] = (200, 0, 0), (0, 100, 50)
-    (line,) = picture(image, 2)
+    (line,) = image_lines(image, 2)
     styles = [(span.style.color.triplet, span.style.bgcolor.triplet) for span in line.spans]
     assert line.plain == "\u2580\u2580"
     assert styles == [((200, 0, 0), (0, 0, 0)), ((0, 0, 0), (0, 100, 50))]
@@ -119,7 +123,7 @@ def test_pictures_are_average_colours_of_two_pixels_a_character() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 80), (480, 640), (16, 1024), (1024, 16)])
 def test_pictures_fit(shape: tuple[int, int]) -> None:
-    lines = picture(np.full((*shape, 3), 7, np.uint8), 48)
+    lines = image_lines(np.full((*shape, 3), 7, np.uint8), 48)
     assert 1 <= len(lines) <= 48
     assert len({len(line.plain) for line in lines}) == 1
     assert 1 <= len(lines[0].plain) <= 48
@@ -131,6 +135,6 @@ def test_nothing_is_drawn_without_colours() -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     coloured = Console(file=out, force_terminal=True, color_system="truecolor", width=80)
     assert can_draw(coloured)
-    print_pictures(coloured, [np.full((2, 2, 3), 9, np.uint8)])
+    print_images(coloured, [np.full((2, 2, 3), 9, np.uint8)])
     out.flush()
     assert b"\x1b[38;2;9;9;9;48;2;9;9;9m" in out.buffer.getvalue()  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from gato_data import detokenize
 from gato_data.errors import FormatError, InputError
 from gato_data.report.decoder import load_decoder
 from gato_data.report.record import OpenRecord, open_record
-from gato_data.report.timeline import TokenView, images, timeline, window
+from gato_data.report.timeline import TokenView, images, span, timeline
 from gato_data.shards.index import index_of
 from gato_data.tokenize import TokenizeSettings
 from gato_data.tokenizers.text import TextTokenizer
@@ -111,13 +111,13 @@ def test_the_index_is_not_needed(arm: Path) -> None:
 
 def test_windows(arm: Path) -> None:
     opened, _ = look(arm, 1)
-    assert window(opened) == (0, 22)
-    assert window(opened, timestep=3) == (33, 44)
-    assert window(opened, tokens=(40, 10**12)) == (40, 44)
+    assert span(opened) == (0, 22)
+    assert span(opened, timestep=3) == (33, 44)
+    assert span(opened, tokens=(40, 10**12)) == (40, 44)
     with pytest.raises(InputError, match="record 1 has no timestep 4: a number from 0 to 3 is wanted"):
-        window(opened, timestep=4)
+        span(opened, timestep=4)
     with pytest.raises(InputError, match="no token of 44:50"):
-        window(opened, tokens=(44, 50))
+        span(opened, tokens=(44, 50))
 
 
 def test_a_million_timesteps_are_not_all_shown(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_million_timesteps_are_not_all_shown(tmp_path: Path) -> None:
     assert len(found) > 1
     opened = open_record(shard, found, 1)
     assert opened.first_timestep == found.num_timesteps[0]
-    assert window(opened) == (0, 22)
+    assert span(opened) == (0, 22)
 
 
 def test_unknown_names_without_a_manifest(arm: Path, tmp_path: Path) -> None:

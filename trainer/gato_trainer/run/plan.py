@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from gato_data.errors import TrainError
-from gato_data.report.printable import MAX_LINE, printable
+from gato_data.printable import MAX_LINE, printable
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource, passes, warnings
 from gato_trainer.data.inputs import Inputs, prepare

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gato_data.report.printable import MAX_LINE, printable
+from gato_data.printable import MAX_LINE, printable
 from gato_trainer.run.curves import Curves
 from gato_trainer.run.log import LOG_FILE, trim_log
 

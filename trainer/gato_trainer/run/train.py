@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import MissingPackageError, OutputError
-from gato_data.report.printable import MAX_LINE, printable
+from gato_data.printable import MAX_LINE, printable
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, checked, close_sources, open_sources, warnings
 from gato_trainer.run.log import last_record

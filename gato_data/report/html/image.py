@@ -1,4 +1,4 @@
-"""Frames as data URIs, within a budget of bytes."""
+"""Images as data URIs, within a budget of bytes."""
 
 import base64
 import io

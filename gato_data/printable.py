@@ -27,6 +27,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def yes_no(value: bool) -> str:
+    """yes or no."""
+    return "yes" if value else "no"
+
+
 def share(part: float, whole: float) -> str:
     """A percentage with one decimal; "-" of nothing. A share that is not zero never prints as 0.0%."""
     if not whole:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gato_data.report.printable import counted, printable, real, share, size
+from gato_data.printable import counted, printable, real, share, size
 
 
 @pytest.mark.parametrize(

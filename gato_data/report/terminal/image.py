@@ -16,15 +16,15 @@ def can_draw(console: Console) -> bool:
     return console.color_system is not None and "utf" in console.encoding
 
 
-def print_pictures(console: Console, images: list[NDArray[np.uint8]]) -> None:
+def print_images(console: Console, images: list[NDArray[np.uint8]]) -> None:
     """Draw images uint8 (h, w, 3) below each other, each at most 48 characters wide."""
     for image in images:
-        for line in picture(image, min(MAX_COLUMNS, console.width - 2)):
+        for line in image_lines(image, min(MAX_COLUMNS, console.width - 2)):
             console.print(line, soft_wrap=True)
         console.print()
 
 
-def picture(image: NDArray[np.uint8], columns: int) -> list[Text]:
+def image_lines(image: NDArray[np.uint8], columns: int) -> list[Text]:
     """The lines of one image, at most `columns` characters wide and as high as its sides ask for."""
     pixels = _shrink(image, max(columns, 1))
     if len(pixels) % 2:
