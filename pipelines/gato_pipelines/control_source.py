@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal
 
 from gato_data.errors import EpisodeError, InputError, SettingError
-from gato_data.families import TABLE_1
 from gato_pipelines.containers.container import REWARD, Container
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.control.announced import checked_episodes
 from gato_pipelines.control.episode_reader import EpisodeReader, Reading
 from gato_pipelines.control.filtering import check_fraction
-from gato_pipelines.control.final_step import FinalStepSetting
 from gato_pipelines.control.form import Form
 from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import AUTO
@@ -26,13 +23,11 @@ from gato_pipelines.control.splits import split_files
 from gato_pipelines.files.find import root_of
 from gato_pipelines.images.fit import import_cv2
 from gato_pipelines.rlds.decode import is_decodable
-from gato_pipelines.source import Item, PartScan, setting
+from gato_pipelines.source import ActionRange, FinalStepSetting, Item, PartScan, Source, check_family, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import FieldModality
 from gato_schemas.index import Part
-
-ActionRange: TypeAlias = Literal["none", "minmax", "quantile"] | tuple[float, float]
 
 
 def default(name: str, value: Any) -> Any:
@@ -48,18 +43,16 @@ def _limits(wanted: ActionRange) -> tuple[float, float] | None:
 
 
 @dataclass(frozen=True)
-class ControlSource:
+class ControlSource(Source):
     """Reads episodes from any container of control data; the fields are settings.
 
-    Class attributes say what a source is for and what it observes by default: `families` are the rows of the paper's
-    Table 1 that its data can stand for, `unwanted` are patterns of observations that are left out, and why.
+    Class attributes say what a source observes by default: `modalities`, but no `unwanted` patterns,
+    each with the reason.
     """
 
     licence: ClassVar[str] = "as the dataset says"
     formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL"
-    families: ClassVar[tuple[str, ...]] = ()
     tokens_per_timestep: ClassVar[str] = "as the dataset says"
-    example: ClassVar[str] = ""
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: ClassVar[Mapping[str, str]] = {}
     grids_below: ClassVar[int] = 0
@@ -67,7 +60,6 @@ class ControlSource:
     form: ClassVar[Form | None] = None
     """What its data looks like; None where it takes any."""
     read_by_part: ClassVar[str] = r"\.tfrecord"
-    """Pattern of the names of files that nothing but their own part opens, apart from their first bytes."""
 
     task: str = setting("", "Name of the task; by default the input's own: a game, a level, a body.")
     split: str = setting(
@@ -121,10 +113,8 @@ class ControlSource:
         check_fraction(self.min_return_fraction)
         if self.episode_length is not None and self.episode_length < 1:
             raise SettingError(f"an episode length of {self.episode_length} cannot be: a number from 1 up is wanted")
-        if self.family and self.family not in TABLE_1:
-            close = get_close_matches(self.family, TABLE_1, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(TABLE_1)}"
-            raise SettingError(f"family {self.family!r} is no row of the paper's Table 1: {hint}")
+        if self.family:
+            check_family(self.family)
 
     def task_name(self, variant: str) -> str:
         """Name of the task, given what a file's episodes are of."""

@@ -1,24 +1,43 @@
 """What a source is: code that reads raw episodes, in parts that workers share.
 
-A source is one module in `gato_pipelines.sources` that holds one frozen dataclass named `Source`. The module's name is
-the source's name on the command line; the dataclass's fields are its settings and become command-line options
-(`help` and `metavar` in a field's metadata). Modules are listed without importing them, so the list works in remote
-workers too.
+A source is one module in `gato_pipelines.sources` that holds one frozen dataclass named `Source`.
+The module's name is the source's name on the command line; the dataclass's fields are its settings
+and become command-line options. Modules are listed without importing them, so the list works in
+remote workers too.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from gato_data.errors import EpisodeError
-from gato_data.ranges import ElementRange
+from gato_data.errors import EpisodeError, SettingError
+from gato_data.mixing.weight_text import TABLE_1
+from gato_data.settings import setting
+from gato_pipelines.part_scan import PartScan
 from gato_schemas.account import Note
-from gato_schemas.dataset import FinalStep, TaskInfo
-from gato_schemas.episode import Document, Episode, Field
+from gato_schemas.dataset import TaskInfo
+from gato_schemas.episode import Document, Episode
 from gato_schemas.index import Part
+
+__all__ = [
+    "ActionRange",
+    "FinalStepSetting",
+    "Item",
+    "PartScan",
+    "Plan",
+    "Source",
+    "check_family",
+    "recorded_settings",
+    "setting",
+]
+
+FinalStepSetting: TypeAlias = Literal["auto", "keep", "drop"]
+ActionRange: TypeAlias = Literal["none", "minmax", "quantile"] | tuple[float, float]
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,10 +46,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         tasks: every task's fields in token order and its final-step policy, sorted by name.
         agents: every agent's name, sorted.
-        parts: the pieces of input, one shard per split each, in order.
+        parts: of the inputs, one shard per split each, in order.
         notes: what a user should know of how the input is read; the account begins with them.
-        expected: what reading it will find, as far as the scan can tell; no account, which counts what was read.
-        sizes: bytes of the files of each part when they were scanned; None where the source looks after them itself.
+        expected: what reading it will find, as far as the scan can tell; the account counts what
+            was read.
+        sizes: bytes of the files of each part when they were scanned; None where the source looks
+            after them itself.
     """
 
     tasks: dict[str, TaskInfo]
@@ -39,123 +60,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     notes: list[Note] = []
     expected: list[Note] = []
     sizes: list[int | None] = []
-
-
-class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the final timesteps of episodes look like.
-
-    Attributes:
-        episodes: those seen.
-        zero: those with an all-zero final action and reward.
-        terminal, zero_terminal: the same numbers of episodes that end in a terminal state.
-        rotated: those whose final action and reward are those of the first timestep, and not of the second.
-        ones, twos: those of one and of two timesteps.
-        terminal_ones, terminal_twos: the same numbers of episodes that end in a terminal state.
-    """
-
-    episodes: int = 0
-    zero: int = 0
-    terminal: int = 0
-    zero_terminal: int = 0
-    rotated: int = 0
-    ones: int = 0
-    twos: int = 0
-    terminal_ones: int = 0
-    terminal_twos: int = 0
-
-
-class Borders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the flags of timesteps say of where episodes begin and end.
-
-    Attributes:
-        episodes: those seen.
-        single: those of one timestep.
-        begin, end: those whose first timestep is flagged as such, and whose last one is.
-        inside: those with such a flag in another timestep.
-        reason: which one, of the first of these.
-    """
-
-    episodes: int = 0
-    single: int = 0
-    begin: int = 0
-    end: int = 0
-    inside: int = 0
-    reason: str = ""
-
-
-class ActionRanges(msgspec.Struct, frozen=True, array_like=True):
-    """The ranges of the elements of one action field, by where in an episode the values are."""
-
-    body: list[ElementRange]
-    terminal: list[ElementRange]
-    truncated: list[ElementRange]
-
-
-class Outside(msgspec.Struct, frozen=True, array_like=True):
-    """How many values of an action there are, how many lie outside its range, and how far all of them reach."""
-
-    values: int = 0
-    outside: int = 0
-    low: float | None = None
-    high: float | None = None
-
-
-class Trouble(msgspec.Struct, frozen=True, array_like=True):
-    """Why episodes cannot be used because of one field, in one of them, and how many of those looked at."""
-
-    reason: str
-    episodes: int
-
-
-class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the planning pass found in one part, without decoding an image.
-
-    Attributes:
-        part: with its number of episodes filled in.
-        observations, actions: the task's fields, without the ranges that need all parts; None for documents.
-        agents: names.
-        left_out: the other fields of a timestep, and why they are no tokens.
-        ends: what final timesteps look like.
-        final_step: what the file format says of them, if it does.
-        returns: of every episode, if a filter needs them; None where it cannot be told.
-        successes: whether every episode succeeded, if a filter needs that.
-        order: the dataset's own numbers of every episode, in the order of collection; empty where it has none.
-        ranges: of continuous actions if wanted: all timesteps but the last, and the last ones of episodes that end in
-            a terminal state and of the others.
-        outside: of continuous actions with a range that is known beforehand, of the same three groups.
-        troubles: fields that cost episodes, among the first ones of the part.
-        unreadable: how many episodes cannot be read, as far as that is seen without decoding an image.
-        reason: why the first of them cannot.
-        borders: what flags say of where episodes begin and end.
-        lengths: of sequences whose length the dataset does not declare, the shortest and the longest, by
-            role and field.
-        texts: names of texts that are not observed although nobody asked for that.
-        notes: what a user should know of how the part is read.
-        hashes: uint64 of every document, little-endian, if duplicates are to be left out; 0 for an unreadable one.
-        size: bytes of the part's files when they were scanned.
-    """
-
-    part: Part
-    observations: list[Field] | None = None
-    actions: list[Field] | None = None
-    agents: list[str] = []
-    left_out: dict[str, str] = {}
-    ends: Ends = Ends()
-    final_step: FinalStep | None = None
-    returns: list[float | None] = []
-    successes: list[bool] = []
-    order: list[list[int]] = []
-    ranges: dict[str, ActionRanges] = {}
-    outside: dict[str, tuple[Outside, Outside, Outside]] = {}
-    troubles: dict[str, Trouble] = {}
-    unreadable: int = 0
-    reason: str = ""
-    borders: Borders = Borders()
-    lengths: dict[str, list[int]] = {}
-    texts: list[str] = []
-    notes: list[Note] = []
-    hashes: bytes = b""
-    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,45 +84,114 @@ class Item:
 
 
 class Source(Protocol):
-    """Reads raw episodes; its dataclass fields are its settings."""
+    """Reads raw episodes; its dataclass fields are its settings.
 
-    licence: ClassVar[str]
+    What is abstract is every source's own. The rest has defaults, which a source that does not
+    inherit from this class gets as well (see `registry.own`).
+
+    Class attributes say what a source is for: `licence` of what it reads, `formats` and
+    `tokens_per_timestep` in words, `families` as rows of the paper's Table 1, an `example` of its
+    command, and `read_by_part`, a pattern of the names of files that nothing but their own part
+    opens, apart from their first bytes.
+    """
+
+    licence: ClassVar[str] = ""
+    formats: ClassVar[str] = ""
+    families: ClassVar[tuple[str, ...]] = ()
+    tokens_per_timestep: ClassVar[str] = ""
+    example: ClassVar[str] = ""
+    reads_documents: ClassVar[bool] = False
+    read_by_part: ClassVar[str] = ""
 
     @property
+    @abstractmethod
     def family(self) -> str:
-        """Row of the paper's Table 1 that the dataset stands for; empty where it is none."""
+        """Row of Table 1 that the dataset stands for; empty where it is none."""
 
+    @abstractmethod
     def parts(self, folder: Path) -> list[Part]:
-        """The pieces of the input, in an order that depends on the input alone."""
+        """The parts of the input, in an order that depends on the input alone."""
 
-    def notes(self, folder: Path) -> list[Note]:
-        """What listing the input found that is not read: files passed over, files that are missing."""
-
+    @abstractmethod
     def scan(self, folder: Path, part: Part) -> PartScan:
         """What the planning pass needs to know of a part; decodes no image."""
 
+    @abstractmethod
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
-        """The episodes of a part, in order; a bad one is an item with an error, never an exception."""
+        """The episodes of a part, in order; a bad one is an item with an error, no exception."""
 
+    @abstractmethod
     def input_names(self, folder: Path) -> list[str]:
         """What the input calls itself, for the manifest; never a path."""
 
+    @abstractmethod
     def input_licence(self, folder: Path) -> str:
         """What the input says of its redistribution; empty where it says nothing."""
 
+    @abstractmethod
     def libraries(self) -> dict[str, str]:
         """Versions of the libraries that decide the decoded values."""
 
+    def files_of(self, folder: Path, part: Part) -> list[str]:
+        """Names of the files of a part, relative to the input's root."""
+        return [part.file]
 
-def setting(default: Any, text: str, metavar: str = "") -> Any:
-    """A field of a source that becomes a command-line option; those shown as PATH, FILE or DIR are paths."""
-    metadata = {"help": text, "metavar": metavar or None, "is_path": metavar in ("PATH", "FILE", "DIR")}
-    return field(default=default, metadata=metadata)
+    def notes(self, folder: Path) -> list[Note]:
+        """What listing the input found that is not read: files passed over or missing."""
+        return []
+
+    @property
+    def end_of_text(self) -> bool | None:
+        """Whether texts of documents end with a token of their own; None as ingest says."""
+        return None
+
+    @property
+    def allow_missing_shards(self) -> bool | None:
+        """Whether to go on without files that are missing; None where it never can."""
+        return None
+
+    @property
+    def ignore_borders(self) -> bool:
+        """Whether flags of first and last timesteps inside an episode mean nothing."""
+        return False
+
+    @property
+    def action_range(self) -> ActionRange:
+        """The range of continuous actions that is mapped to [-1, 1]."""
+        return "none"
+
+    @property
+    def final_step(self) -> FinalStepSetting:
+        """What becomes of final timesteps."""
+        return "auto"
+
+    @property
+    def min_return_fraction(self) -> float | None:
+        """Share of the expert's return that an episode needs to be kept."""
+        return None
+
+    @property
+    def require_success(self) -> str:
+        """Name of a flag that an episode needs to be kept; empty where it needs none."""
+        return ""
+
+
+def check_family(family: str) -> None:
+    """Check a row of Table 1.
+
+    Raises:
+        SettingError: there is none of that name.
+    """
+    if family not in TABLE_1:
+        close = get_close_matches(family, TABLE_1, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(TABLE_1)}"
+        raise SettingError(f"family {family!r} is no row of the paper's Table 1: {hint}")
 
 
 def recorded_settings(source: Source) -> dict[str, Any]:
-    """A source's settings as manifests and fingerprints hold them: of a path only the last name, not where it lies."""
-    paths = {entry.name for entry in fields(source) if entry.metadata.get("is_path")}  # type: ignore[arg-type]
+    """A source's settings as manifests and fingerprints hold them: of a path its last name only."""
+    entries = fields(source)  # type: ignore[arg-type]
+    paths = {entry.name for entry in entries if entry.metadata.get("is_path")}
     settings: dict[str, Any] = asdict(source)  # type: ignore[call-overload]
     return {name: _recorded(value, is_path=name in paths) for name, value in settings.items()}
 

@@ -112,7 +112,7 @@ def _source_options(name: str, cls: type[Any]) -> list[click.Option]:
 
 def _command(name: str, cls: type[Any]) -> click.Command:
     first = first_line(cls)
-    example = getattr(cls, "example", "") or f"gato-data ingest {name} INPUT --out DIR"
+    example = cls.example or f"gato-data ingest {name} INPUT --out DIR"
     settings, usual = _source_options(name, cls), _ingest_options()
 
     def callback(**values: Any) -> None:
@@ -152,7 +152,7 @@ def _run(
         from gato_pipelines.containers.tfds_library import prepare
         from gato_pipelines.registry.find import source_class
 
-        documents = getattr(source_class(source), "reads_documents", False)
+        documents = source_class(source).reads_documents
         inputs = (prepare(tfds_name, report=_progress, documents=documents),)
     asked_for = _Ingest(source, settings, ingest, dry_run, as_json)
     if per_task:

@@ -52,13 +52,14 @@ def _row(name: str) -> dict[str, Any]:
         cls: Any = source_class(name)
     except GatoError as error:
         return {"name": name, "broken": str(error)}
-    families = getattr(cls, "families", ()) or tuple(filter(None, (str(getattr(cls, "family", "")),)))
+    family = getattr(cls, "family", "")  # of some a property
+    families = cls.families or ((family,) if family and isinstance(family, str) else ())
     return {
         "name": name,
         "reads": first_line(cls),
-        "formats": str(getattr(cls, "formats", "")),
+        "formats": str(cls.formats),
         "families": {family: TABLE_1.get(family) for family in families},
-        "tokens_per_timestep": str(getattr(cls, "tokens_per_timestep", "")),
-        "licence": str(getattr(cls, "licence", "")),
-        "example": str(getattr(cls, "example", "")),
+        "tokens_per_timestep": str(cls.tokens_per_timestep),
+        "licence": str(cls.licence),
+        "example": str(cls.example),
     }

@@ -14,9 +14,9 @@ from gato_pipelines.containers.container import Container
 from gato_pipelines.control.announced import checked_episodes
 from gato_pipelines.control.selection import Selection
 from gato_pipelines.images.header import EncodedImage, read_header
+from gato_pipelines.part_scan import Trouble
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
-from gato_pipelines.source import Trouble
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Field
 from gato_schemas.index import DeadLetter, Part

@@ -7,8 +7,8 @@ import numpy as np
 
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.containers.container import FIRST, LAST
+from gato_pipelines.part_scan import Borders, PartScan
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
-from gato_pipelines.source import Borders, PartScan
 from gato_schemas.account import Note
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gato_data.printable import share
 from gato_pipelines.control.bad_fields import way_out
 from gato_pipelines.control.final_step import add_ends, kept_pieces
-from gato_pipelines.source import Outside, PartScan
+from gato_pipelines.part_scan import Outside, PartScan
 from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep, TaskInfo
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gato_data.errors import InputError, SettingError
 from gato_data.returns import expert_return, threshold, window
-from gato_pipelines.source import PartScan
+from gato_pipelines.part_scan import PartScan
 from gato_schemas.dataset import EpisodeFilter
 
 

@@ -13,12 +13,12 @@ A file format or a builder that is known decides; otherwise the last timesteps o
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, TypeVar
+from typing import TypeVar
 
-from gato_pipelines.source import Ends, PartScan
+from gato_pipelines.part_scan import Ends, PartScan
+from gato_pipelines.source import FinalStepSetting
 from gato_schemas.dataset import FinalStep
 
-FinalStepSetting: TypeAlias = Literal["auto", "keep", "drop"]
 T = TypeVar("T")
 SHARE = 0.99
 """Share of episodes that have to look alike."""

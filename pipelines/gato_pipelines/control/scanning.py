@@ -20,10 +20,10 @@ from gato_pipelines.control.borders import add_borders, borders_of
 from gato_pipelines.control.expected import OutsideBuilder
 from gato_pipelines.control.selection import Selection
 from gato_pipelines.control.sequence_lengths import undeclared_lengths
+from gato_pipelines.part_scan import ActionRanges, Borders, Ends, PartScan
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
-from gato_pipelines.source import ActionRanges, Borders, Ends, PartScan
 from gato_schemas.account import Note
 from gato_schemas.episode import Field
 from gato_schemas.index import Part

@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 
 from gato_pipelines.control.selection import Selection
+from gato_pipelines.part_scan import PartScan
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.rlds.values import ROW_LENGTHS
-from gato_pipelines.source import PartScan
 from gato_schemas.episode import Field
 
 Role = Literal["observations", "actions"]

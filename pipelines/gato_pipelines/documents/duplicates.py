@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
-from gato_pipelines.source import PartScan
+from gato_pipelines.part_scan import PartScan
 from gato_schemas.index import Part
 
 HASHES_AT_ONCE = 1 << 26

@@ -1,6 +1,6 @@
 """What all sources of images share: where the images are, and how they get their size."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -16,12 +16,8 @@ class PhotoSource(DocumentSource):
     images: str = setting("", "Folder, .tar or .zip of the images; by default INPUT itself.", "PATH")
     # 144 patches: five images take 720 of a context of 1024 tokens and leave 60 for each text, several times what
     # captions and questions need. At 224 pixels five images alone would take 980.
-    image_size: tuple[int, int] = field(
-        default=(192, 192),
-        metadata={
-            "metavar": "HxW",
-            "help": "Pixels of the images; of the default, five leave room for their texts in 1024 tokens.",
-        },
+    image_size: tuple[int, int] = setting(
+        (192, 192), "Pixels of the images; of the default, five leave room for their texts in 1024 tokens.", "HxW"
     )
     image_fit: Literal["resize", "pad", "crop"] = setting(
         "resize", "How images get that size: scaled, scaled and padded, or scaled and cropped."

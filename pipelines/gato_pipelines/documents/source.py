@@ -1,15 +1,12 @@
 """What all vision-language sources share: settings, names of inputs, and a scan that only counts."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_data.families import TABLE_1
 from gato_pipelines.files.unpacking import MAX_WINDOW_MIB, WINDOW_MIB
-from gato_pipelines.source import Item, PartScan, setting
-from gato_schemas.account import Note
+from gato_pipelines.source import Item, PartScan, Source, check_family, setting
 from gato_schemas.index import Part
 
 AGENT = ""
@@ -38,7 +35,7 @@ def check_window(window: int) -> None:
 
 
 @dataclass(frozen=True)
-class DocumentSource:
+class DocumentSource(Source):
     """Reads documents; the fields are settings."""
 
     licence: ClassVar[str] = "as the input says"
@@ -49,19 +46,12 @@ class DocumentSource:
     end_of_text: bool = setting(True, "End every text with the text model's end-of-sentence piece.")
 
     def __post_init__(self) -> None:
-        if self.family not in TABLE_1:
-            close = get_close_matches(self.family, TABLE_1, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(TABLE_1)}"
-            raise SettingError(f"family {self.family!r} is no row of the paper's Table 1: {hint}")
+        check_family(self.family)
 
     @property
     def task_name(self) -> str:
         """The one task of the dataset."""
         return self.task or self.family
-
-    def notes(self, folder: Path) -> list[Note]:
-        """Nothing that the input holds is passed over."""
-        return []
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Nothing is left to be found out: the part knows its number of episodes."""

@@ -11,8 +11,6 @@ from gato_pipelines.source import Source
 from gato_schemas.account import Note
 from gato_schemas.index import Part
 
-GO_ON = "allow_missing_shards"
-"""The setting of a source that can do without some of its files."""
 POINTER = "a Git LFS pointer, not the file itself: run git lfs pull"
 _BEGINNINGS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 _MAX_BYTES = 1024
@@ -61,14 +59,14 @@ def fetched_parts(source: Source, folder: Path) -> list[Part]:
     files = [files_of(source, folder, part) for part in parts]
     lost = _lost(folder, files)
     kept = [part for part, names in zip(parts, files, strict=True) if not set(lost).intersection(names)]
-    if lost and not (kept and getattr(source, GO_ON, False)):
+    if lost and not (kept and source.allow_missing_shards):
         raise _not_fetched(source, folder, lost)
     return kept
 
 
 def unfetched(source: Source, folder: Path) -> list[Note]:
     """A note of the files that an ingest goes on without."""
-    if not getattr(source, GO_ON, False):
+    if not source.allow_missing_shards:
         return []
     lost = _lost(folder, [files_of(source, folder, part) for part in source.parts(folder)])
     return [Note("missing", "files are Git LFS pointers, whose content was not fetched", len(lost))] if lost else []
@@ -86,7 +84,7 @@ def _not_fetched(source: Source, folder: Path, lost: Sequence[str]) -> InputErro
     one = len(lost) == 1
     what = "1 file of {} is a Git LFS pointer" if one else f"{len(lost):,} files of {{}} are Git LFS pointers"
     them = "it" if one else "them"
-    go_on = f", or go on without {them} with --allow-missing-shards" if hasattr(source, GO_ON) else ""
+    go_on = f", or go on without {them} with --allow-missing-shards" if source.allow_missing_shards is not None else ""
     return InputError(f"{what.format(folder)} ({shown}): run git lfs pull there{go_on}")
 
 

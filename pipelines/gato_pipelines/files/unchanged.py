@@ -15,8 +15,7 @@ def files_of(source: Source, folder: Path, part: Part) -> list[str]:
 
     A part that is a folder is read from all files in it.
     """
-    several = getattr(source, "files_of", None)
-    names: list[str] = [part.file] if several is None else several(folder, part)
+    names = source.files_of(folder, part)
     root = root_of(folder)
     if len(names) == 1 and (root / names[0]).is_dir():
         walked = (Path(base, name) for base, _, files in os.walk(root / names[0]) for name in files)

@@ -43,7 +43,7 @@ def find_inputs(source: Source, given: Path | Sequence[Path]) -> dict[str, Path]
         if len(seen) > MAX_INPUTS:
             raise InputError(f"there are more than {MAX_INPUTS} inputs: give fewer at a time")
         _check_settings(source, path)
-        if getattr(source, "reads_documents", False) and (sight := documents_lack(path)):
+        if source.reads_documents and (sight := documents_lack(path)):
             raise no_documents(path, sight)
         found[_unique("+".join(source.input_names(path)), found)] = path
     if not found:

@@ -12,7 +12,7 @@ from math import prod
 import msgspec
 
 from gato_data.errors import InputError, SettingError
-from gato_data.ranges import RangeKind, bounds, merge_ranges
+from gato_data.ranges import bounds, merge_ranges
 from gato_data.tokenize import ordered
 from gato_pipelines.control.borders import border_notes
 from gato_pipelines.control.expected import expected_notes
@@ -55,7 +55,7 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
     found = [note for scan in scans for note in scan.notes]
     how = dict.fromkeys(note for note in found if note.kind == "read")  # is said once, however many parts there are
     notes = [*notes, *how, *(note for note in found if note.kind != "read")]
-    notes += border_notes(kept, ignored=getattr(source, "ignore_borders", False))
+    notes += border_notes(kept, ignored=source.ignore_borders)
     notes += [note for name, pairs in sorted(by_task.items()) for note in _unused_texts(name, pairs)]
     tasks = {name: _task(name, by_task[name], source) for name in sorted(by_task)}
     scanned = {name: [scan for scan, _ in by_task[name]] for name in tasks}
@@ -138,8 +138,8 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
         what = "action" if first.observations else "observation"
         reasons = "; ".join(f"{name}: {why}" for name, why in first.left_out.items())
         raise InputError(f"task {name!r} has no {what} to tokenize ({reasons}): name one with --{what}-keys")
-    final_step = decide(scans, getattr(source, "final_step", "auto"))
-    fraction, success = getattr(source, "min_return_fraction", None), getattr(source, "require_success", "")
+    final_step = decide(scans, source.final_step)
+    fraction, success = source.min_return_fraction, source.require_success
     return TaskInfo(
         observations=ordered(first.observations),
         actions=[_with_range(spec, scans, source, final_step) for spec in first.actions],
@@ -163,7 +163,7 @@ def _unused_texts(name: str, pairs: Sequence[tuple[PartScan, int]]) -> Iterator[
 
 def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_step: FinalStep) -> Field:
     """An action field with the range that is mapped to [-1, 1]: the one given, or that of all episodes."""
-    wanted: RangeKind | tuple[float, float] | str = getattr(source, "action_range", "none")
+    wanted = source.action_range
     if spec.modality != "continuous" or wanted == "none":
         return spec
     if isinstance(wanted, tuple):
@@ -172,7 +172,7 @@ def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_st
     pieces = [
         piece for entry in found for piece in kept_pieces(entry.body, entry.terminal, entry.truncated, final_step)
     ]
-    low, high = bounds(merge_ranges(pieces), "minmax" if wanted == "minmax" else "quantile")
+    low, high = bounds(merge_ranges(pieces), wanted)
     return replace(spec, low=low, high=high)
 
 

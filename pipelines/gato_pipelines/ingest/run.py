@@ -20,9 +20,9 @@ import msgspec
 from gato_data.errors import InputError
 from gato_data.report.account import headed_line
 from gato_data.vocabulary import Vocabulary
-from gato_pipelines.control.families import check_family
 from gato_pipelines.files.git_lfs import fetched_parts, unfetched
 from gato_pipelines.ingest.commit import without_dead_letters
+from gato_pipelines.ingest.families import check_family
 from gato_pipelines.ingest.fingerprint import Decided, decide, vocabulary_of
 from gato_pipelines.ingest.inputs import find_inputs
 from gato_pipelines.ingest.output import check_ours, dataset_name, kept_nothing, work_folder
@@ -84,7 +84,7 @@ def plan_only(
         scan = ScanJob(source, dict(settings), folders, parts, found.out / WORK, mirrors)
         scans = [scan.look(number) for number in range(len(parts))]
         plan = _plan(made, scans, folders, ingest)
-        tries = getattr(made, "reads_documents", False) and not mirrors
+        tries = made.reads_documents and not mirrors
         bad_start = try_documents(made, folders, plan) if tries else ""
     vocabulary, _ = vocabulary_of(plan, ingest.text_model, ingest.discrete_ids)
     fingerprint = _decide(source, made, plan, vocabulary, ingest).fingerprint
@@ -185,7 +185,8 @@ def _decide(source: str, made: Source, plan: Plan, vocabulary: Vocabulary, inges
 
 def _as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:
     """The settings with what the source's own ones say of tokenizing."""
-    end = getattr(source, "end_of_text", ingest.tokenize.end_of_text_documents)
+    if (end := source.end_of_text) is None:
+        return ingest
     return replace(ingest, tokenize=replace(ingest.tokenize, end_of_text_documents=end))
 
 
@@ -203,9 +204,8 @@ def _parts(source: str, made: Source, settings: Mapping[str, Any], folders: Mapp
 
 
 def _plan(source: Source, scans: Sequence[PartScan], folders: Mapping[str, Path], ingest: IngestSettings) -> Plan:
-    listed = getattr(source, "notes", None)  # a source need not have it
     notes = [note for folder in folders.values() for note in unfetched(source, folder)]
-    notes += [note for folder in folders.values() for note in listed(folder)] if listed is not None else []
+    notes += [note for folder in folders.values() for note in source.notes(folder)]
     plan = make_plan(scans, source, ingest.max_episodes, notes)
     check_observation_tokens(plan, ingest.tokenize.max_observation_tokens)
     return plan

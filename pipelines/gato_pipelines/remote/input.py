@@ -177,8 +177,7 @@ def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
     if is_file:
         (state / "is-file").touch()
         sizes = {name: sizes[""]}
-    pattern: str = getattr(source, "read_by_part", "")
-    made = Mirror(remote, root, state, pattern)
+    made = Mirror(remote, root, state, source.read_by_part)
     now = [file for file in sizes if not made.comes_later(file)]
     _check_room(address, sum(sizes[file] for file in now), scratch)
     make_placeholders(address, root, sizes)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_pipelines.control.form import ANY, SOME, Form
-from gato_pipelines.control_source import ActionRange, ControlSource, default
+from gato_pipelines.control_source import ControlSource, default
+from gato_pipelines.source import ActionRange
 
 _OBJECT = "the state of an object, which the paper's observations do not have"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import InputError
-from gato_pipelines.control.families import check_family
+from gato_pipelines.ingest.families import check_family
 from gato_pipelines.ingest.inputs import find_inputs
 from gato_pipelines.registry.find import make_source, source_class, source_names
 from tests.pipelines.sources.cases import CASES, DATA
