@@ -14,7 +14,7 @@ _SOURCE = re.compile(r"^```python\n# sources/gato_pipelines/sources/arm_npz\.py\
 
 
 def arm_source(*replaced: tuple[str, str]) -> str:
-    """The tutorial's source, with pieces of it replaced."""
+    """The tutorial's source, with parts of it replaced."""
     found = _SOURCE.search(PAGE.read_text(encoding="utf-8"))
     assert found is not None
     text = found[1]
@@ -49,3 +49,40 @@ def sessions(folder: Path, files: int = 2, rows: int = 12) -> Path:
             starts=np.array([0, 5, 9]),
         )
     return folder
+
+
+LOGS = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gato_pipelines.source import Item, PartScan, setting
+from gato_schemas.episode import Document, Text
+from gato_schemas.index import Part
+
+
+@dataclass(frozen=True)
+class Source:
+    """Logs."""
+
+    family: ClassVar[str] = ""
+    upper: bool = setting(False, "Capitals.")
+
+    def parts(self, folder):
+        return [Part(path.name, "logs", path.stat().st_size, 0, 1) for path in sorted(folder.glob("*.log"))]
+
+    def scan(self, folder, part):
+        return PartScan(part=part, agents=[""])
+
+    def read(self, folder, part, task):
+        text = (folder / part.file).read_text()
+        yield Item("all", 0, Document(task="logs", segments=(Text(text.upper() if self.upper else text),)))
+
+    def input_names(self, folder):
+        return [folder.name]
+
+    def input_licence(self, folder):
+        return ""
+
+    def libraries(self):
+        return {}
+'''

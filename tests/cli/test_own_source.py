@@ -15,7 +15,7 @@ from gato_schemas.dataset import read_manifest
 from gato_schemas.record import decode_record
 from gato_schemas.tfrecord import read_records
 from tests.cli.command import error_of, ingest, run
-from tests.own_sources import arm_source, install, sessions
+from tests.own_sources import LOGS, arm_source, install, sessions
 from tests.rlds_inputs import digests, shards
 
 
@@ -382,43 +382,6 @@ class TestWhatIsKept:
         manifest = read_manifest(tmp_path / "here" / "arm")
         assert manifest.source.settings["calibration"] == "arm.toml"
         assert digests(tmp_path / "here" / "arm") == digests(tmp_path / "there" / "arm")
-
-
-LOGS = '''
-from dataclasses import dataclass
-from typing import ClassVar
-
-from gato_pipelines.source import Item, PartScan, setting
-from gato_schemas.episode import Document, Text
-from gato_schemas.index import Part
-
-
-@dataclass(frozen=True)
-class Source:
-    """Logs."""
-
-    family: ClassVar[str] = ""
-    upper: bool = setting(False, "Capitals.")
-
-    def parts(self, folder):
-        return [Part(path.name, "logs", path.stat().st_size, 0, 1) for path in sorted(folder.glob("*.log"))]
-
-    def scan(self, folder, part):
-        return PartScan(part=part, agents=[""])
-
-    def read(self, folder, part, task):
-        text = (folder / part.file).read_text()
-        yield Item("all", 0, Document(task="logs", segments=(Text(text.upper() if self.upper else text),)))
-
-    def input_names(self, folder):
-        return [folder.name]
-
-    def input_licence(self, folder):
-        return ""
-
-    def libraries(self):
-        return {}
-'''
 
 
 class TestOneThatSharesNothingWithOurs:

@@ -1,6 +1,7 @@
-"""`gato-data sources`: what ingest can read."""
+"""`gato-data sources`: what ingest can read, and a file to start a source of one's own from."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,9 +11,10 @@ from gato_data.errors import GatoError
 from gato_data.printable import MAX_LINE, printable
 
 
-@click.command(context_settings={"show_default": True})
+@click.group(invoke_without_command=True, context_settings={"show_default": True})
 @json_option
-def command(as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
     """List the sources that ingest can read.
 
     Families are rows of the paper's Table 1, with its sample weights; tokens are those of one timestep.
@@ -21,6 +23,8 @@ def command(as_json: bool) -> None:
     Example:
       gato-data sources
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from gato_pipelines.registry.find import source_names
 
     rows = [_row(name) for name in source_names()]
@@ -37,6 +41,26 @@ def command(as_json: bool) -> None:
         for label, text in {**facts, "licence": row["licence"]}.items():
             if text:
                 print(f"    {label:<9} {text}")
+
+
+@command.command("new", context_settings={"show_default": True})
+@click.argument("name")
+@click.option(
+    "--out", metavar="DIR", default="sources", type=click.Path(path_type=Path), help="Folder for Python's path."
+)
+def new(name: str, out: Path) -> None:
+    """Write a file to start a source of your own from.
+
+    It reads .npz files of episodes as it is; change what is otherwise in yours.
+
+    \b
+    Example:
+      gato-data sources new my-arm
+    """
+    from gato_pipelines.registry.new import write_source
+
+    file = write_source(name, out)
+    print(f"{file}: a source named {name.replace('_', '-')}; it is on the list with PYTHONPATH={out.resolve()}")
 
 
 def _weighed(family: str, weight: float | None) -> str:
