@@ -52,10 +52,10 @@ def main() -> None:
 
 def record(folder: Path, episodes: int) -> list[Path]:
     """Play the games; a random player with a fixed seed."""
-    from gato_pipelines.recorders.atari import record as play
+    from gato_pipelines.recorders.atari import Recorder
 
     for game in GAMES:
-        made = play(game, episodes, folder / game, shards=2)
+        made = Recorder(game).record(episodes, folder / game, shards=2)
         print(f"recorded {game}: {made.num_timesteps:,} timesteps", file=sys.stderr)
     return [folder / game for game in GAMES]
 

@@ -25,9 +25,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six short games of Breakout as RLDS, in three shards: 31 timesteps each, the last one a placeholder."""
     pytest.importorskip("ale_py", reason="needs ale-py, of the extra [simulators]")
-    from gato_pipelines.recorders.atari import record
+    from gato_pipelines.recorders.atari import Recorder
 
-    return record("breakout", 6, tmp_path_factory.mktemp("recording") / "rlds", max_frames=120, shards=3).directory.path
+    out = tmp_path_factory.mktemp("recording") / "rlds"
+    return Recorder("breakout", max_frames=120).record(6, out, shards=3).directory.path
 
 
 @pytest.fixture(scope="session")

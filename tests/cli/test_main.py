@@ -99,7 +99,7 @@ def test_an_interrupted_recording_says_how_to_go_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recorder, "record", interrupted)
+    monkeypatch.setattr(recorder.Recorder, "record", interrupted)
     arguments = ("record", "atari", "--game", "breakout", "--out", str(tmp_path / "out"))
     assert call_main(monkeypatch, *arguments) == 128 + signal.SIGINT
     last = capsys.readouterr().err.splitlines()[-1]

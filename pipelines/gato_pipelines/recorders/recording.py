@@ -1,37 +1,23 @@
 """What all recorders share: episodes as they are played, written as RLDS, and what was recorded."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import SettingError
-from gato_pipelines.images.fit import Frames, import_cv2
-from gato_pipelines.recorders.ale import MAX_SEED
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.writer import write_directory
+from gato_pipelines.simulators.simulator import MAX_SEED, Observation, Step
 
 SUCCESS = "success"
-_PNG_LEVEL = 6
 _FLAGS = ("steps/is_first", "steps/is_last", "steps/is_terminal")
-
-
-class Writing(TypedDict, total=False):
-    """How a recording is written, the same for every recorder.
-
-    `shards` are the files to spread the episodes over, `overwrite` replaces a finished recording, `progress` is called
-    after every episode with the episodes and timesteps so far.
-    """
-
-    shards: int
-    overwrite: bool
-    progress: Callable[[int, int], None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +51,22 @@ class PlayedEpisode:
         actions: what was done after each observation but the last.
         rewards: what came of it.
         is_terminal: whether the episode ended in a terminal state rather than being cut.
-        success: whether the task was solved; None where the simulator knows no success.
+        success: whether the task was solved at any time; None where the simulator knows no success.
     """
 
-    observations: list[Mapping[str, Any]]
+    observations: list[Observation]
     actions: list[Any] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     is_terminal: bool = False
     success: bool | None = None
 
-    def add(self, action: Any, reward: float, observation: Mapping[str, Any]) -> None:
+    def add(self, step: Step) -> None:
         """One action and what came of it."""
-        self.actions.append(action)
-        self.rewards.append(reward)
-        self.observations.append(observation)
+        self.actions.append(step.action)
+        self.rewards.append(step.reward)
+        self.observations.append(step.observation)
+        self.is_terminal = step.is_terminal
+        self.success = None if step.success is None else bool(self.success or step.success)
 
 
 def recording_features(action: Leaf, observations: Sequence[Leaf], *, success: bool = False) -> Features:
@@ -91,11 +79,6 @@ def recording_features(action: Leaf, observations: Sequence[Leaf], *, success: b
     if success:
         leaves.append(Leaf(path=SUCCESS, kind=Kind.TENSOR, dtype="bool", description="Whether the task was solved."))
     return Features(tuple(sorted(leaves, key=lambda leaf: leaf.path)))
-
-
-def image_leaf(path: str, height: int, width: int) -> Leaf:
-    """A colour image, stored as PNG."""
-    return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=(height, width, 3), image_format="png")
 
 
 def as_rlds(features: Features, number: int, play: PlayedEpisode) -> RldsEpisode:
@@ -164,15 +147,15 @@ def write_recording(
         OutputError: `out` holds something else, or a finished recording without `overwrite`.
         SettingError: there are more shards than episodes, or none.
     """
-    tally = _Tally(progress)
-    watched = tally.watch(episodes)
+    watch = _Watch(progress)
+    watched = watch.over(episodes)
     directory = write_directory(out, card, watched, num_episodes=count, num_shards=shards, overwrite=overwrite)
-    successes = sum(tally.successes) if tally.successes else None
-    returns = tuple(tally.returns)
-    return Recording(directory, card.metadata["policy"], tally.num_timesteps, returns, tally.num_terminal, successes)
+    successes = sum(watch.successes) if watch.successes else None
+    returns = tuple(watch.returns)
+    return Recording(directory, card.metadata["policy"], watch.num_timesteps, returns, watch.num_terminal, successes)
 
 
-class _Tally:
+class _Watch:
     """Counts episodes as they pass by."""
 
     def __init__(self, progress: Callable[[int, int], None] | None) -> None:
@@ -182,7 +165,7 @@ class _Tally:
         self.returns: list[float] = []
         self.successes: list[bool] = []
 
-    def watch(self, episodes: Iterator[RldsEpisode]) -> Iterator[RldsEpisode]:
+    def over(self, episodes: Iterator[RldsEpisode]) -> Iterator[RldsEpisode]:
         for episode in episodes:
             self.num_timesteps += episode.num_timesteps
             self.num_terminal += int(episode.tensors["steps/is_terminal"][-1])
@@ -200,19 +183,15 @@ def episode_rng(seed: int, number: int) -> np.random.Generator:
     Raises:
         SettingError: the seed is out of range.
     """
-    if not 0 <= seed <= MAX_SEED:
-        raise SettingError(f"seed {seed} is not between 0 and {MAX_SEED}")
+    check_seed(seed)
     return np.random.default_rng([seed, number])
 
 
-def draw_seed(rng: np.random.Generator) -> int:
-    """A seed for a simulator."""
-    return int(rng.integers(MAX_SEED))
+def check_seed(seed: int) -> None:
+    """Check a seed.
 
-
-def png(frame: Frames) -> bytes:
-    """Encode one frame, uint8 (H, W, 3) in RGB."""
-    cv2 = import_cv2()
-    done, data = cv2.imencode(".png", frame[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
-    assert done, "OpenCV encodes every colour image as PNG"
-    return bytes(data)
+    Raises:
+        SettingError: it is out of range.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise SettingError(f"seed {seed} is not between 0 and {MAX_SEED}")

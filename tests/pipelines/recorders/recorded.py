@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,8 +35,19 @@ class Case:
     @property
     def record(self) -> Callable[..., Recording]:
         need(self.package, self.extra)
-        recorder = import_module(f"gato_pipelines.recorders.{self.recorder}")
-        return lambda episodes, out, **more: recorder.record(self.name, episodes, out, **{**self.settings, **more})
+        record = recorder(self.recorder)
+        return lambda episodes, out, **more: record(self.name, episodes, out, **{**self.settings, **more})
+
+
+def recorder(name: str) -> Callable[..., Recording]:
+    """What records with the recorder of a module: what is played, how many episodes, where to, and settings."""
+    made = import_module(f"gato_pipelines.recorders.{name}").Recorder
+
+    def record(what: Any, episodes: int, out: Path, **settings: Any) -> Recording:
+        writing = {key: settings.pop(key) for key in ("shards", "overwrite", "progress") if key in settings}
+        return made(what, **settings).record(episodes, out, **writing)
+
+    return record
 
 
 def need(package: str, extra: str) -> None:

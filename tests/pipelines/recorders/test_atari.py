@@ -2,20 +2,23 @@ import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gato_pipelines.recorders.ale import find_rom, games
 
 from gato_data.errors import MissingPackageError, OutputError, SettingError
 from gato_pipelines.images.decode import decode_frames
-from gato_pipelines.recorders.ale import Emulator, Play, find_rom, games
 from gato_pipelines.recorders.atari import FEATURES, Recording, record
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import parse_features
+from gato_pipelines.simulators.atari import Atari, find_rom, games
 from gato_schemas.tfrecord import read_records
+from tests.pipelines.recorders.recorded import recorder
+
+record = recorder("atari")
 
 SAMPLE = Path(__file__).parents[2] / "data" / "rlds" / "rlu_atari" / "Breakout_run_1" / "1.3.0"
 
@@ -96,8 +99,8 @@ def test_the_frame_is_the_maximum_of_the_last_two_screens():
     import ale_py
     import cv2
 
-    ours = Emulator("breakout", Play(seed=5, sticky=0.0))
-    ours.reset()
+    ours = Atari("breakout", seed=5, sticky=0.0)
+    ours.reset(np.random.default_rng(0))
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", 5)
     ale.setFloat("repeat_action_probability", 0.0)
@@ -105,14 +108,16 @@ def test_the_frame_is_the_maximum_of_the_last_two_screens():
     ale.reset_game()
     actions = ale.getMinimalActionSet()
     for action in (1, 2, 2, 3, 0, 1):
-        reward, png = ours.act(action)
+        step = ours.step(action)
         screens, rewards = [], []
         for _ in range(4):
             rewards.append(ale.act(actions[action]))
             screens.append(ale.getScreenGrayscale())
         expected = cv2.resize(np.maximum(*screens[-2:]), (84, 84), interpolation=cv2.INTER_AREA)
-        np.testing.assert_array_equal(decode_frames([png], (84, 84, 1))[0, ..., 0], expected)
-        assert reward == sum(rewards)
+        np.testing.assert_array_equal(
+            decode_frames([step.observation["steps/observation"]], (84, 84, 1))[0, ..., 0], expected
+        )
+        assert step.reward == sum(rewards)
 
 
 def test_same_seed_same_bytes(recording, tmp_path):
@@ -135,8 +140,8 @@ def test_progress_is_told_after_every_episode(tmp_path):
 
 
 def test_nothing_is_printed(tmp_path):
-    code = "from pathlib import Path; from gato_pipelines.recorders.atari import record; "
-    code += f"record('pong', 1, Path({str(tmp_path / 'out')!r}), max_frames=40)"
+    code = "from pathlib import Path; from gato_pipelines.recorders.atari import Recorder; "
+    code += f"Recorder('pong', max_frames=40).record(1, Path({str(tmp_path / 'out')!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 
@@ -221,8 +226,8 @@ def test_ale_py_is_optional(monkeypatch, tmp_path):
 
 
 def test_a_skip_of_one_screen():
-    player = Emulator("pong", replace(Play(), frame_skip=1, max_frames=10))
-    player.reset()
-    reward, png = player.act(0)
-    assert reward == 0
-    assert decode_frames([png], (84, 84, 1)).shape == (1, 84, 84, 1)
+    game = Atari("pong", frame_skip=1)
+    game.reset(np.random.default_rng(0))
+    step = game.step(0)
+    assert step.reward == 0
+    assert decode_frames([step.observation["steps/observation"]], (84, 84, 1)).shape == (1, 84, 84, 1)

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.recorders import babyai
-from gato_pipelines.recorders.babyai import FEATURES, levels, record, task_name
-from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need
+from gato_pipelines.recorders.babyai import Recorder, task_name
+from gato_pipelines.simulators.babyai import BabyAI, levels
+from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need, recorder
+
+record = recorder("babyai")
 
 pytestmark = pytest.mark.usefixtures("minigrid")
 
@@ -31,7 +33,8 @@ def test_an_episode_is_what_minigrid_plays(tmp_path):
     """Every observation again, from the actions alone."""
     import gymnasium
 
-    from gato_pipelines.recorders.recording import draw_seed, episode_rng
+    from gato_pipelines.recorders.recording import episode_rng
+    from gato_pipelines.simulators.simulator import draw_seed
 
     (episode,) = episodes_of(record("put-next-local", 1, tmp_path / "out", seed=9))
     env = gymnasium.make("BabyAI-PutNextLocal-v0", disable_env_checker=True)
@@ -46,7 +49,7 @@ def test_an_episode_is_what_minigrid_plays(tmp_path):
 
 
 def test_features_are_those_that_the_source_reads():
-    names = [leaf.path.removeprefix("steps/observation/") for leaf in FEATURES.steps if "observation" in leaf.path]
+    names = [leaf.path.removeprefix("steps/observation/") for leaf in BabyAI.observations if "observation" in leaf.path]
     assert names == ["direction", "image", "mission"]
 
 
@@ -68,11 +71,18 @@ def test_a_level_that_the_bot_cannot_solve(tmp_path):
 
 
 def test_a_layout_on_which_the_bot_plans_for_ever_is_given_up():
-    import gymnasium
+    class Drawn:
+        """Random numbers that are known."""
 
-    env = gymnasium.make("BabyAI-UnlockToUnlock-v0", disable_env_checker=True)
-    assert babyai._attempt(env, 4) is None
-    solved = babyai._attempt(env, 2)
+        def __init__(self, seed: int) -> None:
+            self.seed = seed
+
+        def integers(self, _: int) -> int:
+            return self.seed
+
+    recorder, simulator = Recorder("UnlockToUnlock"), BabyAI("UnlockToUnlock")
+    assert recorder.play(simulator, Drawn(4)) is None
+    solved = recorder.play(simulator, Drawn(2))
     assert solved is not None
     assert solved.success
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.recorders.meta_world import record, tasks
 from gato_pipelines.rlds.features import parse_features
-from tests.pipelines.recorders.recorded import MUJOCO, episodes_of, need
+from gato_pipelines.simulators.meta_world import tasks
+from tests.pipelines.recorders.recorded import MUJOCO, episodes_of, need, recorder
+
+record = recorder("meta_world")
 
 pytestmark = pytest.mark.usefixtures("metaworld")
 

@@ -4,8 +4,9 @@ import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
 from gato_pipelines.images.decode import decode_frames
-from gato_pipelines.recorders.procgen import record
-from tests.pipelines.recorders.recorded import CASES, episodes_of, need
+from tests.pipelines.recorders.recorded import CASES, episodes_of, need, recorder
+
+record = recorder("procgen")
 
 
 def _need_procgen() -> None:

@@ -6,14 +6,12 @@ from gato_pipelines.images.decode import decode_frames
 from gato_pipelines.recorders.recording import (
     PlayedEpisode,
     as_rlds,
-    draw_seed,
     episode_rng,
-    image_leaf,
-    png,
     recording_features,
 )
-from gato_pipelines.recorders.simulators import find_name, import_simulator
 from gato_pipelines.rlds.features import Kind, Leaf
+from gato_pipelines.simulators.installed import find_name, import_simulator
+from gato_pipelines.simulators.simulator import Step, draw_seed, image_leaf, png
 
 STATE = Leaf(path="steps/observation/state", kind=Kind.TENSOR, dtype="float32", shape=(2,))
 TEXT = Leaf(path="steps/observation/text", kind=Kind.TEXT, dtype="string")
@@ -25,9 +23,9 @@ def _look(number: float) -> dict[str, object]:
 
 
 def test_a_last_observation_without_an_action_gets_zeros():
-    play = PlayedEpisode([_look(0)], is_terminal=True, success=True)
-    play.add(3, 0.5, _look(1))
-    play.add(2, 1.0, _look(2))
+    play = PlayedEpisode([_look(0)])
+    play.add(Step(3, _look(1), 0.5, is_over=False, is_terminal=False, success=False))
+    play.add(Step(2, _look(2), 1.0, is_over=True, is_terminal=True, success=True))
     episode = as_rlds(FEATURES, 7, play)
     steps = {path.removeprefix("steps/"): values.tolist() for path, values in episode.tensors.items()}
     assert steps == {

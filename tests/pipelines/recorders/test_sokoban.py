@@ -6,9 +6,10 @@ import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
 from gato_pipelines.images.decode import decode_frames
-from gato_pipelines.recorders.sokoban import record
-from gato_pipelines.recorders.sokoban_import import import_sokoban
-from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need
+from gato_pipelines.simulators.sokoban_import import import_sokoban
+from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need, recorder
+
+record = recorder("sokoban")
 
 pytestmark = pytest.mark.usefixtures("gym_sokoban")
 

@@ -1,0 +1,81 @@
+"""BabyAI levels (minigrid): what is seen of a room, and an instruction."""
+
+import contextlib
+import importlib
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gato_pipelines.rlds.features import Kind, Leaf
+from gato_pipelines.simulators.installed import find_name, import_simulator
+from gato_pipelines.simulators.simulator import Observation, Simulator, Step, draw_seed
+
+_INSTALL = 'pip install "gato-data[simulators]"'
+_ID = re.compile(r"BabyAI-(?P<level>\w+)-v\d+")
+_IMAGE, _DIRECTION, _MISSION = (f"steps/observation/{name}" for name in ("image", "direction", "mission"))
+
+
+class BabyAI(Simulator):
+    """One level, with a new layout in every episode."""
+
+    knows_success = True
+    action = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="int64", value_range="[0, 6]")
+    observations = (
+        Leaf(path=_DIRECTION, kind=Kind.TENSOR, dtype="int64", value_range="[0, 3]"),
+        Leaf(
+            path=_IMAGE,
+            kind=Kind.TENSOR,
+            dtype="uint8",
+            shape=(7, 7, 3),
+            description="Object, colour and state of every cell that is seen.",
+        ),
+        Leaf(path=_MISSION, kind=Kind.TEXT, dtype="string"),
+    )
+
+    def __init__(self, level: str) -> None:
+        """Make a level, named as `find_level` does."""
+        found = levels()
+        gymnasium = importlib.import_module("gymnasium")
+        self.env = gymnasium.make(found[level], disable_env_checker=True)
+
+    def reset(self, rng: np.random.Generator) -> Observation:
+        """Draw a layout."""
+        with contextlib.redirect_stdout(io.StringIO()):  # tells of every layout that it discards
+            observation, _ = self.env.reset(seed=draw_seed(rng))
+        return _seen(observation)
+
+    def step(self, action: int) -> Step:
+        """Act once; a level is solved where it gives a reward."""
+        observation, reward, ended, truncated, _ = self.env.step(action)
+        over = bool(ended or truncated)
+        return Step(action, _seen(observation), float(reward), over, bool(ended), bool(reward > 0))
+
+
+def find_level(name: str) -> str:
+    """The level of a name: as minigrid writes it, "GoToLocal", or as JAT does, "go-to-local".
+
+    Raises:
+        SettingError: there is none.
+        MissingPackageError: minigrid is not installed.
+    """
+    match = _ID.fullmatch(name)
+    return find_name(match["level"] if match else name, list(levels()), "BabyAI level")
+
+
+def levels() -> dict[str, str]:
+    """Names of all levels, and the ids of their environments.
+
+    Raises:
+        MissingPackageError: minigrid is not installed.
+    """
+    import_simulator("minigrid", "BabyAI levels", _INSTALL)
+    matches = map(_ID.fullmatch, importlib.import_module("gymnasium").registry)
+    return {match["level"]: match[0] for match in matches if match}
+
+
+def _seen(observation: Mapping[str, Any]) -> Observation:
+    image = np.array(observation["image"], dtype=np.uint8)
+    return {_IMAGE: image, _DIRECTION: observation["direction"], _MISSION: str(observation["mission"])}
