@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gato_pipelines.recorders.ale import find_rom, games
 
 from gato_data.errors import MissingPackageError, OutputError, SettingError
 from gato_pipelines.images.decode import decode_frames
-from gato_pipelines.recorders.atari import FEATURES, Recording, record
+from gato_pipelines.recorders.atari import FEATURES
+from gato_pipelines.recorders.recording import Recording
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import parse_features
