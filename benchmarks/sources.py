@@ -136,12 +136,12 @@ def measure(way: str, folder: Path, out: Path) -> dict[str, float]:
 
 def read_ours(folder: Path, out: Path) -> Callable[[], tuple[int, int]]:
     from gato_pipelines.containers.detect import open_container
-    from gato_pipelines.images.decode import decode_frames
+    from gato_pipelines.images.decode import decode_images
 
     container = open_container(folder)
     leaves = container.features.steps
     shapes = {leaf.path: leaf.shape for leaf in leaves}
-    decode_frames([_png()], (16, 16, 3))
+    decode_images([_png()], (16, 16, 3))
 
     def work() -> tuple[int, int]:
         timesteps = 0
@@ -149,7 +149,7 @@ def read_ours(folder: Path, out: Path) -> Callable[[], tuple[int, int]]:
             for item in container.episodes(file.name, leaves):
                 assert item.episode is not None
                 for path, encoded in item.episode.images.items():
-                    decode_frames(encoded, shapes[path])
+                    decode_images(encoded, shapes[path])
                 timesteps += item.episode.num_timesteps
         return timesteps, 0
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from gato_data.errors import GatoError
 from gato_data.verify.dataset import verify_dataset
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
 from gato_pipelines.rlds.features import Kind, Leaf, parse_features
@@ -193,7 +193,7 @@ TARGETS = {
     "features": Target(parse_features, lambda: [tfds_file("features.json")]),
     "dataset-info": Target(described, lambda: [tfds_file("dataset_info.json")]),
     "rlds-record": Target(lambda data: EpisodeDecoder(LEAVES).decode(data), rlds_records),
-    "image": Target(lambda data: decode_frames([data], (40, 60, 3)), pictures),
+    "image": Target(lambda data: decode_images([data], (40, 60, 3)), pictures),
 }
 
 

@@ -16,7 +16,7 @@ from gato_pipelines.control.instructions import texts_of
 from gato_pipelines.control.leaf_fields import fit_of
 from gato_pipelines.control.scanning import flag_leaves, is_terminal, succeeded
 from gato_pipelines.control.selection import Wanted, select
-from gato_pipelines.images.decode import Alpha, Frames, decode_and_fit, decode_symbols
+from gato_pipelines.images.decode import Alpha, Images, decode_and_fit, decode_symbols
 from gato_pipelines.images.header import RGBA
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
@@ -112,7 +112,7 @@ class EpisodeReader:
         except EpisodeError as error:
             raise EpisodeError(f"{spec.name}: {error}", stage=error.stage) from error
 
-    def _frames(self, raw: RldsEpisode, leaf: Leaf, keep: int, histogram: NDArray[np.int64]) -> Frames:
+    def _frames(self, raw: RldsEpisode, leaf: Leaf, keep: int, histogram: NDArray[np.int64]) -> Images:
         """The fitted frames of a leaf; of stacked ones the newest."""
         images = self._chosen.images
         fit, stack = fit_of(leaf, images), images.stack_of(leaf)

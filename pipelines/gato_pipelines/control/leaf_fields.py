@@ -120,10 +120,10 @@ def fit_of(leaf: Leaf, choice: ImageChoice) -> ImageFit:
     """
     leaf = choice.frame_of(leaf)
     if choice.size is not None:
-        return ImageFit(height=choice.size[0], width=choice.size[1], mode=choice.fit)
+        return ImageFit(*choice.size, choice.fit, scales=False)
     if None in leaf.shape[:2]:
         raise SettingError(f"images of {leaf.path} have no fixed size: give one with --image-size")
     if choice.fit == "pad":
-        return ImageFit(mode="pad")
+        return ImageFit(scales=False, mode="pad")
     height, width = (max(PATCH_SIZE, round((side or 0) / PATCH_SIZE) * PATCH_SIZE) for side in leaf.shape[:2])
-    return ImageFit(height=height, width=width)
+    return ImageFit(height, width)

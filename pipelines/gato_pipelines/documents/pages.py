@@ -10,7 +10,8 @@ import msgspec
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, read_first
 from gato_pipelines.documents.source import AGENT, bad
-from gato_pipelines.images.photos import PhotoFit, decode_photo
+from gato_pipelines.images.fit import ImageFit
+from gato_pipelines.images.photos import decode_photo
 from gato_pipelines.source import Item
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.episode import Document, Image, Text
@@ -163,7 +164,7 @@ class Eye:
     """Looks images up and makes them of one size."""
 
     pictures: Pictures
-    fit: PhotoFit
+    fit: ImageFit
 
     def image(self, part: PageImage) -> Image:
         """One image of a page; raises EpisodeError where it cannot be used."""

@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Literal
 
 from gato_pipelines.documents.source import DocumentSource
-from gato_pipelines.images.photos import PhotoFit, photo_libraries
+from gato_pipelines.images.fit import ImageFit
+from gato_pipelines.images.photos import photo_libraries
 from gato_pipelines.source import setting
 
 
@@ -28,9 +29,9 @@ class PhotoSource(DocumentSource):
         _ = self.fit
 
     @cached_property
-    def fit(self) -> PhotoFit:
+    def fit(self) -> ImageFit:
         """How images get their size."""
-        return PhotoFit(*self.image_size, self.image_fit)
+        return ImageFit(*self.image_size, self.image_fit)
 
     def libraries(self) -> dict[str, str]:
         """What decodes and scales images."""

@@ -1,4 +1,4 @@
-"""Encoded frames of a whole episode to uint8 arrays."""
+"""Encoded images of a whole episode to uint8 arrays."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.images.fit import FrameFitter, Frames, ImageFit, check_memory, import_cv2
+from gato_pipelines.images.fit import EpisodeFitter, ImageFit, Images, check_memory, import_cv2
 from gato_pipelines.images.header import (
     GRAY,
     JPEG_MAGIC,
@@ -24,11 +24,11 @@ from gato_pipelines.images.header import (
 
 __all__ = [
     "EncodedImage",
-    "Frames",
     "ImageFit",
     "ImageHeader",
+    "Images",
     "decode_and_fit",
-    "decode_frames",
+    "decode_images",
     "decode_symbols",
     "read_header",
 ]
@@ -45,7 +45,7 @@ _MAX_EXACT = 1 << 24  # OpenCV returns counts as float32
 _CHANNELS = {GRAY: "one gray channel", RGB: "three colour channels", RGBA: "four channels, one of them alpha"}
 
 
-def decode_frames(encoded: Sequence[EncodedImage], shape: Shape, *, alpha: Alpha = "reject") -> Frames:
+def decode_images(encoded: Sequence[EncodedImage], shape: Shape, *, alpha: Alpha = "reject") -> Images:
     """Decode T >= 1 images of one size.
 
     Args:
@@ -62,11 +62,11 @@ def decode_frames(encoded: Sequence[EncodedImage], shape: Shape, *, alpha: Alpha
     Raises:
         EpisodeError: an image cannot be decoded, or is not of the declared shape or of the first one's size.
     """
-    decoder = _FrameDecoder(encoded, shape, alpha)
+    decoder = _EpisodeDecoder(encoded, shape, alpha)
     check_memory(len(encoded), decoder.shape)
     out = np.empty((len(encoded), *decoder.shape), dtype=np.uint8)
     for index in range(len(encoded)):
-        out[index] = decoder.frame(index).reshape(decoder.shape)
+        out[index] = decoder.image(index).reshape(decoder.shape)
     return out
 
 
@@ -77,27 +77,27 @@ def decode_and_fit(
     *,
     alpha: Alpha = "reject",
     histogram: NDArray[np.int64] | None = None,
-) -> Frames:
+) -> Images:
     """Decode and fit T >= 1 images one by one, so that only the fitted frames are ever held together.
 
     Args:
-        encoded: as for `decode_frames`.
-        shape: as for `decode_frames`, with 1 or 3 channels.
+        encoded: as for `decode_images`.
+        shape: as for `decode_images`, with 1 or 3 channels.
         fit: the size wanted.
-        alpha: as for `decode_frames`.
+        alpha: as for `decode_images`.
         histogram: int64 (256,), to which the values of all decoded pixels (before fitting) are added.
 
     Returns:
         uint8 (T, h, w, 3); gray is repeated, after fitting.
 
     Raises:
-        EpisodeError: as for `decode_frames` and `ImageFit.apply`.
+        EpisodeError: as for `decode_images` and `ImageFit.apply`.
     """
-    decoder = _FrameDecoder(encoded, shape, alpha)
-    fitter = FrameFitter(fit, len(encoded), decoder.shape)
+    decoder = _EpisodeDecoder(encoded, shape, alpha)
+    fitter = EpisodeFitter(fit, len(encoded), decoder.shape)
     counter = _PixelCounter(histogram, decoder.shape) if histogram is not None else None
     for index in range(len(encoded)):
-        frame = decoder.frame(index)
+        frame = decoder.image(index)
         if counter is not None:
             counter.add(frame)
         fitter.put(index, frame)
@@ -106,19 +106,19 @@ def decode_and_fit(
     return fitter.rgb()
 
 
-def decode_symbols(encoded: Sequence[EncodedImage], shape: Shape) -> Frames:
+def decode_symbols(encoded: Sequence[EncodedImage], shape: Shape) -> Images:
     """Decode T >= 1 images whose pixels are symbols.
 
     Raises:
-        EpisodeError: as for `decode_frames`, or an image is no PNG, so that its pixels are not exact.
+        EpisodeError: as for `decode_images`, or an image is no PNG, so that its pixels are not exact.
     """
     for index, image in enumerate(encoded):
         if image[:8] != PNG_MAGIC:
             raise EpisodeError(f"the image of timestep {index} is no PNG, which symbols need", stage="decode")
-    return decode_frames(encoded, shape)
+    return decode_images(encoded, shape)
 
 
-class _FrameDecoder:
+class _EpisodeDecoder:
     """Decodes the images of one episode, all of them (height, width, channels) = `shape`."""
 
     def __init__(self, encoded: Sequence[EncodedImage], shape: Shape, alpha: Alpha) -> None:
@@ -137,13 +137,13 @@ class _FrameDecoder:
         self._sides = header[:2]
         self.shape = (header.height, header.width, self._channels)
 
-    def frame(self, index: int) -> Frames:
+    def image(self, index: int) -> Images:
         """Image number `index`, uint8 (height, width) if gray, else (height, width, channels)."""
         data = self._encoded[index]
         if data[:PNG_HEADER_BYTES] != self._seen:
             self._check(index)
         try:
-            frame: Frames | None = self._cv2.imdecode(np.frombuffer(data, dtype=np.uint8), self._flags)
+            frame: Images | None = self._cv2.imdecode(np.frombuffer(data, dtype=np.uint8), self._flags)
         except self._cv2.error as error:
             raise EpisodeError(
                 f"the image of timestep {index} cannot be decoded ({error.err})", stage="decode"
@@ -190,13 +190,13 @@ class _FrameDecoder:
         colour = self._cv2.IMREAD_GRAYSCALE if self._channels == GRAY else self._cv2.IMREAD_COLOR_RGB
         return int(colour | self._cv2.IMREAD_IGNORE_ORIENTATION)
 
-    def _flatten(self, frame: Frames) -> Frames:
+    def _flatten(self, frame: Images) -> Images:
         """An image with alpha as declared: its four channels, the last of them, or shown on white."""
         if frame.dtype != np.uint8:
             frame = (frame >> 8).astype(np.uint8)  # a PNG of 16 bits: OpenCV keeps those beside an alpha channel
         if self._alpha == "newest":
             return np.ascontiguousarray(frame[..., RGBA - 1])
-        rgba: Frames = self._cv2.cvtColor(frame, self._cv2.COLOR_BGRA2RGBA)
+        rgba: Images = self._cv2.cvtColor(frame, self._cv2.COLOR_BGRA2RGBA)
         if self._channels == RGBA:
             return rgba
         if self._alpha == "ask" and _may_be_stacked(rgba):
@@ -210,7 +210,7 @@ class _FrameDecoder:
         return blended.astype(np.uint8)
 
 
-def _may_be_stacked(rgba: Frames) -> bool:
+def _may_be_stacked(rgba: Images) -> bool:
     """Whether a fourth channel is no mask: most of it is half transparent, or like the channel before it where it is.
 
     A picture is opaque or transparent nearly everywhere; frames that follow each other are nearly the same.
@@ -232,7 +232,7 @@ class _PixelCounter:
         self._block = np.empty((max(1, _COUNTED_AT_ONCE // pixels), pixels), dtype=np.uint8)
         self._held = 0
 
-    def add(self, frame: Frames) -> None:
+    def add(self, frame: Images) -> None:
         self._block[self._held] = frame.reshape(-1)
         self._held += 1
         if self._held == len(self._block):

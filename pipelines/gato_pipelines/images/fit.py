@@ -1,4 +1,4 @@
-"""Frames to sides that are multiples of a patch."""
+"""Images to sides that are multiples of a patch."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,10 +12,11 @@ from gato_data.errors import EpisodeError, MissingPackageError, SettingError
 from gato_pipelines.images.header import GRAY, RGB
 from gato_schemas.sequence import PATCH_SIZE
 
-Frames: TypeAlias = NDArray[np.uint8]
+Images: TypeAlias = NDArray[np.uint8]
+FitMode: TypeAlias = Literal["resize", "pad", "crop"]
 
 MAX_EPISODE_BYTES = 1 << 34
-"""Bytes of all frames of one episode, so that a small record cannot claim all memory."""
+"""Bytes of all images of one episode, so that a small record cannot claim all memory."""
 
 
 @cache
@@ -34,49 +35,63 @@ def import_cv2() -> ModuleType:
     return module
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ImageFit:
-    """How frames get sides that are multiples of 16 pixels.
+    """How images get sides that are multiples of 16 pixels.
 
-    "resize" scales to (height, width): by pixel areas where a side shrinks, then linearly where a side grows.
-    "pad" adds black pixels at the right and bottom, up to (height, width) or, where those are None, to the next
-    multiple of 16.
+    "resize" scales each side by itself, so that every patch shows something; "pad" keeps the
+    proportions and adds black at the right or bottom; "crop" keeps them and cuts off the ends of
+    the longer side. An unscaled "pad" adds black to the image as it is, up to the size or, where a
+    side of that is None, to the next multiple of 16.
 
     Raises:
-        SettingError: a side is not a positive multiple of 16, or is missing although the mode is "resize".
+        SettingError: a side is not a positive multiple of 16, or is missing where it is needed.
     """
 
     height: int | None = None
     width: int | None = None
-    mode: Literal["resize", "pad"] = "resize"
+    mode: FitMode = "resize"
+    scales: bool = True
 
     def __post_init__(self) -> None:
-        if self.mode not in ("resize", "pad"):
-            raise SettingError(f"no image fit is called {self.mode!r}: use resize or pad")
-        if self.mode == "resize" and (self.height is None or self.width is None):
-            raise SettingError("image fit resize needs a size: give the height and width, or use pad")
+        modes = ("resize", "pad", "crop") if self.scales else ("resize", "pad")
+        if self.mode not in modes:
+            raise SettingError(f"no image fit is called {self.mode!r}: use {', '.join(modes[:-1])} or {modes[-1]}")
+        if (self.height is None or self.width is None) and (self.scales or self.mode == "resize"):
+            raise SettingError(f"image fit {self.mode} needs a size: give the height and width, or use pad")
         for side in (self.height, self.width):
             if side is not None and (side <= 0 or side % PATCH_SIZE):
                 raise SettingError(f"an image side of {side} pixels is not a positive multiple of {PATCH_SIZE}")
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the fitted frame of one that is (height, width) pixels."""
+        """Height and width of the fitted image of one that is (height, width) pixels."""
         return self.height or _round_up(height), self.width or _round_up(width)
 
-    def content(self, height: int, width: int) -> tuple[int, int]:
-        """How much of a fitted frame, from its top left, shows the frame: all of it unless it is padded."""
-        return self.size(height, width) if self.mode == "resize" else (height, width)
+    def scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width to scale an image to, before it is padded or cropped."""
+        target = self.size(height, width)
+        if self.mode == "resize":
+            return target
+        if not self.scales:
+            return height, width
+        choose = min if self.mode == "pad" else max
+        factor = choose(target[0] / height, target[1] / width)
+        return max(1, round(height * factor)), max(1, round(width * factor))
 
-    def apply(self, frames: Frames) -> Frames:
-        """Fit frames (T, H, W, C) with C of 1 or 3 to RGB frames (T, h, w, 3); gray is repeated.
+    def content(self, height: int, width: int) -> tuple[int, int]:
+        """How much of a fitted image, from its top left, shows the image: all unless it is padded."""
+        return self.scaled(height, width) if self.mode == "pad" else self.size(height, width)
+
+    def apply(self, images: Images) -> Images:
+        """Fit images (T, H, W, C) with C of 1 or 3 to RGB images (T, h, w, 3); gray is repeated.
 
         Raises:
-            EpisodeError: frames to be padded are larger than the size, or have another number of channels.
+            EpisodeError: images to be padded are larger than the size, or have other channels.
         """
-        count, height, width, channels = frames.shape
-        fitter = FrameFitter(self, count, (height, width, channels))
-        for index, frame in enumerate(frames[..., 0] if channels == GRAY else frames):
-            fitter.put(index, frame)
+        count, height, width, channels = images.shape
+        fitter = EpisodeFitter(self, count, (height, width, channels))
+        for index, image in enumerate(images[..., 0] if channels == GRAY else images):
+            fitter.put(index, image)
         return fitter.rgb()
 
 
@@ -84,8 +99,29 @@ def _round_up(side: int) -> int:
     return -(-side // PATCH_SIZE) * PATCH_SIZE
 
 
+def resize(image: Images, size: tuple[int, int], out: Images | None = None) -> Images:
+    """Scale an image (H, W) or (H, W, 3): by areas where a side shrinks, then linearly where one grows.
+
+    Args:
+        image: uint8.
+        size: height and width.
+        out: of that size, where to put the result; a new array if None.
+    """
+    cv2 = import_cv2()
+    height, width = image.shape[:2]
+    shrunk = (min(height, size[0]), min(width, size[1]))
+    if shrunk != (height, width):
+        into = out if shrunk == size else None
+        image = cv2.resize(image, shrunk[::-1], dst=into, interpolation=cv2.INTER_AREA)
+    if shrunk != size:
+        image = cv2.resize(image, size[::-1], dst=out, interpolation=cv2.INTER_LINEAR)
+    elif out is not None and image is not out:
+        out[...] = image
+    return image
+
+
 def check_memory(count: int, shape: tuple[int, int, int]) -> None:
-    """Check that `count` frames of a shape can be held.
+    """Check that `count` images of a shape can be held.
 
     Raises:
         EpisodeError: they take more than `MAX_EPISODE_BYTES`.
@@ -95,47 +131,32 @@ def check_memory(count: int, shape: tuple[int, int, int]) -> None:
         raise EpisodeError(f"{count} frames of {shape} take {size} bytes, at most {MAX_EPISODE_BYTES} are held")
 
 
-class FrameFitter:
-    """Fits `count` frames of one shape, one by one, into one array."""
+class EpisodeFitter:
+    """Resizes or pads `count` images of one shape, one by one, into one array."""
 
     def __init__(self, fit: ImageFit, count: int, shape: tuple[int, int, int]) -> None:
         height, width, channels = shape
         if channels not in (GRAY, RGB):
             raise EpisodeError(f"frames with {channels} channels cannot be made RGB: gray or RGB was expected")
-        self._cv2 = import_cv2()
-        self._size = fit.size(height, width)
-        if fit.mode == "pad" and (height > self._size[0] or width > self._size[1]):
-            raise EpisodeError(
-                f"frames of {height}x{width} pixels cannot be padded to {self._size[0]}x{self._size[1]}: use resize"
-            )
-        check_memory(count, (*self._size, RGB))
-        self._is_padded = fit.mode == "pad"
-        self._shrunk = (min(height, self._size[0]), min(width, self._size[1]))
-        self._source = (height, width)
+        size = fit.size(height, width)
+        self._content = fit.content(height, width)
+        if self._content[0] > size[0] or self._content[1] > size[1]:
+            raise EpisodeError(f"frames of {height}x{width} pixels cannot be padded to {size[0]}x{size[1]}: use resize")
+        check_memory(count, (*size, RGB))
         channel = () if channels == GRAY else (RGB,)
-        self._out = np.zeros((count, *self._size, *channel), dtype=np.uint8)
+        self._out = np.zeros((count, *size, *channel), dtype=np.uint8)
 
-    def put(self, index: int, frame: Frames) -> None:
-        """Fit frame number `index`, uint8 (H, W) or (H, W, 3)."""
-        if self._is_padded or self._source == self._size:
-            self._out[index, : self._source[0], : self._source[1]] = frame
-        elif self._shrunk == self._size:
-            self._resize(frame, self._out[index], self._cv2.INTER_AREA)
-        else:
-            if self._shrunk != self._source:
-                frame = self._resize(frame, None, self._cv2.INTER_AREA)
-            self._resize(frame, self._out[index], self._cv2.INTER_LINEAR)
+    def put(self, index: int, image: Images) -> None:
+        """Fit image number `index`, uint8 (H, W) or (H, W, 3)."""
+        height, width = self._content
+        resize(image, self._content, self._out[index, :height, :width])
 
-    def _resize(self, frame: Frames, out: Frames | None, interpolation: int) -> Frames:
-        height, width = self._shrunk if out is None else self._size
-        resized: Frames = self._cv2.resize(frame, (width, height), dst=out, interpolation=interpolation)
-        return resized
-
-    def rgb(self) -> Frames:
-        """All fitted frames, uint8 (T, h, w, 3)."""
+    def rgb(self) -> Images:
+        """All fitted images, uint8 (T, h, w, 3)."""
         if self._out.ndim == 4:
             return self._out
+        cv2 = import_cv2()
         count, height, width = self._out.shape
         rows = self._out.reshape(count * height, width)
-        rgb: Frames = self._cv2.cvtColor(rows, self._cv2.COLOR_GRAY2RGB)
+        rgb: Images = cv2.cvtColor(rows, cv2.COLOR_GRAY2RGB)
         return rgb.reshape(count, height, width, RGB)

@@ -8,25 +8,21 @@ import io
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import PIL
 from PIL import Image as Pillow
 from PIL import PngImagePlugin, features
 
-from gato_data.errors import EpisodeError, SettingError
+from gato_data.errors import EpisodeError
 from gato_pipelines.files.git_lfs import POINTER, is_pointer
-from gato_pipelines.images.fit import import_cv2
+from gato_pipelines.images.fit import ImageFit, import_cv2, resize
 from gato_pipelines.images.header import JPEG_MAGIC, check_scans
 from gato_pipelines.images.jpeg_end import JPEG_END, with_end
 from gato_pipelines.images.opaque import Pixels, opaque_pixels
 from gato_pipelines.images.orientation import orientation
 from gato_schemas.episode import Image
 from gato_schemas.sequence import PATCH_SIZE
-
-PhotoFitMode: TypeAlias = Literal["resize", "pad", "crop"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_ENCODED_BYTES = 1 << 26
@@ -48,48 +44,7 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
 """What Pillow raises for damaged files of one format or another."""
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoFit:
-    """How photographs of any size become images of one size.
-
-    "resize" scales each side by itself, so everything is seen and every patch shows something; "pad" keeps the
-    proportions and adds black at the right or bottom; "crop" keeps them and cuts off the ends of the longer side.
-
-    Raises:
-        SettingError: a side is not a positive multiple of 16.
-    """
-
-    height: int
-    width: int
-    mode: PhotoFitMode = "resize"
-
-    def __post_init__(self) -> None:
-        for side in (self.height, self.width):
-            if side <= 0 or side % PATCH_SIZE:
-                raise SettingError(f"an image side of {side} pixels is not a positive multiple of {PATCH_SIZE}")
-
-    def scaled(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width to scale a photograph to, before it is padded or cropped."""
-        if self.mode == "resize":
-            return self.height, self.width
-        choose = min if self.mode == "pad" else max
-        factor = choose(self.height / height, self.width / width)
-        return max(1, round(height * factor)), max(1, round(width * factor))
-
-    def place(self, scaled: Pixels) -> Image:
-        """Pad or crop an RGB photograph of the scaled size."""
-        height, width = scaled.shape[:2]
-        if (height, width) == (self.height, self.width):
-            return Image(scaled)
-        if self.mode == "pad":
-            padded = np.zeros((self.height, self.width, 3), np.uint8)
-            padded[:height, :width] = scaled
-            return Image(padded, (height, width))
-        top, left = (height - self.height) // 2, (width - self.width) // 2
-        return Image(np.ascontiguousarray(scaled[top : top + self.height, left : left + self.width]))
-
-
-def decode_photo(data: bytes, fit: PhotoFit) -> Image:
+def decode_photo(data: bytes, fit: ImageFit) -> Image:
     """Decode and fit one photograph: turned as EXIF or XMP say, alpha shown on white, gray repeated, CMYK as RGB.
 
     A JPEG much larger than wanted is decoded at a half, quarter or eighth of its size, never below the size wanted.
@@ -111,7 +66,7 @@ def decode_photo(data: bytes, fit: PhotoFit) -> Image:
         raise EpisodeError(_reason(error), stage="decode") from error
 
 
-def _decoded(data: bytes, fit: PhotoFit) -> Image:
+def _decoded(data: bytes, fit: ImageFit) -> Image:
     try:
         with Pillow.open(io.BytesIO(data), formats=FORMATS) as photo:
             return _fitted(photo, data, fit)
@@ -132,7 +87,7 @@ def _too_large() -> EpisodeError:
     return EpisodeError(f"the image has more than {MAX_PHOTO_PIXELS:,} pixels", stage="decode")
 
 
-def _fitted(photo: Pillow.Image, data: bytes, fit: PhotoFit) -> Image:
+def _fitted(photo: Pillow.Image, data: bytes, fit: ImageFit) -> Image:
     width, height = photo.size
     if width * height > MAX_PHOTO_PIXELS:
         raise _too_large()
@@ -148,20 +103,23 @@ def _fitted(photo: Pillow.Image, data: bytes, fit: PhotoFit) -> Image:
     stored = scaled[::-1] if turns % 2 else scaled
     if photo.format == "JPEG":
         photo.draft(None, (stored[1], stored[0]))
-    pixels = np.rot90(_resize(opaque_pixels(photo, data), stored), turns)
+    pixels = np.rot90(resize(opaque_pixels(photo, data), stored), turns)
     pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
-    return fit.place(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
+    return _placed(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), fit)
 
 
-def _resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """By pixel areas where a side shrinks, then linearly where a side grows."""
-    cv2 = import_cv2()
-    height, width = min(size[0], pixels.shape[0]), min(size[1], pixels.shape[1])
-    if (height, width) != pixels.shape[:2]:
-        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    if (height, width) != size:
-        pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    return pixels
+def _placed(pixels: Pixels, fit: ImageFit) -> Image:
+    """An RGB photograph of the scaled size, padded or cropped."""
+    height, width = pixels.shape[:2]
+    target = fit.size(height, width)
+    if (height, width) == target:
+        return Image(pixels)
+    if fit.mode == "pad":
+        padded = np.zeros((*target, 3), np.uint8)
+        padded[:height, :width] = pixels
+        return Image(padded, (height, width))
+    top, left = (height - target[0]) // 2, (width - target[1]) // 2
+    return Image(np.ascontiguousarray(pixels[top : top + target[0], left : left + target[1]]))
 
 
 def photo_libraries() -> dict[str, str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gato_data.errors import EpisodeError, MissingPackageError, SettingError
-from gato_pipelines.images.decode import ImageFit, ImageHeader, decode_and_fit, decode_frames, read_header
+from gato_pipelines.images.decode import ImageFit, ImageHeader, decode_and_fit, decode_images, read_header
 from gato_pipelines.images.fit import import_cv2
 
 RNG = np.random.default_rng(0)
@@ -38,20 +38,20 @@ def _bomb(height: int, width: int) -> bytes:
 
 @pytest.mark.parametrize(("frames", "shape"), [(GRAY, (20, 24, 1)), (RGB, (20, 24, 3)), (RGB, (None, None, 3))])
 def test_png_is_lossless(frames, shape):
-    decoded = decode_frames([_encode(frame) for frame in frames], shape)
+    decoded = decode_images([_encode(frame) for frame in frames], shape)
     assert decoded.dtype == np.uint8
     np.testing.assert_array_equal(decoded, frames.reshape(3, 20, 24, -1))
 
 
 def test_views_of_a_record_will_do():
     encoded = [memoryview(_encode(frame)) for frame in GRAY]
-    np.testing.assert_array_equal(decode_frames(encoded, (20, 24, 1))[..., 0], GRAY)
+    np.testing.assert_array_equal(decode_images(encoded, (20, 24, 1))[..., 0], GRAY)
 
 
 def test_jpeg_has_its_colours_in_order():
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 255
-    decoded = decode_frames([_encode(red, "JPEG", quality=95)], (16, 16, 3))
+    decoded = decode_images([_encode(red, "JPEG", quality=95)], (16, 16, 3))
     np.testing.assert_allclose(decoded[0], red, atol=4)
 
 
@@ -61,12 +61,12 @@ def test_jpeg_as_pillow_reads_it(options):
     data = _encode(smooth, "JPEG", quality=90, **options)
     assert read_header(data) == ImageHeader(40, 48, 1)
     np.testing.assert_allclose(
-        decode_frames([data], (40, 48, 1))[0, ..., 0].astype(int), np.asarray(Image.open(io.BytesIO(data))), atol=2
+        decode_images([data], (40, 48, 1))[0, ..., 0].astype(int), np.asarray(Image.open(io.BytesIO(data))), atol=2
     )
 
 
 def test_gray_is_repeated_where_colour_is_declared():
-    decoded = decode_frames([_encode(GRAY[0])], (20, 24, 3))
+    decoded = decode_images([_encode(GRAY[0])], (20, 24, 3))
     np.testing.assert_array_equal(decoded[0], np.repeat(GRAY[0][..., None], 3, axis=2))
 
 
@@ -75,14 +75,14 @@ def test_the_camera_s_orientation_is_ignored():
     exif = Image.Exif()
     exif[0x0112] = 6  # rotated by a quarter
     data = _encode(np.zeros((16, 32), np.uint8), "JPEG", exif=exif)
-    assert decode_frames([data], (16, 32, 1)).shape == (1, 16, 32, 1)
+    assert decode_images([data], (16, 32, 1)).shape == (1, 16, 32, 1)
 
 
 RGBA = np.dstack([RGB[0], RNG.integers(0, 256, (20, 24), dtype=np.uint8)])
 
 
 def test_four_channels_as_stored():
-    np.testing.assert_array_equal(decode_frames([_encode(RGBA)], (20, 24, 4))[0], RGBA)
+    np.testing.assert_array_equal(decode_images([_encode(RGBA)], (20, 24, 4))[0], RGBA)
 
 
 @pytest.mark.parametrize("mode", [None, "LA", "P"])
@@ -94,11 +94,11 @@ def test_transparency_is_shown_on_white_if_asked(mode):
     data = out.getvalue()
     assert read_header(data).channels == 4
     with pytest.raises(EpisodeError, match="four channels, one of them alpha, three colour channels was expected"):
-        decode_frames([data], (20, 24, 3))
+        decode_images([data], (20, 24, 3))
     pixels = np.asarray(image.convert("RGBA")).astype(float)
     alpha = pixels[..., 3:] / 255
     expected = pixels[..., :3] * alpha + 255 * (1 - alpha)
-    np.testing.assert_allclose(decode_frames([data], (20, 24, 3), alpha="white")[0], expected, atol=0.51)
+    np.testing.assert_allclose(decode_images([data], (20, 24, 3), alpha="white")[0], expected, atol=0.51)
 
 
 def test_sixteen_bits_with_alpha():
@@ -107,14 +107,14 @@ def test_sixteen_bits_with_alpha():
     header = _png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 6, 0, 0, 0))
     data = b"\x89PNG\r\n\x1a\n" + header + _png_chunk(b"IDAT", zlib.compress(b"\0" + row.tobytes()))
     data += _png_chunk(b"IEND", b"")
-    assert decode_frames([data], (1, 1, 4))[0, 0, 0].tolist() == [0x12, 0x56, 0x9A, 0xFF]
+    assert decode_images([data], (1, 1, 4))[0, 0, 0].tolist() == [0x12, 0x56, 0x9A, 0xFF]
 
 
 def test_a_palette_without_transparency_is_colour():
     data = _encode(RGB[0], mode="P")
     assert read_header(data) == ImageHeader(20, 24, 3)
     np.testing.assert_array_equal(
-        decode_frames([data], (20, 24, 3))[0], np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        decode_images([data], (20, 24, 3))[0], np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     )
 
 
@@ -138,19 +138,19 @@ GOOD = _encode(GRAY[0])
 )
 def test_a_bad_image_is_named_by_its_timestep(bad, message):
     with pytest.raises(EpisodeError, match=f"image of timestep 1 .*{message}") as caught:
-        decode_frames([GOOD, bad], (20, 24, 1))
+        decode_images([GOOD, bad], (20, 24, 1))
     assert caught.value.stage == "decode"
 
 
 def test_half_a_jpeg_is_refused():
     data = _encode(RGB[0], "JPEG")
     with pytest.raises(EpisodeError, match="image of timestep 0 cannot be decoded: it is damaged"):
-        decode_frames([data[: len(data) // 2]], (20, 24, 3))
+        decode_images([data[: len(data) // 2]], (20, 24, 3))
 
 
 def test_images_of_one_episode_have_one_size():
     with pytest.raises(EpisodeError, match="timestep 1 is 16x24 pixels, 20x24 was expected"):
-        decode_frames([GOOD, _encode(GRAY[0][:16])], (None, None, 1))
+        decode_images([GOOD, _encode(GRAY[0][:16])], (None, None, 1))
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_images_of_one_episode_have_one_size():
 )
 def test_a_decompression_bomb_is_not_decoded(shape, message):
     with pytest.raises(EpisodeError, match=message):
-        decode_frames([_bomb(50_000, 50_000)], shape)
+        decode_images([_bomb(50_000, 50_000)], shape)
 
 
 def test_an_episode_that_cannot_be_held_is_refused(monkeypatch):
     monkeypatch.setattr("gato_pipelines.images.fit.MAX_EPISODE_BYTES", 1000)
     with pytest.raises(EpisodeError, match="take 1440 bytes, at most 1000"):
-        decode_frames([GOOD] * 3, (20, 24, 1))
+        decode_images([GOOD] * 3, (20, 24, 1))
     with pytest.raises(EpisodeError, match="take 2304 bytes, at most 1000"):
         decode_and_fit([GOOD] * 3, (20, 24, 1), SIXTEEN)
 
@@ -176,18 +176,18 @@ def test_an_episode_that_cannot_be_held_is_refused(monkeypatch):
 @pytest.mark.parametrize("shape", [(20, 24), (20, 24, 2), (20, 24, None)])
 def test_shapes_that_are_no_image(shape):
     with pytest.raises(EpisodeError, match="cannot be decoded: 1, 3 or 4 channels can"):
-        decode_frames([GOOD], shape)
+        decode_images([GOOD], shape)
 
 
 def test_no_timesteps():
     with pytest.raises(EpisodeError, match="without timesteps has no images"):
-        decode_frames([], (20, 24, 1))
+        decode_images([], (20, 24, 1))
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", GOOD[:30]]))
 def test_any_bytes_are_decoded_or_refused(data, magic):
     with pytest.raises(EpisodeError):
-        decode_frames([magic + data], (20, 24, 1))
+        decode_images([magic + data], (20, 24, 1))
 
 
 # ---- fitting
@@ -225,7 +225,11 @@ def test_a_frame_that_fits_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("fit", "size"), [(ImageFit(mode="pad"), (32, 32)), (ImageFit(mode="pad", height=48, width=32), (48, 32))]
+    ("fit", "size"),
+    [
+        (ImageFit(scales=False, mode="pad"), (32, 32)),
+        (ImageFit(scales=False, mode="pad", height=48, width=32), (48, 32)),
+    ],
 )
 def test_padding_is_black_at_the_right_and_bottom(fit, size):
     fitted = fit.apply(RGB)
@@ -244,7 +248,7 @@ def test_a_resized_frame_is_all_content():
 
 def test_frames_larger_than_the_padding():
     with pytest.raises(EpisodeError, match="frames of 20x24 pixels cannot be padded to 16x32: use resize"):
-        ImageFit(mode="pad", height=16, width=32).apply(RGB)
+        ImageFit(scales=False, mode="pad", height=16, width=32).apply(RGB)
 
 
 def test_other_channels_do_not_become_patches():
@@ -257,10 +261,10 @@ def test_other_channels_do_not_become_patches():
     [
         ({"height": 64, "width": 81}, "an image side of 81 pixels is not a positive multiple of 16"),
         ({"height": 0, "width": 16}, "an image side of 0 pixels"),
-        ({"height": -16, "width": 16, "mode": "pad"}, "an image side of -16 pixels"),
+        ({"height": -16, "width": 16, "mode": "pad", "scales": False}, "an image side of -16 pixels"),
         ({"height": 64}, "resize needs a size"),
         ({}, "resize needs a size"),
-        ({"mode": "crop"}, "no image fit is called 'crop': use resize or pad"),
+        ({"mode": "crop", "scales": False}, "no image fit is called 'crop': use resize or pad"),
     ],
 )
 def test_settings_that_cannot_be_used(settings, message):
@@ -269,11 +273,11 @@ def test_settings_that_cannot_be_used(settings, message):
 
 
 @pytest.mark.parametrize("frames", [GRAY, RGB], ids=["gray", "rgb"])
-@pytest.mark.parametrize("fit", [SIXTEEN, ImageFit(height=32, width=16), ImageFit(mode="pad")], ids=str)
+@pytest.mark.parametrize("fit", [SIXTEEN, ImageFit(height=32, width=16), ImageFit(scales=False, mode="pad")], ids=str)
 def test_decode_and_fit_is_decoding_and_then_fitting(frames, fit):
     encoded = [_encode(frame) for frame in frames]
     shape = (20, 24, 1 if frames.ndim == 3 else 3)
-    np.testing.assert_array_equal(decode_and_fit(encoded, shape, fit), fit.apply(decode_frames(encoded, shape)))
+    np.testing.assert_array_equal(decode_and_fit(encoded, shape, fit), fit.apply(decode_images(encoded, shape)))
 
 
 @pytest.mark.parametrize("counted_at_once", [1, 1000, 1 << 18])
@@ -296,6 +300,6 @@ def test_opencv_is_optional(monkeypatch):
     import_cv2.cache_clear()
     try:
         with pytest.raises(MissingPackageError, match=r"pip install \"gato-data\[ingest\]\""):
-            decode_frames([GOOD], (20, 24, 1))
+            decode_images([GOOD], (20, 24, 1))
     finally:
         import_cv2.cache_clear()

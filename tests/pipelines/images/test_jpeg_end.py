@@ -6,12 +6,13 @@ import PIL.Image
 import pytest
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
+from gato_pipelines.images.fit import ImageFit
 from gato_pipelines.images.header import MAX_SCANS, check_scans
-from gato_pipelines.images.photos import PhotoFit, decode_photo
+from gato_pipelines.images.photos import decode_photo
 from tests.document_inputs import photo
 
-FIT = PhotoFit(64, 64)
+FIT = ImageFit(64, 64)
 
 
 def jpeg(**options: object) -> bytes:
@@ -54,7 +55,7 @@ def test_more_scans_are_refused_before_any_is_decoded() -> None:
     with pytest.raises(EpisodeError, match=f"the JPEG has more than {MAX_SCANS} scans"):
         decode_photo(data, FIT)
     with pytest.raises(EpisodeError, match=f"the JPEG has more than {MAX_SCANS} scans"):
-        decode_frames([data], (None, None, 3))
+        decode_images([data], (None, None, 3))
 
 
 def test_a_large_picture_may_have_the_scans_that_are_usual() -> None:

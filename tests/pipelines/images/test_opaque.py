@@ -8,10 +8,11 @@ import PIL.Image
 import pytest
 
 from gato_pipelines.images import opaque
-from gato_pipelines.images.photos import PhotoFit, decode_photo
+from gato_pipelines.images.fit import ImageFit
+from gato_pipelines.images.photos import decode_photo
 from tests.png_files import COLOUR, COLOUR_ALPHA, GRAY, GRAY_ALPHA, PALETTE, make_png
 
-FIT = PhotoFit(16, 32)
+FIT = ImageFit(16, 32)
 WHITE = [255, 255, 255]
 
 

@@ -8,11 +8,12 @@ import PIL.Image
 import pytest
 from PIL.PngImagePlugin import PngInfo
 
-from gato_pipelines.images.photos import PhotoFit, decode_photo
+from gato_pipelines.images.fit import ImageFit
+from gato_pipelines.images.photos import decode_photo
 from tests.document_inputs import photo
 from tests.png_files import COLOUR, make_png
 
-FIT = PhotoFit(64, 64)
+FIT = ImageFit(64, 64)
 CAT = PIL.Image.open(io.BytesIO(photo("cat"))).convert("RGB").resize((48, 32))
 UPRIGHT = np.asarray(CAT.transpose(PIL.Image.Transpose.ROTATE_270).resize((64, 64)), float)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'

@@ -14,11 +14,12 @@ from PIL import ImageOps
 
 from gato_data.errors import EpisodeError, SettingError
 from gato_pipelines.images import opaque, photos
-from gato_pipelines.images.photos import PhotoFit, decode_photo, photo_libraries
+from gato_pipelines.images.fit import ImageFit
+from gato_pipelines.images.photos import decode_photo, photo_libraries
 from tests.document_inputs import NAMES, photo
 from tests.png_files import COLOUR, GRAY, make_png
 
-FIT = PhotoFit(64, 64)
+FIT = ImageFit(64, 64)
 MODES = {
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
     "PNG": ("1", "L", "LA", "P", "RGB", "RGBA"),
@@ -51,7 +52,7 @@ def difference(found: Any, wanted: Any) -> float:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(64, 64), (192, 192), (160, 224)])
 def test_a_photograph_looks_as_pillow_would_have_it(name: str, size: tuple[int, int]) -> None:
-    found = decode_photo(photo(name), PhotoFit(*size))
+    found = decode_photo(photo(name), ImageFit(*size))
     assert found.pixels.shape == (*size, 3)
     assert found.pixels.dtype == np.uint8
     assert found.content is None
@@ -120,7 +121,7 @@ def test_exif_orientation_is_applied(orientation: int, mode: Any) -> None:
     exif[0x0112] = orientation
     data = encode(open_photo("cat"), "PNG", exif=exif)
     turned = encode(ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(data))), "PNG")
-    fit = PhotoFit(96, 96, mode)
+    fit = ImageFit(96, 96, mode)
     found, wanted = decode_photo(data, fit), decode_photo(turned, fit)
     assert found.content == wanted.content
     assert difference(found.pixels, wanted.pixels.astype(float)) < 0.5
@@ -137,12 +138,12 @@ class TestFit:
     def test_resize_shows_everything(self) -> None:
         image = PIL.Image.new("RGB", (320, 160), "black")
         image.paste("white", (304, 0, 320, 160))
-        pixels = decode_photo(encode(image), PhotoFit(32, 160)).pixels
+        pixels = decode_photo(encode(image), ImageFit(32, 160)).pixels
         assert (pixels[:, :152] == 0).all()
         assert (pixels[:, 152:] == 255).all()
 
     def test_pad_keeps_proportions_at_the_top_left(self) -> None:
-        found = decode_photo(encode(PIL.Image.new("RGB", (320, 160), "white")), PhotoFit(64, 64, "pad"))
+        found = decode_photo(encode(PIL.Image.new("RGB", (320, 160), "white")), ImageFit(64, 64, "pad"))
         assert found.content == (32, 64)
         assert (found.pixels[:32] == 255).all()
         assert (found.pixels[32:] == 0).all()
@@ -151,7 +152,7 @@ class TestFit:
         image = PIL.Image.new("RGB", (320, 160), "white")
         image.paste("black", (0, 0, 80, 160))
         image.paste("black", (240, 0, 320, 160))
-        found = decode_photo(encode(image), PhotoFit(64, 64, "crop"))
+        found = decode_photo(encode(image), ImageFit(64, 64, "crop"))
         assert found.content is None
         assert (found.pixels == 255).all()
 
@@ -163,13 +164,13 @@ class TestFit:
     @pytest.mark.parametrize("size", [(0, 16), (16, 20), (-16, 16)])
     def test_a_side_that_is_no_multiple_of_16_is_refused(self, size: tuple[int, int]) -> None:
         with pytest.raises(SettingError, match="is not a positive multiple of 16"):
-            PhotoFit(*size)
+            ImageFit(*size)
 
     @given(height=st.integers(16, 400), width=st.integers(16, 400), mode=st.sampled_from(["resize", "pad", "crop"]))
     def test_every_shape_fits(self, height: int, width: int, mode: Any) -> None:
-        fit = PhotoFit(48, 80, mode)
+        fit = ImageFit(48, 80, mode)
         scaled = fit.scaled(height, width)
-        found = fit.place(np.ones((*scaled, 3), np.uint8))
+        found = photos._placed(np.ones((*scaled, 3), np.uint8), fit)
         assert found.pixels.shape == (48, 80, 3)
         if mode == "pad":
             assert max(scaled[0] / 48, scaled[1] / 80) == 1

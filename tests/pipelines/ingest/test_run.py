@@ -11,7 +11,7 @@ import pytest
 
 from gato_data.detokenize import frames
 from gato_data.errors import MissingPackageError, OutputError, SettingError
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from gato_pipelines.images.fit import import_cv2
 from gato_pipelines.ingest import commit, shards
 from gato_pipelines.ingest.run import DryRun, IngestSettings, plan_only
@@ -132,7 +132,7 @@ def raw_frames(recording: Path) -> np.ndarray[Any, Any]:
     directory = open_directory(recording)
     raw = next(iter(read_records(directory.split("train").shards[0].path)))
     images = EpisodeDecoder(directory.features.leaves).decode(raw.data).images["steps/observation"]
-    return decode_frames(images, (84, 84, 1))[..., 0]
+    return decode_images(images, (84, 84, 1))[..., 0]
 
 
 def test_padded_frames_put_back_together_are_the_source(recording: Path, tmp_path: Path) -> None:

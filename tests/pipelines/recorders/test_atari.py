@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, OutputError, SettingError
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from gato_pipelines.recorders.atari import FEATURES
 from gato_pipelines.recorders.recording import Recording
 from gato_pipelines.rlds.decode import EpisodeDecoder
@@ -89,7 +89,7 @@ def test_a_game_that_ends_is_terminal_and_one_that_is_cut_is_not(tmp_path):
 
 def test_frames_show_the_game(recording):
     images = _episodes(recording)[0].images["steps/observation"]
-    frames = decode_frames(images, (84, 84, 1))[..., 0]
+    frames = decode_images(images, (84, 84, 1))[..., 0]
     assert frames.std(axis=(1, 2)).min() > 10
     assert len(np.unique(frames, axis=0)) > len(frames) // 2
 
@@ -115,7 +115,7 @@ def test_the_frame_is_the_maximum_of_the_last_two_screens():
             screens.append(ale.getScreenGrayscale())
         expected = cv2.resize(np.maximum(*screens[-2:]), (84, 84), interpolation=cv2.INTER_AREA)
         np.testing.assert_array_equal(
-            decode_frames([step.observation["steps/observation"]], (84, 84, 1))[0, ..., 0], expected
+            decode_images([step.observation["steps/observation"]], (84, 84, 1))[0, ..., 0], expected
         )
         assert step.reward == sum(rewards)
 
@@ -157,7 +157,7 @@ def test_tfds_opens_the_folder_itself(recording):
     for episode, mine in zip(theirs, _episodes(recording), strict=True):
         steps = list(tfds.as_numpy(episode["steps"]))
         np.testing.assert_array_equal([step["action"] for step in steps], mine.tensors["steps/action"])
-        frames = decode_frames(mine.images["steps/observation"], (84, 84, 1))
+        frames = decode_images(mine.images["steps/observation"], (84, 84, 1))
         np.testing.assert_array_equal([step["observation"] for step in steps], frames)
 
 
@@ -230,4 +230,4 @@ def test_a_skip_of_one_screen():
     game.reset(np.random.default_rng(0))
     step = game.step(0)
     assert step.reward == 0
-    assert decode_frames([step.observation["steps/observation"]], (84, 84, 1)).shape == (1, 84, 84, 1)
+    assert decode_images([step.observation["steps/observation"]], (84, 84, 1)).shape == (1, 84, 84, 1)

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from tests.pipelines.recorders.recorded import CASES, episodes_of, need, recorder
 
 record = recorder("procgen")
@@ -19,7 +19,7 @@ def test_games_are_played_to_their_end(tmp_path):
     assert recording.num_terminal == 3
     for episode in episodes_of(recording):
         assert set(episode.tensors["steps/action"]) <= set(range(15))
-        frames = decode_frames(episode.images["steps/observation/image"], (64, 64, 3))
+        frames = decode_images(episode.images["steps/observation/image"], (64, 64, 3))
         assert len(frames) == episode.num_timesteps
         assert frames.std() > 10
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from gato_pipelines.recorders.recording import (
     PlayedEpisode,
     as_rlds,
@@ -60,7 +60,7 @@ def test_an_episode_without_its_last_observation_keeps_every_action():
 def test_pictures_keep_their_colours():
     frame = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
     leaf = image_leaf("steps/observation/image", 32, 48)
-    np.testing.assert_array_equal(decode_frames([png(frame)], leaf.shape)[0], frame)
+    np.testing.assert_array_equal(decode_images([png(frame)], leaf.shape)[0], frame)
 
 
 def test_random_numbers_of_an_episode_are_its_own():

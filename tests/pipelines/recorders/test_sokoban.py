@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from gato_pipelines.simulators.sokoban_import import import_sokoban
 from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need, recorder
 
@@ -27,7 +27,7 @@ def test_rooms_are_solved(tmp_path):
         rewards = episode.tensors["steps/reward"]
         assert rewards[-2] == np.float32(10.9)  # the last box, the room, the step
         assert set(np.unique(episode.tensors["steps/action"])) <= set(range(9))
-        frames = decode_frames(episode.images["steps/observation/image"], (160, 160, 3))
+        frames = decode_images(episode.images["steps/observation/image"], (160, 160, 3))
         assert (frames[1:] != frames[:-1]).any(axis=(1, 2, 3)).all()  # no action is wasted
         assert frames[:, :16, :16].std() < frames.std()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import Directory, open_directory
@@ -47,7 +47,7 @@ def _assert_same_as_tfds(tfds, directory: Directory) -> None:
     for raw, (episode, steps) in zip(ours, theirs, strict=True):
         found = decoder.decode(raw.data)
         arrays: dict[str, np.ndarray] = dict(found.tensors)
-        arrays |= {path: decode_frames(images, shapes[path]) for path, images in found.images.items()}
+        arrays |= {path: decode_images(images, shapes[path]) for path, images in found.images.items()}
         arrays |= {path: np.array([text.encode() for text in texts]) for path, texts in found.texts.items()}
         assert set(arrays) == set(steps)
         assert set(found.episode) == set(episode)
@@ -131,5 +131,5 @@ def test_sequences_and_nested_tensors(tfds, tmp_path):
         np.testing.assert_array_equal(found.episode["tags"], episode["tags"])
         for path, value in steps.items():
             images = found.images.get(path)
-            mine = found.tensors[path] if images is None else decode_frames(images, shapes[path])
+            mine = found.tensors[path] if images is None else decode_images(images, shapes[path])
             np.testing.assert_array_equal(mine, value, err_msg=path)

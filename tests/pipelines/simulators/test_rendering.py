@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import SettingError
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
 from gato_pipelines.simulators import rendering
@@ -50,7 +50,7 @@ def test_frames_show_the_cart_and_become_patches(backend: str, tmp_path: Path) -
     decoder = EpisodeDecoder(directory.features.leaves)
     shard = directory.split("train").shards[0]
     episode = decoder.decode(next(iter(read_records(shard.path))).data)
-    frames = decode_frames(episode.images["steps/observation/pixels"], (64, 64, 3))
+    frames = decode_images(episode.images["steps/observation/pixels"], (64, 64, 3))
     assert frames.shape == (13, 64, 64, 3)
     assert frames.std() > 10
     assert (frames[0] != frames[-1]).any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.images.decode import decode_frames
+from gato_pipelines.images.decode import decode_images
 from gato_pipelines.rlds.features import Kind
 from gato_schemas.dataset import read_manifest
 from gato_schemas.sequence import POSITION_ACTION, POSITION_SEPARATOR
@@ -57,7 +57,7 @@ def test_every_feature_is_read_as_tfds_reads_it(path: str) -> None:
         for leaf in leaves:
             theirs = [step[leaf.path.removeprefix("steps/")] for step in steps]
             if leaf.kind == Kind.IMAGE:
-                mine = decode_frames(item.episode.images[leaf.path], shapes[leaf.path])
+                mine = decode_images(item.episode.images[leaf.path], shapes[leaf.path])
                 np.testing.assert_array_equal(mine, np.stack([picture(value) for value in theirs]))
             elif leaf.path in item.episode.texts:
                 assert item.episode.texts[leaf.path] == [value.decode() for value in theirs]
