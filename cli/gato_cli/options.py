@@ -161,13 +161,13 @@ def _option(entry: "Field[Any]", value_type: Any, default: Any) -> click.Option:
         name = f"{name}/--no-{name[2:]}"
     return click.Option(
         [name, entry.name],
-        default=default,
         required=required,
         type=None if value_type is bool else value_type,
         is_flag=value_type is bool or None,
         metavar=metadata.get("metavar"),
         help=metadata.get("help", ""),
         show_default=shown,
+        **({} if required else {"default": default}),  # a default of None would count as given
     )
 
 
