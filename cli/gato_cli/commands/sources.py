@@ -57,7 +57,7 @@ def new(name: str, out: Path) -> None:
     Example:
       gato-data sources new my-arm
     """
-    from gato_pipelines.registry.new import write_source
+    from gato_pipelines.plugin.new import write_source
 
     file = write_source(name, out)
     print(f"{file}: a source named {name.replace('_', '-')}; it is on the list with PYTHONPATH={out.resolve()}")

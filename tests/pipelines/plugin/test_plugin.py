@@ -9,7 +9,7 @@ from gato_pipelines import plugin
 from gato_pipelines.plugin import check_source
 from tests.own_sources import LOGS, arm_source, install, sessions
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 def test_every_name_has_a_line() -> None:

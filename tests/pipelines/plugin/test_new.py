@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import OutputError, SettingError
-from gato_pipelines.registry.new import write_source
+from gato_pipelines.plugin.new import write_source
 from tests.cli.command import ingest, run
 from tests.own_sources import arm_source, install, sessions
 
