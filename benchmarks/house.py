@@ -115,7 +115,7 @@ def class_names() -> dict[str, Any]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
                 where[node.name.lstrip("_")].append(name)
-    public = [name for name in where if name != "Source"]
+    public = [name for name in where if name not in ("Source", "Recorder")]  # one for each
     return {
         "classes": len(public),
         "of one word": sum(len(re.findall(r"[A-Z][a-z0-9]*", name)) == 1 for name in public),

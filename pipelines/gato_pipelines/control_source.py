@@ -11,14 +11,16 @@ from gato_pipelines.containers.container import REWARD, Container
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.control.announced import checked_episodes
 from gato_pipelines.control.episode_reader import EpisodeReader, Reading
+from gato_pipelines.control.field_choice import FieldChoice, matches
 from gato_pipelines.control.filtering import check_fraction
+from gato_pipelines.control.flags import scalar_leaf, success_leaf
 from gato_pipelines.control.form import Form
 from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import AUTO
 from gato_pipelines.control.leaf_fields import ImageChoice
 from gato_pipelines.control.missing_files import missing_notes, present_files
-from gato_pipelines.control.scanning import Facts, scalar_leaf, scan_part, success_leaf
-from gato_pipelines.control.selection import Wanted, matches, select
+from gato_pipelines.control.scanning import ScanChoice, scan_part
+from gato_pipelines.control.selection import select
 from gato_pipelines.control.splits import split_files
 from gato_pipelines.files.find import root_of
 from gato_pipelines.images.fit import import_cv2
@@ -129,10 +131,10 @@ class ControlSource(Source):
         """Episode-level leaves that make up the dataset's own id, and number episodes in the order of collection."""
         return ("episode_id",)
 
-    def wanted(self) -> Wanted:
+    def field_choice(self) -> FieldChoice:
         """What becomes tokens."""
         usual = type(self).__dataclass_fields__["drop_keys"].default
-        return Wanted(
+        return FieldChoice(
             observation_keys=self.observation_keys,
             drop_keys=self.drop_keys,
             action_keys=self.action_keys,
@@ -191,16 +193,16 @@ class ControlSource(Source):
         """Look at the episodes of a part without decoding images."""
         container = self.container(folder)
         agent = self.agent_name(container, container.variant(part.file))
-        return scan_part(container, part, select(container, self.wanted()), self._facts(container), agent)
+        return scan_part(container, part, select(container, self.field_choice()), self._scan_choice(container), agent)
 
-    def _facts(self, container: Container) -> Facts:
+    def _scan_choice(self, container: Container) -> ScanChoice:
         if self.min_return_fraction is not None and scalar_leaf(container, REWARD) is None:
             raise InputError(
                 f"{container.label} has no reward, which --min-return-fraction needs: leave that out, or name a flag "
                 "of success with --require-success"
             )
         numbers = [leaf for leaf in container.features.episode if leaf.path in self.id_leaves and leaf.dtype == "int64"]
-        return Facts(
+        return ScanChoice(
             returns=self.min_return_fraction is not None,
             success=success_leaf(container, self.require_success) if self.require_success else None,
             order=tuple(numbers) if self.min_return_fraction is not None else (),
@@ -229,7 +231,7 @@ class ControlSource(Source):
     def reading(self, container: Container, part: Part) -> Reading:
         """What to make of the episodes of a part."""
         return Reading(
-            wanted=self.wanted(),
+            choice=self.field_choice(),
             agent=self.agent_name(container, container.variant(part.file)),
             id_leaves=self.id_leaves,
             success=success_leaf(container, self.require_success) if self.require_success else None,

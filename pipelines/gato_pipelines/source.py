@@ -9,14 +9,14 @@ remote workers too.
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from gato_data.closest import closest
 from gato_data.errors import EpisodeError, SettingError
-from gato_data.mixing.weight_text import TABLE_1
+from gato_data.families import TABLE_1
 from gato_data.settings import setting
 from gato_pipelines.part_scan import PartScan
 from gato_schemas.account import Note
@@ -183,8 +183,8 @@ def check_family(family: str) -> None:
         SettingError: there is none of that name.
     """
     if family not in TABLE_1:
-        close = get_close_matches(family, TABLE_1, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(TABLE_1)}"
+        close = closest(family, TABLE_1)
+        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(TABLE_1)}"
         raise SettingError(f"family {family!r} is no row of the paper's Table 1: {hint}")
 
 

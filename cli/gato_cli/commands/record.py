@@ -14,7 +14,7 @@ from gato_cli.options import first_line, settings_options
 from gato_data.settings import declared
 
 if TYPE_CHECKING:
-    from gato_pipelines.recorders.recorder import Recorder
+    from gato_pipelines.recorders.recorder import SimulatorRecorder
     from gato_pipelines.recorders.recording import Recording
 
 
@@ -44,7 +44,7 @@ def command() -> None:
     """
 
 
-def _command(name: str, cls: "type[Recorder[Any]]") -> click.Command:
+def _command(name: str, cls: "type[SimulatorRecorder[Any]]") -> click.Command:
     settings = _settings(cls)
 
     def callback(**values: Any) -> None:
@@ -86,7 +86,9 @@ def _usual_options(seed: click.Parameter) -> list[click.Parameter]:
     ]
 
 
-def _run(recorder: "Recorder[Any]", *, episodes: int, out: Path, shards: int, overwrite: bool, as_json: bool) -> None:
+def _run(
+    recorder: "SimulatorRecorder[Any]", *, episodes: int, out: Path, shards: int, overwrite: bool, as_json: bool
+) -> None:
     """Record with a bar, and print what was recorded."""
     from gato_cli.ingest_progress import RecordProgress
 
@@ -112,7 +114,7 @@ def _run(recorder: "Recorder[Any]", *, episodes: int, out: Path, shards: int, ov
     )
 
 
-def _print_json(recorder: "Recorder[Any]", made: "Recording", out: Path) -> None:
+def _print_json(recorder: "SimulatorRecorder[Any]", made: "Recording", out: Path) -> None:
     import json
 
     what = fields(recorder)[0].name  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ _WITHOUT_LAST_REWARD = {"rlu_control_suite", "rlu_locomotion", "rlu_rwrl"}
 """TFDS's builders of these shift rewards by one timestep against actions, so that the last timestep has none."""
 
 
-class Decoder(Protocol):
+class RecordDecoder(Protocol):
     """Turns a record into an episode."""
 
     def decode(self, record: bytes) -> RldsEpisode:
@@ -70,7 +70,7 @@ class RldsContainer(Container):
                 "shardLengths, or download the dataset again"
             )
 
-    def decoder(self, leaves: tuple[Leaf, ...]) -> Decoder:
+    def decoder(self, leaves: tuple[Leaf, ...]) -> RecordDecoder:
         """What decodes the records."""
         return EpisodeDecoder(leaves)
 
@@ -90,7 +90,7 @@ class RldsContainer(Container):
             yield RawItem(start, error=reason, count=lost, rest=True)
 
 
-def _decode(decoder: Decoder, record: RawRecord) -> RawItem:
+def _decode(decoder: RecordDecoder, record: RawRecord) -> RawItem:
     try:
         if record.error is not None:
             raise EpisodeError(record.error, stage="read")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.containers.rlds import Decoder, RldsContainer, described, slow_note
+from gato_pipelines.containers.rlds import RecordDecoder, RldsContainer, described, slow_note
 from gato_pipelines.containers.tfds_library import import_tfds
 from gato_pipelines.rlds.decode import EpisodeDecoder, is_decodable
 from gato_pipelines.rlds.directory import Directory
@@ -27,7 +27,7 @@ class TfdsContainer(RldsContainer):
 
     format: ClassVar[str] = "RLDS, through TensorFlow Datasets"
 
-    def decoder(self, leaves: tuple[Leaf, ...]) -> Decoder:
+    def decoder(self, leaves: tuple[Leaf, ...]) -> RecordDecoder:
         """TFDS decodes what nothing else does."""
         foreign = {leaf.path for leaf in self.directory.features.leaves if not is_decodable(leaf)}
         theirs = tuple(leaf for leaf in leaves if leaf.path in foreign)

@@ -98,14 +98,14 @@ def way_out(task: TaskInfo, name: str) -> str:
     return f"--action-keys {','.join(others)}" if others and len(others) < len(task.actions) else ""
 
 
-def blamed(letters: Collection[DeadLetter], tasks: Mapping[str, TaskInfo]) -> tuple[str, int]:
+def blamed(dead_letters: Collection[DeadLetter], tasks: Mapping[str, TaskInfo]) -> tuple[str, int]:
     """The option that leaves out the field by which most of the dead letters fail, and how many; or "" and 0."""
     counts: Counter[str] = Counter()
-    for letter in letters:
+    for letter in dead_letters:
         found = {way_out(task, field.name) for task in tasks.values() for field in _named(task, letter.reason)}
         counts.update({option: letter.count for option in found if option})
     option, times = counts.most_common(1)[0] if counts else ("", 0)
-    return (option, times) if 2 * times > sum(letter.count for letter in letters) else ("", 0)
+    return (option, times) if 2 * times > sum(letter.count for letter in dead_letters) else ("", 0)
 
 
 def _named(task: TaskInfo, reason: str) -> Iterator[Field]:

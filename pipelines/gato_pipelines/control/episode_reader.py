@@ -9,13 +9,14 @@ from gato_data.errors import EpisodeError
 from gato_data.returns import episode_return
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container
 from gato_pipelines.control.borders import check_borders
+from gato_pipelines.control.field_choice import FieldChoice
 from gato_pipelines.control.filtering import passes
 from gato_pipelines.control.final_step import kept_timesteps
+from gato_pipelines.control.flags import flag_leaves, is_terminal, succeeded
 from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import texts_of
 from gato_pipelines.control.leaf_fields import fit_of
-from gato_pipelines.control.scanning import flag_leaves, is_terminal, succeeded
-from gato_pipelines.control.selection import Wanted, select
+from gato_pipelines.control.selection import select
 from gato_pipelines.images.decode import Alpha, Images, decode_and_fit, decode_symbols
 from gato_pipelines.images.header import RGBA
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
@@ -30,14 +31,14 @@ class Reading:
     """What to make of the episodes of one part.
 
     Attributes:
-        wanted: which features become tokens, and how.
+        choice: which features become tokens, and how.
         agent: whose episodes they are.
         id_leaves: what makes up the dataset's own id of an episode.
         success: the flag that has to be set, if one has to.
         ignore_borders: whether flags inside an episode mean nothing.
     """
 
-    wanted: Wanted
+    choice: FieldChoice
     agent: str
     id_leaves: tuple[str, ...] = ()
     success: Leaf | None = None
@@ -49,7 +50,7 @@ class EpisodeReader:
 
     def __init__(self, container: Container, part: Part, task: TaskInfo, reading: Reading) -> None:
         self._part, self._task, self._reading = part, task, reading
-        self._chosen = select(container, reading.wanted).only(task)
+        self._chosen = select(container, reading.choice).only(task)
         extra = {REWARD, TERMINAL, *reading.id_leaves}
         extra |= set() if reading.ignore_borders else {leaf.path for leaf in flag_leaves(container)}
         leaves = [*self._chosen.leaves, *(leaf for leaf in container.features.leaves if leaf.path in extra)]

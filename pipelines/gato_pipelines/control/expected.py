@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gato_data.printable import share
 from gato_pipelines.control.bad_fields import way_out
-from gato_pipelines.control.final_step import add_ends, kept_pieces
+from gato_pipelines.control.final_step import add_ends, kept_groups
 from gato_pipelines.part_scan import Outside, PartScan
 from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep, TaskInfo
@@ -77,7 +77,7 @@ def _clipped(name: str, task: TaskInfo, scans: Sequence[PartScan]) -> Iterator[N
     final_step = task.final_step or FinalStep("keep", "")
     for field in task.actions:
         groups = [scan.outside[field.name] for scan in scans if field.name in scan.outside]
-        total = _sum(piece for group in groups for piece in kept_pieces(*group, final_step))
+        total = _sum(piece for group in groups for piece in kept_groups(*group, final_step))
         if total.outside:
             text = (
                 f"{share(total.outside, total.values)} of the values of action {field.name!r} of task {name!r} lie "

@@ -59,12 +59,12 @@ def add_ends(ends: Sequence[Ends]) -> Ends:
     )
 
 
-def kept_pieces(body: T, terminal: T, truncated: T, final_step: FinalStep) -> list[T]:
+def kept_groups(body: T, terminal: T, truncated: T, final_step: FinalStep) -> list[T]:
     """What is kept of something that was found of all timesteps but the last, and of the two kinds of last ones."""
-    pieces = [body]
-    pieces += [truncated] if final_step.policy != "drop" else []
-    pieces += [terminal] if final_step.policy == "keep" else []
-    return pieces
+    groups = [body]
+    groups += [truncated] if final_step.policy != "drop" else []
+    groups += [terminal] if final_step.policy == "keep" else []
+    return groups
 
 
 def kept_timesteps(length: int, final_step: FinalStep | None, *, terminal: bool) -> int:

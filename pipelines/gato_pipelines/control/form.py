@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 
 from gato_data.errors import InputError, SettingError
 from gato_pipelines.containers.container import Container
-from gato_pipelines.control.selection import Wanted, select
+from gato_pipelines.control.field_choice import FieldChoice
+from gato_pipelines.control.selection import select
 from gato_pipelines.rlds.features import Leaf
 from gato_schemas.episode import Field
 
@@ -76,10 +77,10 @@ class Timestep:
         return f"{', '.join(seen)} and {', '.join(done)}"
 
 
-def timestep(container: Container, wanted: Wanted) -> Timestep | None:
+def timestep(container: Container, choice: FieldChoice) -> Timestep | None:
     """What a timestep consists of where a source chooses its fields; None where nothing can be chosen."""
     try:
-        chosen = select(container, replace(wanted, images=replace(wanted.images, size=_LEAST, fit="resize")))
+        chosen = select(container, replace(choice, images=replace(choice.images, size=_LEAST, fit="resize")))
     except (InputError, SettingError):
         return None
     actions, images = dict[str, int](), chosen.images

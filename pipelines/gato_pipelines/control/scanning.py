@@ -10,18 +10,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.errors import EpisodeError, InputError
+from gato_data.errors import EpisodeError
 from gato_data.ranges import RangeBuilder
 from gato_data.returns import episode_return
-from gato_pipelines.containers.container import FIRST, LAST, REWARD, TERMINAL, Container, RawItem
+from gato_pipelines.containers.container import REWARD, TERMINAL, Container, RawItem
 from gato_pipelines.control.announced import checked_episodes
 from gato_pipelines.control.bad_fields import find_troubles
 from gato_pipelines.control.borders import add_borders, borders_of
 from gato_pipelines.control.expected import OutsideBuilder
+from gato_pipelines.control.flags import flag_leaves, is_terminal, scalar_leaf, succeeded
 from gato_pipelines.control.selection import Selection
 from gato_pipelines.control.sequence_lengths import undeclared_lengths
 from gato_pipelines.part_scan import ActionRanges, Borders, Ends, PartScan
-from gato_pipelines.rlds.decode import NUMERIC_DTYPES
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
 from gato_schemas.account import Note
@@ -30,8 +30,8 @@ from gato_schemas.index import Part
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What has to be found out of every episode, apart from how it ends.
+class ScanChoice:
+    """What is to be found out of every episode, apart from how it ends.
 
     Attributes:
         returns: whether returns are.
@@ -52,96 +52,51 @@ class Facts:
     ignore_borders: bool = False
 
 
-def scalar_leaf(container: Container, path: str) -> Leaf | None:
-    """A leaf of one number per timestep, if the container has it."""
-    return next((leaf for leaf in container.features.steps if leaf.path == path), None)
-
-
-def flag_leaves(container: Container) -> list[Leaf]:
-    """The leaves that flag the first and the last timestep of an episode."""
-    found = (scalar_leaf(container, path) for path in (FIRST, LAST))
-    return [leaf for leaf in found if leaf is not None and leaf.dtype in NUMERIC_DTYPES and prod_of(leaf) == 1]
-
-
-def is_terminal(episode: RldsEpisode) -> bool:
-    """Whether an episode ended in a terminal state."""
-    flags = per_timestep(episode, TERMINAL)
-    return flags is not None and bool(flags.any())
-
-
-def success_leaf(container: Container, key: str) -> Leaf:
-    """The leaf that `--require-success` names: of an episode or of a timestep, by its path or the end of it.
-
-    Raises:
-        InputError: there is none, there are several, or it is no number.
-    """
-    leaves = [leaf for leaf in container.features.leaves if leaf.dtype in NUMERIC_DTYPES and prod_of(leaf) == 1]
-    exact = [leaf for leaf in leaves if leaf.path in (key, f"steps/{key}")]
-    found = exact or [leaf for leaf in leaves if leaf.path.endswith("/" + key)]
-    if len(found) != 1:
-        names = ", ".join(leaf.path for leaf in (found or leaves))
-        what = "which could be any of" if found else "which it lacks: it has"
-        raise InputError(f"--require-success names {key!r} of {container.label}, {what} {names}")
-    return found[0]
-
-
-def prod_of(leaf: Leaf) -> int:
-    """Numbers in one value of a leaf; 0 where that varies."""
-    sides = (*leaf.sequences, *leaf.shape)
-    return 0 if None in sides else prod(side or 0 for side in sides)
-
-
-def succeeded(episode: RldsEpisode, leaf: Leaf) -> bool:
-    """Whether the flag is positive: of the episode, or at any of its timesteps."""
-    values = episode.tensors[leaf.path] if leaf.in_steps else episode.episode[leaf.path]
-    return bool((np.asarray(values) > 0).any())
-
-
-def scan_part(container: Container, part: Part, chosen: Selection, facts: Facts, agent: str) -> PartScan:
+def scan_part(container: Container, part: Part, chosen: Selection, choice: ScanChoice, agent: str) -> PartScan:
     """Scan one part.
 
     Raises:
         OSError: it cannot be opened.
         InputError: it holds more episodes than its dataset announces.
     """
-    tally = _Tally(container, chosen, facts)
+    scanner = _PartScanner(container, chosen, choice)
     found = 0
     container.check_announced(part.file)
-    for item in checked_episodes(container, part.file, tally.leaves, part.first, part.count or None):
+    for item in checked_episodes(container, part.file, scanner.leaves, part.first, part.count or None):
         found += item.count
-        tally.add(item)
+        scanner.add(item)
     return PartScan(
         part=msgspec.structs.replace(part, count=part.count or found),
         observations=[spec for _, spec in chosen.observations],
         actions=[spec for _, spec in chosen.actions],
         agents=[agent],
         left_out=chosen.left_out,
-        ends=Ends(**tally.ends),
+        ends=Ends(**scanner.ends),
         final_step=container.final_step,
-        returns=tally.returns,
-        successes=tally.successes,
-        order=tally.order,
-        ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in tally.ranges.items()},
-        outside={name: (b.result(), t.result(), r.result()) for name, (b, t, r) in tally.outside.items()},
+        returns=scanner.returns,
+        successes=scanner.successes,
+        order=scanner.order,
+        ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in scanner.ranges.items()},
+        outside={name: (b.result(), t.result(), r.result()) for name, (b, t, r) in scanner.outside.items()},
         troubles=find_troubles(container, part, chosen),
-        unreadable=tally.unreadable,
-        reason=tally.reason,
-        borders=tally.borders,
-        lengths=tally.lengths,
+        unreadable=scanner.unreadable,
+        reason=scanner.reason,
+        borders=scanner.borders,
+        lengths=scanner.lengths,
         texts=list(chosen.texts),
         notes=[*container.notes, *(Note("read", text) for text in chosen.readings)],
     )
 
 
-class _Tally:
+class _PartScanner:
     """Adds up what the episodes of one part say."""
 
-    def __init__(self, container: Container, chosen: Selection, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self, container: Container, chosen: Selection, choice: ScanChoice) -> None:
+        self._choice = choice
         self._actions = chosen.actions
         self._lengths = undeclared_lengths(chosen)
         reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
-        extra = [leaf for leaf in (reward, terminal, facts.success, *facts.order) if leaf is not None]
+        extra = [leaf for leaf in (reward, terminal, choice.success, *choice.order) if leaf is not None]
         extra += [*flag_leaves(container), *self._lengths.values()]
         leaves = [leaf for leaf, _ in chosen.actions] + extra
         self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
@@ -165,14 +120,14 @@ class _Tally:
         if episode is not None:
             borders = borders_of(episode)
             self.borders = add_borders([self.borders, borders])
-            if borders.inside and not self._facts.ignore_borders:
+            if borders.inside and not self._choice.ignore_borders:
                 episode, error = None, EpisodeError(borders.reason)
         if episode is None:
             self.unreadable += item.count
             self.reason = self.reason or f"record {item.ordinal}: {error}"
-            self._add_facts(None, item.count)
+            self._add_asked(None, item.count)
             return
-        self._add_facts(episode, 1)
+        self._add_asked(episode, 1)
         if episode.num_timesteps:
             self._add_lengths(episode)
             self._add_end(episode)
@@ -183,13 +138,13 @@ class _Tally:
             found = [*self.lengths[key], *episode.tensors[leaf.path].tolist()]
             self.lengths[key] = [min(found), max(found)]
 
-    def _add_facts(self, episode: RldsEpisode | None, count: int) -> None:
-        if self._facts.returns:
+    def _add_asked(self, episode: RldsEpisode | None, count: int) -> None:
+        if self._choice.returns:
             self.returns += [_return(episode)] * count
-        if self._facts.success is not None:
-            self.successes += [episode is not None and succeeded(episode, self._facts.success)] * count
-        if self._facts.order:
-            self.order += [_numbers(episode, self._facts.order)] * count
+        if self._choice.success is not None:
+            self.successes += [episode is not None and succeeded(episode, self._choice.success)] * count
+        if self._choice.order:
+            self.order += [_numbers(episode, self._choice.order)] * count
 
     def _add_end(self, episode: RldsEpisode) -> None:
         last = [episode.tensors[path] for path in self._ending]
@@ -205,14 +160,14 @@ class _Tally:
             self.ends[f"terminal_{length}"] += terminal
 
     def _begin(self, leaf: Leaf, spec: Field) -> None:
-        if self._facts.ranges and None not in leaf.sequences:
+        if self._choice.ranges and None not in leaf.sequences:
             self._begin_ranges(spec, prod(spec.shape))
-        if self._facts.limits is not None:
-            first, second, third = (OutsideBuilder(*self._facts.limits) for _ in range(3))
+        if self._choice.limits is not None:
+            first, second, third = (OutsideBuilder(*self._choice.limits) for _ in range(3))
             self.outside[spec.name] = (first, second, third)
 
     def _begin_ranges(self, spec: Field, size: int) -> None:
-        first, second, third = (RangeBuilder(size, quantiles=self._facts.quantiles) for _ in range(3))
+        first, second, third = (RangeBuilder(size, quantiles=self._choice.quantiles) for _ in range(3))
         self.ranges[spec.name] = (first, second, third)
 
     def _add_ranges(self, episode: RldsEpisode) -> None:
@@ -220,7 +175,7 @@ class _Tally:
             if spec.modality != "continuous":
                 continue
             values = episode.tensors[leaf.path]
-            if self._facts.ranges and spec.name not in self.ranges:  # of a length that is not declared
+            if self._choice.ranges and spec.name not in self.ranges:  # of a length that is not declared
                 self._begin_ranges(spec, prod(values.shape[1:]))
             for found in (self.ranges, self.outside):
                 if spec.name in found:

@@ -10,7 +10,7 @@ from gato_pipelines.containers.container import Container, File
 from gato_pipelines.control.announced import checked_files
 
 ALL = "all"
-_PIECE = re.compile(r"(?P<name>[\w-]+)(\[(?P<slice>[^\[\]]*)\])?")
+_TERM = re.compile(r"(?P<name>[\w-]+)(\[(?P<slice>[^\[\]]*)\])?")
 _BOUND = re.compile(r"((?P<value>-?[\d_.]+)(?P<unit>%|shard)?)?")
 _WANTED = "such as train, train+val, train[:10%], train[10:20] or all"
 
@@ -29,13 +29,13 @@ def split_files(container: Container, text: str) -> list[File]:
     elif text == ALL:
         found = [file for name in container.splits for file in checked_files(container, name)]
     else:
-        found = [file for piece in text.split("+") for file in _piece(container, piece.strip(), text)]
+        found = [file for term in text.split("+") for file in _term(container, term.strip(), text)]
         _check_once(found, text)
     return [file for file in found if file.num_episodes != 0]
 
 
-def _piece(container: Container, piece: str, text: str) -> list[File]:
-    match = _PIECE.fullmatch(piece)
+def _term(container: Container, term: str, text: str) -> list[File]:
+    match = _TERM.fullmatch(term)
     if match is None:
         raise SettingError(f"split {text!r} is none: one {_WANTED} is wanted")
     files = checked_files(container, match["name"])
@@ -44,21 +44,21 @@ def _piece(container: Container, piece: str, text: str) -> list[File]:
     counts = [file.num_episodes for file in files if file.num_episodes is not None]
     if len(counts) < len(files):
         raise InputError(
-            f"{container.label} does not say how many episodes its files hold, so that {piece!r} cannot be told: "
+            f"{container.label} does not say how many episodes its files hold, so that {term!r} cannot be told: "
             f"give the whole split {match['name']!r}, with --max-episodes for the first ones"
         )
-    return list(_between(files, *_bounds(match["slice"], counts, piece)))
+    return list(_between(files, *_bounds(match["slice"], counts, term)))
 
 
-def _bounds(text: str, counts: Sequence[int], piece: str) -> tuple[int, int]:
+def _bounds(text: str, counts: Sequence[int], term: str) -> tuple[int, int]:
     """First and last plus one of the episodes that a slice stands for, as TFDS reckons them."""
     sides = [_BOUND.fullmatch(side) for side in text.split(":")]
     units = {side["unit"] or "" for side in sides if side is not None and side["value"]}
     unit = max(units, default="")
     single = len(sides) == 1 and unit == "shard"
     if None in sides or not units or len(units - {""}) > 1 or not (single or len(sides) == 2):
-        raise SettingError(f"split {piece!r} is none: one {_WANTED} is wanted")
-    values = [_number(side["value"], unit, piece) if side and side["value"] else None for side in sides]
+        raise SettingError(f"split {term!r} is none: one {_WANTED} is wanted")
+    values = [_number(side["value"], unit, term) if side and side["value"] else None for side in sides]
     start, stop = (values[0], (values[0] or 0) + 1) if single else values
     total = sum(counts)
     if unit == "%":
@@ -72,17 +72,17 @@ def _bounds(text: str, counts: Sequence[int], piece: str) -> tuple[int, int]:
         first, last = (None if side is None else int(side) for side in (start, stop))
     first, last = first or 0, total if last is None else last
     if max(abs(first), abs(last)) > total:
-        raise SettingError(f"split {piece!r} reaches beyond the {total} episodes that there are")
+        raise SettingError(f"split {term!r} reaches beyond the {total} episodes that there are")
     return first + total * (first < 0), last + total * (last < 0)
 
 
-def _number(text: str, unit: str, piece: str) -> float:
+def _number(text: str, unit: str, term: str) -> float:
     try:
         value = float(text) if unit == "%" else int(text)
     except ValueError as error:
-        raise SettingError(f"split {piece!r} holds {text!r}, which is no number of episodes or shards") from error
+        raise SettingError(f"split {term!r} holds {text!r}, which is no number of episodes or shards") from error
     if unit == "%" and abs(value) > 100:
-        raise SettingError(f"split {piece!r} holds {text}%: at most 100% is wanted")
+        raise SettingError(f"split {term!r} holds {text}%: at most 100% is wanted")
     return value
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.documents.json_values import BOM, NOT_UTF8, lacking
-from gato_pipelines.documents.lines import MAX_PIECE_BYTES, TOO_LONG, read_pieces
+from gato_pipelines.documents.lines import MAX_PASSAGE_BYTES, TOO_LONG, read_passages
 from gato_pipelines.documents.texts import TextRecord, plain_text, to_record
 from gato_pipelines.documents.tsv import is_quoted
 from gato_pipelines.files.streams import open_stream, plain_name
@@ -31,7 +31,7 @@ def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Itera
     Raises:
         ColumnError: the first line does not name the column, or names it twice.
     """
-    csv.field_size_limit(MAX_PIECE_BYTES)
+    csv.field_size_limit(MAX_PASSAGE_BYTES)
     number = 0
     try:
         rows = _rows(path, name, window)
@@ -60,10 +60,10 @@ def _rows(path: Path, name: str, window: int) -> Iterator[list[str]]:
 
 
 def _lines(path: Path, window: int) -> Iterator[str]:
-    for piece in read_pieces(path, window=window):
-        if piece.data is None:
-            raise EpisodeError(piece.reason, stage="read")
-        data = piece.data if piece.start else piece.data.removeprefix(BOM)
+    for passage in read_passages(path, window=window):
+        if passage.data is None:
+            raise EpisodeError(passage.reason, stage="read")
+        data = passage.data if passage.start else passage.data.removeprefix(BOM)
         yield data.decode(errors="surrogateescape") + "\n"
 
 

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from mmap import mmap
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from gato_data.closest import closest
 from gato_data.errors import EpisodeError
 
 BOM = b"\xef\xbb\xbf"
@@ -95,8 +95,9 @@ def lacking(name: str, names: Sequence[str], texts: Sequence[str], what: str = "
 
 def likely(name: str, texts: Sequence[str]) -> str:
     """Which of the names of texts may be meant by a name that is not there; empty where none."""
-    found = get_close_matches(name, texts, n=1) or [key for key in texts if key.rpartition(".")[2].lower() in _LIKELY]
-    return f" (--text-key {found[0][:60]} may be meant)" if found else ""
+    usual = (key for key in texts if key.rpartition(".")[2].lower() in _LIKELY)
+    found = closest(name, texts) or next(usual, None)
+    return f" (--text-key {found[:60]} may be meant)" if found is not None else ""
 
 
 def _kind(data: bytes) -> str:

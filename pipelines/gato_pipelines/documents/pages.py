@@ -121,7 +121,9 @@ def _failing(reason: str) -> Callable[[Pictures], bytes]:
     return fail
 
 
-def read_page(task: str, key: str, ordinal: int, name: str, parts: Iterator[PagePart], see: "Eye") -> Iterator[Item]:
+def read_page(
+    task: str, key: str, ordinal: int, name: str, parts: Iterator[PagePart], album: "PageImages"
+) -> Iterator[Item]:
     """A page as an item, after one for every image of it that cannot be used."""
     segments: list[Text | Image] = []
     sentences: list[str] = []
@@ -139,7 +141,7 @@ def read_page(task: str, key: str, ordinal: int, name: str, parts: Iterator[Page
             if images > MAX_IMAGES:
                 raise EpisodeError(f"the page has more than {MAX_IMAGES} images", stage="read")
             try:
-                image = see.image(part)
+                image = album.image(part)
             except EpisodeError as error:
                 yield Item(f"{key}, {part.name}", ordinal, error=error)
                 continue
@@ -160,7 +162,7 @@ def read_page(task: str, key: str, ordinal: int, name: str, parts: Iterator[Page
 
 
 @dataclass(frozen=True, slots=True)
-class Eye:
+class PageImages:
     """Looks images up and makes them of one size."""
 
     pictures: Pictures

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.json_values import BOM, NOT_UTF8, Decode, lacking
-from gato_pipelines.documents.lines import MAX_PIECE_BYTES, TOO_LONG, Piece, read_pieces, split_pieces
+from gato_pipelines.documents.lines import MAX_PASSAGE_BYTES, TOO_LONG, Passage, read_passages, split_passages
 from gato_pipelines.files.streams import Readable, is_compressed, open_stream
 from gato_pipelines.files.unpacking import WINDOW_MIB
 from gato_schemas.errors import FormatError
@@ -52,29 +52,29 @@ def read_json(path: Path, part: Part, decode: Decode, window: int = WINDOW_MIB) 
 
 def read_plain(path: Path, part: Part, separator: bytes, window: int = WINDOW_MIB) -> Iterator[TextRecord]:
     """The documents of a text file: what lies between separators."""
-    return texts_of(filled(_pieces(path, part, separator, window)), plain_text)
+    return texts_of(filled(_passages(path, part, separator, window)), plain_text)
 
 
-def texts_of(pieces: Iterable[Piece], decode: Decode, prefix: str = "") -> Iterator[TextRecord]:
-    """The document of each piece; `prefix` begins its key."""
-    for piece in pieces:
-        key = f"{prefix}byte {piece.start}"
-        yield TextRecord(key, None, piece.reason) if piece.data is None else to_record(key, piece.data, decode)
+def texts_of(passages: Iterable[Passage], decode: Decode, prefix: str = "") -> Iterator[TextRecord]:
+    """The document of each passage; `prefix` begins its key."""
+    for passage in passages:
+        key = f"{prefix}byte {passage.start}"
+        yield TextRecord(key, None, passage.reason) if passage.data is None else to_record(key, passage.data, decode)
 
 
-def filled_lines(path: Path, part: Part, window: int = WINDOW_MIB) -> Iterator[Piece]:
-    """The lines of a part that hold more than white space; a single piece with a reason where there are no lines."""
+def filled_lines(path: Path, part: Part, window: int = WINDOW_MIB) -> Iterator[Passage]:
+    """The lines of a part that hold more than white space; a single passage with a reason where there are no lines."""
     with open_stream(path, window=window) as file:
         reason = _not_lines(_head(file))
-    return iter([Piece(part.first, None, reason)]) if reason else filled(_pieces(path, part, b"\n", window))
+    return iter([Passage(part.first, None, reason)]) if reason else filled(_passages(path, part, b"\n", window))
 
 
-def lines_of(file: Readable) -> Iterator[Piece]:
+def lines_of(file: Readable) -> Iterator[Passage]:
     """The same of an open file, from its beginning."""
     head = _head(file)
     if reason := _not_lines(head) or _not_utf8(head):
-        return iter([Piece(0, None, reason)])
-    return filled(split_pieces(_Resumed(head, file)))
+        return iter([Passage(0, None, reason)])
+    return filled(split_passages(_Resumed(head, file)))
 
 
 class _Resumed:
@@ -88,19 +88,19 @@ class _Resumed:
         return data or self._file.read(size)
 
 
-def filled(pieces: Iterable[Piece]) -> Iterator[Piece]:
+def filled(passages: Iterable[Passage]) -> Iterator[Passage]:
     """Those that hold more than white space."""
-    return (piece for piece in pieces if piece.data is None or (piece.data and not piece.data.isspace()))
+    return (passage for passage in passages if passage.data is None or (passage.data and not passage.data.isspace()))
 
 
-def _pieces(path: Path, part: Part, separator: bytes, window: int) -> Iterator[Piece]:
+def _passages(path: Path, part: Part, separator: bytes, window: int) -> Iterator[Passage]:
     with open_stream(path, window=window) as file:
         reason = _not_utf8(_head(file))
     if reason:
-        return iter([Piece(part.first, None, reason)])
+        return iter([Passage(part.first, None, reason)])
     if is_compressed(path.name):  # the size of the part is that of the compressed file
-        return read_pieces(path, separator, window=window)
-    return read_pieces(path, separator, part.first, part.size)
+        return read_passages(path, separator, window=window)
+    return read_passages(path, separator, part.first, part.size)
 
 
 def _head(file: Readable) -> bytes:
@@ -144,7 +144,7 @@ def whole_text(file: Readable, name: str) -> TextRecord:
     """All that can be read as one document; `name` is its key."""
     data = bytearray()
     try:
-        while len(data) <= MAX_PIECE_BYTES and (block := file.read(1 << 20)):
+        while len(data) <= MAX_PASSAGE_BYTES and (block := file.read(1 << 20)):
             data += block
     except EpisodeError as error:
         return TextRecord(name, None, str(error))
@@ -181,7 +181,7 @@ def read_tfrecord(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
 
 def to_record(key: str, data: bytes, decode: Decode) -> TextRecord:
     """The document in some bytes."""
-    if len(data) > MAX_PIECE_BYTES:
+    if len(data) > MAX_PASSAGE_BYTES:
         return TextRecord(key, None, TOO_LONG)
     try:
         text, name = decode(data)

@@ -38,7 +38,7 @@ class WindowError(Exception):
     """What was unpacked before would have to be kept further back than is permitted."""
 
 
-class _Member(Protocol):
+class _Unpacker(Protocol):
     """One gzip member, zstd frame, xz or bzip2 stream: several may follow each other in a file."""
 
     @property
@@ -57,7 +57,7 @@ class _Member(Protocol):
 class Codec:
     """A way to compress: how a member begins, and what is raised where it is damaged."""
 
-    begin: Callable[[], _Member]
+    begin: Callable[[], _Unpacker]
     fault: type[Exception]
 
 
@@ -119,7 +119,7 @@ def unpack(file: BinaryIO, codec: Codec) -> Iterator[bytes]:
 
 
 def _members(steps: Iterable[bytes], codec: Codec) -> Iterator[bytes]:
-    member: _Member | None = codec.begin()
+    member: _Unpacker | None = codec.begin()
     padding = 0
     for step in steps:
         rest = step

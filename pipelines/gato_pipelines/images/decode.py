@@ -62,7 +62,7 @@ def decode_images(encoded: Sequence[EncodedImage], shape: Shape, *, alpha: Alpha
     Raises:
         EpisodeError: an image cannot be decoded, or is not of the declared shape or of the first one's size.
     """
-    decoder = _EpisodeDecoder(encoded, shape, alpha)
+    decoder = _ImageDecoder(encoded, shape, alpha)
     check_memory(len(encoded), decoder.shape)
     out = np.empty((len(encoded), *decoder.shape), dtype=np.uint8)
     for index in range(len(encoded)):
@@ -93,7 +93,7 @@ def decode_and_fit(
     Raises:
         EpisodeError: as for `decode_images` and `ImageFit.apply`.
     """
-    decoder = _EpisodeDecoder(encoded, shape, alpha)
+    decoder = _ImageDecoder(encoded, shape, alpha)
     fitter = EpisodeFitter(fit, len(encoded), decoder.shape)
     counter = _PixelCounter(histogram, decoder.shape) if histogram is not None else None
     for index in range(len(encoded)):
@@ -118,7 +118,7 @@ def decode_symbols(encoded: Sequence[EncodedImage], shape: Shape) -> Images:
     return decode_images(encoded, shape)
 
 
-class _EpisodeDecoder:
+class _ImageDecoder:
     """Decodes the images of one episode, all of them (height, width, channels) = `shape`."""
 
     def __init__(self, encoded: Sequence[EncodedImage], shape: Shape, alpha: Alpha) -> None:
@@ -242,6 +242,6 @@ class _PixelCounter:
         if self._held:
             values = self._block[: self._held].reshape(1, -1)
             for start in range(0, values.shape[1], _MAX_EXACT):
-                piece = values[:, start : start + _MAX_EXACT]
-                self._histogram += self._cv2.calcHist([piece], [0], None, [256], [0, 256]).reshape(-1).astype(np.int64)
+                block = values[:, start : start + _MAX_EXACT]
+                self._histogram += self._cv2.calcHist([block], [0], None, [256], [0, 256]).reshape(-1).astype(np.int64)
             self._held = 0

@@ -29,10 +29,10 @@ def check_family(source: Source, name: str, folder: Path) -> None:
     asked = {other: _liked(container, other) for other in source_names() if other != name}
     like = {other: liked for other, liked in asked.items() if liked is not None}
     others = sorted(like, key=lambda other: (_looseness(like[other]), other))
-    chosen = timestep(container, source.wanted())
+    chosen = timestep(container, source.field_choice())
     if chosen is None and not others:
         return
-    found = chosen or timestep(container, like[others[0]].wanted())
+    found = chosen or timestep(container, like[others[0]].field_choice())
     narrower = [other for other in source.form.unlike if other in others]
     why = f"which is the form of {narrower[0]}" if narrower else f"but {source.form.says} are wanted"
     sources = " or ".join((*(f"`{other}`" for other in others[:_MAX_NAMED]), "`rlds`"))
@@ -55,7 +55,7 @@ def _liked(container: Container, name: str) -> ControlSource | None:
 
 
 def _fits(container: Container, source: ControlSource, name: str) -> bool:
-    found = timestep(container, source.wanted())
+    found = timestep(container, source.field_choice())
     if source.form is None or found is None or not found.fits(source.form):
         return False
     calls_itself_so = name.replace("-", "_") in container.label.lower().replace("-", "_")

@@ -17,7 +17,7 @@ from gato_data.tokenize import ordered
 from gato_pipelines.control.borders import border_notes
 from gato_pipelines.control.expected import expected_notes
 from gato_pipelines.control.filtering import make_filter
-from gato_pipelines.control.final_step import decide, kept_pieces
+from gato_pipelines.control.final_step import decide, kept_groups
 from gato_pipelines.control.frame_stacks import stack_of
 from gato_pipelines.control.leaf_fields import modality_of
 from gato_pipelines.control.sequence_lengths import settle_lengths
@@ -170,7 +170,7 @@ def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_st
         return replace(spec, low=wanted[0], high=wanted[1])
     found = [scan.ranges[spec.name] for scan in scans]
     pieces = [
-        piece for entry in found for piece in kept_pieces(entry.body, entry.terminal, entry.truncated, final_step)
+        piece for entry in found for piece in kept_groups(entry.body, entry.terminal, entry.truncated, final_step)
     ]
     low, high = bounds(merge_ranges(pieces), wanted)
     return replace(spec, low=low, high=high)

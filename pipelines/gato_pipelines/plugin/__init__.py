@@ -38,10 +38,10 @@ What goes wrong
 from gato_data.errors import EpisodeError, InputError, SettingError
 from gato_data.settings import setting
 from gato_pipelines.containers.container import Container, File, RawItem
-from gato_pipelines.plugin.contract import check_source
 from gato_pipelines.control_source import ControlSource, default
 from gato_pipelines.documents.source import DocumentSource
 from gato_pipelines.part_scan import PartScan
+from gato_pipelines.plugin.contract import check_source
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.source import Item, Source

@@ -14,8 +14,7 @@ import numpy as np
 from gato_data.errors import SettingError
 from gato_data.settings import setting
 from gato_pipelines.images.fit import import_cv2
-from gato_pipelines.recorders import recorder
-from gato_pipelines.recorders.recorder import Player, name_setting, seed_setting
+from gato_pipelines.recorders.recorder import Player, SimulatorRecorder, name_setting, seed_setting
 from gato_pipelines.recorders.recording import PlayedEpisode, check_seed
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.episode import RldsEpisode
@@ -48,7 +47,7 @@ FEATURES = Features(
 
 
 @dataclass(frozen=True)
-class Recorder(recorder.Recorder[Atari]):
+class Recorder(SimulatorRecorder[Atari]):
     """Play a real Atari game at random.
 
     The same options give the same bytes. The player is random, with sticky actions: good for trying things out, no

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gato_data.errors import SettingError
-from gato_pipelines.recorders import recorder
-from gato_pipelines.recorders.recorder import GaveUpError, Player, name_setting, seed_setting
+from gato_pipelines.recorders.recorder import GaveUpError, Player, SimulatorRecorder, name_setting, seed_setting
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.simulators.babyai import BabyAI, find_level
 from gato_pipelines.simulators.simulator import Observation
@@ -23,7 +22,7 @@ _MAX_SEARCHES = 200
 
 
 @dataclass(frozen=True)
-class Recorder(recorder.Recorder[BabyAI]):
+class Recorder(SimulatorRecorder[BabyAI]):
     """Let minigrid's bot solve a BabyAI level.
 
     Every episode has a new layout; those that the bot gives up are left out.

@@ -7,15 +7,21 @@ from typing import ClassVar
 import numpy as np
 
 from gato_data.settings import setting
-from gato_pipelines.recorders import recorder
 from gato_pipelines.recorders.controllers import CONTROLLERS, NOISE, Controller, Noise
-from gato_pipelines.recorders.recorder import Player, check_steps, name_setting, seed_setting, steps_setting
+from gato_pipelines.recorders.recorder import (
+    Player,
+    SimulatorRecorder,
+    check_steps,
+    name_setting,
+    seed_setting,
+    steps_setting,
+)
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.simulators.dm_control import DmControl, find_task
 
 
 @dataclass(frozen=True)
-class Recorder(recorder.Recorder[DmControl]):
+class Recorder(SimulatorRecorder[DmControl]):
     """Play a task of the DM Control Suite.
 
     Controllers play cartpole-balance, cartpole-swingup (also sparse), pendulum-swingup, point_mass-* and reacher-*

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gato_data.errors import SettingError
-from gato_pipelines.recorders import recorder
-from gato_pipelines.recorders.recorder import Player, name_setting, seed_setting, steps_setting
+from gato_pipelines.recorders.recorder import Player, SimulatorRecorder, name_setting, seed_setting, steps_setting
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.simulators.meta_world import MAX_STEPS, OBSERVATION, SUFFIX, MetaWorld, find_task
 from gato_pipelines.simulators.simulator import Observation
@@ -19,7 +18,7 @@ POLICY = "Meta-World's scripted expert"
 
 
 @dataclass(frozen=True)
-class Recorder(recorder.Recorder[MetaWorld]):
+class Recorder(SimulatorRecorder[MetaWorld]):
     """Let Meta-World's expert play a task.
 
     Every episode has a new goal, and the same number of actions whether the task is solved early or not.

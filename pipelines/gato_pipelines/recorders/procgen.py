@@ -6,8 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from gato_pipelines.recorders import recorder
-from gato_pipelines.recorders.recorder import Player, check_steps, name_setting, seed_setting, steps_setting
+from gato_pipelines.recorders.recorder import (
+    Player,
+    SimulatorRecorder,
+    check_steps,
+    name_setting,
+    seed_setting,
+    steps_setting,
+)
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.simulators.procgen import NUM_ACTIONS, Procgen, find_game
 
@@ -15,7 +21,7 @@ POLICY = "a random player, no expert"
 
 
 @dataclass(frozen=True)
-class Recorder(recorder.Recorder[Procgen]):
+class Recorder(SimulatorRecorder[Procgen]):
     """Play a Procgen game at random.
 
     Every episode has a new level. No expert of these games is published as a package.

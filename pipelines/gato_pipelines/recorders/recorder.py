@@ -37,7 +37,7 @@ class GaveUpError(Exception):
     """A player cannot go on with an episode, which is left out."""
 
 
-class Recorder(ABC, Generic[SimulatorT]):
+class SimulatorRecorder(ABC, Generic[SimulatorT]):
     """Records what a player does in a simulator; the fields are settings, the first one says what is played."""
 
     example: ClassVar[str] = ""

@@ -8,8 +8,7 @@ import numpy as np
 
 from gato_data.errors import SettingError
 from gato_data.settings import setting
-from gato_pipelines.recorders import recorder
-from gato_pipelines.recorders.recorder import GaveUpError, Player, seed_setting, steps_setting
+from gato_pipelines.recorders.recorder import GaveUpError, Player, SimulatorRecorder, seed_setting, steps_setting
 from gato_pipelines.recorders.sokoban_solver import solve
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.simulators.sokoban import CELLS, Sokoban
@@ -19,7 +18,7 @@ MAX_BOXES = 5
 
 
 @dataclass(frozen=True)
-class Recorder(recorder.Recorder[Sokoban]):
+class Recorder(SimulatorRecorder[Sokoban]):
     """Solve Sokoban rooms with the fewest pushes.
 
     Every episode has a new room.

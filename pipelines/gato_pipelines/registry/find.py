@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
+from gato_data.closest import closest
 from gato_data.errors import SettingError
 from gato_pipelines.registry.own import blamed, find_sources, load_source
 from gato_pipelines.source import Source
@@ -23,8 +23,8 @@ def source_class(name: str) -> type[Source]:
     """
     found = find_sources()
     if name not in found:
-        close = get_close_matches(name, found, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(sorted(found))}."
+        close = closest(name, found)
+        hint = f"Did you mean {close!r}?" if close else f"There are: {', '.join(sorted(found))}."
         raise SettingError(f"no source named {name!r}. {hint}")
     cls: type[Source] = load_source(name, found[name])
     return cls

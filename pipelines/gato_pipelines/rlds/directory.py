@@ -105,7 +105,7 @@ class Directory:
         return split
 
 
-class _Split(msgspec.Struct, frozen=True, rename="camel"):
+class _SplitJson(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     shard_lengths: list[int] = []
     num_shards: int = 0
@@ -125,7 +125,7 @@ class _Info(msgspec.Struct, frozen=True, rename="camel"):
     file_format: str = ""
     alternative_file_formats: list[str] = []
     redistribution_info: _Redistribution = _Redistribution()
-    splits: list[_Split] = []
+    splits: list[_SplitJson] = []
 
 
 def open_directory(path: Path, formats: Collection[str] = (FILE_FORMAT,)) -> Directory:
@@ -200,7 +200,7 @@ def _name_from(folder: Path, config: str) -> str:
     return parents[1 if config else 0].name if len(parents) > 1 else folder.name
 
 
-def _split(folder: Path, dataset: str, split: _Split, file_format: str) -> Split:
+def _split(folder: Path, dataset: str, split: _SplitJson, file_format: str) -> Split:
     count = len(split.shard_lengths) or split.num_shards
     if not 0 <= count <= MAX_SHARDS or any(length < 0 for length in split.shard_lengths):
         raise FormatError(

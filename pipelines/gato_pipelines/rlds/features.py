@@ -119,15 +119,15 @@ class _Content(_Json, frozen=True):
 
 
 class _FeaturesDict(_Json, frozen=True):
-    features: dict[str, "_Feature"] = {}
+    features: dict[str, "_FeatureJson"] = {}
 
 
 class _Sequence(_Json, frozen=True):
-    feature: "_Feature"
+    feature: "_FeatureJson"
     length: int = -1
 
 
-class _Feature(_Json, frozen=True):
+class _FeatureJson(_Json, frozen=True):
     python_class_name: str = ""
     description: str = ""
     value_range: str = ""
@@ -152,7 +152,7 @@ def parse_features(text: bytes) -> Features:
         InputError: it has no `steps`, so it is a TFDS dataset but not an RLDS one.
     """
     try:
-        root = msgspec.convert(modernise(msgspec.json.decode(text)), _Feature, strict=False)
+        root = msgspec.convert(modernise(msgspec.json.decode(text)), _FeatureJson, strict=False)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise FormatError(f"features.json is not the description of a TFDS dataset: {error}") from error
     top = root.features_dict.features if root.features_dict else {}
@@ -170,7 +170,7 @@ def parse_features(text: bytes) -> Features:
     return Features(tuple(leaves[path] for path in sorted(leaves)))
 
 
-def _walk(feature: _Feature, path: str, sequences: Shape, depth: int) -> Iterator[Leaf]:
+def _walk(feature: _FeatureJson, path: str, sequences: Shape, depth: int) -> Iterator[Leaf]:
     if depth > MAX_DEPTH:
         raise FormatError(f"features.json nests features more than {MAX_DEPTH} deep")
     if feature.features_dict is not None:
@@ -184,7 +184,7 @@ def _walk(feature: _Feature, path: str, sequences: Shape, depth: int) -> Iterato
         yield _leaf(feature, path, sequences)
 
 
-def _leaf(feature: _Feature, path: str, sequences: Shape) -> Leaf:
+def _leaf(feature: _FeatureJson, path: str, sequences: Shape) -> Leaf:
     content = feature.tensor or feature.image or feature.bounding_box or _Content()
     encoding = content.encoding.lower() or "none"
     if encoding not in ("none", "bytes", "zlib"):
@@ -203,7 +203,7 @@ def _leaf(feature: _Feature, path: str, sequences: Shape) -> Leaf:
     )
 
 
-def _kind(feature: _Feature) -> Kind:
+def _kind(feature: _FeatureJson) -> Kind:
     if feature.tensor is not None:
         return Kind.SCALAR if feature.python_class_name.endswith(".Scalar") else Kind.TENSOR
     for kind in (Kind.IMAGE, Kind.TEXT, Kind.CLASS_LABEL, Kind.BOUNDING_BOX):

@@ -5,12 +5,12 @@ games are the ROMs inside the ale-py package.
 """
 
 import re
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.closest import closest
 from gato_data.errors import MissingPackageError, SettingError
 from gato_pipelines.images.fit import import_cv2
 from gato_pipelines.rlds.features import Kind, Leaf
@@ -99,11 +99,9 @@ def find_rom(game: str) -> str:
     by_key = {_key(rom): rom for rom in import_ale_py().roms.get_all_rom_ids()}
     rom = by_key.get(_key(game))
     if rom is None:
-        close = get_close_matches(_key(game), by_key, n=1)
+        close = closest(_key(game), by_key)
         hint = (
-            f"did you mean {game_title(by_key[close[0]])!r}?"
-            if close
-            else f"there are {len(by_key)}, such as 'Breakout'"
+            f"did you mean {game_title(by_key[close])!r}?" if close else f"there are {len(by_key)}, such as 'Breakout'"
         )
         raise SettingError(f"no Atari game named {game!r}: {hint}")
     return str(rom)

@@ -4,9 +4,9 @@ import importlib
 import re
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
+from gato_data.closest import closest
 from gato_data.errors import MissingPackageError, SettingError
 
 
@@ -19,8 +19,8 @@ def find_name(name: str, names: Sequence[str], what: str) -> str:
     by_key = {_key(known): known for known in names}
     found = by_key.get(_key(name))
     if found is None:
-        close = get_close_matches(_key(name), by_key, n=1)
-        hint = f"did you mean {by_key[close[0]]!r}?" if close else f"there are {len(names)}, such as {names[0]!r}"
+        close = closest(_key(name), by_key)
+        hint = f"did you mean {by_key[close]!r}?" if close else f"there are {len(names)}, such as {names[0]!r}"
         raise SettingError(f"no {what} named {name!r}: {hint}")
     return found
 

@@ -43,7 +43,7 @@ class _Caption(msgspec.Struct, frozen=True, gc=False):
     caption: str | None = None
 
 
-class _File(msgspec.Struct, frozen=True):
+class _AnnotatedImage(msgspec.Struct, frozen=True):
     images: list[_Picture]
     annotations: list[_Caption] = []
 
@@ -110,7 +110,7 @@ class Source(TableSource):
 
     def read_table(self, folder: Path, files: tuple[Path, ...]) -> PairTable:
         """All captions of the split."""
-        found = read_annotations(files[0], _File, "annotations of COCO captions")
+        found = read_annotations(files[0], _AnnotatedImage, "annotations of COCO captions")
         chosen = [picture for picture in found.images if not picture.split or picture.split in self.split.split(",")]
         if not chosen:
             splits = ", ".join(sorted({picture.split for picture in found.images})) or "no picture at all"

@@ -9,7 +9,7 @@ import msgspec
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.json_values import decode_json
-from gato_pipelines.documents.pages import Eye, Mmc4Page, obelics_parts, read_page
+from gato_pipelines.documents.pages import Mmc4Page, PageImages, obelics_parts, read_page
 from gato_pipelines.documents.photo_source import PhotoSource
 from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, open_pictures
 from gato_pipelines.documents.ranges import file_parts, part_limit
@@ -76,11 +76,11 @@ class Source(PhotoSource):
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The pages of one part."""
-        see = Eye(open_pictures(pictures_path(self.images, folder)), self.fit)
+        album = PageImages(open_pictures(pictures_path(self.images, folder)), self.fit)
         pages = self._rows if part.file.lower().endswith(_ROWS) else self._lines
-        yield from pages(root_of(folder) / part.file, part, see)
+        yield from pages(root_of(folder) / part.file, part, album)
 
-    def _lines(self, path: Path, part: Part, see: Eye) -> Iterator[Item]:
+    def _lines(self, path: Path, part: Part, album: PageImages) -> Iterator[Item]:
         decoder = msgspec.json.Decoder(Mmc4Page)
         for ordinal, line in enumerate(filled_lines(path, part, self.max_window)):
             if ordinal == part.count:
@@ -93,14 +93,14 @@ class Source(PhotoSource):
             except EpisodeError as error:
                 yield Item(key, ordinal, error=error)
                 continue
-            yield from read_page(part.task, key, ordinal, page.url or "", page.parts(), see)
+            yield from read_page(part.task, key, ordinal, page.url or "", page.parts(), album)
 
-    def _rows(self, path: Path, part: Part, see: Eye) -> Iterator[Item]:
+    def _rows(self, path: Path, part: Part, album: PageImages) -> Iterator[Item]:
         row = part.first
         try:
             for row, values in read_rows(path, part, _COLUMNS):
                 entries = obelics_parts(values["images"], values["texts"])
-                yield from read_page(part.task, f"row {row}", row - part.first, "", entries, see)
+                yield from read_page(part.task, f"row {row}", row - part.first, "", entries, album)
                 row += 1
         except EpisodeError as error:
             lost = max(part.first + part.count - row, 1)

@@ -13,7 +13,7 @@ from gato_pipelines.documents.archived_texts import ArchivedFile, read_archive
 from gato_pipelines.documents.csv_texts import ColumnError, read_csv
 from gato_pipelines.documents.duplicates import NO_HASH, pack_hashes, text_hash
 from gato_pipelines.documents.json_values import Decode, json_decoder
-from gato_pipelines.documents.lines import split_pieces
+from gato_pipelines.documents.lines import split_passages
 from gato_pipelines.documents.ranges import NOTED_BYTES, file_parts, part_limit, runs_of_files
 from gato_pipelines.documents.rows import read_texts, row_parts
 from gato_pipelines.documents.source import (
@@ -203,7 +203,7 @@ class Source(DocumentSource):
             return None
         if not self._separator:
             return iter([whole_text(file, file.name)])
-        return texts_of(filled(split_pieces(file, self._separator)), plain_text, f"{file.name}, ")
+        return texts_of(filled(split_passages(file, self._separator)), plain_text, f"{file.name}, ")
 
     def _places(self, folder: Path, part: Part, passed: PassedOver) -> Iterator[TextRecord | None]:
         """One value per document, without parsing any where that can be avoided."""

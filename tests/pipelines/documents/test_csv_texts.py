@@ -92,7 +92,7 @@ def test_bad_rows_do_not_hide_their_neighbours(tmp_path: Path) -> None:
 def test_quotes_that_do_not_close_cost_what_comes_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, reason: str
 ) -> None:
-    monkeypatch.setattr(csv_texts, "MAX_PIECE_BYTES", 100)
+    monkeypatch.setattr(csv_texts, "MAX_PASSAGE_BYTES", 100)
     first, last = read(tmp_path / "a.csv", data)
     assert first.text == "one"
     assert last == TextRecord("row 1", None, f"the rest of the file cannot be read ({reason})")

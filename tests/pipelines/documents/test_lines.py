@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gato_pipelines.documents import lines
-from gato_pipelines.documents.lines import read_pieces
+from gato_pipelines.documents.lines import read_passages
 from gato_pipelines.sources.massivetext import is_findable
 
 
 def pieces(path: Path, separator: bytes = b"\n", first: int = 0, size: int | None = None) -> list[tuple[int, bytes]]:
-    return [(piece.start, piece.data or b"-") for piece in read_pieces(path, separator, first, size)]
+    return [(piece.start, piece.data or b"-") for piece in read_passages(path, separator, first, size)]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pieces_and_where_they_begin(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one\n\nthree\nend")
-    assert [(p.start, p.data) for p in read_pieces(path)] == [(0, b"one"), (4, b""), (5, b"three"), (11, b"end")]
+    assert [(p.start, p.data) for p in read_passages(path)] == [(0, b"one"), (4, b""), (5, b"three"), (11, b"end")]
 
 
 def test_an_empty_file_has_no_piece(tmp_path: Path) -> None:
@@ -61,13 +61,13 @@ def test_separators_that_look_the_same_from_anywhere(separator: bytes, findable:
 def test_a_piece_that_is_too_long_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separator: bytes
 ) -> None:
-    monkeypatch.setattr(lines, "MAX_PIECE_BYTES", 50)
+    monkeypatch.setattr(lines, "MAX_PASSAGE_BYTES", 50)
     monkeypatch.setattr(lines, "_BLOCK", 7)
     path = tmp_path / "file"
     long = b"x" * 51
     path.write_bytes(separator.join([b"one", long, b"three", long + b"y", long]))
     n = len(separator)
-    assert [(p.start, p.data) for p in read_pieces(path, separator)] == [
+    assert [(p.start, p.data) for p in read_passages(path, separator)] == [
         (0, b"one"),
         (3 + n, None),
         (54 + 2 * n, b"three"),
@@ -84,8 +84,8 @@ def test_a_line_of_200_mb_takes_a_bounded_amount_of_memory(tmp_path: Path) -> No
         file.seek(0, 2)
         file.write(b'"}\n{"text": "last"}\n')
     tracemalloc.start()
-    found = [(p.start, p.data if p.data is None else len(p.data)) for p in read_pieces(path)]
+    found = [(p.start, p.data if p.data is None else len(p.data)) for p in read_passages(path)]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found == [(0, 17), (18, None), (200_000_003, 16)]
-    assert peak < 3 * lines.MAX_PIECE_BYTES
+    assert peak < 3 * lines.MAX_PASSAGE_BYTES

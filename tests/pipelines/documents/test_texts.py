@@ -34,7 +34,7 @@ class TestPlain:
         assert read_whole(tmp_path / "a.txt", "a.txt") == TextRecord("a.txt", None, reason)
 
     def test_a_file_that_is_too_long(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(texts, "MAX_PIECE_BYTES", 10)
+        monkeypatch.setattr(texts, "MAX_PASSAGE_BYTES", 10)
         (tmp_path / "a.txt").write_bytes(b"x" * 11)
         assert read_whole(tmp_path / "a.txt", "a.txt").reason.startswith("the document is longer than")
 

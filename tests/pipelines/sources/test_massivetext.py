@@ -189,8 +189,8 @@ class TestLongTexts:
     ) -> None:
         from gato_pipelines.documents import texts as module
 
-        monkeypatch.setattr(lines, "MAX_PIECE_BYTES", 5000)
-        monkeypatch.setattr(module, "MAX_PIECE_BYTES", 5000)
+        monkeypatch.setattr(lines, "MAX_PASSAGE_BYTES", 5000)
+        monkeypatch.setattr(module, "MAX_PASSAGE_BYTES", 5000)
         path = json_lines(tmp_path / "a.jsonl", [{"text": "x"}, {"text": "x" * 6000}, {"text": "y"}])
         ingest("massivetext", path, out, max_bad=1)
         assert dead_letters(out) == {"the document is longer than 64 MiB": 1}
