@@ -224,18 +224,4 @@ def _merged_row(row: FieldStatistics, total: _Moments) -> FieldStatistics:
 
 def sum_counts(counts: Iterable[Counts]) -> Counts:
     """The sum of counts."""
-    total = Counts()
-    for c in counts:
-        total = Counts(
-            episodes=total.episodes + c.episodes,
-            records=total.records + c.records,
-            timesteps=total.timesteps + c.timesteps,
-            images=total.images + c.images,
-            patches=total.patches + c.patches,
-            tokens=total.tokens + c.tokens,
-            loss_tokens=total.loss_tokens + c.loss_tokens,
-            tokens_by_modality=tuple(
-                a + b for a, b in zip(total.tokens_by_modality, c.tokens_by_modality, strict=True)
-            ),
-        )
-    return total
+    return sum(counts, Counts())

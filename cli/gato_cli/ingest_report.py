@@ -13,7 +13,6 @@ from gato_data.report.encode import as_line
 from gato_data.report.table import TableColumn
 from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts, print_table
-from gato_data.statistics import sum_counts
 from gato_pipelines.ingest.run import DryRun
 from gato_pipelines.ingest.summary import Summary
 from gato_schemas.dataset import EpisodeFilter, SplitInfo, TaskInfo
@@ -115,7 +114,7 @@ def summary_json(summary: Summary, out: Path | str) -> str:
         "fingerprint": manifest.fingerprint,
         "tasks": manifest.tasks,
         "splits": {name: split.totals for name, split in manifest.splits.items()},
-        "totals": sum_counts(split.totals for split in manifest.splits.values()),
+        "totals": manifest.totals,
         "bytes": sum(shard.size for split in manifest.splits.values() for shard in split.shards),
         "dead_letters": manifest.dead_letters,
         "account": manifest.account,

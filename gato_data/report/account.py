@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from gato_data.printable import count, counted, printable
 from gato_data.report.table import Fact
-from gato_data.statistics import sum_counts
 from gato_schemas.account import Note, NoteKind
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
 from gato_schemas.sequence import Modality
@@ -43,7 +42,7 @@ def account_facts(manifest: Manifest) -> list[Fact]:
 
 def unknown_share(manifest: Manifest) -> tuple[int, int]:
     """Text tokens that are no piece of the text model, and all text tokens."""
-    totals = sum_counts(split.totals for split in manifest.splits.values())
+    totals = manifest.totals
     unknown = sum(note.count for note in manifest.account if note.kind == "unknown")
     return unknown, totals.tokens_by_modality[Modality.TEXT]
 
@@ -60,7 +59,7 @@ def headed_line(note: Note) -> str:
 
 
 def _read(manifest: Manifest) -> str:
-    totals = sum_counts(split.totals for split in manifest.splits.values())
+    totals = manifest.totals
     steps = f", {counted(totals.timesteps, 'timestep')}" if totals.timesteps else ""
     return f"{counted(totals.episodes, 'episode')}{steps}, {counted(totals.tokens, 'token')}"
 

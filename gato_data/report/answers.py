@@ -5,7 +5,6 @@ from typing import Any
 from gato_data.report.dataset import DatasetSummary
 from gato_data.report.quality import Quality
 from gato_data.report.timeline import Excerpt
-from gato_data.statistics import sum_counts
 
 
 def excerpt_answer(excerpt: Excerpt) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def dataset_answer(summary: DatasetSummary, quality: Quality) -> dict[str, Any]:
         "dead_letters": manifest.dead_letters,
         "account": manifest.account,
         "left_out": summary.left_out,
-        "totals": sum_counts(split.totals for split in manifest.splits.values()),
+        "totals": manifest.totals,
         "splits": splits,
         "tasks": tasks,
         "missing": summary.missing,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
 from gato_data.shards.file import ShardFile
-from gato_data.shards.index import check_footers
+from gato_data.shards.index import check_footers, readable_indexes
 from gato_schemas.dataset import MANIFEST, Manifest, read_manifest
-from gato_schemas.index import SUFFIX, index_path, read_index
+from gato_schemas.index import SUFFIX
 from gato_schemas.tfrecord import refuse_foreign
 
 
@@ -60,18 +60,14 @@ def check_shards(folder: Path, manifest: Manifest) -> None:
     Raises:
         FormatError: a shard is another one; it is named.
     """
-    for split in manifest.splits.values():
-        for shard in split.shards:
-            path = folder / shard.name
-            try:
-                found = read_index(index_path(path))
-                size = path.stat().st_size
-            except (FormatError, OSError):
-                continue
-            if found.header.digest != shard.digest:
-                raise FormatError(
-                    f"shard {path} and its index are not those that {MANIFEST} was written for: copy the right ones "
-                    "here again, or look at them with gato-data verify"
-                )
-            if size == found.header.shard_size:
-                check_footers(path, found)
+    for _, shard, index in readable_indexes(folder, manifest):
+        path = folder / shard.name
+        if index is None or not path.is_file():
+            continue
+        if index.header.digest != shard.digest:
+            raise FormatError(
+                f"shard {path} and its index are not those that {MANIFEST} was written for: copy the right ones "
+                "here again, or look at them with gato-data verify"
+            )
+        if path.stat().st_size == index.header.shard_size:
+            check_footers(path, index)

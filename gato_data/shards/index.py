@@ -1,6 +1,8 @@
 """The index beside a shard: found, loaded, checked against shard and manifest, or rebuilt where its file is missing."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,3 +103,13 @@ def index_of(path: Path) -> ShardIndex | None:
     """
     beside = index_path(path)
     return read_index(beside) if beside.is_file() else None
+
+
+def readable_indexes(folder: Path, manifest: Manifest) -> Iterator[tuple[str, ShardInfo, ShardIndex | None]]:
+    """Split, shard and index of every shard, in order; None for an index that is missing or damaged."""
+    for split, info in sorted(manifest.splits.items()):
+        for shard in info.shards:
+            index = None
+            with suppress(FormatError, OSError):
+                index = read_index(index_path(folder / shard.name))
+            yield split, shard, index

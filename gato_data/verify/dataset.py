@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
 from gato_data.files import digest_of
+from gato_data.shards.file import ShardFile
 from gato_data.verify.dead_letters import check_dead_letters
 from gato_data.verify.findings import Findings
 from gato_data.verify.folder import check_stray_files
@@ -15,7 +16,6 @@ from gato_schemas.dataset import MANIFEST, TEXT_MODEL, Manifest, ShardInfo
 from gato_schemas.index import SUFFIX, ShardIndex, decode_index
 from gato_schemas.statistics import Counts
 from gato_schemas.tfds import tfds_files
-from gato_schemas.tfrecord import refuse_foreign
 
 
 @dataclass(slots=True)
@@ -144,10 +144,8 @@ def _readable(path: Path, findings: Findings) -> bool:
     if not path.is_file():
         findings.about("missing", path.name, "the shard is missing: copy it here again, or run the ingest again")
         return False
-    with path.open("rb") as file:
-        head = file.read(64)
     try:
-        refuse_foreign(head, path)
+        ShardFile(path)
     except FormatError as error:
         findings.about("foreign", path.name, str(error).removeprefix(f"{path.name} "), byte=0)
         return False

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from gato_data.errors import FormatError
 from gato_data.files import write_durably
+from gato_data.shards.index import readable_indexes
 from gato_data.verify.findings import Findings
 from gato_data.verify.quarantine import set_aside
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
-from gato_schemas.index import DeadLetter, index_path, read_index
+from gato_schemas.index import DeadLetter
 
 _MAX_LINE = 1 << 20
 
@@ -98,12 +98,11 @@ def _told(folder: Path, manifest: Manifest) -> tuple[list[DeadLetter], set[str]]
     """The dead letters in the headers of all indexes, in the order of the shards; and the shards without an index."""
     told: list[DeadLetter] = []
     lost = set()
-    for _, split in sorted(manifest.splits.items()):
-        for shard in split.shards:
-            try:
-                told += read_index(index_path(folder / shard.name)).header.dead_letters
-            except (FormatError, OSError):
-                lost.add(shard.name)
+    for _, shard, index in readable_indexes(folder, manifest):
+        if index is None:
+            lost.add(shard.name)
+        else:
+            told += index.header.dead_letters
     return told, lost
 
 

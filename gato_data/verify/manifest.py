@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import FormatError
+from gato_data.shards.index import readable_indexes
 from gato_data.verify.findings import Findings
 from gato_schemas.dataset import (
     MANIFEST,
@@ -19,7 +20,7 @@ from gato_schemas.dataset import (
     encode_manifest,
 )
 from gato_schemas.dataset import read_manifest as read_stored
-from gato_schemas.index import IndexHeader, index_path, read_index
+from gato_schemas.index import IndexHeader
 from gato_schemas.statistics import Counts
 from gato_schemas.versioned import VersionError
 
@@ -67,14 +68,11 @@ def find_manifest(folder: Path, findings: Findings) -> Manifest:
 
 def _contradictions(folder: Path, manifest: Manifest) -> int:
     count = sum(1 for _ in total_problems(manifest))
-    for split, info in manifest.splits.items():
-        for shard in info.shards:
-            try:
-                header = read_index(index_path(folder / shard.name)).header
-            except (FormatError, OSError):
-                count += not (folder / shard.name).is_file()
-            else:
-                count += sum(1 for _ in header_problems(manifest, split, shard, header))
+    for split, shard, index in readable_indexes(folder, manifest):
+        if index is None:
+            count += not (folder / shard.name).is_file()
+        else:
+            count += sum(1 for _ in header_problems(manifest, split, shard, index.header))
     return count
 
 

@@ -1,10 +1,14 @@
 """The two JSON files through which TFDS reads the shards of a dataset."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from gato_schemas.dataset import FORMAT_VERSION, TFDS_FEATURES, TFDS_INFO, Manifest, SplitInfo
+
+SHARD_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+"""Names of shards, as TFDS writes them by default."""
 
 
 def tfds_files(manifest: Manifest) -> dict[str, bytes]:
@@ -16,31 +20,41 @@ def tfds_files(manifest: Manifest) -> dict[str, bytes]:
     return {name: msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n" for name, value in content.items()}
 
 
-_FEATURE = "tensorflow_datasets.core.features."
+def feature_json(kind: str, key: str, content: Any) -> dict[str, Any]:
+    """One feature: `kind` is a class of TFDS's features, such as "text_feature.Text", `key` names its content."""
+    return {"pythonClassName": f"tensorflow_datasets.core.features.{kind}", key: content}
 
 
-def _tensor(shape: list[str] | None, dtype: str, encoding: str) -> dict[str, Any]:
-    dimensions: dict[str, Any] = {} if shape is None else {"dimensions": shape}
+def tensor_json(shape: list[str], dtype: str, encoding: str) -> dict[str, Any]:
+    """The content of a tensor; 64-bit integers are strings, as in all JSON of protocol buffers."""
+    return {"shape": {"dimensions": shape} if shape else {}, "dtype": dtype, "encoding": encoding}
+
+
+def split_json(name: str, lengths: Iterable[int], size: int) -> dict[str, Any]:
+    """One split, its shards holding `lengths` records and all of them `size` bytes."""
     return {
-        "pythonClassName": _FEATURE + "tensor_feature.Tensor",
-        "tensor": {"shape": dimensions, "dtype": dtype, "encoding": encoding},
+        "name": name,
+        "filepathTemplate": SHARD_TEMPLATE,
+        "shardLengths": [str(length) for length in lengths],
+        "numBytes": str(size),
     }
+
+
+def _tensor(shape: list[str], dtype: str, encoding: str) -> dict[str, Any]:
+    return feature_json("tensor_feature.Tensor", "tensor", tensor_json(shape, dtype, encoding))
 
 
 def tfds_features(token_dtype: str, patch_encoding: str) -> dict[str, Any]:
     """The content of `features.json`: the type of every column of a record."""
-    text = {"pythonClassName": _FEATURE + "text_feature.Text", "text": {}}
-    number = _tensor(None, "int64", "none")
+    text = feature_json("text_feature.Text", "text", {})
+    number = _tensor([], "int64", "none")
     block = _tensor(["256", "16", "16", "3"], "uint8", "zlib")
-    blocks = {
-        "pythonClassName": _FEATURE + "sequence_feature.Sequence",
-        "sequence": {"feature": block, "length": "-1"},
-    }
+    blocks = feature_json("sequence_feature.Sequence", "sequence", {"feature": block, "length": "-1"})
     features: dict[str, Any] = dict.fromkeys(("agent", "episode_id", "source_episode_id", "task"), text)
     counts = ("chunk", "num_chunks", "num_images", "num_patches", "num_timesteps", "num_tokens", "is_terminal")
     features |= dict.fromkeys(counts, number)
     features |= {
-        "return": _tensor(None, "float32", "none"),
+        "return": _tensor([], "float32", "none"),
         "tokens": _tensor(["-1"], token_dtype, "bytes"),
         "loss_mask": _tensor(["-1"], "uint8", "bytes"),
         "modality": _tensor(["-1"], "uint8", "bytes"),
@@ -51,8 +65,7 @@ def tfds_features(token_dtype: str, patch_encoding: str) -> dict[str, Any]:
         "patch_position": _tensor(["-1", "4"], "uint8", "bytes"),
         "image_grid": _tensor(["-1", "5"], "int32", "bytes"),
     }
-    name = _FEATURE + "features_dict.FeaturesDict"
-    return {"pythonClassName": name, "featuresDict": {"features": dict(sorted(features.items()))}}
+    return feature_json("features_dict.FeaturesDict", "featuresDict", {"features": dict(sorted(features.items()))})
 
 
 def tfds_dataset_info(name: str, splits: dict[str, SplitInfo], licence: str) -> dict[str, Any]:
@@ -64,12 +77,7 @@ def tfds_dataset_info(name: str, splits: dict[str, SplitInfo], licence: str) -> 
         "description": "Token sequences of gato-data; the columns are described in its docs/format.md.",
         "redistributionInfo": {"license": licence},
         "splits": [
-            {
-                "name": split,
-                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-                "shardLengths": [str(shard.totals.records) for shard in info.shards],
-                "numBytes": str(sum(shard.size for shard in info.shards)),
-            }
+            split_json(split, (shard.totals.records for shard in info.shards), sum(shard.size for shard in info.shards))
             for split, info in sorted(splits.items())
             if info.totals.records
         ],

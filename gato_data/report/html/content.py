@@ -21,7 +21,6 @@ from gato_data.report.html.pick import Pick, pick
 from gato_data.report.quality import Quality, QualityFinding
 from gato_data.report.table import cells
 from gato_data.shards.index import check_fits, index_of
-from gato_data.statistics import sum_counts
 from gato_schemas.index import ShardIndex
 from gato_schemas.statistics import FieldStatistics
 
@@ -52,7 +51,7 @@ def dataset_content(
     return {
         "name": printable(manifest.name),
         "facts": dataset_facts(manifest),
-        "totals": totals(sum_counts(split.totals for split in manifest.splits.values())),
+        "totals": totals(manifest.totals),
         "account": account_facts(manifest),
         "splits": cells(split_columns("0"), sorted(manifest.splits.items())),
         "tasks": [

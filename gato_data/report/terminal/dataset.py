@@ -16,7 +16,6 @@ from gato_data.report.quality import Quality
 from gato_data.report.table import TableColumn
 from gato_data.report.terminal.quality import print_quality
 from gato_data.report.terminal.table import print_facts, print_heading, print_table
-from gato_data.statistics import sum_counts
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Bound
 
@@ -34,7 +33,7 @@ def print_dataset(console: Console, summary: DatasetSummary, quality: Quality) -
     print_heading(console, "Splits")
     print_table(console, split_columns(), sorted(manifest.splits.items()))
     print_heading(console, "Totals")
-    print_facts(console, totals(sum_counts(split.totals for split in manifest.splits.values())))
+    print_facts(console, totals(manifest.totals))
     shown = sorted(manifest.tasks)[:TASKS]
     for name in shown:
         _print_task(console, name, manifest.tasks[name], summary.fields[name], manifest.tokenization)

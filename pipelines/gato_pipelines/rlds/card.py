@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gato_data.errors import InputError
-from gato_pipelines.rlds.directory import DEFAULT_TEMPLATE, FILE_FORMAT
+from gato_pipelines.rlds.directory import FILE_FORMAT
 from gato_pipelines.rlds.features import STEPS, Features, Kind, Leaf
+from gato_schemas.tfds import feature_json, split_json, tensor_json
 
-_PACKAGE = "tensorflow_datasets.core.features."
 _CLASSES = {
     Kind.TENSOR: ("tensor", "tensor_feature.Tensor"),
     Kind.SCALAR: ("tensor", "scalar.Scalar"),
@@ -43,10 +43,7 @@ class DatasetCard:
 
 
 def info_json(card: DatasetCard, split: str, lengths: list[int], size: int) -> dict[str, Any]:
-    """`dataset_info.json` of one split, its shards holding `lengths` episodes and all records `size` bytes.
-
-    64-bit integers are strings, as in all JSON of protocol buffers.
-    """
+    """`dataset_info.json` of one split, its shards holding `lengths` episodes and all records `size` bytes."""
     info: dict[str, Any] = {
         "name": card.name,
         "version": card.version,
@@ -54,14 +51,7 @@ def info_json(card: DatasetCard, split: str, lengths: list[int], size: int) -> d
         "fileFormat": FILE_FORMAT,
         "moduleName": card.module,
         "redistributionInfo": {"license": card.licence},
-        "splits": [
-            {
-                "name": split,
-                "filepathTemplate": DEFAULT_TEMPLATE,
-                "numBytes": str(size),
-                "shardLengths": [str(length) for length in lengths],
-            }
-        ],
+        "splits": [split_json(split, lengths, size)],
     }
     return info | ({"configName": card.config, "configDescription": card.description} if card.config else {})
 
@@ -90,19 +80,18 @@ def _node_json(node: dict[str, Any] | Leaf, *, top: bool = False) -> dict[str, A
     features = {name: _node_json(child) for name, child in node.items()}
     if top:
         steps = {"feature": features[STEPS], "length": "-1"}
-        features[STEPS] = {"pythonClassName": _PACKAGE + "dataset_feature.Dataset", "sequence": steps}
-    return {"pythonClassName": _PACKAGE + "features_dict.FeaturesDict", "featuresDict": {"features": features}}
+        features[STEPS] = feature_json("dataset_feature.Dataset", "sequence", steps)
+    return feature_json("features_dict.FeaturesDict", "featuresDict", {"features": features})
 
 
 def _leaf_json(leaf: Leaf) -> dict[str, Any]:
-    content_name, class_name = _CLASSES[leaf.kind]
+    key, kind = _CLASSES[leaf.kind]
     content: dict[str, Any] = {}
     if leaf.kind != Kind.TEXT:
         sides = [str(-1 if side is None else side) for side in leaf.shape]
-        content = {"dtype": leaf.dtype, "shape": {"dimensions": sides} if sides else {}}
+        content = tensor_json(sides, leaf.dtype, leaf.encoding)
     if leaf.kind == Kind.IMAGE:
+        del content["encoding"]
         content |= {"encodingFormat": leaf.image_format} if leaf.image_format else {}
-    elif leaf.kind != Kind.TEXT:
-        content["encoding"] = leaf.encoding
     notes = {"description": leaf.description, "valueRange": leaf.value_range}
-    return {"pythonClassName": _PACKAGE + class_name, content_name: content} | {k: v for k, v in notes.items() if v}
+    return feature_json(kind, key, content) | {name: note for name, note in notes.items() if note}

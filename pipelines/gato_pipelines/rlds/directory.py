@@ -14,9 +14,9 @@ from gato_data.errors import InputError
 from gato_pipelines.rlds.features import Features, parse_features
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, find_version
 from gato_schemas.errors import FormatError
+from gato_schemas.tfds import SHARD_TEMPLATE
 from gato_schemas.tfrecord import LFS_MAGIC, TFRecordError, refuse_foreign
 
-DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 FILE_FORMAT = "tfrecord"
 MAX_JSON_BYTES = 1 << 26
 MAX_SHARDS = 1_000_000
@@ -207,7 +207,7 @@ def _split(folder: Path, dataset: str, split: _SplitJson, file_format: str) -> S
             f"{folder / DATASET_INFO} gives split {split.name!r} an impossible number of shards or episodes"
         )
     lengths: list[int | None] = [*split.shard_lengths] or [None] * count
-    template = split.filepath_template or DEFAULT_TEMPLATE
+    template = split.filepath_template or SHARD_TEMPLATE
     names = [_shard_name(template, (dataset, split.name, file_format), index, count) for index in range(count)]
     return Split(split.name, tuple(Shard(folder / name, length) for name, length in zip(names, lengths, strict=True)))
 
