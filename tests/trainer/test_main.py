@@ -23,7 +23,7 @@ from gato_trainer.run import train
 from gato_trainer.run.plot import plot_losses
 from gato_trainer.run.progress import Log, progress_line
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 

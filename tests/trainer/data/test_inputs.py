@@ -11,7 +11,7 @@ from gato_schemas.sequence import POSITION_ACTION, POSITION_NONE, POSITION_SEPAR
 from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Randomness, local_rows, patch_positions, prepare
 from gato_trainer.data.randomness import dropout, row_keys, sample_keys, uniform
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 # 64 x 80 pixels in patches of 16, as in the paper's example.
 ROWS = [(0, 32), (32, 64), (64, 96), (96, 128)]

@@ -13,7 +13,7 @@ from gato_trainer.kernels import Operations, Shapes, operations
 from gato_trainer.model.transformer import Block
 from gato_trainer.presets import train_settings
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 MODEL = ModelConfig(
     width=16, blocks=1, heads=1, feed_forward=32, vocabulary_size=1200, local_positions=8, patch_channels=32

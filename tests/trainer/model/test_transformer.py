@@ -11,7 +11,7 @@ from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Inputs, Randomness, prepare
 from gato_trainer.model.transformer import Gato, count_parameters, distance_features
 from gato_trainer.presets import PRESETS
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 
 @pytest.mark.parametrize(
