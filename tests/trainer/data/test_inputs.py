@@ -83,10 +83,10 @@ def test_targets_are_the_next_tokens_under_the_mask(small: ModelConfig, source: 
     batch = source.batch(range(8))
     inputs = prepare(batch, small, None)
     window, target = np.nonzero(batch.loss_mask[:, 1:])
-    assert inputs.rows.tolist() == (window * 24 + target).tolist()
-    assert inputs.targets.tolist() == batch.tokens[window, target + 1].tolist()
-    assert inputs.row_dataset.tolist() == batch.dataset[window].tolist()
-    assert inputs.row_action.sum() == (batch.position[window, target + 1] == POSITION_ACTION).sum()
+    assert inputs.targets.rows.tolist() == (window * 24 + target).tolist()
+    assert inputs.targets.ids.tolist() == batch.tokens[window, target + 1].tolist()
+    assert inputs.targets.dataset.tolist() == batch.dataset[window].tolist()
+    assert inputs.targets.is_action.sum() == (batch.position[window, target + 1] == POSITION_ACTION).sum()
 
 
 def test_a_patch_that_is_only_a_target_is_left_out(small: ModelConfig) -> None:

@@ -65,9 +65,9 @@ def test_skipping_rows_in_the_last_block_is_exact(
     config = dataclasses.replace(small, dropout=rate, stochastic_depth=0.3)
     model = build(config, dtype=torch.float64)
     inputs = inputs_of(source, config, step=1)
-    weight = torch.randn(len(inputs.rows), config.width, dtype=torch.float64)
-    skipped = model.hidden(inputs, inputs.rows)
-    full = model.hidden(inputs, None).flatten(0, 1)[inputs.rows]
+    weight = torch.randn(len(inputs.targets.rows), config.width, dtype=torch.float64)
+    skipped = model.hidden(inputs, inputs.targets.rows)
+    full = model.hidden(inputs, None).flatten(0, 1)[inputs.targets.rows]
     torch.testing.assert_close(skipped, full, rtol=1e-12, atol=1e-12)
     wanted = torch.autograd.grad((full * weight).sum(), list(model.parameters()))
     got = torch.autograd.grad((skipped * weight).sum(), list(model.parameters()))

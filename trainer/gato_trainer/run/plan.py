@@ -55,7 +55,7 @@ class Work:
     def of(cls, inputs: Inputs) -> "Work":
         """The work of a prepared batch."""
         windows, length = inputs.tokens.shape
-        return cls(windows=windows, length=length, rows=len(inputs.rows), patches=len(inputs.patches))
+        return cls(windows=windows, length=length, rows=len(inputs.targets.rows), patches=len(inputs.patches))
 
 
 def flops(config: ModelConfig, work: Work) -> int:

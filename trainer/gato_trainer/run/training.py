@@ -144,7 +144,7 @@ class Training:
             micro_batches = reader.next()
         except GatoError as error:
             failure = error
-        rows = sum(len(inputs.rows) for inputs in micro_batches)
+        rows = sum(len(inputs.targets.rows) for inputs in micro_batches)
         rows, failures, stops = self.world.sum([rows, failure is not None, stop.received is not None])
         if failures:
             self.save()
@@ -171,7 +171,7 @@ class Training:
             row_loss, correct = self.model(inputs)
             loss = row_loss.sum() * scale
             loss.backward()
-            self.totals.add(inputs, row_loss, correct)
+            self.totals.add(inputs.targets, row_loss, correct)
             bad = ~torch.isfinite(loss.detach()) & (self.first_bad < 0)
             self.first_bad = torch.where(bad, step, self.first_bad)
         if self.world.device.type == "cpu":
