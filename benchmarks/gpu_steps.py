@@ -20,7 +20,7 @@ from gpu_measure import Clock, guarded, once, release_memory
 from torch import Tensor
 
 from gato_trainer.config import ModelConfig
-from gato_trainer.data.inputs import Inputs
+from gato_trainer.data.inputs import Inputs, Targets
 from gato_trainer.model.build import build_model, with_precision
 from gato_trainer.model.optimizer import make_optimizer
 from gato_trainer.presets import train_settings
@@ -182,7 +182,8 @@ def baseline_loss(model: torch.nn.Module, device: torch.device) -> Callable[[Inp
     def loss(inputs: Inputs) -> Tensor:
         tokens = inputs.tokens.to(device, non_blocking=True)
         targets = torch.full((tokens.numel(),), -1, device=device)
-        targets[inputs.rows.to(device, non_blocking=True)] = inputs.targets.to(device, non_blocking=True)
+        rows, ids = (tensor.to(device, non_blocking=True) for tensor in (inputs.targets.rows, inputs.targets.ids))
+        targets[rows] = ids
         with torch.autocast(device.type, torch.bfloat16):
             total: Tensor = model(tokens, targets.view(tokens.shape))
         return total
@@ -210,11 +211,13 @@ def make_inputs(run: Run, config: ModelConfig, length: int, windows: int, seed: 
         patch_slot=slot,
         patch_row=below(128, len(slot)),
         patch_column=below(128, len(slot)),
-        rows=rows,
-        targets=below(config.vocabulary_size, len(rows)),
-        row_dataset=none,
-        row_modality=none,
-        row_action=none.bool(),
+        targets=Targets(
+            rows=rows,
+            ids=below(config.vocabulary_size, len(rows)),
+            dataset=none,
+            modality=none,
+            is_action=none.bool(),
+        ),
         keep=kept.float() / (1.0 - config.stochastic_depth),
     )
 

@@ -17,9 +17,9 @@ from gato_trainer.presets import train_settings
 from gato_trainer.run.log import LOG_FILE, last_record
 from gato_trainer.run.plot import plot_losses
 from gato_trainer.run.train import dry_run, run
-from gato_trainer.synthetic import SyntheticSource
 from tests.fuzz.targets import Target
 from tests.gato_data.reading.folders import episodes, write_dataset
+from tests.trainer.synthetic import SyntheticSource
 
 SMALL = ModelConfig(width=32, blocks=1, heads=2, feed_forward=64, vocabulary_size=1200, patch_channels=32, patch_grid=2)
 SOURCE = SyntheticSource(context_length=24, vocabulary_size=1200, patches=4)

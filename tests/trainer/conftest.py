@@ -10,7 +10,7 @@ from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.model.initialize import materialize
 from gato_trainer.model.transformer import Gato
 from gato_trainer.presets import train_settings
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 torch.set_num_threads(1)  # the shapes are tiny, and other tests may run beside
 

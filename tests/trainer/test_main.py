@@ -23,7 +23,7 @@ from gato_trainer.run import train
 from gato_trainer.run.plot import plot_losses
 from gato_trainer.run.progress import Log, progress_line
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 
@@ -102,7 +102,7 @@ def test_a_step_never_waits_for_the_device(
     with NoWaiting():
         row_loss, correct = model(inputs)
         row_loss.sum().backward()
-        totals.add(inputs, row_loss, correct)
+        totals.add(inputs.targets, row_loss, correct)
     with pytest.raises(AssertionError, match="waits"), NoWaiting():
         row_loss.sum().item()
 

@@ -16,8 +16,8 @@ from gato_trainer.checkpoints.header import read_header
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.prefetch import micro_ranges
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
 from gato_trainer.world import World
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 WORKER = Path(__file__).with_name("worker.py")

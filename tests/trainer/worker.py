@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from synthetic import SyntheticSource
 
 from gato_trainer.checkpoints import saving
 from gato_trainer.config import ModelConfig
 from gato_trainer.presets import train_settings
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
 
 
 def kill(*_: Any) -> None:

@@ -18,7 +18,7 @@ from gato_schemas.dataset import VocabularyInfo
 from gato_trainer.checkpoints.export import export
 from gato_trainer.config import TrainSettings
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 

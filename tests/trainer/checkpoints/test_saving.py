@@ -24,7 +24,7 @@ from gato_trainer.checkpoints.header import DamagedCheckpointError, SavedFile, r
 from gato_trainer.checkpoints.saving import committed
 from gato_trainer.config import TrainSettings
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 WORKER = Path(__file__).parents[1] / "worker.py"

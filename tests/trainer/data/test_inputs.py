@@ -11,7 +11,7 @@ from gato_schemas.sequence import POSITION_ACTION, POSITION_NONE, POSITION_SEPAR
 from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Randomness, local_rows, patch_positions, prepare
 from gato_trainer.data.randomness import dropout, row_keys, sample_keys, uniform
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 # 64 x 80 pixels in patches of 16, as in the paper's example.
 ROWS = [(0, 32), (32, 64), (64, 96), (96, 128)]
@@ -83,10 +83,10 @@ def test_targets_are_the_next_tokens_under_the_mask(small: ModelConfig, source: 
     batch = source.batch(range(8))
     inputs = prepare(batch, small, None)
     window, target = np.nonzero(batch.loss_mask[:, 1:])
-    assert inputs.rows.tolist() == (window * 24 + target).tolist()
-    assert inputs.targets.tolist() == batch.tokens[window, target + 1].tolist()
-    assert inputs.row_dataset.tolist() == batch.dataset[window].tolist()
-    assert inputs.row_action.sum() == (batch.position[window, target + 1] == POSITION_ACTION).sum()
+    assert inputs.targets.rows.tolist() == (window * 24 + target).tolist()
+    assert inputs.targets.ids.tolist() == batch.tokens[window, target + 1].tolist()
+    assert inputs.targets.dataset.tolist() == batch.dataset[window].tolist()
+    assert inputs.targets.is_action.sum() == (batch.position[window, target + 1] == POSITION_ACTION).sum()
 
 
 def test_a_patch_that_is_only_a_target_is_left_out(small: ModelConfig) -> None:

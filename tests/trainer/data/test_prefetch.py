@@ -8,12 +8,12 @@ import torch
 from gato_data.errors import MixtureError
 from gato_data.reading.batch import Batch
 from gato_trainer.config import TrainSettings
-from gato_trainer.data import batches, prefetch
+from gato_trainer.data import prefetch
 from gato_trainer.data.batches import check_identity, identity, passes
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
 from gato_trainer.world import World
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 
@@ -57,4 +57,4 @@ def test_a_source_that_cannot_tell(source: SyntheticSource) -> None:
     assert passes(source, 100) == {}
     with pytest.raises(MixtureError, match="weights"):
         check_identity({"weights": "[1]"}, source, 5)
-    assert batches.stream(source, [range(2)]).__next__().tokens.shape == (2, 25)
+    assert next(source.stream([range(2)])).tokens.shape == (2, 25)

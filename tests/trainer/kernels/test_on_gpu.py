@@ -13,7 +13,7 @@ from gato_trainer.kernels import FUSED, REFERENCE, Operations, Shapes, operation
 from gato_trainer.kernels.self_test import cases, compare
 from gato_trainer.presets import PRESETS, train_settings
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -10,10 +10,10 @@ import torch
 
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.kernels import Operations, Shapes, operations
-from gato_trainer.model.transformer import Block
+from gato_trainer.model.transformer import Block, Noise, Stream
 from gato_trainer.presets import train_settings
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 MODEL = ModelConfig(
     width=16, blocks=1, heads=1, feed_forward=32, vocabulary_size=1200, local_positions=8, patch_channels=32
@@ -55,12 +55,12 @@ def test_checkpoints_do_not_depend_on_the_kernels(train: Callable[..., dict[int,
 
 
 def test_a_block_compiles_as_one_graph(shapes: Callable[..., Shapes], device: torch.device) -> None:
-    def gradients(block: Callable[..., tuple[torch.Tensor, torch.Tensor]], made: Block) -> list[torch.Tensor]:
+    def gradients(block: Callable[..., Stream], made: Block) -> list[torch.Tensor]:
         generator = torch.Generator().manual_seed(0)
         x, branch = (torch.randn(2, 6, 16, generator=generator).to(device).requires_grad_() for _ in range(2))
         keep = torch.tensor([0.0, 1.1], device=device)
         positions = torch.randn(6, 16, generator=generator).to(device)
-        total, out = block(x, branch, keep, keep.flip(0), positions, None)
+        total, out = block(Stream(x, branch, keep), positions, None, Noise(keep.flip(0)))[:2]
         wanted = [x, branch, *made.parameters()]
         return [total, out, *torch.autograd.grad((total * out).sum(), wanted)]
 

@@ -11,7 +11,7 @@ from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Inputs, Randomness, prepare
 from gato_trainer.model.transformer import Gato, count_parameters, distance_features
 from gato_trainer.presets import PRESETS
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_skipping_rows_in_the_last_block_is_exact(
     config = dataclasses.replace(small, dropout=rate, stochastic_depth=0.3)
     model = build(config, dtype=torch.float64)
     inputs = inputs_of(source, config, step=1)
-    weight = torch.randn(len(inputs.rows), config.width, dtype=torch.float64)
-    skipped = model.hidden(inputs, inputs.rows)
-    full = model.hidden(inputs, None).flatten(0, 1)[inputs.rows]
+    weight = torch.randn(len(inputs.targets.rows), config.width, dtype=torch.float64)
+    skipped = model.hidden(inputs, inputs.targets.rows)
+    full = model.hidden(inputs, None).flatten(0, 1)[inputs.targets.rows]
     torch.testing.assert_close(skipped, full, rtol=1e-12, atol=1e-12)
     wanted = torch.autograd.grad((full * weight).sum(), list(model.parameters()))
     got = torch.autograd.grad((skipped * weight).sum(), list(model.parameters()))

@@ -13,7 +13,7 @@ from gato_trainer.data.inputs import prepare
 from gato_trainer.model.transformer import Gato, count_parameters
 from gato_trainer.presets import train_settings
 from gato_trainer.run.plan import Work, flops, peak_flops, plan
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 

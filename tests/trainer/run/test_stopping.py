@@ -18,8 +18,8 @@ from gato_trainer.config import TrainSettings
 from gato_trainer.run import training
 from gato_trainer.run.stopping import StopSignal, out_of_memory
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
 from gato_trainer.world import choose_device
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 

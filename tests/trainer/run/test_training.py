@@ -16,7 +16,7 @@ from gato_trainer.checkpoints.saving import committed
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.presets import train_settings
 from gato_trainer.run.train import run
-from gato_trainer.synthetic import SyntheticSource
+from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 

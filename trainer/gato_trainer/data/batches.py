@@ -1,8 +1,8 @@
 """Where windows come from: the only module of the trainer that knows the reader."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -11,9 +11,16 @@ from gato_data.reading.batch import Batch
 from gato_data.reading.settings import CHECKED, ReadSettings
 from gato_schemas.dataset import VocabularyInfo
 
+if TYPE_CHECKING:
+    from gato_data.reading.explain import ExplainedWindow
+    from gato_data.reading.plan import StreamPlanner
+
 
 class BatchSource(Protocol):
-    """Where windows come from: `batch` is a pure function of the global sample numbers."""
+    """Windows by global sample number; a mixture's reader is one.
+
+    What a source cannot tell of its windows need not be written: a class that inherits from this one has it.
+    """
 
     @property
     def context_length(self) -> int:
@@ -27,8 +34,54 @@ class BatchSource(Protocol):
     def dataset_names(self) -> tuple[str, ...]:
         """What `Batch.dataset` counts."""
 
+    @property
+    def max_observation_tokens(self) -> int | None:
+        """Rows that the table of local positions must have; None leaves that to the model."""
+        return None
+
+    @property
+    def vocabulary(self) -> VocabularyInfo | None:
+        """The id ranges and the text model of the datasets."""
+        return None
+
+    @property
+    def dataset_contents(self) -> Mapping[str, str]:
+        """The content id of each dataset by name."""
+        return {}
+
+    @property
+    def dataset_windows(self) -> tuple[int, ...]:
+        """Windows of each dataset in one epoch."""
+        return ()
+
+    @property
+    def planner(self) -> "StreamPlanner | None":
+        """What is read for any sample, without reading it."""
+        return None
+
+    @property
+    def settings(self) -> ReadSettings | None:
+        """How the data are read and checked."""
+        return None
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What its windows are probably not meant to be, a sentence each."""
+        return ()
+
     def batch(self, samples: range) -> Batch:
-        """Read the windows with these global sample numbers."""
+        """Read the windows with these global sample numbers; a pure function of them."""
+
+    def stream(self, ranges: Iterable[range]) -> Iterator[Batch]:
+        """The batches of many ranges, in order; the arrays of one are valid until the next one is asked for."""
+        return (self.batch(samples) for samples in ranges)
+
+    def explain(self, samples: range) -> "list[ExplainedWindow]":
+        """What these windows are made of, by name; empty if that is not known."""
+        return []
+
+    def close(self) -> None:
+        """Close the files."""
 
 
 def open_sources(
@@ -57,29 +110,15 @@ def open_sources(
 
 
 def close_sources(*sources: BatchSource | None) -> None:
-    """Close the sources that can be closed."""
+    """Close the sources that there are."""
     for source in sources:
-        close = getattr(source, "close", None)
-        if callable(close):
-            close()
-
-
-def stream(source: BatchSource, ranges: Iterable[range]) -> Iterator[Batch]:
-    """The reader's own stream, which reads with threads, or one batch after the other.
-
-    The arrays of a batch are valid until the next one is asked for.
-    """
-    streaming = getattr(source, "stream", None)
-    if streaming is None:
-        return (source.batch(samples) for samples in ranges)
-    batches: Iterator[Batch] = iter(streaming(ranges))
-    return batches
+        if source is not None:
+            source.close()
 
 
 def identity(source: BatchSource, sample: int) -> dict[str, str]:
     """What decides the windows before `sample`; a checkpoint keeps it. Empty if the source cannot tell."""
-    planner = getattr(source, "planner", None)
-    return {} if planner is None else dict(planner.identity(sample))
+    return {} if source.planner is None else source.planner.identity(sample)
 
 
 def check_identity(stored: Mapping[str, str], source: BatchSource, sample: int) -> None:
@@ -95,8 +134,7 @@ def check_identity(stored: Mapping[str, str], source: BatchSource, sample: int) 
 
 def contents(source: BatchSource) -> dict[str, str]:
     """The content of each dataset by name; "" where the source cannot tell."""
-    found: Mapping[str, str] = getattr(source, "dataset_contents", {})
-    return {name: found.get(name, "") for name in source.dataset_names}
+    return {name: source.dataset_contents.get(name, "") for name in source.dataset_names}
 
 
 def check_contents(stored: Mapping[str, str], source: BatchSource, path: Path) -> None:
@@ -114,37 +152,22 @@ def check_contents(stored: Mapping[str, str], source: BatchSource, path: Path) -
             )
 
 
-def warnings(source: BatchSource) -> list[str]:
-    """What its windows are probably not meant to be, a sentence each."""
-    return list(getattr(source, "warnings", ()))
-
-
 def checked(source: BatchSource) -> str:
     """What is checked of the data while they are read; "" if the source has nothing to check."""
-    settings: ReadSettings | None = getattr(source, "settings", None)
-    return "" if settings is None else f"--verify {settings.verify}: {CHECKED[settings.verify]}"
-
-
-def vocabulary(source: BatchSource) -> VocabularyInfo | None:
-    """The id ranges and the text model of the datasets; None if the source cannot tell."""
-    found: VocabularyInfo | None = getattr(source, "vocabulary", None)
-    return found
+    verify = None if source.settings is None else source.settings.verify
+    return "" if verify is None else f"--verify {verify}: {CHECKED[verify]}"
 
 
 def window_pieces(source: BatchSource, samples: range) -> list[list[dict[str, Any]]]:
     """The pieces of episodes that each window is made of, by name; empty lists if the source cannot tell."""
-    explain = getattr(source, "explain", None)
-    if explain is None:
-        return [[] for _ in samples]
-    return [msgspec.to_builtins(window.pieces) for window in explain(samples)]
+    found = source.explain(samples)
+    return [msgspec.to_builtins(window.pieces) for window in found] or [[] for _ in samples]
 
 
 def passes(source: BatchSource, samples: int) -> dict[str, float]:
     """How often each dataset is read in a run of so many windows; empty if the source cannot tell."""
-    planner = getattr(source, "planner", None)
-    if planner is None:
+    if source.planner is None:
         return {}
-    counts = planner.sampler.counts(samples)
-    windows: tuple[int, ...] = source.dataset_windows  # type: ignore[attr-defined]
-    named = zip(source.dataset_names, counts, windows, strict=True)
+    counts = source.planner.sampler.counts(samples)
+    named = zip(source.dataset_names, counts, source.dataset_windows, strict=True)
     return {name: count / epoch if epoch else 0.0 for name, count, epoch in named}

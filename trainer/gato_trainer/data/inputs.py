@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,15 +26,29 @@ TARGET_MODALITIES = tuple(modality.name.lower() for modality in Modality)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """The S supervised ids of a batch, and what its loss counts by; groups are datasets and target modalities.
+
+    Attributes:
+        rows: int64 (S,), the inputs b * T + t that they are predicted from. ids: int64 (S,).
+        dataset, modality: int64 (S,), the groups of each. is_action: bool (S,).
+    """
+
+    rows: Tensor
+    ids: Tensor
+    dataset: Tensor
+    modality: Tensor
+    is_action: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """B windows as tensors; `T` is the context length. Groups count datasets and target modalities.
+    """B windows as tensors; `T` is the context length.
 
     Attributes:
         tokens, local_row: int64 (B, T); local_row is -1 where a token has no local position.
         patches: uint8 (P, 16, 16, 3). patch_slot, patch_row, patch_column: int64 (P,).
-        rows: int64 (S,), the supervised inputs b * T + t. targets: int64 (S,), the next ids.
-        row_dataset, row_modality: int64 (S,), the groups of each supervised target.
-        row_action: bool (S,), whether the target is an action.
+        targets: what is predicted.
         segment: int64 (B, T), the packed episode of each token; None if no window holds more than one.
         keep: float32 (2 * blocks, B), scale of every sub-layer's output; None outside training.
         dropout_key: int64 (B,), 32-bit keys; None without dropout.
@@ -45,31 +60,35 @@ class Inputs:
     patch_slot: Tensor
     patch_row: Tensor
     patch_column: Tensor
-    rows: Tensor
-    targets: Tensor
-    row_dataset: Tensor
-    row_modality: Tensor
-    row_action: Tensor
+    targets: Targets
     segment: Tensor | None = None
     keep: Tensor | None = None
     dropout_key: Tensor | None = None
 
     def pinned(self) -> "Inputs":
         """A copy in pinned memory, from which a GPU takes it without waiting."""
-        return self._map(Tensor.pin_memory)
+        return _mapped(self, Tensor.pin_memory)
 
     def to(self, device: torch.device) -> "Inputs":
         """On a device, without waiting if this is pinned."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "Inputs":
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: change(tensor) for name, tensor in given.items() if tensor is not None})
+        return _mapped(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def unsupervised(self) -> "Inputs":
-        """The same windows without any supervised row."""
-        names = ("rows", "targets", "row_dataset", "row_modality", "row_action")
-        return replace(self, **{name: getattr(self, name)[:0] for name in names})
+        """The same windows without any target."""
+        return replace(self, targets=_mapped(self.targets, lambda tensor: tensor[:0]))
+
+
+_Group = TypeVar("_Group", Inputs, Targets)
+
+
+def _mapped(group: _Group, change: Callable[[Tensor], Tensor]) -> _Group:
+    """The same with every tensor changed."""
+    changed: dict[str, Any] = {}
+    for field in fields(group):
+        value = getattr(group, field.name)
+        if value is not None:
+            changed[field.name] = change(value) if isinstance(value, Tensor) else _mapped(value, change)
+    return replace(group, **changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +116,6 @@ def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None)
     window, offset = window[inside], offset[inside]
     interval = batch.patch_position[inside].astype(np.int64)
     row, column = patch_positions(interval, batch.sample[window], offset, randomness_of)
-    rows = batch.supervised_slot
-    target_window, target_offset = rows // length, rows % length + 1
-    targets = batch.tokens[target_window, target_offset].astype(np.int64)
     return Inputs(
         tokens=torch.from_numpy(tokens),
         local_row=torch.from_numpy(local_rows(batch.position[:, :length], config)),
@@ -107,14 +123,22 @@ def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None)
         patch_slot=torch.from_numpy(window * length + offset),
         patch_row=torch.from_numpy(row),
         patch_column=torch.from_numpy(column),
-        rows=torch.from_numpy(rows.copy()),
-        targets=torch.from_numpy(targets),
-        row_dataset=torch.from_numpy(batch.dataset[target_window].astype(np.int64)),
-        row_modality=torch.from_numpy(batch.modality[target_window, target_offset].astype(np.int64)),
-        row_action=torch.from_numpy(batch.position[target_window, target_offset] == POSITION_ACTION),
+        targets=_targets(batch, length),
         segment=_segment(batch, length),
         keep=_keep(batch.sample, config, randomness_of),
         dropout_key=_dropout_key(batch.sample, config, randomness_of),
+    )
+
+
+def _targets(batch: Batch, length: int) -> Targets:
+    rows = batch.supervised_slot
+    window, offset = rows // length, rows % length + 1
+    return Targets(
+        rows=torch.from_numpy(rows.copy()),
+        ids=torch.from_numpy(batch.tokens[window, offset].astype(np.int64)),
+        dataset=torch.from_numpy(batch.dataset[window].astype(np.int64)),
+        modality=torch.from_numpy(batch.modality[window, offset].astype(np.int64)),
+        is_action=torch.from_numpy(batch.position[window, offset] == POSITION_ACTION),
     )
 
 

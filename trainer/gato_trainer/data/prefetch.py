@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from types import TracebackType
@@ -11,7 +11,7 @@ import torch
 
 from gato_data.reading.batch import Batch
 from gato_trainer.config import ModelConfig, TrainSettings
-from gato_trainer.data.batches import BatchSource, stream
+from gato_trainer.data.batches import BatchSource
 from gato_trainer.data.inputs import Inputs, Randomness, prepare
 from gato_trainer.world import World
 
@@ -67,7 +67,7 @@ class ReadAhead:
         self._pinned = world.device.type == "cuda"
         self._steps = iter(range(start, stop))
         ranges = (samples for step in range(start, stop) for samples in self._ranges(step))
-        self._batches = stream(source, (_readable(samples) for samples in ranges))
+        self._batches = source.stream(_readable(samples) for samples in ranges)
         # One thread: the stream is read in order; a reader with more threads brings its own.
         self._pool = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix="read-ahead", initializer=_use, initargs=(world.device,)
@@ -84,8 +84,8 @@ class ReadAhead:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        if close := getattr(self._batches, "close", None):
-            close()
+        if isinstance(self._batches, Generator):
+            self._batches.close()
 
     def next(self) -> list[Inputs]:
         """The micro-batches of the next step.

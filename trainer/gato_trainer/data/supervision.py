@@ -2,7 +2,7 @@
 
 from gato_data.errors import TrainError
 from gato_trainer.config import TrainSettings
-from gato_trainer.data.batches import BatchSource, warnings
+from gato_trainer.data.batches import BatchSource
 
 _AT_ONCE = 64
 _LOOKED_AT = 4096
@@ -20,7 +20,7 @@ def check_supervised(source: BatchSource, settings: TrainSettings) -> None:
     for first in range(0, windows, at_once):
         if len(source.batch(range(first, min(first + at_once, windows))).supervised_slot):
             return
-    reasons = warnings(source) or ["no token of its datasets is under the loss mask"]
+    reasons = source.warnings or ["no token of its datasets is under the loss mask"]
     first_ones = "first " if windows == _LOOKED_AT else ""
     raise TrainError(
         f"this run is trained on nothing: none of its {first_ones}{windows:,} window{'s' if windows > 1 else ''} of "

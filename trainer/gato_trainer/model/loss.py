@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gato_trainer.data.inputs import TARGET_MODALITIES, Inputs
+from gato_trainer.data.inputs import TARGET_MODALITIES, Targets
 
 
 @dataclass(slots=True)
@@ -33,15 +33,15 @@ class LossTotals:
         return cls(datasets, *(torch.zeros(groups, dtype=torch.float64, device=device) for _ in range(3)))
 
     @torch.no_grad()
-    def add(self, inputs: Inputs, row_loss: Tensor, correct: Tensor) -> None:
-        """Add the supervised rows of a micro-batch."""
+    def add(self, targets: Targets, row_loss: Tensor, correct: Tensor) -> None:
+        """Add what the model made of the targets of a micro-batch."""
         first = len(self.datasets)
         action = first + len(TARGET_MODALITIES)
         values = torch.stack([row_loss.double(), torch.ones_like(row_loss, dtype=torch.float64), correct.double()])
         sums = torch.stack([self.loss, self.count, self.correct])
-        sums.index_add_(1, inputs.row_dataset, values)
-        sums.index_add_(1, inputs.row_modality + first, values)
-        sums[:, action] += (values * inputs.row_action).sum(dim=1)
+        sums.index_add_(1, targets.dataset, values)
+        sums.index_add_(1, targets.modality + first, values)
+        sums[:, action] += (values * targets.is_action).sum(dim=1)
         self.loss, self.count, self.correct = sums.unbind(0)
 
     def stacked(self) -> Tensor:

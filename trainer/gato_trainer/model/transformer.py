@@ -1,6 +1,7 @@
 """The decoder: pre-norm blocks of relative attention and split GEGLU, and the tied head."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,38 @@ def rotary_angles(length: int, head_size: int, device: torch.device) -> Tensor:
     position = torch.arange(length, device=device, dtype=torch.float32)
     exponent = torch.arange(0, head_size, 2, device=device, dtype=torch.float32) / head_size
     return position[:, None] * torch.exp(-math.log(10000.0) * exponent)
+
+
+class Stream(NamedTuple):
+    """What goes from block to block: the residual stream, and a branch not yet added to it.
+
+    Attributes:
+        x: (B, T, D), or (S, D) of some rows. branch: like x. keep: float (B,) or (S,), scale of the branch.
+    """
+
+    x: Tensor
+    branch: Tensor | None = None
+    keep: Tensor | None = None
+
+
+class Noise(NamedTuple):
+    """What is random in a block; None outside training.
+
+    Attributes:
+        keep_attention, keep_feed_forward: float (B,), scales of its sub-layers' outputs.
+        row_key: int64 (B * T,), for dropout. site: int64 (), of the block's first one: a tensor, since torch.compile
+            would make code for every value of a number.
+    """
+
+    keep_attention: Tensor | None = None
+    keep_feed_forward: Tensor | None = None
+    row_key: Tensor | None = None
+    site: Tensor | None = None
+
+    def of_rows(self, rows: Tensor, length: int) -> "Noise":
+        """That of some rows b * T + t of windows of T = `length` tokens."""
+        keeps = (None if keep is None else keep[rows // length] for keep in self[:2])
+        return Noise(*keeps, None if self.row_key is None else self.row_key[rows], self.site)
 
 
 class Norm(nn.Module):
@@ -107,45 +140,34 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config, operations)
 
     def forward(
-        self,
-        x: Tensor,
-        branch: Tensor | None,
-        keep_branch: Tensor | None,
-        keep_attention: Tensor | None,
-        positions: Tensor,
-        segment: Tensor | None,
-        row_key: Tensor | None = None,
-        site: Tensor | None = None,
-        rows: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        self, stream: Stream, positions: Tensor, segment: Tensor | None, noise: Noise, rows: Tensor | None = None
+    ) -> Stream:
         """Run the block.
 
         Args:
-            x: (B, T, D), the residual stream. branch: (B, T, D), not yet added to it.
-            keep_branch, keep_attention: float (B,), scales of `branch` and of the attention output.
+            stream: of the block before.
             positions: of `Gato.positions`. segment: int64 (B, T), of `Inputs`.
-            row_key: int64 (B * T,), for dropout. site: int64 (), of the block's first one: a tensor, since
-                torch.compile would make code for every value of a number.
+            noise: of this block.
             rows: int64 (S,), the only rows whose output is needed; attention still sees all of them.
 
         Returns:
-            The residual stream and the unadded feed-forward output, (B, T, D) or (S, D).
+            The stream, whose branch is the feed-forward output, of all rows or of those.
         """
         norm = self.attention_norm
-        x, normed = self.operations.add_norm(x, branch, keep_branch, norm.gain, norm.bias)
+        x, normed = self.operations.add_norm(*stream, norm.gain, norm.bias)
         mixed = self.attention(normed, positions, segment)
         if rows is not None:
-            window = rows // x.shape[1]
+            noise = noise.of_rows(rows, x.shape[1])
             x, mixed = x.flatten(0, 1).index_select(0, rows), mixed.flatten(0, 1).index_select(0, rows)
-            keep_attention = None if keep_attention is None else keep_attention[window]
-            row_key = None if row_key is None else row_key[rows]
-        attended = self._drop(self.attention.project(mixed), row_key, site, 0)
+        attended = self._drop(self.attention.project(mixed), noise, 0)
         norm = self.feed_forward_norm
-        x, normed = self.operations.add_norm(x, attended, keep_attention, norm.gain, norm.bias)
-        return x, self._drop(self.feed_forward(normed), row_key, site, 1)
+        x, normed = self.operations.add_norm(x, attended, noise.keep_attention, norm.gain, norm.bias)
+        return Stream(x, self._drop(self.feed_forward(normed), noise, 1), noise.keep_feed_forward)
 
-    def _drop(self, branch: Tensor, row_key: Tensor | None, site: Tensor | None, which: int) -> Tensor:
-        return branch if row_key is None or site is None else dropout(branch, self.dropout, row_key, site + which)
+    def _drop(self, branch: Tensor, noise: Noise, which: int) -> Tensor:
+        if noise.row_key is None or noise.site is None:
+            return branch
+        return dropout(branch, self.dropout, noise.row_key, noise.site + which)
 
 
 class Gato(nn.Module):
@@ -171,29 +193,24 @@ class Gato(nn.Module):
     def hidden(self, inputs: Inputs, rows: Tensor | None) -> Tensor:
         """The normalised outputs: (S, D) of the given rows, or (B, T, D) of all."""
         x = self.embedding(inputs, self.dtype)
-        keep, row_key = inputs.keep, None
+        row_key = None
         if inputs.dropout_key is not None:
             row_key = row_keys(inputs.dropout_key, x.shape[1])
             x = dropout(x, self.config.dropout, row_key, 0)
         positions = self.positions(x.shape[1], x.device)
-        length = x.shape[1]
-        branch = keep_branch = None
+        stream = Stream(x)
         for index, block in enumerate(self.blocks):
             last = index == len(self.blocks) - 1
-            keep_attention = None if keep is None else keep[2 * index]
+            keeps = (None, None) if inputs.keep is None else (inputs.keep[2 * index], inputs.keep[2 * index + 1])
             site = None if row_key is None else torch.full_like(row_key[0], 2 * index + 1)
-            x, branch = block(
-                x, branch, keep_branch, keep_attention, positions, inputs.segment, row_key, site, rows if last else None
-            )
-            keep_branch = None if keep is None else keep[2 * index + 1]
-        if rows is not None and keep_branch is not None:
-            keep_branch = keep_branch[rows // length]
-        return self.operations.add_norm(x, branch, keep_branch, self.norm.gain, self.norm.bias)[1]
+            noise = Noise(*keeps, row_key, site)
+            stream = block(stream, positions, inputs.segment, noise, rows if last else None)
+        return self.operations.add_norm(*stream, self.norm.gain, self.norm.bias)[1]
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """float32 (S,), the loss of each supervised target, and bool (S,), whether it was the likeliest id."""
-        hidden = self.hidden(inputs, inputs.rows)
-        return self.operations.linear_cross_entropy(hidden, self.embedding.table, inputs.targets)
+        hidden = self.hidden(inputs, inputs.targets.rows)
+        return self.operations.linear_cross_entropy(hidden, self.embedding.table, inputs.targets.ids)
 
 
 def count_parameters(model: nn.Module) -> int:

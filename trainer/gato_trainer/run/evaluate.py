@@ -32,6 +32,6 @@ def evaluate(
             ranges = micro_ranges(samples, settings, world)
             for inputs in read(source, ranges, model.config):
                 inputs = inputs.to(world.device)
-                totals.add(inputs, *model(inputs))
+                totals.add(inputs.targets, *model(inputs))
         release_gathered(model)
     return totals.report(world.sum_tensor(totals.stacked()))

@@ -13,7 +13,7 @@ from gato_trainer.checkpoints.header import (
     encode_header,
 )
 from gato_trainer.config import ModelConfig, TrainSettings
-from gato_trainer.data.batches import BatchSource, contents, vocabulary
+from gato_trainer.data.batches import BatchSource, contents
 
 RUN_FILE = "run.json"
 _OURS = (RUN_FILE, "log.jsonl", "checkpoints", "loss.png", "profile", "tensorboard", "wandb", "wandb-id")
@@ -24,7 +24,7 @@ def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource
     return RunHeader(
         settings={name: value for name, value in settings.to_json().items() if name != "model"},
         model=config,
-        vocabulary=vocabulary(source),
+        vocabulary=source.vocabulary,
         datasets=contents(source),
         parameters=parameters,
         torch=str(torch.__version__),

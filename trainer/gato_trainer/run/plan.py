@@ -9,7 +9,7 @@ import torch
 from gato_data.errors import TrainError
 from gato_data.printable import MAX_LINE, printable
 from gato_trainer.config import ModelConfig, TrainSettings
-from gato_trainer.data.batches import BatchSource, passes, warnings
+from gato_trainer.data.batches import BatchSource, passes
 from gato_trainer.data.inputs import Inputs, prepare
 from gato_trainer.data.supervision import check_supervised
 from gato_trainer.kernels.reference import LOGIT_ROWS
@@ -55,7 +55,7 @@ class Work:
     def of(cls, inputs: Inputs) -> "Work":
         """The work of a prepared batch."""
         windows, length = inputs.tokens.shape
-        return cls(windows=windows, length=length, rows=len(inputs.rows), patches=len(inputs.patches))
+        return cls(windows=windows, length=length, rows=len(inputs.targets.rows), patches=len(inputs.patches))
 
 
 def flops(config: ModelConfig, work: Work) -> int:
@@ -99,8 +99,12 @@ def model_config(settings: TrainSettings, source: BatchSource) -> ModelConfig:
             f"the reader makes windows of context length {source.context_length}, the run wants "
             f"{settings.context_length}"
         )
-    longest = int(getattr(source, "max_observation_tokens", settings.model.local_positions))
-    return dataclasses.replace(settings.model, vocabulary_size=source.vocabulary_size, local_positions=longest)
+    longest = source.max_observation_tokens
+    return dataclasses.replace(
+        settings.model,
+        vocabulary_size=source.vocabulary_size,
+        local_positions=settings.model.local_positions if longest is None else longest,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,5 +187,5 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
         memory_bytes=sum(parts.values()),
         memory=parts,
         passes=passes(source, settings.steps * settings.batch_size),
-        warnings=warnings(source),
+        warnings=list(source.warnings),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from gato_data.errors import MissingPackageError, OutputError
 from gato_data.printable import MAX_LINE, printable
 from gato_trainer.config import TrainSettings
-from gato_trainer.data.batches import BatchSource, checked, close_sources, open_sources, warnings
+from gato_trainer.data.batches import BatchSource, checked, close_sources, open_sources
 from gato_trainer.run.log import last_record
 from gato_trainer.run.plan import MFU_FORMULA, Plan, peak_flops, plan
 from gato_trainer.run.plot import plot_losses
@@ -146,7 +146,7 @@ def _run(training: Training, stop: StopSignal) -> RunResult:
     training.log.say(training.model.operations.summary)
     if check := checked(training.source):
         training.log.say(f"checked while the data are read, {check}")
-    for warning in warnings(training.source):
+    for warning in training.source.warnings:
         training.log.say(f"Warning: {warning}")
     if settings.evaluate_every and training.validation is None:
         training.log.say("no evaluation: no dataset has a validation split; gato-data ingest --holdout makes one")

@@ -14,7 +14,7 @@ from gato_trainer.checkpoints.initial_parameters import load_initial
 from gato_trainer.checkpoints.saving import Checkpoints, committed
 from gato_trainer.checkpoints.storage import all_finite, load, prepare_optimizer, state_tensors
 from gato_trainer.config import TrainSettings
-from gato_trainer.data.batches import BatchSource, check_contents, check_identity, identity, vocabulary
+from gato_trainer.data.batches import BatchSource, check_contents, check_identity, identity
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.data.prefetch import ReadAhead
 from gato_trainer.data.supervision import check_supervised
@@ -85,7 +85,7 @@ class Training:
         settings = self.settings
         if settings.init_from is None or (settings.resume and committed(settings.out / "checkpoints")):
             return ""
-        return load_initial(self.model, vocabulary(self.source), settings.init_from, self.world)
+        return load_initial(self.model, self.source.vocabulary, settings.init_from, self.world)
 
     def _curves(self) -> list[Curves]:
         if not self.world.is_first:
@@ -144,7 +144,7 @@ class Training:
             micro_batches = reader.next()
         except GatoError as error:
             failure = error
-        rows = sum(len(inputs.rows) for inputs in micro_batches)
+        rows = sum(len(inputs.targets.rows) for inputs in micro_batches)
         rows, failures, stops = self.world.sum([rows, failure is not None, stop.received is not None])
         if failures:
             self.save()
@@ -171,7 +171,7 @@ class Training:
             row_loss, correct = self.model(inputs)
             loss = row_loss.sum() * scale
             loss.backward()
-            self.totals.add(inputs, row_loss, correct)
+            self.totals.add(inputs.targets, row_loss, correct)
             bad = ~torch.isfinite(loss.detach()) & (self.first_bad < 0)
             self.first_bad = torch.where(bad, step, self.first_bad)
         if self.world.device.type == "cpu":

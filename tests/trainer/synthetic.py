@@ -13,6 +13,7 @@ from gato_schemas.sequence import (
     POSITION_SEPARATOR,
     Modality,
 )
+from gato_trainer.data.batches import BatchSource
 
 _ACTIONS = 8
 
@@ -27,7 +28,7 @@ class _Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SyntheticSource:
+class SyntheticSource(BatchSource):
     """Two invented datasets: "control" with images and actions, "text" with documents.
 
     In "control" the action of a timestep follows from its first patch, so a model can learn it; text is a cycle
