@@ -168,7 +168,8 @@ def decode(
 ) -> NDArray[np.float64]:
     """Centres of bins, float64.
 
-    At most 1/1024 from the value for actions, relative to F for observations. [-1, 1] is mapped back to [low, high], if there is such a range.
+    At most 1/1024 from the value for actions, relative to F for observations. [-1, 1] is mapped
+    back to [low, high], if there is such a range.
     """
     centres = _centres(compand)[np.asarray(bins)]
     return centres if low is None or high is None else unscale(centres, low, high)
