@@ -40,8 +40,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Counts):
         return _counts(value)
     if isinstance(value, msgspec.Struct):
-        fields = msgspec.structs.fields(value)
-        return {field.encode_name: plain(getattr(value, field.name)) for field in fields}
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return {key: plain(getattr(value, name)) for key, name in names}
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: plain(getattr(value, name)) for name in names}

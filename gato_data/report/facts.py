@@ -1,4 +1,4 @@
-"""Name and value of what there is to say about a dataset, in words, for the terminal and for the page."""
+"""What there is to say about a dataset, in words and tables, for the terminal and for the page."""
 
 from collections.abc import Sequence
 from typing import Any
