@@ -29,6 +29,8 @@ def plain(value: Any) -> Any:
     Structs and dataclasses become objects, counts with their share in the loss; modalities their
     names, NaN and infinity null.
     """
+    if value is None or type(value) in (str, int, bool):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
