@@ -149,21 +149,19 @@ def print_warnings(summary: Summary) -> None:
 
 
 _FIELDS: Sequence[TableColumn[tuple[str, Field]]] = (
-    TableColumn("role", lambda row: row[0]),
-    TableColumn("field", lambda row: printable(row[1].name)),
-    TableColumn("modality", lambda row: row[1].modality),
-    TableColumn("shape", lambda row: "x".join(map(str, row[1].shape)) or "-"),
-    TableColumn("dtype", lambda row: row[1].dtype),
-    TableColumn("range", lambda row: range_text(row[1])),
+    TableColumn("role", lambda r: r[0]),
+    TableColumn("field", lambda r: printable(r[1].name)),
+    TableColumn("modality", lambda r: r[1].modality),
+    TableColumn("shape", lambda r: "x".join(map(str, r[1].shape)) or "-"),
+    TableColumn("dtype", lambda r: r[1].dtype),
+    TableColumn("range", lambda r: range_text(r[1])),
 )
 _SPLITS: Sequence[TableColumn[tuple[str, SplitInfo]]] = (
-    TableColumn("split", lambda row: row[0]),
-    TableColumn("shards", lambda row: count(len(row[1].shards)), number=True),
-    TableColumn("episodes", lambda row: count(row[1].totals.episodes), number=True),
-    TableColumn("timesteps", lambda row: count(row[1].totals.timesteps), number=True),
-    TableColumn("tokens", lambda row: count(row[1].totals.tokens), number=True),
-    TableColumn(
-        "trained on", lambda row: f"{row[1].totals.loss_tokens / max(row[1].totals.tokens, 1):.1%}", number=True
-    ),
-    TableColumn("MB", lambda row: f"{sum(shard.size for shard in row[1].shards) / 1e6:,.2f}", number=True),
+    TableColumn("split", lambda r: r[0]),
+    TableColumn("shards", lambda r: count(len(r[1].shards)), number=True),
+    TableColumn("episodes", lambda r: count(r[1].totals.episodes), number=True),
+    TableColumn("timesteps", lambda r: count(r[1].totals.timesteps), number=True),
+    TableColumn("tokens", lambda r: count(r[1].totals.tokens), number=True),
+    TableColumn("trained on", lambda r: f"{r[1].totals.loss_tokens / max(r[1].totals.tokens, 1):.1%}", number=True),
+    TableColumn("MB", lambda r: f"{sum(shard.size for shard in r[1].shards) / 1e6:,.2f}", number=True),
 )

@@ -1,4 +1,4 @@
-"""How every command prints: the answer as JSON or drawn on a terminal, what should be known beside it on stderr."""
+"""How commands print: the answer as JSON or drawn on a terminal, what is said beside it on stderr."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What `inspect dataset --json` and `inspect shard --record --json` say; other subjects are their own answers."""
+"""What `inspect dataset --json` and `inspect shard --record --json` say."""
 
 from typing import Any
 

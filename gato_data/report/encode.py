@@ -13,21 +13,24 @@ from gato_schemas.statistics import Counts
 
 
 def as_json(answer: object) -> str:
-    """One JSON object, indented, in ASCII, so that no character of the data can steer a terminal."""
-    return json.dumps(plain(answer), indent=2, ensure_ascii=True, allow_nan=False)
+    """One JSON object, indented, in ASCII: no character of the data can steer a terminal."""
+    return json.dumps(plain(answer), indent=2, allow_nan=False)
 
 
 def as_line(answer: object) -> str:
     """The same in one line, its keys sorted."""
-    return json.dumps(plain(answer), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    separators = (",", ":")
+    return json.dumps(plain(answer), sort_keys=True, separators=separators, allow_nan=False)
 
 
 def plain(value: Any) -> Any:
     """The value as JSON has it.
 
-    Structs and dataclasses become objects, counts with their share in the loss; modalities their names, NaN and
-    infinity null.
+    Structs and dataclasses become objects, counts with their share in the loss; modalities their
+    names, NaN and infinity null.
     """
+    if value is None or type(value) in (str, int, bool):
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -39,10 +42,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, Counts):
         return _counts(value)
     if isinstance(value, msgspec.Struct):
-        fields = msgspec.structs.fields(value)
-        return {field.encode_name: plain(getattr(value, field.name)) for field in fields}
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return {key: plain(getattr(value, name)) for key, name in names}
     if dataclasses.is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        names = [field.name for field in dataclasses.fields(value)]
+        return {name: plain(getattr(value, name)) for name in names}
     return value
 
 

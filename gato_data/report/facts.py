@@ -1,4 +1,4 @@
-"""Name and value of what there is to say about a dataset, in words, for the terminal and for the page."""
+"""What there is to say about a dataset, in words and tables, for the terminal and for the page."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -56,13 +56,13 @@ def split_columns(no_timesteps: str = "") -> Sequence[TableColumn[tuple[str, Spl
         return count(row[1].totals.timesteps) if row[1].totals.timesteps else no_timesteps
 
     return (
-        TableColumn("split", lambda row: printable(row[0])),
-        TableColumn("shards", lambda row: count(len(row[1].shards)), number=True),
-        TableColumn("size", lambda row: size(sum(shard.size for shard in row[1].shards)), number=True),
-        TableColumn("episodes", lambda row: count(row[1].totals.episodes), number=True),
+        TableColumn("split", lambda r: printable(r[0])),
+        TableColumn("shards", lambda r: count(len(r[1].shards)), number=True),
+        TableColumn("size", lambda r: size(sum(shard.size for shard in r[1].shards)), number=True),
+        TableColumn("episodes", lambda r: count(r[1].totals.episodes), number=True),
         TableColumn("timesteps", timesteps, number=True),
-        TableColumn("tokens", lambda row: count(row[1].totals.tokens), number=True),
-        TableColumn("loss", lambda row: share(row[1].totals.loss_tokens, row[1].totals.tokens), number=True),
+        TableColumn("tokens", lambda r: count(r[1].totals.tokens), number=True),
+        TableColumn("loss", lambda r: share(r[1].totals.loss_tokens, r[1].totals.tokens), number=True),
     )
 
 

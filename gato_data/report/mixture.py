@@ -59,24 +59,24 @@ def stage_columns(mixture: Mixture) -> Sequence[TableColumn[MixtureStage]]:
         return ", ".join(f"{name} {weight:.4g}" for name, weight in zip(names, stage.weights, strict=True))
 
     return (
-        TableColumn("from sample", lambda stage: count(stage.first_sample), number=True),
-        TableColumn("shares of", lambda stage: stage.measure.replace("-", " ")),
+        TableColumn("from sample", lambda s: count(s.first_sample), number=True),
+        TableColumn("shares of", lambda s: s.measure.replace("-", " ")),
         TableColumn("weights", weights),
     )
 
 
 PLAN_COLUMNS: Sequence[TableColumn[PlannedDataset]] = (
-    TableColumn("dataset", lambda row: printable(row.name)),
-    TableColumn("family", lambda row: printable(row.family), optional=True),
-    TableColumn("asked", lambda row: f"{row.asked:.2%}", number=True),
-    TableColumn("realised", lambda row: f"{row.realised:.2%}", number=True),
-    TableColumn("windows", lambda row: count(row.windows), number=True),
-    TableColumn("tokens", lambda row: count(row.tokens), number=True),
-    TableColumn("loss tokens", lambda row: count(row.loss_tokens), number=True),
-    TableColumn("passes", lambda row: f"{row.passes:,.2f}", number=True),
+    TableColumn("dataset", lambda r: printable(r.name)),
+    TableColumn("family", lambda r: printable(r.family), optional=True),
+    TableColumn("asked", lambda r: f"{r.asked:.2%}", number=True),
+    TableColumn("realised", lambda r: f"{r.realised:.2%}", number=True),
+    TableColumn("windows", lambda r: count(r.windows), number=True),
+    TableColumn("tokens", lambda r: count(r.tokens), number=True),
+    TableColumn("loss tokens", lambda r: count(r.loss_tokens), number=True),
+    TableColumn("passes", lambda r: f"{r.passes:,.2f}", number=True),
     TableColumn(
         "repeats at step",
-        lambda row: "never" if row.first_repeat is None else count(row.first_repeat),
+        lambda r: "never" if r.first_repeat is None else count(r.first_repeat),
         number=True,
     ),
 )

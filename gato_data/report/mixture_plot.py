@@ -1,4 +1,4 @@
-"""`mix --plot`: asked and realised shares, and passes over each dataset, as one picture."""
+"""`mix --plot`: asked and realised shares, and passes over each dataset, as one plot."""
 
 from pathlib import Path
 from typing import Any

@@ -83,7 +83,7 @@ def read_excerpt(
     """Tokens of record `number` of a shard: those of a timestep, tokens [A, B), or the first ones.
 
     Raises:
-        InputError: the shard has no such record, timestep or tokens, or they are more than are ever shown.
+        InputError: the shard has no such record, timestep or tokens, or they are too many.
         FormatError: the record, or what decodes it, is damaged.
     """
     check_shard(path)

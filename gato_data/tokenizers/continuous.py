@@ -166,9 +166,10 @@ def _uniform_bins(values: NDArray[np.float64]) -> NDArray[np.int32]:
 def decode(
     bins: NDArray[np.integer], *, compand: bool, low: Bound | None = None, high: Bound | None = None
 ) -> NDArray[np.float64]:
-    """Centres of bins, float64: at most 1/1024 from the value for actions, relative to F for observations.
+    """Centres of bins, float64.
 
-    [-1, 1] is mapped back to [low, high], if there is such a range.
+    At most 1/1024 from the value for actions, relative to F for observations. [-1, 1] is mapped
+    back to [low, high], if there is such a range.
     """
     centres = _centres(compand)[np.asarray(bins)]
     return centres if low is None or high is None else unscale(centres, low, high)

@@ -1,4 +1,4 @@
-"""Text models of one's own: training a SentencePiece model, and what a model is like."""
+"""Text models of one's own: training a SentencePiece model."""
 
 import io
 import re
@@ -11,15 +11,12 @@ from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.files import write_durably
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.tokenizers.training import SETTINGS, sentences
-from gato_data.vocabulary import DISCRETE_VALUES, DiscreteIds, Vocabulary
 from gato_pipelines.ingest.inputs import find_inputs
 from gato_pipelines.sources.massivetext import Source
-from gato_schemas.wire_lists import fields
 
 ModelType: TypeAlias = Literal["bpe", "unigram"]
 LINES_OF_SENTENCE = 50
 """Lines that are trained on together, so that line breaks are learned."""
-_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _TOO_LARGE = re.compile(r"too high \(\d+\)\. Please set it to a value <= (\d+)")
 _TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 
@@ -144,62 +141,3 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{out} exists already: choose another --out, or --overwrite to replace it")
     if out.is_dir() or not out.parent.is_dir():
         raise OutputError(f"{out} cannot be a file: choose another --out")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFacts:
-    """What a text model is like.
-
-    Attributes:
-        sha256: of the file, in hexadecimal; equal digests give equal ids.
-        size: number of pieces.
-        kind: "bpe" or "unigram".
-        bytes: pieces that stand for one byte: 256, or 0.
-        normalization: name of the rule that texts go through first; "identity" changes nothing.
-        special: ids of the unknown, begin, end and padding pieces, where there are any.
-        vocabulary: the table of ids that datasets made with this model have.
-    """
-
-    sha256: str
-    size: int
-    kind: str
-    bytes: int
-    normalization: str
-    special: dict[str, int]
-    vocabulary: Vocabulary
-
-
-def model_facts(tokenizer: TextTokenizer) -> ModelFacts:
-    """Look at a model."""
-    from sentencepiece import SentencePieceProcessor
-
-    processor = SentencePieceProcessor(model_proto=tokenizer.model_bytes)
-    special = {"unknown": processor.unk_id(), "begin": processor.bos_id(), "end": processor.eos_id()}
-    special["padding"] = processor.pad_id()
-    kind, normalization = _specs(tokenizer.model_bytes)
-    return ModelFacts(
-        sha256=tokenizer.sha256,
-        size=tokenizer.size,
-        kind=kind,
-        bytes=sum(processor.is_byte(number) for number in range(tokenizer.size)),
-        normalization=normalization,
-        special={name: number for name, number in special.items() if number >= 0},
-        vocabulary=Vocabulary(tokenizer.size, _discrete_ids(tokenizer.size), tokenizer.sha256),
-    )
-
-
-def _discrete_ids(size: int) -> DiscreteIds:
-    """The paper's layout, unless the model is too small to share its ids."""
-    return "paper" if size >= DISCRETE_VALUES else "separate"
-
-
-def _specs(model: bytes) -> tuple[str, str]:
-    """Type and normalization rule, out of the model's TrainerSpec (field 2) and NormalizerSpec (field 3)."""
-    kind, normalization = "unigram", ""
-    for number, _, payload in fields(memoryview(model)):
-        for inner, _, value in fields(payload) if number in (2, 3) else ():
-            if number == 2 and inner == 3:
-                kind = _TYPES.get(value[0], "unknown")
-            elif number == 3 and inner == 1:
-                normalization = bytes(value).decode(errors="replace")
-    return kind, normalization or "none"

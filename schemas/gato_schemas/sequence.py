@@ -80,8 +80,8 @@ class TokenSequence:
 
     def timestep_range(self, timestep: int) -> tuple[int, int]:
         """The first token of a timestep and one past its last one."""
-        following = timestep + 1
-        end = int(self.timestep_starts[following]) if following < self.num_timesteps else self.num_tokens
+        is_last = timestep + 1 == self.num_timesteps
+        end = self.num_tokens if is_last else int(self.timestep_starts[timestep + 1])
         return int(self.timestep_starts[timestep]), end
 
     def slice(self, start: int, stop: int, *, timesteps: slice, images: slice) -> "TokenSequence":

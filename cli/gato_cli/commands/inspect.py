@@ -5,9 +5,27 @@ from typing import Any
 
 import click
 
-from gato_cli.inspect_path import InspectGroup
 from gato_cli.options import Threshold, TokenRange, json_option
 from gato_cli.output import say, show
+from gato_data.closest import closest
+
+
+class InspectGroup(click.Group):
+    """Subcommands that may be left out: the path tells which is meant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the subcommand in front where there is only a path."""
+        words = [word for word in args if not word.startswith("-")]
+        if words and words[0] not in self.commands and not {"-h", "--help"} & set(args):
+            from gato_data.report.subject import subject_of
+
+            close = closest(words[0], self.commands)
+            if close and not Path(words[0]).exists():
+                ctx.fail(f"no subcommand and no path is named {words[0]!r}. Did you mean {close!r}?")
+            path = next((word for word in words if Path(word).exists()), words[0])
+            args = [subject_of(Path(path)), *args]
+        return super().parse_args(ctx, args)
+
 
 html_option = click.option(
     "--html",

@@ -12,7 +12,6 @@ from gato_data.reading.settings import ReadSettings
 
 if TYPE_CHECKING:
     from gato_data.mixing.plan import MixturePlan
-    from gato_schemas.mixture import Mixture
 
 _PATH = click.Path(path_type=Path)
 
@@ -105,13 +104,14 @@ def command(
       gato-data mix explain mixture.json --step 10 --rank 1 --world-size 8
     """
     from gato_data.mixing.make import WeightOptions, add_stage, plan_mixture
+    from gato_data.mixing.mixture_file import check_out, write_mixture
     from gato_data.mixing.plan import Run, describe
-    from gato_schemas.mixture import encode_mixture, read_mixture
+    from gato_schemas.mixture import read_mixture
 
     run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(**reading))
     options = WeightOptions(measure=measure, temperature=temperature, max_epochs=max_epochs)
     if at_step is None:
-        _check_out(out)
+        check_out(out)
         mixture = plan_mixture(datasets, weights, folder=out.parent, options=options, run=run)
     else:
         first_sample = at_step * batch_size
@@ -123,38 +123,10 @@ def command(
 
         draw_plan(plan, plot)
     if not dry_run:
-        _write(mixture, out, encode_mixture(mixture))
+        write_mixture(out, mixture)
     _print(plan, None if dry_run else out, plot, as_json)
     if at_step is not None and at_step >= steps:
         say(f"Warning: the plan ends at step {steps:,}, before these weights begin: give --steps.")
-
-
-def _check_out(out: Path) -> None:
-    """A file that is no mixture is never replaced."""
-    from gato_data.errors import FormatError, OutputError
-    from gato_schemas.mixture import read_mixture
-
-    if not out.parent.is_dir():
-        raise OutputError(f"{out.parent} is not a folder: make it first, or give another --out")
-    if out.is_dir():
-        raise OutputError(f"{out} is a folder: give the name of a file, such as {out / 'mixture.json'}")
-    if out.exists():
-        try:
-            read_mixture(out)
-        except FormatError as error:
-            raise OutputError(
-                f"{out} is there and is no mixture that this program wrote: give another --out"
-            ) from error
-
-
-def _write(mixture: "Mixture", out: Path, data: bytes) -> None:
-    from gato_data.errors import OutputError
-    from gato_data.files import write_durably
-
-    try:
-        write_durably(out, data)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error.strerror})") from error
 
 
 def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bool) -> None:

@@ -3,15 +3,10 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from gato_cli.options import json_option
-
-if TYPE_CHECKING:
-    from gato_data.tokenizers.text import TextTokenizer
-    from gato_pipelines.text_model import ModelFacts
 
 _PATH = click.Path(path_type=Path)
 
@@ -100,60 +95,27 @@ def show(model: Path | None, text: str | None, as_json: bool) -> None:
       gato-data vocabulary show text.model --text "a red cup of coffee"
     """
     from gato_data.printable import printable
-    from gato_pipelines.text_model import model_facts
+    from gato_data.report.encode import plain
+    from gato_data.report.text_model import open_text_model, summarize_text_model
 
-    tokenizer = _open(model)
-    facts = model_facts(tokenizer)
-    answer: dict[str, object] = {
-        "model": str(model) if model else "packaged",
-        "sha256": facts.sha256,
-        "size": facts.size,
-        "type": facts.kind,
-        "bytes": facts.bytes,
-        "normalization": facts.normalization,
-        "special": facts.special,
-    }
+    tokenizer = open_text_model(model)
+    summary = summarize_text_model(model, tokenizer)
+    ids = [] if text is None else tokenizer.encode([text])[0].tolist()
+    answer = plain(summary)
     if as_json:
-        answer["ranges"] = _ranges(facts)
-        if text is not None:
-            ids = tokenizer.encode([text])[0].tolist()
-            answer["tokens"] = [{"id": number, "piece": tokenizer.piece(number)} for number in ids]
-        print(json.dumps(answer, sort_keys=True))
+        tokens = [{"id": number, "piece": tokenizer.piece(number)} for number in ids]
+        _print(answer if text is None else {**answer, "tokens": tokens}, as_json)
         return
-    answer["special"] = ", ".join(f"{name} {number}" for name, number in facts.special.items())
+    answer["special"] = ", ".join(f"{name} {number}" for name, number in summary.special.items())
+    del answer["ranges"]
     _print(answer, as_json)
     print()
-    for name, (first, last) in _ranges(facts).items():
+    for name, (first, last) in summary.ranges.items():
         print(f"{name:<12} {first:>7} to {last}")
     if text is not None:
         print()
-        for number in tokenizer.encode([text])[0].tolist():
+        for number in ids:
             print(f"{number:>7}  {printable(tokenizer.piece(number))}")
-
-
-def _open(model: Path | None) -> "TextTokenizer":
-    from gato_data.errors import InputError
-    from gato_data.tokenizers.text import TextTokenizer
-    from gato_schemas.dataset import TEXT_MODEL, read_manifest
-
-    if model is None:
-        return TextTokenizer.default()
-    if not model.is_dir():
-        return TextTokenizer.load(model)
-    if not (model / TEXT_MODEL).exists() and read_manifest(model).vocabulary.text_model is None:
-        raise InputError(f"{model} has no text, so it keeps no text model: leave MODEL out to see the packaged one")
-    return TextTokenizer.load(model / TEXT_MODEL)
-
-
-def _ranges(facts: "ModelFacts") -> dict[str, tuple[int, int]]:
-    """First and last id of each modality."""
-    from gato_schemas.sequence import Modality
-
-    ranges = {}
-    for modality in (Modality.TEXT, Modality.DISCRETE, Modality.CONTINUOUS, Modality.SEPARATOR):
-        first, end = facts.vocabulary.id_range(modality)
-        ranges[modality.name.lower()] = first, end - 1
-    return ranges
 
 
 def _print(facts: dict[str, object], as_json: bool) -> None:

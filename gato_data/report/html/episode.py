@@ -1,4 +1,4 @@
-"""One episode for the page: timesteps token by token with their images, actions and rewards over time."""
+"""One episode for the page: timesteps token by token, actions and rewards over time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ class EpisodeRecords:
         return np.unique(places.round().astype(np.int64))
 
     def split(self, timesteps: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
-        """Number and first timestep of every record that has any of the timesteps, and which, counted from there."""
+        """Number and first timestep of every record with any of the timesteps; which, counted from it."""
         first = 0
         for number in self.records:
             end = first + int(self.found.num_timesteps[number])

@@ -25,15 +25,15 @@ def print_batch(console: Console, windows: Sequence[ExplainedWindow]) -> None:
 
 
 _COLUMNS: Sequence[TableColumn[_Row]] = (
-    TableColumn("sample", lambda row: count(row[0].sample) if row[0] else "", number=True),
-    TableColumn("dataset", lambda row: printable(row[0].dataset) if row[0] else ""),
-    TableColumn("epoch", lambda row: count(row[0].epoch) if row[0] else "", number=True),
-    TableColumn("window", lambda row: count(row[0].window) if row[0] else "", number=True),
-    TableColumn("slots", lambda row: f"{row[1].slots[0]}:{row[1].slots[1]}", number=True),
-    TableColumn("role", lambda row: row[1].role),
-    TableColumn("episode", lambda row: printable(row[1].episode_id)),
-    TableColumn("tokens", lambda row: f"{count(row[1].tokens[0])}:{count(row[1].tokens[1])}", number=True),
-    TableColumn("agent", lambda row: printable(row[1].agent), optional=True),
-    TableColumn("shard", lambda row: printable(row[1].shard), optional=True),
-    TableColumn("record", lambda row: count(row[1].record), number=True, optional=True),
+    TableColumn("sample", lambda r: count(r[0].sample) if r[0] else "", number=True),
+    TableColumn("dataset", lambda r: printable(r[0].dataset) if r[0] else ""),
+    TableColumn("epoch", lambda r: count(r[0].epoch) if r[0] else "", number=True),
+    TableColumn("window", lambda r: count(r[0].window) if r[0] else "", number=True),
+    TableColumn("slots", lambda r: f"{r[1].slots[0]}:{r[1].slots[1]}", number=True),
+    TableColumn("role", lambda r: r[1].role),
+    TableColumn("episode", lambda r: printable(r[1].episode_id)),
+    TableColumn("tokens", lambda r: f"{count(r[1].tokens[0])}:{count(r[1].tokens[1])}", number=True),
+    TableColumn("agent", lambda r: printable(r[1].agent), optional=True),
+    TableColumn("shard", lambda r: printable(r[1].shard), optional=True),
+    TableColumn("record", lambda r: count(r[1].record), number=True, optional=True),
 )

@@ -116,27 +116,27 @@ def _range(low: Bound | None, high: Bound | None) -> str:
 
 
 _LAYOUT: Sequence[TableColumn[_Part]] = (
-    TableColumn("tokens", lambda part: part.tokens, number=True),
-    TableColumn("field", lambda part: part.field),
-    TableColumn("modality", lambda part: part.modality),
-    TableColumn("shape", lambda part: part.shape),
-    TableColumn("range", lambda part: part.scaled),
-    TableColumn("loss", lambda part: yes_no(part.in_loss)),
+    TableColumn("tokens", lambda p: p.tokens, number=True),
+    TableColumn("field", lambda p: p.field),
+    TableColumn("modality", lambda p: p.modality),
+    TableColumn("shape", lambda p: p.shape),
+    TableColumn("range", lambda p: p.scaled),
+    TableColumn("loss", lambda p: yes_no(p.in_loss)),
 )
 _STATISTICS: Sequence[TableColumn[FieldSummary]] = (
-    TableColumn("field", lambda field: printable(full_name(field.role, field.name))),
-    TableColumn("low", lambda field: real(field.low), number=True),
-    TableColumn("high", lambda field: real(field.high), number=True),
-    TableColumn("mean", lambda field: real(field.mean), number=True),
-    TableColumn("std", lambda field: real(field.std), number=True),
-    TableColumn("saturated", lambda field: "-" if field.saturated is None else share(field.saturated, 1), number=True),
-    TableColumn("NaN", lambda field: count(field.nan) if field.modality == "continuous" else "-", number=True),
-    TableColumn("bins", lambda field: f"{field.bins_used}/{field.bins}" if field.bins_used else "-", number=True),
-    TableColumn("error", lambda field: "" if field.error is None else real(field.error, 2), number=True, optional=True),
+    TableColumn("field", lambda f: printable(full_name(f.role, f.name))),
+    TableColumn("low", lambda f: real(f.low), number=True),
+    TableColumn("high", lambda f: real(f.high), number=True),
+    TableColumn("mean", lambda f: real(f.mean), number=True),
+    TableColumn("std", lambda f: real(f.std), number=True),
+    TableColumn("saturated", lambda f: "-" if f.saturated is None else share(f.saturated, 1), number=True),
+    TableColumn("NaN", lambda f: count(f.nan) if f.modality == "continuous" else "-", number=True),
+    TableColumn("bins", lambda f: f"{f.bins_used}/{f.bins}" if f.bins_used else "-", number=True),
+    TableColumn("error", lambda f: "" if f.error is None else real(f.error, 2), number=True, optional=True),
 )
 _LEFT_OUT: Sequence[TableColumn[Reason]] = (
-    TableColumn("episodes", lambda row: count(row.episodes), number=True),
-    TableColumn("stage", lambda row: printable(row.stage)),
-    TableColumn("reason", lambda row: printable(row.reason, 200)),
-    TableColumn("first", lambda row: printable(row.first, 120)),
+    TableColumn("episodes", lambda r: count(r.episodes), number=True),
+    TableColumn("stage", lambda r: printable(r.stage)),
+    TableColumn("reason", lambda r: printable(r.reason, 200)),
+    TableColumn("first", lambda r: printable(r.first, 120)),
 )

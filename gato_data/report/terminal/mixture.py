@@ -1,4 +1,4 @@
-"""A mixture on a terminal: its datasets, its stages, and one line a dataset for what a run reads."""
+"""A mixture on a terminal: its datasets, its stages, and what a run reads of each dataset."""
 
 from rich.console import Console
 from rich.text import Text

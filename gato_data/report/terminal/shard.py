@@ -49,28 +49,26 @@ def _same(records: Sequence[RecordSummary], name: str) -> bool:
 
 def _columns(records: Sequence[RecordSummary], present: Sequence[Modality]) -> list[TableColumn[RecordSummary]]:
     columns: list[TableColumn[RecordSummary]] = [
-        TableColumn("record", lambda record: str(record.number), number=True),
-        TableColumn("episode", lambda record: "?" if record.episode_id is None else printable(record.episode_id)),
+        TableColumn("record", lambda r: str(r.number), number=True),
+        TableColumn("episode", lambda r: "?" if r.episode_id is None else printable(r.episode_id)),
     ]
     if not _same(records, "task"):
-        columns.append(TableColumn("task", lambda record: printable(record.task, 40)))
+        columns.append(TableColumn("task", lambda r: printable(r.task, 40)))
     if not _same(records, "agent"):
-        columns.append(TableColumn("agent", lambda record: printable(record.agent, 40)))
+        columns.append(TableColumn("agent", lambda r: printable(r.agent, 40)))
     if any(record.num_chunks > 1 for record in records):
-        columns.append(TableColumn("chunk", lambda record: f"{record.chunk + 1} of {record.num_chunks}"))
-    columns.append(
-        TableColumn("timesteps", lambda record: count(record.timesteps) if record.timesteps else "", number=True)
-    )
-    columns.append(TableColumn("tokens", lambda record: count(record.tokens), number=True))
+        columns.append(TableColumn("chunk", lambda r: f"{r.chunk + 1} of {r.num_chunks}"))
+    columns.append(TableColumn("timesteps", lambda r: count(r.timesteps) if r.timesteps else "", number=True))
+    columns.append(TableColumn("tokens", lambda r: count(r.tokens), number=True))
     columns += [_tokens_of(modality.name.lower()) for modality in present]
     return [
         *columns,
-        TableColumn("loss", lambda record: share(record.loss_tokens, record.tokens), number=True),
+        TableColumn("loss", lambda r: share(r.loss_tokens, r.tokens), number=True),
         # a document has no end to speak of
-        TableColumn("return", lambda record: real(record.episode_return, 6) if record.timesteps else "", number=True),
-        TableColumn("terminal", lambda record: yes_no(record.is_terminal) if record.timesteps else ""),
+        TableColumn("return", lambda r: real(r.episode_return, 6) if r.timesteps else "", number=True),
+        TableColumn("terminal", lambda r: yes_no(r.is_terminal) if r.timesteps else ""),
     ]
 
 
 def _tokens_of(modality: str) -> TableColumn[RecordSummary]:
-    return TableColumn(modality, lambda record: count(record.tokens_by_modality[modality]), number=True, optional=True)
+    return TableColumn(modality, lambda r: count(r.tokens_by_modality[modality]), number=True, optional=True)

@@ -17,8 +17,8 @@ def print_table(
 ) -> None:
     """Print rows under headings, `last` as one more row below them.
 
-    On a console too narrow for that, a block of `heading value` items for each row. A column without a value is left
-    out.
+    On a console too narrow for that, a block of `heading value` items for each row. A column
+    without a value is left out.
     """
     rows = cells(columns, content) + ([last] if last else [])
     if not rows:

@@ -68,7 +68,7 @@ def _starts_at(opened: OpenRecord) -> str:
 
 def print_timeline(console: Console, opened: OpenRecord, tokens: Iterable[TokenView]) -> None:
     """Print tokens under a heading for every timestep, with its images where the console has colours."""
-    for timestep, group in groupby(tokens, key=lambda token: token.timestep):
+    for timestep, group in groupby(tokens, key=lambda t: t.timestep):
         views = list(group)
         start, stop = views[0].index, views[-1].index + 1
         console.print()
@@ -101,13 +101,13 @@ def _columns(*, colour: bool) -> Sequence[TableColumn[TokenView]]:
         return Text(text, STYLES[token.modality])
 
     return (
-        TableColumn("token", lambda token: str(token.index), number=True),
+        TableColumn("token", lambda t: str(t.index), number=True),
         TableColumn("position", position, number=True),
         TableColumn("id", number, number=True, optional=True),
-        TableColumn("modality", lambda token: styled(token.modality.name.lower(), token), optional=True),
-        TableColumn("field", lambda token: styled(printable(token.name), token)),
-        TableColumn("value", lambda token: value_cell(token, colour=colour)),
-        TableColumn("loss", lambda token: Text("1", "bold") if token.loss else Text("0", "dim")),
+        TableColumn("modality", lambda t: styled(t.modality.name.lower(), t), optional=True),
+        TableColumn("field", lambda t: styled(printable(t.name), t)),
+        TableColumn("value", lambda t: value_cell(t, colour=colour)),
+        TableColumn("loss", lambda t: Text("1", "bold") if t.loss else Text("0", "dim")),
     )
 
 

@@ -1,22 +1,22 @@
-"""What `gato-data inspect PATH` looks at when nothing but the path is given: a shard, a dataset or a mixture."""
+"""What a path is to `inspect`: a shard, a dataset or a mixture, or else which command looks at it."""
 
-from difflib import get_close_matches
 from pathlib import Path
-
-import click
+from typing import Literal, TypeAlias
 
 from gato_data.errors import InputError
+from gato_schemas.dataset import MANIFEST, WORK
 
-_RUN = "belongs to a run of gato-data train: its figures are in log.jsonl, its curve is loss.png"
+Subject: TypeAlias = Literal["shard", "dataset", "mixture"]
+_RUN = "a run of gato-data train: its figures are in log.jsonl, its curve is loss.png"
 _FOLDERS = {
-    "run.json": "is a run of gato-data train: its figures are in log.jsonl, its curve is loss.png",
+    "run.json": f"is {_RUN}",
     "checkpoint.json": "is a checkpoint of gato-data train: --resume and --init-from take it",
     "features.json": "holds episodes that are no tokens yet: gato-data ingest rlds reads them, with --dry-run it shows "
     "what is in them",
 }
 _FILES = {
-    "run.json": _RUN,
-    "log.jsonl": _RUN,
+    "run.json": f"belongs to {_RUN}",
+    "log.jsonl": f"belongs to {_RUN}",
     "dead_letters.jsonl": "lists what the dataset in its folder leaves out: give the folder",
     "dataset.json": "describes the dataset in its folder: give the folder",
     "features.json": "describes the dataset in its folder: give the folder",
@@ -25,26 +25,11 @@ _FILES = {
 _WANTED = "a shard, a dataset's folder or a mixture was wanted"
 
 
-class InspectGroup(click.Group):
-    """Subcommands that may be left out: the path tells which is meant."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the subcommand in front where there is only a path."""
-        words = [word for word in args if not word.startswith("-")]
-        if words and words[0] not in self.commands and not {"-h", "--help"} & set(args):
-            close = get_close_matches(words[0], self.commands, n=1)
-            if close and not Path(words[0]).exists():
-                ctx.fail(f"no subcommand and no path is named {words[0]!r}. Did you mean {close[0]!r}?")
-            path = next((word for word in words if Path(word).exists()), words[0])
-            args = [what_it_is(Path(path)), *args]
-        return super().parse_args(ctx, args)
-
-
-def what_it_is(path: Path) -> str:
-    """The subcommand that looks at a path.
+def subject_of(path: Path) -> Subject:
+    """What a path is.
 
     Raises:
-        InputError: there is none for it.
+        InputError: nothing that inspect looks at; the message says what else it is.
     """
     if path.is_dir():
         return _of_folder(path)
@@ -61,10 +46,8 @@ def what_it_is(path: Path) -> str:
     raise InputError(f"{path} is nothing that inspect looks at: {_WANTED}")
 
 
-def _of_folder(folder: Path) -> str:
-    from gato_schemas.dataset import MANIFEST
-
-    if (folder / MANIFEST).exists() or (folder / ".ingest").exists() or any(folder.glob("*.tfrecord-*.index")):
+def _of_folder(folder: Path) -> Subject:
+    if (folder / MANIFEST).exists() or (folder / WORK).exists() or any(folder.glob("*.tfrecord-*.index")):
         return "dataset"
     for name, what in _FOLDERS.items():
         if (folder / name).exists():
