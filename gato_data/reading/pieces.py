@@ -3,10 +3,11 @@ episodes whose timesteps differ in length, where those timesteps start.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gato_data.permutation import Keys, Numbers, combine, key, permute
 from gato_data.reading.packing import Bins
@@ -36,19 +37,16 @@ class Pieces:
     untrained: Numbers
     segment: Numbers
 
+    def take(self, which: NDArray[np.bool_] | slice) -> "Pieces":
+        """Some of the pieces."""
+        return Pieces(*(getattr(self, name)[which] for name in self.__slots__))
+
     def split(self, bounds: Numbers) -> Iterator["Pieces"]:
         """The pieces of the rows between every two neighbouring bounds, rows renumbered from 0."""
         places = np.searchsorted(self.row, bounds).tolist()
         for first, (start, stop) in zip(bounds.tolist(), pairwise(places), strict=False):
-            part = slice(start, stop)
-            yield Pieces(
-                self.row[part] - first,
-                self.slot[part],
-                self.token[part],
-                self.length[part],
-                self.untrained[part],
-                self.segment[part],
-            )
+            part = self.take(slice(start, stop))
+            yield replace(part, row=part.row - first)
 
     @classmethod
     def join(cls, parts: Sequence["Pieces"]) -> "Pieces":
@@ -205,7 +203,7 @@ def packed_pieces(table: EpisodeTable, bins: Bins, windows: Windows) -> Pieces:
     slot = running - np.repeat(running[np.cumsum(count) - count], count)
     later = within(count) > 0
     pieces = Pieces(np.repeat(row, count), slot, token, length, np.ones_like(slot), within(count))
-    return Pieces(*(getattr(pieces, name)[later] for name in Pieces.__slots__))
+    return pieces.take(later)
 
 
 def within(counts: Numbers) -> Numbers:

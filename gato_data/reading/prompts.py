@@ -43,7 +43,7 @@ class Prompts:
 
     def take(self, which: NDArray[np.bool_]) -> "Prompts":
         """Some of the prompts."""
-        return Prompts(*(getattr(self, name)[which] for name in ("row", "episode", "start", "length", "from_end")))
+        return Prompts(*(getattr(self, name)[which] for name in self.__slots__))
 
 
 class Prompter:

@@ -42,7 +42,7 @@ class Cuts:
 
     def take(self, episodes: Numbers) -> "Cuts":
         """The cuts of some of the episodes."""
-        return Cuts(*(getattr(self, name)[episodes] for name in ("unit", "span", "total", "slack", "windows")))
+        return Cuts(*(getattr(self, name)[episodes] for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

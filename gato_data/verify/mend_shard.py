@@ -59,9 +59,10 @@ def mend_shard(path: Path, split: str, check: ShardCheck, manifest: Manifest) ->
 
 def _set_aside(path: Path, check: ShardCheck) -> Iterator[DeadLetter]:
     for removal in check.removals.values():
-        copy = set_aside(path, removal.start, removal.end)
-        key = removal.episode_id or f"record {removal.number}"
-        reason = f"{removal.reason} (record {removal.number}, byte {removal.start}); the bytes are {copy}"
+        region = removal.region
+        copy = set_aside(path, region.start, region.end)
+        key = removal.episode_id or f"record {region.number}"
+        reason = f"{removal.reason} (record {region.number}, byte {region.start}); the bytes are {copy}"
         yield DeadLetter(path.name, key, "verify", reason, removal.episodes)
     records, episodes = check.lost
     if records:

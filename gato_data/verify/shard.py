@@ -2,24 +2,23 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gato_data.shards.episode_hash import EpisodeHasher
-from gato_data.verify.content import ContentCheck, Problem
+from gato_data.verify.content import ContentCheck, Problem, block_pixels
 from gato_data.verify.findings import Finding, Findings, Remedy
+from gato_data.verify.index_row import differences
 from gato_data.verify.regions import Region, regions
 from gato_schemas import wire
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex
-from gato_schemas.index_rows import COLUMNS, find_payloads, index_row, patch_ranks
-from gato_schemas.patches import check_payloads, read_blocks
+from gato_schemas.index_rows import find_payloads, index_row
 from gato_schemas.record import Record, record_of
-from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts
 from gato_schemas.tfrecord import HEADER_BYTES
 
@@ -29,17 +28,14 @@ class Removal:
     """A region of a shard that cannot stay.
 
     Attributes:
-        start, end: where it lies in the shard, its frame included.
-        number: of records before it.
+        region: where it lies, without its data.
         episode_id: the episode it belongs to; empty where that cannot be read.
         episodes: how many episodes begin in it.
         reason: why.
         whole: whether its bytes are what was written, by its checksum; not so the rest of an episode that lost a chunk.
     """
 
-    start: int
-    end: int
-    number: int
+    region: Region
     episode_id: str
     episodes: int
     reason: str
@@ -167,7 +163,7 @@ class _Walk:
             self._faulty = self._faulty or message
             self._whole = self._whole or check != "chunks"
         at = self._compare(region, record, features)
-        self._episode.append((Region(region.number, region.start, region.end, None), at))
+        self._episode.append((replace(region, data=None), at))
         self.check.counts += Counts.of(record)
         self._last = record
 
@@ -179,15 +175,14 @@ class _Walk:
         yield from self._content.problems(record)
         self._hasher.add_tokens(record.sequence.tokens)
         try:
-            for pixels in _pixels(
-                wire.get_bytes(features, "patches"), record.sequence.num_patches, self._manifest.patch_encoding.name
-            ):
+            payloads, encoding = wire.get_bytes(features, "patches"), self._manifest.patch_encoding.name
+            for pixels in block_pixels(payloads, record.sequence.num_patches, encoding):
                 self._hasher.add_pixels(np.frombuffer(pixels, np.uint8))
         except FormatError as error:
             yield "patches", str(error)
 
     def _close(self) -> None:
-        """The episode ends here: it is whole, or all of it is condemned."""
+        """The episode ends here: it is whole, or all of it has to go."""
         last = self._last
         if last is None:
             return
@@ -221,12 +216,7 @@ class _Walk:
             row = index_row(record, encoded, self._tasks, self._agents) | {"crc": region.crc}
         except FormatError:
             return at  # found already
-        found = index.arrays
-        differing = [name for name, value in row.items() if not _same(name, found[name][at], value, record)]
-        if not np.array_equal(index.blocks_of(at), np.reshape(encoded.blocks, (-1, 2))):
-            differing.append("blocks")
-        if not np.array_equal(index.ranks_of(at), patch_ranks(record.sequence.modality)):
-            differing.append("ranks")
+        differing = list(differences(index, at, record, row, encoded.blocks))
         self.check.unindexed += "crc" in differing
         if differing:
             self._differ(f"the index says something else of {', '.join(differing)}", region)
@@ -237,8 +227,8 @@ class _Walk:
     ) -> None:
         if episodes is None:
             episodes = self._episodes_in(region)
-        place = region.start, region.end, region.number
-        self.check.removals[region.start] = Removal(*place, episode_id, episodes, reason, whole)
+        place = replace(region, data=None)
+        self.check.removals[region.start] = Removal(place, episode_id, episodes, reason, whole)
 
     def _episodes_in(self, region: Region) -> int:
         """How many episodes begin in a region that cannot be read, by the index."""
@@ -263,31 +253,3 @@ class _Walk:
     def _differ(self, message: str, region: Region) -> None:
         self.check.index_differs = True
         self._find("index", message, region, remedy="rebuild")
-
-
-def _same(name: str, found: Any, wanted: Any, record: Record) -> bool:
-    """Whether an index says what a record says; where an empty column lies does not matter."""
-    if name == "columns":
-        sequence = record.sequence
-        pairs = zip(COLUMNS, found.tolist(), wanted, strict=True)
-        return all(offset == right or not len(getattr(sequence, column)) for column, offset, right in pairs)
-    if name == "episode_return":
-        return np.float32(found).tobytes() == np.float32(wanted).tobytes() or bool(np.isnan(found) and np.isnan(wanted))
-    if name == "tokens_by_modality":
-        return bool(tuple(found.tolist()) == wanted)
-    return int(found) == int(wanted)
-
-
-def _pixels(payloads: list[memoryview], patches: int, encoding: str) -> Iterator[memoryview]:
-    """Yield the pixels of a record, one block in memory at a time; every zlib checksum is checked.
-
-    Raises:
-        FormatError: a block is damaged, or there is another number of them than the patches take.
-    """
-    check_payloads(payloads, patches, encoding)
-    left = patches * PATCH_BYTES
-    for number, block in enumerate(read_blocks(payloads, encoding)):
-        if bytes(block[left:]).strip(b"\0"):
-            raise FormatError(f"patch block {number} has pixels behind its last patch")
-        yield block[:left]
-        left -= min(len(block), left)

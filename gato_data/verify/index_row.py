@@ -1,0 +1,45 @@
+"""A row of an index against the record that it is of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gato_schemas.index import ShardIndex
+from gato_schemas.index_rows import COLUMNS, patch_ranks
+from gato_schemas.record import Record
+
+
+def differences(
+    index: ShardIndex, at: int, record: Record, row: Mapping[str, Any], blocks: Sequence[tuple[int, int]]
+) -> Iterator[str]:
+    """Yield the names of the sections in which an index says something else of a record.
+
+    Args:
+        index: of the shard.
+        at: number of the row.
+        record: what the row is of.
+        row: what it should be, by section.
+        blocks: offset and length of every patch payload of the record.
+    """
+    found = index.arrays
+    for name, value in row.items():
+        if not _same(name, found[name][at], value, record):
+            yield name
+    if not np.array_equal(index.blocks_of(at), np.reshape(blocks, (-1, 2))):
+        yield "blocks"
+    if not np.array_equal(index.ranks_of(at), patch_ranks(record.sequence.modality)):
+        yield "ranks"
+
+
+def _same(name: str, found: Any, wanted: Any, record: Record) -> bool:
+    """Whether an index says what a record says; where an empty column lies does not matter."""
+    if name == "columns":
+        sequence = record.sequence
+        pairs = zip(COLUMNS, found.tolist(), wanted, strict=True)
+        return all(offset == right or not len(getattr(sequence, column)) for column, offset, right in pairs)
+    if name == "episode_return":
+        return np.float32(found).tobytes() == np.float32(wanted).tobytes() or bool(np.isnan(found) and np.isnan(wanted))
+    if name == "tokens_by_modality":
+        return bool(tuple(found.tolist()) == wanted)
+    return int(found) == int(wanted)
