@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from dataclasses import asdict
+from typing import NoReturn
 
 import msgspec
 import torch
@@ -27,20 +27,9 @@ from gato_trainer.run.curves import Curves, check_packages, open_curves
 from gato_trainer.run.evaluate import evaluate
 from gato_trainer.run.folder import check_folder, check_same_run, open_folder, run_header
 from gato_trainer.run.plan import Work, flops, model_config, peak_flops
-from gato_trainer.run.progress import Log, Meter, progress_line, validation_line
+from gato_trainer.run.progress import Log, Meter, RunProgress, progress_line, validation_line
 from gato_trainer.run.stopping import StopSignal, dump_batch
 from gato_trainer.world import World
-
-
-@dataclass(slots=True)
-class RunProgress:
-    """What a run has done: steps in all, and log lines since it was started or continued."""
-
-    step: int
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    record: dict[str, Any] = field(default_factory=dict)
-    validation: dict[str, Any] | None = None
-    stopped_by: str | None = None
 
 
 class Training:
