@@ -14,7 +14,7 @@ import torch
 from gato_data.errors import TrainError
 from gato_trainer.checkpoints.header import read_header
 from gato_trainer.config import TrainSettings
-from gato_trainer.data.prefetch import micro_ranges
+from gato_trainer.data.feed import micro_ranges
 from gato_trainer.run.train import run
 from gato_trainer.world import World
 from tests.trainer.synthetic import SyntheticSource

@@ -31,7 +31,7 @@ class _Keys(NamedTuple):
     delta: Any
 
 
-class _Sums(NamedTuple):
+class _KeyGradients(NamedTuple):
     """dk and dv (KEYS, SIZE), and the sums of the scores' gradients (KEYS,)."""
 
     dk: Any
@@ -68,7 +68,7 @@ def _key_tile(sums, keys, head, first_key, n, scale_log2, C: tl.constexpr, DIAGO
     delta = tl.load(keys.delta + rows, mask=inside, other=0.0)
     d_score = weight * (d_weight - delta[None, :])
     dk = tl.dot(d_score.to(query.dtype), query, sums.dk)
-    return _Sums(dk, dv, sums.d_score + tl.sum(d_score, 1))
+    return _KeyGradients(dk, dv, sums.d_score + tl.sum(d_score, 1))
 
 
 @triton.jit
@@ -123,7 +123,7 @@ def attention_backward_keys(
     normalizer, delta = normalizer_ptr + row_start, delta_ptr + row_start
     keys = _Keys(k, v, content, segment, gradient, heads * SIZE, normalizer, delta)
     zeros = tl.zeros([KEYS, SIZE], tl.float32)
-    sums = _Sums(zeros, zeros, tl.zeros([KEYS], tl.float32))
+    sums = _KeyGradients(zeros, zeros, tl.zeros([KEYS], tl.float32))
     row_tiles = tl.cdiv(length, ROWS)
     beyond = tl.minimum((first_key + KEYS) // ROWS, row_tiles)
     for after in tl.static_range(2):

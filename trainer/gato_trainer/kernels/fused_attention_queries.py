@@ -38,7 +38,7 @@ class _Queries(NamedTuple):
     padded: Any
 
 
-class _Sums(NamedTuple):
+class _QueryGradients(NamedTuple):
     """dq (ROWS, SIZE), the bands of `tile_scores`, and the last tile's gradients of scores, in all and lower part."""
 
     dq: Any
@@ -85,7 +85,7 @@ def _query_tile(sums, queries, head, first_row, n, scale_log2, C: tl.constexpr, 
         rows = tl.arange(0, C.ROWS)[:, None] * queries.padded
         columns = first_row + C.ROWS - (n + 1) * C.KEYS + tl.arange(0, C.KEYS)[None, :]
         tl.store(queries.band + rows + columns, band)
-    return _Sums(dq, upper, newest, d_score, d_lower)
+    return _QueryGradients(dq, upper, newest, d_score, d_lower)
 
 
 @triton.jit(do_not_specialize=["first_window"])
@@ -135,7 +135,7 @@ def attention_backward_queries(
     band = band_ptr + (window_head.to(tl.int64) * padded + first_row) * padded
     queries = _Queries(query, gradient, segment, normalizer, delta, band, padded)
     d_score = tl.zeros([ROWS, KEYS], query.dtype)
-    sums = _Sums(tl.zeros([ROWS, SIZE], tl.float32), lower, older, d_score, d_score)
+    sums = _QueryGradients(tl.zeros([ROWS, SIZE], tl.float32), lower, older, d_score, d_score)
     for diagonal in tl.static_range(2):
         begin = first_row // KEYS if diagonal else 0
         end = (first_row + ROWS) // KEYS if diagonal else first_row // KEYS

@@ -40,7 +40,7 @@ class Stream(NamedTuple):
     keep: Tensor | None = None
 
 
-class Noise(NamedTuple):
+class BlockNoise(NamedTuple):
     """What is random in a block; None outside training.
 
     Attributes:
@@ -54,10 +54,10 @@ class Noise(NamedTuple):
     row_key: Tensor | None = None
     site: Tensor | None = None
 
-    def of_rows(self, rows: Tensor, length: int) -> "Noise":
+    def of_rows(self, rows: Tensor, length: int) -> "BlockNoise":
         """That of some rows b * T + t of windows of T = `length` tokens."""
         keeps = (None if keep is None else keep[rows // length] for keep in self[:2])
-        return Noise(*keeps, None if self.row_key is None else self.row_key[rows], self.site)
+        return BlockNoise(*keeps, None if self.row_key is None else self.row_key[rows], self.site)
 
 
 class Norm(nn.Module):
@@ -140,7 +140,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config, operations)
 
     def forward(
-        self, stream: Stream, positions: Tensor, segment: Tensor | None, noise: Noise, rows: Tensor | None = None
+        self, stream: Stream, positions: Tensor, segment: Tensor | None, noise: BlockNoise, rows: Tensor | None = None
     ) -> Stream:
         """Run the block.
 
@@ -164,7 +164,7 @@ class Block(nn.Module):
         x, normed = self.operations.add_norm(x, attended, noise.keep_attention, norm.gain, norm.bias)
         return Stream(x, self._drop(self.feed_forward(normed), noise, 1), noise.keep_feed_forward)
 
-    def _drop(self, branch: Tensor, noise: Noise, which: int) -> Tensor:
+    def _drop(self, branch: Tensor, noise: BlockNoise, which: int) -> Tensor:
         if noise.row_key is None or noise.site is None:
             return branch
         return dropout(branch, self.dropout, noise.row_key, noise.site + which)
@@ -203,7 +203,7 @@ class Gato(nn.Module):
             last = index == len(self.blocks) - 1
             keeps = (None, None) if inputs.keep is None else (inputs.keep[2 * index], inputs.keep[2 * index + 1])
             site = None if row_key is None else torch.full_like(row_key[0], 2 * index + 1)
-            noise = Noise(*keeps, row_key, site)
+            noise = BlockNoise(*keeps, row_key, site)
             stream = block(stream, positions, inputs.segment, noise, rows if last else None)
         return self.operations.add_norm(*stream, self.norm.gain, self.norm.bias)[1]
 

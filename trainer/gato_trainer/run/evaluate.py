@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource
-from gato_trainer.data.prefetch import micro_ranges, read
+from gato_trainer.data.feed import micro_ranges, read
 from gato_trainer.model.averaging import averaged
 from gato_trainer.model.loss import LossTotals
 from gato_trainer.model.sharding import release_gathered

@@ -108,7 +108,7 @@ def model_config(settings: TrainSettings, source: BatchSource) -> ModelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class RunPlan:
     """The result of `--dry-run`."""
 
     model: str
@@ -156,7 +156,7 @@ def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfi
     )
 
 
-def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
+def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> RunPlan:
     """Count what a run costs, from its settings and the batch of its first step; writes nothing."""
     automatic = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(automatic if settings.device == "auto" else settings.device)
@@ -175,7 +175,7 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> Plan:
         patches=work.patches * micro // work.windows,
     )
     parts = memory(config, parameters, part, settings, world)
-    return Plan(
+    return RunPlan(
         model=settings.model_name,
         parameters=parameters,
         steps=settings.steps,

@@ -1,9 +1,10 @@
-"""What a person sees of a run: the progress line, and the JSON-lines log."""
+"""How far a run is, and what a person sees of it: the progress line, and the JSON-lines log."""
 
 import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,17 @@ import torch
 from gato_data.printable import MAX_LINE, printable
 from gato_trainer.run.curves import Curves
 from gato_trainer.run.log import LOG_FILE, trim_log
+
+
+@dataclass(slots=True)
+class RunProgress:
+    """What a run has done: steps in all, and log lines since it was started or continued."""
+
+    step: int
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, Any] | None = None
+    stopped_by: str | None = None
 
 
 class Meter:

@@ -12,7 +12,7 @@ from gato_data.printable import MAX_LINE, printable
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, checked, close_sources, open_sources
 from gato_trainer.run.log import last_record
-from gato_trainer.run.plan import MFU_FORMULA, Plan, peak_flops, plan
+from gato_trainer.run.plan import MFU_FORMULA, RunPlan, peak_flops, plan
 from gato_trainer.run.plot import plot_losses
 from gato_trainer.run.profiling import Profile
 from gato_trainer.run.stopping import StopSignal, out_of_memory
@@ -83,7 +83,7 @@ def train(mixture: Path, settings: TrainSettings, *, quiet: bool = False, **read
         close_sources(source, validation)
 
 
-def dry_run(mixture: Path, settings: TrainSettings, **read_options: Any) -> Plan:
+def dry_run(mixture: Path, settings: TrainSettings, **read_options: Any) -> RunPlan:
     """The plan of `train` with the same arguments; writes nothing."""
     source, validation = open_sources(mixture, settings.context_length, settings.seed, **read_options)
     try:

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, NoReturn
+from dataclasses import asdict
+from typing import NoReturn
 
 import msgspec
 import torch
@@ -15,8 +15,8 @@ from gato_trainer.checkpoints.saving import Checkpoints, committed
 from gato_trainer.checkpoints.storage import all_finite, load, prepare_optimizer, state_tensors
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, check_contents, check_identity, identity
+from gato_trainer.data.feed import Feed
 from gato_trainer.data.inputs import Inputs
-from gato_trainer.data.prefetch import ReadAhead
 from gato_trainer.data.supervision import check_supervised
 from gato_trainer.model.averaging import start_average, update_average
 from gato_trainer.model.build import build_model, with_precision
@@ -27,20 +27,9 @@ from gato_trainer.run.curves import Curves, check_packages, open_curves
 from gato_trainer.run.evaluate import evaluate
 from gato_trainer.run.folder import check_folder, check_same_run, open_folder, run_header
 from gato_trainer.run.plan import Work, flops, model_config, peak_flops
-from gato_trainer.run.progress import Log, Meter, progress_line, validation_line
+from gato_trainer.run.progress import Log, Meter, RunProgress, progress_line, validation_line
 from gato_trainer.run.stopping import StopSignal, dump_batch
 from gato_trainer.world import World
-
-
-@dataclass(slots=True)
-class Progress:
-    """What a run has done: steps in all, and log lines since it was started or continued."""
-
-    step: int
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    record: dict[str, Any] = field(default_factory=dict)
-    validation: dict[str, Any] | None = None
-    stopped_by: str | None = None
 
 
 class Training:
@@ -75,7 +64,7 @@ class Training:
         self.log = Log(settings.out, curves=self._curves(), first=world.is_first, quiet=quiet)
         if begun:
             self.log.say(begun)
-        self.progress = Progress(self._restore())
+        self.progress = RunProgress(self._restore())
         self.totals = LossTotals.zeros(source.dataset_names, world.device)
         self.meter = Meter(peak_flops(world.device))
         self.first_bad = torch.full((), -1, dtype=torch.int64, device=world.device)
@@ -121,19 +110,19 @@ class Training:
         """Train to the last step, or until a signal; saves at the end in either case."""
         settings = self.settings
         done = self.progress.step
-        with ReadAhead(self.source, settings, self.model.config, self.world, done, settings.last_step) as reader:
-            self.meter.reset(reader.waited)
+        with Feed(self.source, settings, self.model.config, self.world, done, settings.last_step) as feed:
+            self.meter.reset(feed.waited)
             while self.progress.step < settings.last_step:
-                micro_batches = self._next(reader, stop)
+                micro_batches = self._next(feed, stop)
                 if micro_batches is None:
                     break
                 self._step(*micro_batches)
-                self._after_step(reader)
+                self._after_step(feed)
                 after_step()
         self.save()
         self.checkpoints.wait()
 
-    def _next(self, reader: ReadAhead, stop: StopSignal) -> tuple[list[Inputs], int] | None:
+    def _next(self, feed: Feed, stop: StopSignal) -> tuple[list[Inputs], int] | None:
         """The step's micro-batches and the number of supervised rows over all processes; None to stop.
 
         A failing reader or a signal in one process stops all of them, with everything up to here saved.
@@ -141,7 +130,7 @@ class Training:
         failure: GatoError | None = None
         micro_batches: list[Inputs] = []
         try:
-            micro_batches = reader.next()
+            micro_batches = feed.next()
         except GatoError as error:
             failure = error
         rows = sum(len(inputs.targets.rows) for inputs in micro_batches)
@@ -182,12 +171,12 @@ class Training:
         update_average(self.average, self.model, settings.ema)
         self.progress.step += 1
 
-    def _after_step(self, reader: ReadAhead) -> None:
+    def _after_step(self, feed: Feed) -> None:
         settings, step = self.settings, self.progress.step
         last = step == settings.last_step
         if step == 1 or step % settings.log_every == 0 or last:
             self._check_finite()
-            self._log(reader)
+            self._log(feed)
         if self.validation is not None and (_every(step, settings.evaluate_every) or last):
             began = time.perf_counter()
             self.evaluate(self.validation)
@@ -196,10 +185,10 @@ class Training:
             self.save()
         self.checkpoints.poll()
 
-    def _log(self, reader: ReadAhead) -> None:
+    def _log(self, feed: Feed) -> None:
         totals = self.world.sum_tensor(self.totals.stacked())
         report = self.totals.report(totals)
-        rates = self.meter.rates(int(report["supervised_tokens"]), reader.waited, self.world.size, self.world.device)
+        rates = self.meter.rates(int(report["supervised_tokens"]), feed.waited, self.world.size, self.world.device)
         step = self.progress.step
         record = {"step": step, **report, "learning_rate": learning_rate(step - 1, self.settings), **rates}
         self.log.write("train", record, progress_line(record, self.settings.steps))
@@ -207,7 +196,7 @@ class Training:
         if record["loss"] is not None:
             self.progress.losses.append((step, record["loss"]))
         self.totals = LossTotals.zeros(self.source.dataset_names, self.world.device)
-        self.meter.reset(reader.waited)
+        self.meter.reset(feed.waited)
 
     def evaluate(self, source: BatchSource) -> None:
         """Evaluate, log it and keep it as the run's last evaluation."""

@@ -8,7 +8,7 @@ import torch
 from gato_data.errors import MixtureError
 from gato_data.reading.batch import Batch
 from gato_trainer.config import TrainSettings
-from gato_trainer.data import prefetch
+from gato_trainer.data import feed
 from gato_trainer.data.batches import check_identity, identity, passes
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.run.train import run
@@ -42,11 +42,11 @@ def test_a_gpu_takes_its_batches_from_pinned_memory(
     kind: str, pinned: int, small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Inputs] = []
-    monkeypatch.setattr(prefetch, "_use", lambda device: None)  # this machine may have no GPU
+    monkeypatch.setattr(feed, "_use", lambda device: None)  # this machine may have no GPU
     monkeypatch.setattr(Inputs, "pinned", lambda self: made.append(self) or self)
     settings = small_settings(micro_batch_size=2)
     world = World(0, 1, torch.device(kind))
-    with prefetch.ReadAhead(source, settings, settings.model, world, 0, 3) as reader:
+    with feed.Feed(source, settings, settings.model, world, 0, 3) as reader:
         taken = [inputs for _ in range(3) for inputs in reader.next()]
     assert len(taken) == 6
     assert len(made) == pinned

@@ -1,4 +1,4 @@
-"""Reading ahead: the batches of the coming steps are read and prepared in a thread while the device computes."""
+"""The micro-batches of the coming steps, read and prepared in a thread while the device computes."""
 
 import time
 from collections import deque
@@ -47,7 +47,7 @@ def _use(device: torch.device) -> None:
         torch.cuda.set_device(device)
 
 
-class ReadAhead:
+class Feed:
     """The micro-batches of steps `start` to `stop`, read `settings.read_ahead` steps before they are needed.
 
     Attributes:
@@ -75,7 +75,7 @@ class ReadAhead:
         self._queue: deque[Future[list[Inputs]]] = deque()
         self.waited = 0.0
 
-    def __enter__(self) -> "ReadAhead":
+    def __enter__(self) -> "Feed":
         for _ in range(self._settings.read_ahead):
             self._submit()
         return self
