@@ -1,12 +1,12 @@
 """What `gato-data ingest` prints: the result on stdout, warnings on stderr."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
+from gato_cli.output import say
 from gato_data.printable import MAX_LINE, count, counted, printable
 from gato_data.report.account import account_facts, headed_line
 from gato_data.report.encode import as_line
@@ -139,13 +139,13 @@ def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:
             _say(console, f"task {name}: {filter_line(task.filter)}")
     print_facts(console, account_facts(manifest))
     tokens = sum(split.totals.tokens for split in manifest.splits.values())
-    print(f"{printable(str(out), MAX_LINE)} {_done(summary, tokens, seconds)}", file=sys.stderr)
+    say(f"{out} {_done(summary, tokens, seconds)}")
 
 
 def print_warnings(summary: Summary) -> None:
     """What a user should know, on stderr."""
     for warning in summary.warnings:
-        print(f"Warning: {printable(warning, MAX_LINE)}", file=sys.stderr)
+        say(f"Warning: {warning}")
 
 
 _FIELDS: Sequence[TableColumn[tuple[str, Field]]] = (

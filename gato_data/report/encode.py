@@ -42,8 +42,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Counts):
         return _counts(value)
     if isinstance(value, msgspec.Struct):
-        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        return {key: plain(getattr(value, name)) for key, name in names}
+        keys = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return {key: plain(getattr(value, name)) for key, name in keys}
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         return {name: plain(getattr(value, name)) for name in names}

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from gato_cli.options import Place, first_line, settings_options
+from gato_cli.output import say
 from gato_data.errors import GatoError, SettingError
 
 
@@ -153,7 +154,7 @@ def _run(
         from gato_pipelines.registry.find import source_class
 
         documents = source_class(source).reads_documents
-        inputs = (prepare(tfds_name, report=_progress, documents=documents),)
+        inputs = (prepare(tfds_name, report=say, documents=documents),)
     asked_for = _Ingest(source, settings, ingest, dry_run, as_json)
     if per_task:
         asked_for.one_per_task(_local(inputs), _local([out])[0])
@@ -203,11 +204,11 @@ class _Ingest:
         results, failed = [], []
         folders = by_task(self.source, self.settings, inputs, out)
         for folder, paths in folders.items():
-            _progress(f"{folder.name}:")
+            say(f"{folder.name}:")
             try:
                 results.append(self.one(paths, folder))
             except GatoError as error:
-                _progress(f"Error: {error}")
+                say(f"Error: {error}")
                 failed.append(folder.name)
         if self.as_json:
             print(f'{{"datasets":[{",".join(results)}]}}')
@@ -245,12 +246,6 @@ def _ingest_settings(asked: dict[str, Any]) -> Any:
         overwrite=asked["overwrite"],
         retry_dead_letters=asked["retry_dead_letters"],
     )
-
-
-def _progress(line: str) -> None:
-    from gato_data.printable import MAX_LINE, printable
-
-    print(printable(line, MAX_LINE), file=sys.stderr)
 
 
 @click.command(cls=SourceGroup)
