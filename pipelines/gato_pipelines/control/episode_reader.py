@@ -17,7 +17,7 @@ from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import texts_of
 from gato_pipelines.control.leaf_fields import fit_of
 from gato_pipelines.control.selection import select
-from gato_pipelines.images.decode import Alpha, Images, decode_and_fit, decode_symbols
+from gato_pipelines.images.episode import Alpha, Images, decode_and_fit, decode_symbols
 from gato_pipelines.images.header import RGBA
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
