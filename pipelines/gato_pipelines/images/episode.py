@@ -78,7 +78,7 @@ def decode_and_fit(
     alpha: Alpha = "reject",
     histogram: NDArray[np.int64] | None = None,
 ) -> Images:
-    """Decode and fit T >= 1 images one by one, so that only the fitted frames are ever held together.
+    """Decode and fit T >= 1 images one by one, so that only fitted images are held together.
 
     Args:
         encoded: as for `decode_images`.
@@ -97,10 +97,10 @@ def decode_and_fit(
     fitter = EpisodeFitter(fit, len(encoded), decoder.shape)
     counter = _PixelCounter(histogram, decoder.shape) if histogram is not None else None
     for index in range(len(encoded)):
-        frame = decoder.image(index)
+        image = decoder.image(index)
         if counter is not None:
-            counter.add(frame)
-        fitter.put(index, frame)
+            counter.add(image)
+        fitter.put(index, image)
     if counter is not None:
         counter.flush()
     return fitter.rgb()
@@ -143,14 +143,14 @@ class _ImageDecoder:
         if data[:PNG_HEADER_BYTES] != self._seen:
             self._check(index)
         try:
-            frame: Images | None = self._cv2.imdecode(np.frombuffer(data, dtype=np.uint8), self._flags)
+            image: Images | None = self._cv2.imdecode(np.frombuffer(data, dtype=np.uint8), self._flags)
         except self._cv2.error as error:
             raise EpisodeError(
                 f"the image of timestep {index} cannot be decoded ({error.err})", stage="decode"
             ) from error
-        if frame is None:
+        if image is None:
             raise EpisodeError(f"the image of timestep {index} cannot be decoded: it is damaged", stage="decode")
-        return self._flatten(frame) if self._flags == self._cv2.IMREAD_UNCHANGED else frame
+        return self._flatten(image) if self._flags == self._cv2.IMREAD_UNCHANGED else image
 
     def _check(self, index: int) -> ImageHeader:
         """Check an image's header before it is decoded, and choose how it will be."""
@@ -190,13 +190,13 @@ class _ImageDecoder:
         colour = self._cv2.IMREAD_GRAYSCALE if self._channels == GRAY else self._cv2.IMREAD_COLOR_RGB
         return int(colour | self._cv2.IMREAD_IGNORE_ORIENTATION)
 
-    def _flatten(self, frame: Images) -> Images:
+    def _flatten(self, image: Images) -> Images:
         """An image with alpha as declared: its four channels, the last of them, or shown on white."""
-        if frame.dtype != np.uint8:
-            frame = (frame >> 8).astype(np.uint8)  # a PNG of 16 bits: OpenCV keeps those beside an alpha channel
+        if image.dtype != np.uint8:
+            image = (image >> 8).astype(np.uint8)  # a PNG of 16 bits: OpenCV keeps those beside an alpha channel
         if self._alpha == "newest":
-            return np.ascontiguousarray(frame[..., RGBA - 1])
-        rgba: Images = self._cv2.cvtColor(frame, self._cv2.COLOR_BGRA2RGBA)
+            return np.ascontiguousarray(image[..., RGBA - 1])
+        rgba: Images = self._cv2.cvtColor(image, self._cv2.COLOR_BGRA2RGBA)
         if self._channels == RGBA:
             return rgba
         if self._alpha == "ask" and _may_be_stacked(rgba):
@@ -213,7 +213,7 @@ class _ImageDecoder:
 def _may_be_stacked(rgba: Images) -> bool:
     """Whether a fourth channel is no mask: most of it is half transparent, or like the channel before it where it is.
 
-    A picture is opaque or transparent nearly everywhere; frames that follow each other are nearly the same.
+    An image is opaque or transparent nearly everywhere; frames that follow each other are nearly the same.
     """
     alpha = rgba[..., 3]
     between = (alpha > 0) & (alpha < 255)
@@ -223,7 +223,7 @@ def _may_be_stacked(rgba: Images) -> bool:
 
 
 class _PixelCounter:
-    """Counts pixel values into a histogram, several frames at a time."""
+    """Counts pixel values into a histogram, several images at a time."""
 
     def __init__(self, histogram: NDArray[np.int64], shape: tuple[int, int, int]) -> None:
         pixels = shape[0] * shape[1] * shape[2]
@@ -232,8 +232,8 @@ class _PixelCounter:
         self._block = np.empty((max(1, _COUNTED_AT_ONCE // pixels), pixels), dtype=np.uint8)
         self._held = 0
 
-    def add(self, frame: Images) -> None:
-        self._block[self._held] = frame.reshape(-1)
+    def add(self, image: Images) -> None:
+        self._block[self._held] = image.reshape(-1)
         self._held += 1
         if self._held == len(self._block):
             self.flush()

@@ -21,7 +21,7 @@ _ARM = (0.12, 0.12)
 """Metres from the reacher's shoulder to its wrist, and on to its finger."""
 
 
-class Noise:
+class SmoothNoise:
     """An Ornstein-Uhlenbeck process in every element of the action: random, but smooth enough to move a body."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from gato_data.settings import setting
-from gato_pipelines.recorders.controllers import CONTROLLERS, NOISE, Controller, Noise
+from gato_pipelines.recorders.controllers import CONTROLLERS, NOISE, Controller, SmoothNoise
 from gato_pipelines.recorders.recorder import (
     Player,
     SimulatorRecorder,
@@ -51,7 +51,7 @@ class Recorder(SimulatorRecorder[DmControl]):
     def player(self, simulator: DmControl, rng: np.random.Generator) -> Player:
         """A controller, which sees the whole physical state, or noise."""
         made = CONTROLLERS.get(simulator.task)
-        act: Controller = made[1](simulator.env.physics) if made else Noise(simulator.action.shape[0] or 0, rng)
+        act: Controller = made[1](simulator.env.physics) if made else SmoothNoise(simulator.action.shape[0] or 0, rng)
         return lambda seen: act()
 
     def card(self, simulator: DmControl) -> DatasetCard:
