@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.images.header import EncodedImage
+from gato_pipelines.rlds.episode import EncodedImage
 
 
 def array_of(path: str, scalar: Any) -> NDArray[Any]:
