@@ -8,7 +8,8 @@
         discrete_actions          list<int64>      or     continuous_actions    list<list<float>>
         rewards                   list<float>
 
-A row has T observations and T actions; the final observation is not stored. A file has the columns its domain needs.
+A row has T observations and T actions; the final observation is not stored. A file has the columns
+its domain needs.
 """
 
 import re

@@ -24,7 +24,8 @@ class Selection:
     Attributes:
         observations, actions: leaf and field.
         left_out: why every other leaf of a timestep is left out, by its name.
-        texts: names of the texts of an episode that are not observed although nobody asked for that.
+        texts: names of the texts of an episode that are not observed although nobody asked for
+            that.
         images: how images are read.
         readings: how those are read that could be read in another way, a sentence each.
     """
@@ -55,8 +56,8 @@ def select(container: Container, choice: FieldChoice) -> Selection:
     """Choose the leaves that become tokens.
 
     Raises:
-        InputError: a name matches no leaf, or one that cannot become tokens; an image may be a stack of frames or not;
-            or nothing is left to observe or to do.
+        InputError: a name matches no leaf, or one that cannot become tokens; an image may be a
+            stack of frames or not; or nothing is left to observe or to do.
         SettingError: an image has no fixed size, and none is given.
     """
     if container.stacks_frames and choice.images.stack == "auto":

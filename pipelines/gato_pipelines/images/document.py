@@ -1,7 +1,8 @@
 """Encoded photographs to RGB arrays of one size.
 
-Unlike the frames of a simulator, photographs come in any size and mode, turned by EXIF, and from anywhere: the header
-is read first, and nothing is decoded that is too large, too small to show anything, or of a format not expected.
+Unlike the frames of a simulator, photographs come in any size and mode, turned by EXIF, and from
+anywhere: the header is read first, and nothing is decoded that is too large, too small to show
+anything, or of a format not expected.
 """
 
 import io
@@ -47,7 +48,8 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
 def decode_image(data: bytes, fit: ImageFit) -> Image:
     """Decode and fit one photograph: turned as EXIF or XMP say, alpha shown on white, gray repeated, CMYK as RGB.
 
-    A JPEG much larger than wanted is decoded at a half, quarter or eighth of its size, never below the size wanted.
+    A JPEG much larger than wanted is decoded at a half, quarter or eighth of its size, never below
+    the size wanted.
 
     Raises:
         EpisodeError: the bytes are no photograph, damaged, or of a size that is refused.

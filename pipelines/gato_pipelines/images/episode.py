@@ -50,17 +50,18 @@ def decode_images(encoded: Sequence[EncodedImage], shape: Shape, *, alpha: Alpha
 
     Args:
         encoded: PNG or JPEG; pixels are taken as stored, whatever the orientation in an EXIF block.
-        shape: declared (height, width, channels), a None side is free; 1 channel is gray, 3 are RGB (a gray image
-            is repeated), 4 are as stored.
-        alpha: what becomes of a transparent image where 3 channels are declared: an error, or shown on white; "ask":
-            shown on white unless the channels may be gray frames; "newest": they are, oldest first, and the last one
-            is taken.
+        shape: declared (height, width, channels), a None side is free; 1 channel is gray, 3 are RGB
+            (a gray image is repeated), 4 are as stored.
+        alpha: what becomes of a transparent image where 3 channels are declared: an error, or shown
+            on white; "ask": shown on white unless the channels may be gray frames; "newest": they
+            are, oldest first, and the last one is taken.
 
     Returns:
         uint8 (T, height, width, channels).
 
     Raises:
-        EpisodeError: an image cannot be decoded, or is not of the declared shape or of the first one's size.
+        EpisodeError: an image cannot be decoded, or is not of the declared shape or of the first
+            one's size.
     """
     decoder = _ImageDecoder(encoded, shape, alpha)
     check_memory(len(encoded), decoder.shape)
@@ -85,7 +86,8 @@ def decode_and_fit(
         shape: as for `decode_images`, with 1 or 3 channels.
         fit: the size wanted.
         alpha: as for `decode_images`.
-        histogram: int64 (256,), to which the values of all decoded pixels (before fitting) are added.
+        histogram: int64 (256,), to which the values of all decoded pixels (before fitting) are
+            added.
 
     Returns:
         uint8 (T, h, w, 3); gray is repeated, after fitting.
@@ -110,7 +112,8 @@ def decode_symbols(encoded: Sequence[EncodedImage], shape: Shape) -> Images:
     """Decode T >= 1 images whose pixels are symbols.
 
     Raises:
-        EpisodeError: as for `decode_images`, or an image is no PNG, so that its pixels are not exact.
+        EpisodeError: as for `decode_images`, or an image is no PNG, so that its pixels are not
+            exact.
     """
     for index, image in enumerate(encoded):
         if image[:8] != PNG_MAGIC:
@@ -213,7 +216,8 @@ class _ImageDecoder:
 def _may_be_stacked(rgba: Images) -> bool:
     """Whether a fourth channel is no mask: most of it is half transparent, or like the channel before it where it is.
 
-    An image is opaque or transparent nearly everywhere; frames that follow each other are nearly the same.
+    An image is opaque or transparent nearly everywhere; frames that follow each other are nearly
+    the same.
     """
     alpha = rgba[..., 3]
     between = (alpha > 0) & (alpha < 255)

@@ -1,7 +1,8 @@
 """Who acts in DM Control: textbook controllers where they are enough, noise anywhere else.
 
-No trained agents of the Suite are published as packages. A controller sees the whole physical state and returns an
-action in [-1, 1]; what it earns is about the most there is to earn, so that its episodes are those of an expert.
+No trained agents of the Suite are published as packages. A controller sees the whole physical state
+and returns an action in [-1, 1]; what it earns is about the most there is to earn, so that its
+episodes are those of an expert.
 """
 
 from collections.abc import Callable, Mapping

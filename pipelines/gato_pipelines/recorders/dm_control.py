@@ -24,9 +24,9 @@ from gato_pipelines.simulators.dm_control import DmControl, find_task
 class Recorder(SimulatorRecorder[DmControl]):
     """Play a task of the DM Control Suite.
 
-    Controllers play cartpole-balance, cartpole-swingup (also sparse), pendulum-swingup, point_mass-* and reacher-*
-    like experts; all other tasks are played by smooth random noise. What played is printed, and stands in the
-    recording.
+    Controllers play cartpole-balance, cartpole-swingup (also sparse), pendulum-swingup,
+    point_mass-* and reacher-* like experts; all other tasks are played by smooth random noise. What
+    played is printed, and stands in the recording.
     """
 
     example: ClassVar[str] = "gato-data record dm-control --task cartpole-swingup --out cartpole-rlds"

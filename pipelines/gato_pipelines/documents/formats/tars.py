@@ -99,7 +99,8 @@ def tar_members(tar: Tar) -> Iterator[Member]:
     """The files of an archive, in its order; folders are passed over. Archives that follow each other are one.
 
     Raises:
-        tarfile.TarError: the archive is damaged or no archive; every member before the damage has been given.
+        tarfile.TarError: the archive is damaged or no archive; every member before the damage has
+            been given.
         OSError: it cannot be read.
     """
     start: int | None = 0

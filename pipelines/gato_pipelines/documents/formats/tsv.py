@@ -31,8 +31,10 @@ class Rows:
     Attributes:
         path: of the file.
         starts: where rows begin, int64 (N + 1,); the last one is the end of the file.
-        is_quoted: whether a column may stand in quotes, and then holds tabs, line breaks and doubled quotes.
-        blank: how many lines with nothing in them are no rows, as for the csv readers that number rows.
+        is_quoted: whether a column may stand in quotes, and then holds tabs, line breaks and
+            doubled quotes.
+        blank: how many lines with nothing in them are no rows, as for the csv readers that number
+            rows.
     """
 
     path: Path
@@ -89,8 +91,8 @@ def read_rows(path: Path, quoting: Quoting = "none") -> Rows:
 
     Args:
         path: the file.
-        quoting: whether quotes are part of the text ("none") or stand around columns ("csv"); "auto" tells it from the
-            file: every quote has to stand where csv puts it.
+        quoting: whether quotes are part of the text ("none") or stand around columns ("csv");
+            "auto" tells it from the file: every quote has to stand where csv puts it.
 
     Raises:
         InputError: it cannot be read.

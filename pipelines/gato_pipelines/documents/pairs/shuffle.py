@@ -13,13 +13,14 @@ from gato_data.permutation import Numbers, combine, key, permute
 def deal(images: Numbers, seed: int, apart: int) -> Numbers:
     """An order of pairs of which several may show the same image.
 
-    Pairs are dealt in rounds, as cards are: every round holds one pair of each image that has any left, shuffled.
-    Where a round begins, pairs whose image was shown just before are moved back.
+    Pairs are dealt in rounds, as cards are: every round holds one pair of each image that has any
+    left, shuffled. Where a round begins, pairs whose image was shown just before are moved back.
 
     Args:
         images: int64 (N,), the number of each pair's image, in [0, N).
         seed: of the shuffle.
-        apart: pairs next to each other that should show different images, and do where there are enough images.
+        apart: pairs next to each other that should show different images, and do where there are
+            enough images.
 
     Returns:
         int64 (N,), numbers of pairs.

@@ -1,7 +1,8 @@
 """Exact duplicates: found by hash in the planning pass, so that no part has to know what the others hold.
 
-Of equal documents the first one stays, in the order of parts and of documents within a part. Hashes have 64 bits: among
-a billion documents the chance that a single one is dropped by mistake is 3 in 100.
+Of equal documents the first one stays, in the order of parts and of documents within a part. Hashes
+have 64 bits: among a billion documents the chance that a single one is dropped by mistake is 3 in
+100.
 """
 
 import hashlib

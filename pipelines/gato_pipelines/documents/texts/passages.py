@@ -1,6 +1,7 @@
 """Passages of a large file between separators, in byte ranges that many workers can share.
 
-A passage belongs to the range in which it starts, so ranges that cover a file give every passage once.
+A passage belongs to the range in which it starts, so ranges that cover a file give every passage
+once.
 """
 
 from collections.abc import Iterator
