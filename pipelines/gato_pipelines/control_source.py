@@ -48,8 +48,8 @@ def _limits(wanted: ActionRange) -> tuple[float, float] | None:
 class ControlSource(Source):
     """Reads episodes from any container of control data; the fields are settings.
 
-    Class attributes say what a source observes by default: `modalities`, but no `unwanted` patterns,
-    each with the reason.
+    Class attributes say what a source observes by default: `modalities`, but no `unwanted`
+    patterns, each with the reason.
     """
 
     licence: ClassVar[str] = "as the dataset says"

@@ -16,7 +16,8 @@ class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         episodes: those seen.
         zero: those with an all-zero final action and reward.
         terminal, zero_terminal: the same numbers of episodes that end in a terminal state.
-        rotated: those whose final action and reward are those of the first timestep, and not of the second.
+        rotated: those whose final action and reward are those of the first timestep, and not of the
+            second.
         ones, twos: those of one and of two timesteps.
         terminal_ones, terminal_twos: the same numbers of episodes that end in a terminal state.
     """
@@ -94,7 +95,8 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             episodes that end in a terminal state and of the others.
         outside: of continuous actions with a range that is known beforehand, of the same groups.
         troubles: fields that cost episodes, among the first ones of the part.
-        unreadable: how many episodes cannot be read, as far as that is seen without decoding an image.
+        unreadable: how many episodes cannot be read, as far as that is seen without decoding an
+            image.
         reason: why the first of them cannot.
         borders: what flags say of where episodes begin and end.
         lengths: of sequences whose length the dataset does not declare, the shortest and the

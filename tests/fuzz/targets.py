@@ -15,7 +15,7 @@ import numpy as np
 
 from gato_data.errors import GatoError
 from gato_data.verify.dataset import verify_dataset
-from gato_pipelines.images.decode import decode_images
+from gato_pipelines.images.episode import decode_images
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
 from gato_pipelines.rlds.features import Kind, Leaf, parse_features

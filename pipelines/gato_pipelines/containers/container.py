@@ -24,7 +24,8 @@ class File:
 
     Attributes:
         name: relative to the input's path, with "/".
-        size: bytes of the whole file; of a folder, or of what is no file of that name, as the container counts them.
+        size: bytes of the whole file; of a folder, or of what is no file of that name, as the
+            container counts them.
         num_episodes: of the range; None if not known.
         first: number of the first episode of the range.
         missing: why the file counts as missing; empty where it is there.
@@ -67,7 +68,8 @@ class Container(ABC):
         version: of the dataset; empty where it has none.
         licence: redistribution terms; empty where undeclared.
         features: all leaves, named as in RLDS.
-        final_step: what the file format says of final timesteps; None where that has to be found out.
+        final_step: what the file format says of final timesteps; None where that has to be found
+            out.
         notes: what a user should know of how it is read.
     """
 

@@ -3,9 +3,10 @@
     observations (N, ...)   actions (N, ...)   rewards (N,)   terminals (N,)   timeouts (N,)
     next_observations, infos/..., metadata/...   are not read: `metadata` holds the weights of whole policies
 
-An episode ends where `terminals` or `timeouts` is true, or after --episode-length timesteps, which a file without
-`timeouts` needs: a time limit ended those episodes there that no terminal state did. Every timestep has its action and
-reward, the last one too; the observation after it is stored in `next_observations` only.
+An episode ends where `terminals` or `timeouts` is true, or after --episode-length timesteps, which
+a file without `timeouts` needs: a time limit ended those episodes there that no terminal state did.
+Every timestep has its action and reward, the last one too; the observation after it is stored in
+`next_observations` only.
 """
 
 from collections.abc import Iterator
@@ -90,7 +91,8 @@ def d4rl_container(path: Path, episode_length: int | None = None) -> D4rlContain
 
     Args:
         path: of the file.
-        episode_length: timesteps after which an episode ends at the latest; None where the file says where.
+        episode_length: timesteps after which an episode ends at the latest; None where the file
+            says where.
 
     Raises:
         InputError: it lacks one of the sets, or does not say where episodes end.

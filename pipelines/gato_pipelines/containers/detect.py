@@ -27,10 +27,12 @@ def open_container(path: Path, through_tfds: str = "", episode_length: int | Non
     Args:
         path: a folder or a file.
         through_tfds: why TFDS has to decode features of an RLDS dataset; empty where it need not.
-        episode_length: timesteps after which an episode ends where a file does not say; None where it does.
+        episode_length: timesteps after which an episode ends where a file does not say; None where
+            it does.
 
     Raises:
-        InputError: there is nothing that can be read, or several datasets; or a length is given for nothing.
+        InputError: there is nothing that can be read, or several datasets; or a length is given for
+            nothing.
         FormatError: a file is damaged.
         MissingPackageError: a package that the file format needs is not installed.
     """

@@ -26,6 +26,28 @@ class Format:
     advice: str = _UNREAD
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an input looks like.
+
+    Attributes:
+        format: which format it is.
+        told_by: what it was told by.
+        version: of the format; empty where it has none.
+    """
+
+    format: Format
+    told_by: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        """As it follows "looks like"."""
+        title = self.format.title
+        if self.version:
+            title = title.replace(" dataset", f" {self.version} dataset")
+        return f"{title} ({self.told_by})"
+
+
 _ALL = (
     Format("rlds", "episodes", "an RLDS dataset"),
     Format("minari", "episodes", "a Minari dataset"),

@@ -8,7 +8,8 @@
         discrete_actions          list<int64>      or     continuous_actions    list<list<float>>
         rewards                   list<float>
 
-A row has T observations and T actions; the final observation is not stored. A file has the columns its domain needs.
+A row has T observations and T actions; the final observation is not stored. A file has the columns
+its domain needs.
 """
 
 import re
@@ -17,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError, MissingPackageError
+from gato_pipelines.containers.arrow_lists import array_of, images_of, texts_of
 from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, Container, File, RawItem
 from gato_pipelines.containers.shard_names import absent_shards
 from gato_pipelines.images.header import read_header
@@ -189,9 +190,9 @@ def _leaf(path: str, column: str, value: Any) -> Leaf:
         return Leaf(path=path, kind=Kind.TEXT, dtype="string")
     try:
         if column == "image_observations":
-            header = read_header(_images(path, value)[0])
+            header = read_header(images_of(path, value)[0])
             return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=tuple(header), image_format="png")
-        array = _array(path, value)
+        array = array_of(path, value)
     except (EpisodeError, IndexError) as error:
         raise InputError(f"the first row has no usable {column} ({error}): remove it") from error
     return Leaf(path=path, kind=Kind.TENSOR, dtype=array.dtype.name, shape=array.shape[1:])
@@ -211,48 +212,12 @@ def _decode(batch: Any, leaves: Sequence[Leaf], columns: Sequence[str]) -> RldsE
     for leaf, column in zip(leaves, columns, strict=True):
         value = batch.column(column)[0]
         if leaf.kind == Kind.IMAGE:
-            images[leaf.path] = _images(leaf.path, value)
+            images[leaf.path] = images_of(leaf.path, value)
         elif leaf.kind == Kind.TEXT:
-            texts[leaf.path] = _texts(leaf.path, value)
+            texts[leaf.path] = texts_of(leaf.path, value)
         else:
-            tensors[leaf.path] = _array(leaf.path, value)
+            tensors[leaf.path] = array_of(leaf.path, value)
     lengths = {path: len(values) for group in (tensors, images, texts) for path, values in group.items()}
     if len(set(lengths.values())) > 1:
         raise EpisodeError(f"features have different numbers of timesteps: {lengths}", stage="read")
     return RldsEpisode(num_timesteps=next(iter(lengths.values()), 0), tensors=tensors, images=images, texts=texts)
-
-
-def _array(path: str, scalar: Any) -> NDArray[Any]:
-    """A list, or a list of lists of one length, as an array (T, ...)."""
-    values, shape = scalar.values, []
-    if values is None:
-        raise EpisodeError(f"{path} is missing", stage="read")
-    while hasattr(values, "value_lengths"):
-        lengths = np.asarray(values.value_lengths().fill_null(-1))
-        distinct = np.unique(lengths)
-        if len(distinct) > 1 or (len(distinct) and distinct[0] < 0):
-            raise EpisodeError(f"{path} has {distinct[0]} to {distinct[-1]} values a timestep", stage="read")
-        shape.append(int(distinct[0]) if len(distinct) else 0)
-        values = values.flatten()
-    if values.null_count:
-        raise EpisodeError(f"{path} has {values.null_count} empty values", stage="read")
-    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
-    if numbers.dtype.kind not in "biuf":
-        raise EpisodeError(f"{path} holds {numbers.dtype.name}, numbers were expected", stage="read")
-    return numbers.reshape(-1, *shape) if 0 not in shape else numbers.reshape(len(scalar.values), *shape)
-
-
-def _images(path: str, scalar: Any) -> list[EncodedImage]:
-    values = scalar.values
-    if values is None or values.null_count or values.field("bytes").null_count:
-        raise EpisodeError(f"{path} lacks images (are they links?): images inside the file are wanted", stage="read")
-    return [value.as_py() for value in values.field("bytes")]
-
-
-def _texts(path: str, scalar: Any) -> list[str]:
-    if scalar.values is None or scalar.values.null_count:
-        raise EpisodeError(f"{path} has empty texts", stage="read")
-    try:
-        return [str(text) for text in scalar.values.to_pylist()]
-    except UnicodeDecodeError as error:
-        raise EpisodeError(f"{path} holds text that is not UTF-8 ({error.reason})", stage="decode") from error

@@ -3,7 +3,8 @@
     <namespace>/<name>-v0/data/main_data.hdf5       episode_0/observations, actions, rewards, terminations, ...
     <namespace>/<name>-v0/data/metadata.json
 
-The last observation has no action, so an episode comes out with T timesteps. Dictionary and tuple spaces are groups.
+The last observation has no action, so an episode comes out with T timesteps. Dictionary and tuple
+spaces are groups.
 """
 
 from collections.abc import Iterator

@@ -3,8 +3,8 @@
     <namespace>/<name>-v0/data/metadata.json            spaces, environment
     <namespace>/<name>-v0/data/0/part-0.arrow           observations, actions, rewards, terminations, truncations
 
-Boxes are lists of their elements, row by row, or JPEG images; dictionaries and tuples are structs. The episodes come
-out as those of the same dataset in HDF5.
+Boxes are lists of their elements, row by row, or JPEG images; dictionaries and tuples are structs.
+The episodes come out as those of the same dataset in HDF5.
 """
 
 from collections.abc import Iterator, Mapping

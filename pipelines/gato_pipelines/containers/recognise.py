@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import EpisodeError, GatoError, InputError
-from gato_pipelines.containers.formats import ALONE, FORMATS, MAGIC, SUFFIXES, Format
+from gato_pipelines.containers.formats import ALONE, FORMATS, MAGIC, SUFFIXES, Sight
 from gato_pipelines.containers.minari_arrow import is_minari_arrow
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, Listing, walk
 from gato_schemas.dataset import MANIFEST
@@ -31,28 +30,6 @@ _TRAJECTORY = re.compile(r"^traj_\d+$")
 _EPISODE = re.compile(r"^episode_\d+$")
 _VERSION = re.compile(r"^v\d[\w.]{0,9}$")
 _SHARD = re.compile(r"\.(tfrecord|array_record|riegeli|bagz)-\d{5}")
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What an input looks like.
-
-    Attributes:
-        format: which format it is.
-        told_by: what it was told by.
-        version: of the format; empty where it has none.
-    """
-
-    format: Format
-    told_by: str
-    version: str = ""
-
-    def __str__(self) -> str:
-        """As it follows "looks like"."""
-        title = self.format.title
-        if self.version:
-            title = title.replace(" dataset", f" {self.version} dataset")
-        return f"{title} ({self.told_by})"
 
 
 def refusal(path: Path, sight: Sight) -> InputError:

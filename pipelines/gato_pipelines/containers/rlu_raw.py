@@ -2,8 +2,8 @@
 
     <Game>/run_<n>-<shard>-of-<shards>      as in the public bucket `rl_unplugged/atari_episodes_ordered`
 
-The episodes come out as TFDS's `rlu_atari` converts them: the reward is `unclipped_rewards`, and an episode ended in a
-terminal state if its last discount is 0.
+The episodes come out as TFDS's `rlu_atari` converts them: the reward is `unclipped_rewards`, and an
+episode ended in a terminal state if its last discount is 0.
 """
 
 import gzip

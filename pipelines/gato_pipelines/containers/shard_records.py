@@ -27,7 +27,8 @@ def read_shard(path: Path, file_format: str, first: int = 0, count: int | None =
     """Records [first, first + count) of a shard in order; one is held at a time.
 
     Raises:
-        TFRecordError: it is damaged, or ends before; every whole record before that place has been yielded.
+        TFRecordError: it is damaged, or ends before; every whole record before that place has been
+            yielded.
         OSError: it cannot be opened.
         MissingPackageError: a package that the file format needs is not installed.
     """

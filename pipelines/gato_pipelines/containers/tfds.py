@@ -1,7 +1,7 @@
 """RLDS datasets with features that only TensorFlow Datasets decodes, such as sound.
 
-Records are read as elsewhere, and whatever can be decoded without TFDS is: a feature has the same values whether or not
-another one needs it.
+Records are read as elsewhere, and whatever can be decoded without TFDS is: a feature has the same
+values whether or not another one needs it.
 """
 
 from collections.abc import Iterator, Mapping

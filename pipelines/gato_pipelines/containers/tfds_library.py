@@ -15,8 +15,8 @@ from gato_pipelines.rlds.library import import_rlds
 def prepare(name: str, report: Callable[[str], None] = lambda line: None, *, documents: bool = False) -> Path:
     """Folder of a prepared TFDS dataset, such as "rlu_atari/Pong_run_1"; downloads what is not there yet.
 
-    With `documents` it may hold texts instead of episodes, such as "wikipedia". TFDS keeps its datasets in
-    `~/tensorflow_datasets`, or where TFDS_DATA_DIR says.
+    With `documents` it may hold texts instead of episodes, such as "wikipedia". TFDS keeps its
+    datasets in `~/tensorflow_datasets`, or where TFDS_DATA_DIR says.
 
     Raises:
         InputError: TFDS has no such dataset, it is no RLDS dataset, or it cannot be downloaded.

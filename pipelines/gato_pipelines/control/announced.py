@@ -19,7 +19,8 @@ def checked_files(container: Container, split: str) -> list[File]:
     """The files of a split as `Container.files` gives them.
 
     Raises:
-        InputError: a name is given twice or leads out of the input, or a file has another size than is said.
+        InputError: a name is given twice or leads out of the input, or a file has another size than
+            is said.
     """
     files = container.files(split)
     is_own = own_file(type(container)) is not None

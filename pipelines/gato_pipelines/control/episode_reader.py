@@ -17,7 +17,7 @@ from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import texts_of
 from gato_pipelines.control.leaf_fields import fit_of
 from gato_pipelines.control.selection import select
-from gato_pipelines.images.decode import Alpha, Images, decode_and_fit, decode_symbols
+from gato_pipelines.images.episode import Alpha, Images, decode_and_fit, decode_symbols
 from gato_pipelines.images.header import RGBA
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
@@ -108,30 +108,30 @@ class EpisodeReader:
             return raw.tensors[leaf.path][:keep]
         try:
             if spec.modality == "image":
-                return self._frames(raw, leaf, keep, histograms[spec.name])
+                return self._fitted(raw, leaf, keep, histograms[spec.name])
             return decode_symbols(raw.images[leaf.path][:keep], leaf.shape)
         except EpisodeError as error:
             raise EpisodeError(f"{spec.name}: {error}", stage=error.stage) from error
 
-    def _frames(self, raw: RldsEpisode, leaf: Leaf, keep: int, histogram: NDArray[np.int64]) -> Images:
-        """The fitted frames of a leaf; of stacked ones the newest."""
+    def _fitted(self, raw: RldsEpisode, leaf: Leaf, keep: int, histogram: NDArray[np.int64]) -> Images:
+        """The fitted images of a leaf; of stacked frames the newest."""
         images = self._chosen.images
         fit, stack = fit_of(leaf, images), images.stack_of(leaf)
         if leaf.path in raw.images:
             shape, alpha = _how_to_decode(leaf, images.stack)
-            frames = decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
+            fitted = decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
         else:
             values = raw.tensors[leaf.path][:keep]
             values = values if stack is None else stack.newest(values)
             histogram += np.bincount(values.reshape(-1), minlength=256)
-            frames = fit.apply(values if values.ndim == 4 else values[..., None])
+            fitted = fit.apply(values if values.ndim == 4 else values[..., None])
         if stack is not None and stack.frames == RGBA and not histogram[:255].any():
             raise EpisodeError(
                 "the newest of four stacked frames is white all over, as the fourth channel of a picture without "
                 "transparency is: see --frame-stack",
                 stage="decode",
             )
-        return frames
+        return fitted
 
 
 def _how_to_decode(leaf: Leaf, stack: FrameStack) -> tuple[tuple[int | None, ...], Alpha]:

@@ -24,7 +24,8 @@ class FieldChoice:
     Attributes:
         observation_keys, drop_keys, action_keys: names, groups of names, or patterns with * and ?.
         discrete_keys: patterns of observations whose values are symbols, whatever they look like.
-        grids_below: rows and columns below which whole numbers (H, W, layers) or (H, W) are symbols too.
+        grids_below: rows and columns below which whole numbers (H, W, layers) or (H, W) are symbols
+            too.
         instruction_key: name of a text that is observed as well, "auto" or "none".
         images: how images are read.
         modalities: those of an unnamed observation that are kept.

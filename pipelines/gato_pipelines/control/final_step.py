@@ -9,7 +9,8 @@
     T + 1 observations    no action for the last one, which the reader leaves out    keep (the format says so)
     T + 1                 zero reward, some action (TFDS's rlu_control_suite)        drop (the builder says so)
 
-A file format or a builder that is known decides; otherwise the last timesteps of all episodes of a task are looked at.
+A file format or a builder that is known decides; otherwise the last timesteps of all episodes of a
+task are looked at.
 """
 
 from collections.abc import Sequence

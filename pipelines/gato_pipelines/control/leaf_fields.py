@@ -93,7 +93,8 @@ def field_of(leaf: Leaf, name: str, choice: ImageChoice = DEFAULT, modality: Fie
     """The field that a leaf becomes, of its own modality or of another one.
 
     Raises:
-        SettingError: an image has no fixed size and none is given, or cannot be padded to the one given.
+        SettingError: an image has no fixed size and none is given, or cannot be padded to the one
+            given.
     """
     leaf = choice.frame_of(leaf)
     modality = modality or modality_of(leaf)

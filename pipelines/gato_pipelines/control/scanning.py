@@ -39,7 +39,8 @@ class ScanChoice:
         order: the leaves that number the episodes in the order of collection.
         ranges: whether ranges of continuous actions are.
         quantiles: whether these are quantiles.
-        limits: the range of all continuous actions, where it is known; values outside it are counted.
+        limits: the range of all continuous actions, where it is known; values outside it are
+            counted.
         ignore_borders: whether flags inside an episode mean nothing.
     """
 

@@ -24,7 +24,8 @@ class Selection:
     Attributes:
         observations, actions: leaf and field.
         left_out: why every other leaf of a timestep is left out, by its name.
-        texts: names of the texts of an episode that are not observed although nobody asked for that.
+        texts: names of the texts of an episode that are not observed although nobody asked for
+            that.
         images: how images are read.
         readings: how those are read that could be read in another way, a sentence each.
     """
@@ -55,8 +56,8 @@ def select(container: Container, choice: FieldChoice) -> Selection:
     """Choose the leaves that become tokens.
 
     Raises:
-        InputError: a name matches no leaf, or one that cannot become tokens; an image may be a stack of frames or not;
-            or nothing is left to observe or to do.
+        InputError: a name matches no leaf, or one that cannot become tokens; an image may be a
+            stack of frames or not; or nothing is left to observe or to do.
         SettingError: an image has no fixed size, and none is given.
     """
     if container.stacks_frames and choice.images.stack == "auto":
@@ -72,14 +73,8 @@ def select(container: Container, choice: FieldChoice) -> Selection:
     actions = list(_actions(acted, choice))
     left_out = {name: why for name, why in reasons.items() if why and observed[name] not in kept}
     left_out |= _others(container, kept, actions)
-    if not kept or not actions:
-        what = "observation" if not kept else "action"
-        found = _grouped(left_out) or ", ".join(leaf.path for leaf in container.features.steps)
-        raise InputError(f"{container.label} has no {what} to tokenize ({found}): name one with --{what}-keys")
-    names = [_name(leaf, "observation") for leaf in kept]
-    if twice := next((name for name in names if names.count(name) > 1), ""):
-        raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
-    seen = [(name, leaf) for name, leaf in zip(names, kept, strict=True) if not choice.symbols(name, leaf)]
+    _check_some(container, kept, actions, left_out)
+    seen = [(name, leaf) for name, leaf in _named(container, kept) if not choice.symbols(name, leaf)]
     return Selection(
         tuple((leaf, _observed_field(leaf, choice, is_text=leaf is instruction)) for leaf in kept),
         tuple((leaf, _action_field(leaf)) for leaf in actions),
@@ -88,6 +83,23 @@ def select(container: Container, choice: FieldChoice) -> Selection:
         choice.images,
         tuple(readings(seen, choice.images.stack, container.label)),
     )
+
+
+def _check_some(
+    container: Container, kept: Sequence[Leaf], actions: Sequence[Leaf], left_out: Mapping[str, str]
+) -> None:
+    if not kept or not actions:
+        what = "observation" if not kept else "action"
+        found = _grouped(left_out) or ", ".join(leaf.path for leaf in container.features.steps)
+        raise InputError(f"{container.label} has no {what} to tokenize ({found}): name one with --{what}-keys")
+
+
+def _named(container: Container, kept: Sequence[Leaf]) -> list[tuple[str, Leaf]]:
+    """Observations with their names, which all differ."""
+    names = [_name(leaf, "observation") for leaf in kept]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
+    return list(zip(names, kept, strict=True))
 
 
 def below(container: Container, path: str) -> list[Leaf]:

@@ -22,7 +22,8 @@ def split_files(container: Container, text: str) -> list[File]:
 
     Raises:
         SettingError: it is no such text, reaches beyond a split, or names an episode twice.
-        InputError: there is no such split, or the input does not say how many episodes its files hold.
+        InputError: there is no such split, or the input does not say how many episodes its files
+            hold.
     """
     if text in container.splits:
         found = checked_files(container, text)

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, read_first
+from gato_pipelines.documents.image_files import IMAGE_SUFFIXES, ImageFiles, read_first
 from gato_pipelines.documents.source import AGENT, bad
+from gato_pipelines.images.document import decode_image
 from gato_pipelines.images.fit import ImageFit
-from gato_pipelines.images.photos import decode_photo
 from gato_pipelines.source import Item
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.episode import Document, Image, Text
@@ -25,7 +25,7 @@ class PageImage:
     """An image of a page, not read yet: its name or address, and how to read it."""
 
     name: str
-    load: Callable[[Pictures], bytes]
+    load: Callable[[ImageFiles], bytes]
 
 
 PagePart: TypeAlias = str | PageImage | Note
@@ -100,22 +100,22 @@ def _embedded(image: dict[str, Any]) -> PageImage:
     data, path = image.get("bytes"), image.get("path")
     name = path.decode(errors="replace") if isinstance(path, bytes) else "embedded"
     if isinstance(data, bytes):
-        return PageImage(name, lambda pictures: data)
+        return PageImage(name, lambda image_files: data)
     return PageImage(name, _by_name(name))
 
 
-def _by_name(name: str) -> Callable[[Pictures], bytes]:
-    return lambda pictures: read_first(pictures, [name])
+def _by_name(name: str) -> Callable[[ImageFiles], bytes]:
+    return lambda image_files: read_first(image_files, [name])
 
 
-def _by_address(address: bytes) -> Callable[[Pictures], bytes]:
+def _by_address(address: bytes) -> Callable[[ImageFiles], bytes]:
     """Images that were downloaded by address lie under the SHA-256 of it."""
     stem = sha256(address).hexdigest()
-    return lambda pictures: read_first(pictures, (f"{stem}.{suffix}" for suffix in IMAGE_SUFFIXES))
+    return lambda image_files: read_first(image_files, (f"{stem}.{suffix}" for suffix in IMAGE_SUFFIXES))
 
 
-def _failing(reason: str) -> Callable[[Pictures], bytes]:
-    def fail(pictures: Pictures) -> bytes:
+def _failing(reason: str) -> Callable[[ImageFiles], bytes]:
+    def fail(image_files: ImageFiles) -> bytes:
         raise EpisodeError(reason, stage="read")
 
     return fail
@@ -165,12 +165,12 @@ def read_page(
 class PageImages:
     """Looks images up and makes them of one size."""
 
-    pictures: Pictures
+    image_files: ImageFiles
     fit: ImageFit
 
     def image(self, part: PageImage) -> Image:
         """One image of a page; raises EpisodeError where it cannot be used."""
-        return decode_photo(part.load(self.pictures), self.fit)
+        return decode_image(part.load(self.image_files), self.fit)
 
 
 def _joined(sentences: Sequence[str]) -> list[Text]:

@@ -48,7 +48,8 @@ def fetched_parts(source: Source, folder: Path) -> list[Part]:
     """The parts of an input whose files were fetched.
 
     Raises:
-        InputError: the source says so, or files are pointers and it is not told to go on without them.
+        InputError: the source says so, or files are pointers and it is not told to go on without
+            them.
     """
     try:
         parts = source.parts(folder)

@@ -67,8 +67,8 @@ def open_stream(path: Path, first: int = 0, window: int = WINDOW_MIB) -> Iterato
         window: MiB that a compressed file may look back at.
 
     Raises:
-        EpisodeError: the file is damaged, or expands beyond all measure, while it is read; what comes before that has
-            been given.
+        EpisodeError: the file is damaged, or expands beyond all measure, while it is read; what
+            comes before that has been given.
         InputError: it looks back further than `window`, while it is read.
         OSError: it cannot be read.
     """

@@ -1,1 +1,1 @@
-"""Encoded pictures to pixels of a wanted size."""
+"""Encoded images to pixels of a wanted size."""

@@ -12,8 +12,8 @@ _FILLERS = (b"", b"\x55", b"\xaa", b"\x6d", b"\x93")
 def with_end(data: bytes) -> bytes | None:
     """A JPEG that ends too early, with an end marker; None where more than that is missing.
 
-    Where every pixel is there, what follows the last one changes nothing. Where some are not, a decoder makes them up
-    from whatever follows.
+    Where every pixel is there, what follows the last one changes nothing. Where some are not, a
+    decoder makes them up from whatever follows.
     """
     data = data.removesuffix(JPEG_END[:1])
     first, *others = (_checksum(data + 64 * filler + JPEG_END) for filler in _FILLERS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gato_data.errors import OutputError
-from gato_pipelines.documents.duplicates import find_duplicates
+from gato_pipelines.documents.texts.duplicates import find_duplicates
 from gato_pipelines.ingest.commit import check_same, dead_letters_of
 from gato_pipelines.ingest.output import RETRY
 from gato_pipelines.ingest.scan_job import PartKey, part_key

@@ -17,8 +17,8 @@ from gato_data.statistics import StatisticsBuilder
 from gato_data.tokenize import TextModel, TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
-from gato_pipelines.documents.batching import with_texts
-from gato_pipelines.documents.duplicates import read_duplicates
+from gato_pipelines.documents.texts.batching import with_texts
+from gato_pipelines.documents.texts.duplicates import read_duplicates
 from gato_pipelines.files.unchanged import check_unchanged
 from gato_pipelines.ingest.account import PartAccount
 from gato_pipelines.registry.find import make_source

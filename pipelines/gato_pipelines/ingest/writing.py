@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from gato_data.errors import GatoError
-from gato_pipelines.documents.duplicates import write_duplicates
+from gato_pipelines.documents.texts.duplicates import write_duplicates
 from gato_pipelines.ingest.commit import already_complete, commit
 from gato_pipelines.ingest.fingerprint import Decided
 from gato_pipelines.ingest.output import claim, make_way, release

@@ -50,8 +50,8 @@ FEATURES = Features(
 class Recorder(SimulatorRecorder[Atari]):
     """Play a real Atari game at random.
 
-    The same options give the same bytes. The player is random, with sticky actions: good for trying things out, no
-    expert.
+    The same options give the same bytes. The player is random, with sticky actions: good for trying
+    things out, no expert.
     """
 
     example: ClassVar[str] = "gato-data record atari --game breakout --episodes 8 --out breakout-rlds"

@@ -1,7 +1,8 @@
 """Who acts in DM Control: textbook controllers where they are enough, noise anywhere else.
 
-No trained agents of the Suite are published as packages. A controller sees the whole physical state and returns an
-action in [-1, 1]; what it earns is about the most there is to earn, so that its episodes are those of an expert.
+No trained agents of the Suite are published as packages. A controller sees the whole physical state
+and returns an action in [-1, 1]; what it earns is about the most there is to earn, so that its
+episodes are those of an expert.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ _ARM = (0.12, 0.12)
 """Metres from the reacher's shoulder to its wrist, and on to its finger."""
 
 
-class Noise:
+class SmoothNoise:
     """An Ornstein-Uhlenbeck process in every element of the action: random, but smooth enough to move a body."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from gato_data.settings import setting
-from gato_pipelines.recorders.controllers import CONTROLLERS, NOISE, Controller, Noise
+from gato_pipelines.recorders.controllers import CONTROLLERS, NOISE, Controller, SmoothNoise
 from gato_pipelines.recorders.recorder import (
     Player,
     SimulatorRecorder,
@@ -24,9 +24,9 @@ from gato_pipelines.simulators.dm_control import DmControl, find_task
 class Recorder(SimulatorRecorder[DmControl]):
     """Play a task of the DM Control Suite.
 
-    Controllers play cartpole-balance, cartpole-swingup (also sparse), pendulum-swingup, point_mass-* and reacher-*
-    like experts; all other tasks are played by smooth random noise. What played is printed, and stands in the
-    recording.
+    Controllers play cartpole-balance, cartpole-swingup (also sparse), pendulum-swingup,
+    point_mass-* and reacher-* like experts; all other tasks are played by smooth random noise. What
+    played is printed, and stands in the recording.
     """
 
     example: ClassVar[str] = "gato-data record dm-control --task cartpole-swingup --out cartpole-rlds"
@@ -51,7 +51,7 @@ class Recorder(SimulatorRecorder[DmControl]):
     def player(self, simulator: DmControl, rng: np.random.Generator) -> Player:
         """A controller, which sees the whole physical state, or noise."""
         made = CONTROLLERS.get(simulator.task)
-        act: Controller = made[1](simulator.env.physics) if made else Noise(simulator.action.shape[0] or 0, rng)
+        act: Controller = made[1](simulator.env.physics) if made else SmoothNoise(simulator.action.shape[0] or 0, rng)
         return lambda seen: act()
 
     def card(self, simulator: DmControl) -> DatasetCard:

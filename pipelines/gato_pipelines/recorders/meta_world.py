@@ -21,7 +21,8 @@ POLICY = "Meta-World's scripted expert"
 class Recorder(SimulatorRecorder[MetaWorld]):
     """Let Meta-World's expert play a task.
 
-    Every episode has a new goal, and the same number of actions whether the task is solved early or not.
+    Every episode has a new goal, and the same number of actions whether the task is solved early or
+    not.
     """
 
     example: ClassVar[str] = "gato-data record meta-world --task reach --out reach-rlds"

@@ -46,8 +46,8 @@ class PlayedEpisode:
     """One episode while it is played: T actions and rewards, and T + 1 observations by feature path, or T.
 
     Attributes:
-        observations: values of one timestep each: numbers, text, or an image as PNG; one more than actions, unless the
-            simulator hides the last one.
+        observations: values of one timestep each: numbers, text, or an image as PNG; one more than
+            actions, unless the simulator hides the last one.
         actions: what was done after each observation but the last.
         rewards: what came of it.
         is_terminal: whether the episode ended in a terminal state rather than being cut.

@@ -16,7 +16,8 @@ _SECONDS = 120
 def choose_backend() -> None:
     """Have dm_control render with a backend that works here: the one that MUJOCO_GL names, or the first that does.
 
-    dm_control decides when it is imported, and fails in many ways; so each backend is tried in a process of its own.
+    dm_control decides when it is imported, and fails in many ways; so each backend is tried in a
+    process of its own.
 
     Raises:
         SettingError: none of them works.

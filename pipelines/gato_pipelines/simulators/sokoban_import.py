@@ -1,8 +1,8 @@
 """The one way to import gym-sokoban here.
 
-gym-sokoban 0.0.6, its last release, finds its pictures through `pkg_resources`, which setuptools 82 has removed.
-`import_sokoban` provides the one function it calls, while it is imported; and it keeps gym, on which it builds, from
-greeting on stderr that it is not maintained.
+gym-sokoban 0.0.6, its last release, finds its pictures through `pkg_resources`, which setuptools 82
+has removed. `import_sokoban` provides the one function it calls, while it is imported; and it keeps
+gym, on which it builds, from greeting on stderr that it is not maintained.
 """
 
 import contextlib

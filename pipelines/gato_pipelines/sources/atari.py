@@ -1,7 +1,7 @@
 """ALE Atari: 20 patches, the separator and one action = 22 tokens a timestep.
 
-RLDS with the features of TFDS's `rlu_atari`, raw RL Unplugged files, JAT's parquet files, or Minari's. Of stacked
-frames the newest is taken, as the timesteps before hold the others.
+RLDS with the features of TFDS's `rlu_atari`, raw RL Unplugged files, JAT's parquet files, or
+Minari's. Of stacked frames the newest is taken, as the timesteps before hold the others.
 """
 
 import re

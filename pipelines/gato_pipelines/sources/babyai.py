@@ -1,8 +1,9 @@
 """BabyAI: the mission's text, 148 discrete values (direction, 7x7x3 grid), the separator, one action = 150 + text.
 
-RLDS with `direction`, `image` and `mission` in the observation, JAT's parquet files (direction and grid in one list),
-or Minari's files. The grid holds symbols, not colours: it becomes discrete tokens, row by row, never patches, also
-where it shows the whole level; levels of 13x13 and more need a larger --max-observation-tokens.
+RLDS with `direction`, `image` and `mission` in the observation, JAT's parquet files (direction and
+grid in one list), or Minari's files. The grid holds symbols, not colours: it becomes discrete
+tokens, row by row, never patches, also where it shows the whole level; levels of 13x13 and more
+need a larger --max-observation-tokens.
 """
 
 from dataclasses import dataclass

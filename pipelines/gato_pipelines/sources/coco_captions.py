@@ -1,4 +1,4 @@
-"""MS-COCO Captions: official and Karpathy's annotations, five captions a picture."""
+"""MS-COCO Captions: official and Karpathy's annotations, five captions an image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ import numpy as np
 
 from gato_data.errors import InputError
 from gato_data.permutation import Numbers
-from gato_pipelines.documents.annotations import Id, find_one, read_annotations
-from gato_pipelines.documents.pairs import Pair
-from gato_pipelines.documents.pictures import Pictures, read_first
-from gato_pipelines.documents.shuffle import deal
+from gato_pipelines.documents.formats.annotations import Id, find_one, read_annotations
+from gato_pipelines.documents.image_files import ImageFiles, read_first
+from gato_pipelines.documents.pairs.shuffle import deal
+from gato_pipelines.documents.pairs.source import Pair
+from gato_pipelines.documents.pairs.tables import PairTable, TableSource, beside
 from gato_pipelines.documents.source import bad, family_setting
-from gato_pipelines.documents.tables import PairTable, TableSource, beside
 from gato_pipelines.source import Item, setting
 from gato_schemas.episode import Text
 
 
-class _Picture(msgspec.Struct, frozen=True, gc=False):
-    """A picture of the official file, or of Karpathy's, which holds its captions too."""
+class _ListedImage(msgspec.Struct, frozen=True, gc=False):
+    """An image of the official file, or of Karpathy's, which holds its captions too."""
 
     id: Id = ""
     file_name: str = ""
@@ -44,19 +44,19 @@ class _Caption(msgspec.Struct, frozen=True, gc=False):
 
 
 class _AnnotatedImage(msgspec.Struct, frozen=True):
-    images: list[_Picture]
+    images: list[_ListedImage]
     annotations: list[_Caption] = []
 
 
 @dataclass(frozen=True)
 class CaptionTable:
-    """Captions and the files of their pictures.
+    """Captions and the files of their images.
 
     Attributes:
         name: of the annotation file.
-        captions: (id, text, number of the picture) of every caption.
-        files: names to look each picture up by, the likeliest first.
-        bad: captions without a picture.
+        captions: (id, text, number of the image) of every caption.
+        files: names to look each image up by, the likeliest first.
+        bad: captions without an image.
         shuffled: int64 (N,), the order of captions.
     """
 
@@ -75,11 +75,11 @@ class CaptionTable:
         """Captions at these places of the shuffle."""
         return self.shuffled[first : first + count]
 
-    def pair(self, number: int, pictures: Pictures) -> Pair:
-        """One caption and its picture."""
-        name, text, picture = self.captions[number]
-        files = self.files[picture]
-        return Pair(f"caption {name} of {files[0]}", name, Text(text), partial(read_first, pictures, files))
+    def pair(self, number: int, image_files: ImageFiles) -> Pair:
+        """One caption and its image."""
+        name, text, image = self.captions[number]
+        files = self.files[image]
+        return Pair(f"caption {name} of {files[0]}", name, Text(text), partial(read_first, image_files, files))
 
 
 @dataclass(frozen=True)
@@ -111,32 +111,32 @@ class Source(TableSource):
     def read_table(self, folder: Path, files: tuple[Path, ...]) -> PairTable:
         """All captions of the split."""
         found = read_annotations(files[0], _AnnotatedImage, "annotations of COCO captions")
-        chosen = [picture for picture in found.images if not picture.split or picture.split in self.split.split(",")]
+        chosen = [image for image in found.images if not image.split or image.split in self.split.split(",")]
         if not chosen:
-            splits = ", ".join(sorted({picture.split for picture in found.images})) or "no picture at all"
+            splits = ", ".join(sorted({image.split for image in found.images})) or "no picture at all"
             raise InputError(f"{files[0]} has no picture of split {self.split!r}: it has {splits}")
         captions: list[tuple[str, str, int]] = []
         wrong: list[Item] = []
-        numbers = {picture.id: number for number, picture in enumerate(chosen) if picture.id != ""}
+        numbers = {image.id: number for number, image in enumerate(chosen) if image.id != ""}
         for caption in found.annotations:
             number = numbers.get(caption.image_id)
             if number is None:
                 wrong.append(bad(f"caption {caption.id}", "the caption's picture is not in the list of images"))
             else:
                 captions.append((str(caption.id), caption.caption or "", number))
-        for number, picture in enumerate(chosen):
-            captions += [(str(sentence.sentid), sentence.raw or "", number) for sentence in picture.sentences]
+        for number, image in enumerate(chosen):
+            captions += [(str(sentence.sentid), sentence.raw or "", number) for sentence in image.sentences]
         shown = np.array([number for _, _, number in captions], np.int64)
         subset = files[0].stem.removeprefix("captions_")
-        places = [tuple(_places(picture, subset)) for picture in chosen]
+        places = [tuple(_places(image, subset)) for image in chosen]
         return CaptionTable(files[0].name, captions, places, wrong, deal(shown, self.seed, self.pairs_per_episode))
 
 
-def _places(picture: _Picture, subset: str) -> Iterator[str]:
-    """Where a picture may be: in the folder of images, or in that of its year's split, such as train2017."""
-    name = picture.file_name or picture.filename
-    if picture.filepath:
-        yield f"{picture.filepath}/{name}"
+def _places(image: _ListedImage, subset: str) -> Iterator[str]:
+    """Where an image may be: in the folder of images, or in that of its year's split, such as train2017."""
+    name = image.file_name or image.filename
+    if image.filepath:
+        yield f"{image.filepath}/{name}"
     yield name
     pieces = PurePosixPath(name).name.split("_")  # COCO_train2014_000000000009.jpg; 000000000009.jpg since 2017
     yield f"{pieces[1] if len(pieces) == 3 else subset}/{name}"

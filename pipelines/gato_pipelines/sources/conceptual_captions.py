@@ -9,16 +9,16 @@ from typing import ClassVar, Literal
 
 from gato_data.errors import EpisodeError, InputError
 from gato_data.permutation import Numbers
-from gato_pipelines.documents.annotations import find_one
-from gato_pipelines.documents.captions import json_caption, plain_caption
-from gato_pipelines.documents.pairs import Pair, PairOrBad
-from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, Pictures, find_first
-from gato_pipelines.documents.shuffle import draw
+from gato_pipelines.documents.formats.annotations import find_one
+from gato_pipelines.documents.formats.tars import is_tar
+from gato_pipelines.documents.formats.tsv import Quoting, Rows, read_rows
+from gato_pipelines.documents.image_files import IMAGE_SUFFIXES, ImageFiles, find_first
+from gato_pipelines.documents.pairs.captions import json_caption, plain_caption
+from gato_pipelines.documents.pairs.shuffle import draw
+from gato_pipelines.documents.pairs.source import Pair, PairOrBad
+from gato_pipelines.documents.pairs.tables import PairTable, TableSource, beside
+from gato_pipelines.documents.pairs.webdataset import WebdatasetSource
 from gato_pipelines.documents.source import bad, family_setting
-from gato_pipelines.documents.tables import PairTable, TableSource, beside
-from gato_pipelines.documents.tars import is_tar
-from gato_pipelines.documents.tsv import Quoting, Rows, read_rows
-from gato_pipelines.documents.webdataset import WebdatasetSource
 from gato_pipelines.files.passed_over import PassedOver
 from gato_pipelines.files.streams import is_compressed
 from gato_pipelines.source import Item, PartScan, setting
@@ -63,7 +63,7 @@ class RowTable:
         """Rows at these places of the shuffle."""
         return draw(first, count, self.size, self.seed, "rows")
 
-    def pair(self, number: int, pictures: Pictures) -> PairOrBad:
+    def pair(self, number: int, image_files: ImageFiles) -> PairOrBad:
         """One row and its image."""
         try:
             columns = self.rows.columns(number)
@@ -72,7 +72,7 @@ class RowTable:
         if len(columns) != 2:
             return bad(f"row {number}", "the row has not two columns")
         files, caption = tuple(_places(number)), columns[self.caption]
-        load = partial(_read_image, pictures, files, caption, self.caption_key)
+        load = partial(_read_image, image_files, files, caption, self.caption_key)
         return Pair(f"row {number}, {files[0]}", str(number), Text(caption), load)
 
     def notes(self) -> list[Note]:
@@ -90,13 +90,13 @@ class RowTable:
         return found
 
 
-def _read_image(pictures: Pictures, files: Sequence[str], caption: str, key: str) -> bytes:
+def _read_image(image_files: ImageFiles, files: Sequence[str], caption: str, key: str) -> bytes:
     """The image of a row; a text that was downloaded with it has to be the row's, or one of the two is another's."""
-    name, data = find_first(pictures, files)
+    name, data = find_first(image_files, files)
     stem = name.rpartition(".")[0]
-    if (text := pictures.read(f"{stem}.txt")) is not None:
+    if (text := image_files.read(f"{stem}.txt")) is not None:
         beside = plain_caption(text)
-    elif (text := pictures.read(f"{stem}.json")) is not None:
+    elif (text := image_files.read(f"{stem}.json")) is not None:
         beside = json_caption(text, key)[0]
     else:
         return data

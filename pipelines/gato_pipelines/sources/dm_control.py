@@ -1,8 +1,8 @@
 """DM Control Suite from state: floats, the separator and the action, so 7 (cartpole) to about 250 tokens a timestep.
 
-RLDS with the features of TFDS's `rlu_control_suite`, `rlu_rwrl` or `rlu_locomotion`, or Minari's files. Images are
-left out: `dm-control-pixels` reads those. The paper's randomised variants are --family dm-control-random-small and
-dm-control-random-large.
+RLDS with the features of TFDS's `rlu_control_suite`, `rlu_rwrl` or `rlu_locomotion`, or Minari's
+files. Images are left out: `dm-control-pixels` reads those. The paper's randomised variants are
+--family dm-control-random-small and dm-control-random-large.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """DM Control Suite from pixels: 16 patches of a frame of 64x64, the separator and the action.
 
-There is no public set of these: they are rendered again, or recorded. States beside the frames are left out.
+There is no public set of these: they are rendered again, or recorded. States beside the frames are
+left out.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """DM Lab: a frame of 72x96 pixels padded to 80x96, so 30 patches, the separator and one action = 32 tokens a timestep.
 
-RLDS with the features of TFDS's `rlu_dmlab_*`. The previous action and reward that those observations repeat are left
-out: they are in the timestep before. `--drop-keys ""` keeps them.
+RLDS with the features of TFDS's `rlu_dmlab_*`. The previous action and reward that those
+observations repeat are left out: they are in the timestep before. `--drop-keys ""` keeps them.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gato_pipelines.documents.pairs.webdataset import WebdatasetSource
 from gato_pipelines.documents.source import family_setting
-from gato_pipelines.documents.webdataset import WebdatasetSource
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,16 @@ from typing import ClassVar
 import msgspec
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.documents.json_values import decode_json
+from gato_pipelines.documents.formats.json_values import decode_json
+from gato_pipelines.documents.formats.ranges import file_parts, part_limit
+from gato_pipelines.documents.formats.tars import is_tar
+from gato_pipelines.documents.image_files import IMAGE_SUFFIXES, open_images
+from gato_pipelines.documents.image_source import ImageSource
 from gato_pipelines.documents.pages import Mmc4Page, PageImages, obelics_parts, read_page
-from gato_pipelines.documents.photo_source import PhotoSource
-from gato_pipelines.documents.pictures import IMAGE_SUFFIXES, open_pictures
-from gato_pipelines.documents.ranges import file_parts, part_limit
-from gato_pipelines.documents.rows import read_rows, row_parts
+from gato_pipelines.documents.pairs.tables import images_path
 from gato_pipelines.documents.source import AGENT, check_window, family_setting, window_setting
-from gato_pipelines.documents.tables import pictures_path
-from gato_pipelines.documents.tars import is_tar
-from gato_pipelines.documents.texts import filled_lines
+from gato_pipelines.documents.texts.records import filled_lines
+from gato_pipelines.documents.texts.rows import read_rows, row_parts
 from gato_pipelines.files.find import find_files, root_of
 from gato_pipelines.files.passed_over import is_about, passed_over, without_about
 from gato_pipelines.files.streams import plain_name
@@ -33,7 +33,7 @@ _PICTURES = tuple(f".{suffix}" for suffix in IMAGE_SUFFIXES)
 
 
 @dataclass(frozen=True)
-class Source(PhotoSource):
+class Source(ImageSource):
     """Web pages with texts and images in their order."""
 
     licence: ClassVar[str] = "MMC4: ODC-BY; OBELICS: CC-BY-4.0; images belong to their owners"
@@ -53,7 +53,7 @@ class Source(PhotoSource):
         """Byte ranges of lines, runs of row groups."""
         root = root_of(folder)
         names = without_about(find_files(folder, _is_page_file, _WANTED))
-        open_pictures(pictures_path(self.images, folder))
+        open_images(images_path(self.images, folder))
         limit = part_limit(root, names)
         parts = []
         for name in names:
@@ -64,7 +64,7 @@ class Source(PhotoSource):
         return parts
 
     def notes(self, folder: Path) -> list[Note]:
-        """The files that are passed over and are no pictures."""
+        """The files that are passed over and are no images."""
         return passed_over(folder, _is_read)
 
     def scan(self, folder: Path, part: Part) -> PartScan:
@@ -76,7 +76,7 @@ class Source(PhotoSource):
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The pages of one part."""
-        album = PageImages(open_pictures(pictures_path(self.images, folder)), self.fit)
+        album = PageImages(open_images(images_path(self.images, folder)), self.fit)
         pages = self._rows if part.file.lower().endswith(_ROWS) else self._lines
         yield from pages(root_of(folder) / part.file, part, album)
 

@@ -1,7 +1,7 @@
 """DM Manipulation Playground: the physics state of a robot arm and continuous actions.
 
-The paper's data are not public; RLDS of other manipulation tasks has the same form. Images are left out, because the
-paper's agent saw states.
+The paper's data are not public; RLDS of other manipulation tasks has the same form. Images are left
+out, because the paper's agent saw states.
 """
 
 from dataclasses import dataclass

@@ -9,13 +9,9 @@ from typing import ClassVar, Literal
 import msgspec
 
 from gato_data.errors import SettingError
-from gato_pipelines.documents.archived_texts import ArchivedFile, read_archive
-from gato_pipelines.documents.csv_texts import ColumnError, read_csv
-from gato_pipelines.documents.duplicates import NO_HASH, pack_hashes, text_hash
-from gato_pipelines.documents.json_values import Decode, json_decoder
-from gato_pipelines.documents.lines import split_passages
-from gato_pipelines.documents.ranges import NOTED_BYTES, file_parts, part_limit, runs_of_files
-from gato_pipelines.documents.rows import read_texts, row_parts
+from gato_pipelines.documents.formats.json_values import Decode, json_decoder
+from gato_pipelines.documents.formats.ranges import NOTED_BYTES, file_parts, part_limit, runs_of_files
+from gato_pipelines.documents.formats.tars import is_tar
 from gato_pipelines.documents.source import (
     AGENT,
     DocumentSource,
@@ -24,8 +20,11 @@ from gato_pipelines.documents.source import (
     family_setting,
     window_setting,
 )
-from gato_pipelines.documents.tars import is_tar
-from gato_pipelines.documents.texts import (
+from gato_pipelines.documents.texts.archived import ArchivedFile, read_archive
+from gato_pipelines.documents.texts.columns import ColumnError, read_csv
+from gato_pipelines.documents.texts.duplicates import NO_HASH, pack_hashes, text_hash
+from gato_pipelines.documents.texts.passages import split_passages
+from gato_pipelines.documents.texts.records import (
     TextRecord,
     filled,
     filled_lines,
@@ -38,6 +37,7 @@ from gato_pipelines.documents.texts import (
     texts_of,
     whole_text,
 )
+from gato_pipelines.documents.texts.rows import read_texts, row_parts
 from gato_pipelines.files.find import find_files, root_of
 from gato_pipelines.files.passed_over import PassedOver, is_about, passed_over, without_about
 from gato_pipelines.files.streams import is_compressed, plain_name

@@ -1,8 +1,8 @@
 """Meta-World: 39 floats, the separator and 4 actions = 44 tokens a timestep.
 
-RLDS, JAT's parquet files or Minari's files. Actions are outputs of policies and reach beyond [-1, 1], where the
-simulator clips them, as the tokenizer does. The paper's observations have no text: an instruction beside them is left
-out unless --instruction-key names it.
+RLDS, JAT's parquet files or Minari's files. Actions are outputs of policies and reach beyond [-1,
+1], where the simulator clips them, as the tokenizer does. The paper's observations have no text: an
+instruction beside them is left out unless --instruction-key names it.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Modular RL: bodies with different limbs, so that every task has its own numbers of floats and actions.
 
-No dataset was published. RLDS of your own, TFDS's `d4rl_mujoco_*` and `locomotion`, D4RL's HDF5 files, Minari's
-`mujoco/*` and JAT's `mujoco-*` hold the same kind of data: 11 floats and 3 actions (hopper), 17 and 6 (walker).
+No dataset was published. RLDS of your own, TFDS's `d4rl_mujoco_*` and `locomotion`, D4RL's HDF5
+files, Minari's `mujoco/*` and JAT's `mujoco-*` hold the same kind of data: 11 floats and 3 actions
+(hopper), 17 and 6 (walker).
 """
 
 from dataclasses import dataclass

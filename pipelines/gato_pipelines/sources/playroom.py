@@ -1,7 +1,7 @@
 """Playroom: images, an instruction and actions, all of them as the dataset has them.
 
-The paper lists this row of its Table 1 and says nothing more of it, and its data are not public. RLDS of other agents
-that follow instructions has the same form.
+The paper lists this row of its Table 1 and says nothing more of it, and its data are not public.
+RLDS of other agents that follow instructions has the same form.
 """
 
 from dataclasses import dataclass

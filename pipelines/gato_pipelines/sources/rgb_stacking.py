@@ -1,9 +1,10 @@
 """RGB Stacking, simulated and real: two cameras, joint angles, pose and gripper, a continuous action.
 
-128 patches of two cameras of 128x128, about 24 floats, the separator and 5 actions: 158 tokens a timestep in the paper.
-The poses of the objects, which the simulator gives and the robot does not know, are left out as in the paper. Open
-X-Embodiment style RLDS is the public counterpart of the real robot: --family rgb-stacking-real. The ranges of the
-official actions differ (+-0.07, +-1, +-255), so that each element is mapped by its own.
+128 patches of two cameras of 128x128, about 24 floats, the separator and 5 actions: 158 tokens a
+timestep in the paper. The poses of the objects, which the simulator gives and the robot does not
+know, are left out as in the paper. Open X-Embodiment style RLDS is the public counterpart of the
+real robot: --family rgb-stacking-real. The ranges of the official actions differ (+-0.07, +-1,
++-255), so that each element is mapped by its own.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Sokoban: 160x160 pixels, one patch for each cell of 16x16, so 100 patches, the separator, one action = 102 tokens.
 
-Rooms of other sizes keep one patch a cell, because images keep the nearest multiple of 16. There is no public dataset.
+Rooms of other sizes keep one patch a cell, because images keep the nearest multiple of 16. There is
+no public dataset.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gato_pipelines.documents.questions import QuestionSource
+from gato_pipelines.documents.pairs.questions import QuestionSource
 from gato_pipelines.documents.source import family_setting
 
 

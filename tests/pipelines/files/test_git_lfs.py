@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from gato_cli.main import cli
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.files.git_lfs import fetched_parts, is_pointer
+from gato_pipelines.images.document import decode_image
 from gato_pipelines.images.fit import ImageFit
-from gato_pipelines.images.photos import decode_photo
 from gato_pipelines.registry.find import make_source
 from gato_schemas.account import Note
 from tests.document_inputs import coco_name, ingest, make_coco, make_tar, make_tsv, records, six_samples
@@ -107,4 +107,4 @@ class TestImages:
         (coco / "train2014" / coco_name(3)).write_bytes(POINTER)
         assert make_source("coco-captions", {}).parts(coco)
         with pytest.raises(EpisodeError, match="the image is a Git LFS pointer, not the file itself: run git lfs pull"):
-            decode_photo(POINTER, ImageFit(16, 16))
+            decode_image(POINTER, ImageFit(16, 16))

@@ -8,8 +8,8 @@ import PIL.Image
 import pytest
 
 from gato_pipelines.images import opaque
+from gato_pipelines.images.document import decode_image
 from gato_pipelines.images.fit import ImageFit
-from gato_pipelines.images.photos import decode_photo
 from tests.png_files import COLOUR, COLOUR_ALPHA, GRAY, GRAY_ALPHA, PALETTE, make_png
 
 FIT = ImageFit(16, 32)
@@ -23,7 +23,7 @@ def halves(left: object, right: object) -> np.ndarray[tuple[int, ...], np.dtype[
 
 def shown(data: bytes) -> list[list[int]]:
     """A pixel of the left and one of the right half."""
-    pixels = decode_photo(data, FIT).pixels
+    pixels = decode_image(data, FIT).pixels
     return [pixels[3, 2].tolist(), pixels[3, 30].tolist()]
 
 

@@ -8,8 +8,8 @@ import PIL.Image
 import pytest
 from PIL.PngImagePlugin import PngInfo
 
+from gato_pipelines.images.document import decode_image
 from gato_pipelines.images.fit import ImageFit
-from gato_pipelines.images.photos import decode_photo
 from tests.document_inputs import photo
 from tests.png_files import COLOUR, make_png
 
@@ -45,7 +45,7 @@ def profile(name: str, content: bytes) -> str:
 
 
 def is_turned(data: bytes) -> bool:
-    found = decode_photo(data, FIT).pixels.astype(float)
+    found = decode_image(data, FIT).pixels.astype(float)
     return bool(np.abs(found - UPRIGHT).mean() < 12)
 
 
@@ -112,4 +112,4 @@ def test_what_cannot_be_read_turns_nothing(text: str) -> None:
     info = PngInfo()
     info.add_text("Raw profile type exif", text)
     info.add_text("XML:com.adobe.xmp", 'tiff:Orientation="66"')
-    assert (decode_photo(saved("PNG", pnginfo=info), FIT).pixels == decode_photo(saved("PNG"), FIT).pixels).all()
+    assert (decode_image(saved("PNG", pnginfo=info), FIT).pixels == decode_image(saved("PNG"), FIT).pixels).all()

@@ -11,7 +11,7 @@ import pytest
 
 from gato_data.detokenize import frames
 from gato_data.errors import MissingPackageError, OutputError, SettingError
-from gato_pipelines.images.decode import decode_images
+from gato_pipelines.images.episode import decode_images
 from gato_pipelines.images.fit import import_cv2
 from gato_pipelines.ingest import commit, shards
 from gato_pipelines.ingest.run import DryRun, IngestSettings, plan_only

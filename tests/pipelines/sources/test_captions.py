@@ -10,9 +10,9 @@ import pytest
 
 from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.tokenizers import image
-from gato_pipelines.documents import tables
+from gato_pipelines.documents.pairs import tables
+from gato_pipelines.images.document import decode_image
 from gato_pipelines.images.fit import ImageFit
-from gato_pipelines.images.photos import decode_photo
 from gato_pipelines.registry.find import make_source
 from gato_schemas.dataset import read_manifest
 from gato_schemas.sequence import Modality
@@ -86,7 +86,7 @@ class TestEpisodes:
         for name, (text, pixels) in shown.items():
             picture = NAMES[int(name) // 100]
             assert text == CAPTIONS[picture][int(name) % 100]
-            assert (pixels == decode_photo(photo(picture), ImageFit(192, 192)).pixels).all()
+            assert (pixels == decode_image(photo(picture), ImageFit(192, 192)).pixels).all()
 
     def test_one_pictures_captions_stand_apart(self, tmp_path: Path, out: Path) -> None:
         ingest("coco-captions", make_coco(tmp_path / "coco", captions=5), out)

@@ -13,9 +13,10 @@ import pytest
 
 from gato_data.errors import InputError, OutputError
 from gato_data.tokenizers import image
-from gato_pipelines.documents import pages, ranges
+from gato_pipelines.documents import pages
+from gato_pipelines.documents.formats import ranges
+from gato_pipelines.images.document import decode_image
 from gato_pipelines.images.fit import ImageFit
-from gato_pipelines.images.photos import decode_photo
 from gato_schemas.account import Note
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record
@@ -42,7 +43,7 @@ def images(tmp_path: Path) -> Path:
 def layout(record: Record) -> list[str]:
     """Texts and the names of images, as they stand."""
     sequence, found = record.sequence, []
-    seen = {name: decode_photo(photo(name), ImageFit(192, 192)).pixels.tobytes() for name in ("cat", "coffee", "coins")}
+    seen = {name: decode_image(photo(name), ImageFit(192, 192)).pixels.tobytes() for name in ("cat", "coffee", "coins")}
     written, shown = iter(texts(record)), iter(sequence.image_grid)
     before, left = -1, 0
     for modality in sequence.modality:

@@ -17,7 +17,8 @@ import zstandard
 
 from gato_data.errors import InputError, OutputError, SettingError
 from gato_data.tokenizers.text import TextTokenizer
-from gato_pipelines.documents import lines, ranges
+from gato_pipelines.documents.formats import ranges
+from gato_pipelines.documents.texts import passages as lines
 from gato_pipelines.registry.find import make_source
 from gato_schemas.account import Note
 from gato_schemas.dataset import read_manifest
@@ -187,7 +188,7 @@ class TestLongTexts:
     def test_a_text_that_is_too_long_is_left_out(
         self, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from gato_pipelines.documents import texts as module
+        from gato_pipelines.documents.texts import records as module
 
         monkeypatch.setattr(lines, "MAX_PASSAGE_BYTES", 5000)
         monkeypatch.setattr(module, "MAX_PASSAGE_BYTES", 5000)

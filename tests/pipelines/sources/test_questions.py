@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import InputError, SettingError
-from gato_pipelines.documents.questions import fill
+from gato_pipelines.documents.pairs.questions import fill
 from gato_pipelines.registry.find import make_source
 from gato_schemas.episode import Text
 from tests.document_inputs import NAMES, dead_letters, ingest, make_coco, make_vqa, records, texts

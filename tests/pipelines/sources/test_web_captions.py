@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gato_data.errors import EpisodeError, InputError, OutputError
-from gato_pipelines.documents.pairs import Pair
+from gato_pipelines.documents.pairs.source import Pair
 from gato_pipelines.registry.find import make_source
 from gato_schemas.account import Note
 from tests.document_inputs import (
@@ -70,7 +70,7 @@ class TestConceptualCaptions:
         assert sum(record.sequence.num_images for record in records(out)) == 6
 
     def test_bad_rows(self, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from gato_pipelines.documents import tsv
+        from gato_pipelines.documents.formats import tsv
 
         monkeypatch.setattr(tsv, "MAX_ROW_BYTES", 500)
         folder = make_tsv(tmp_path / "cc")

@@ -1,0 +1,1 @@
+"""Texts in files of many kinds, and which of them are the same."""

@@ -1,0 +1,216 @@
+"""Rows of parquet files, in parts of whole row groups."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gato_data.errors import EpisodeError, InputError
+from gato_pipelines.documents.formats.json_values import likely
+from gato_pipelines.documents.texts.records import TextRecord, plain_text, to_record
+from gato_pipelines.files.streams import check_expansion, damaged, import_pyarrow
+from gato_schemas.index import Part
+
+_BATCH_ROWS = 64
+_LISTS = ("list", "large_list", "list_view", "large_list_view", "fixed_size_list")
+_LARGE_BYTES = 1 << 20
+"""Bytes of a repeated string from which on a batch is a single row."""
+
+
+def row_parts(
+    path: Path, name: str, task: str, columns: Sequence[str], limit: int, *, texts: bool = False
+) -> list[Part]:
+    """Parts of runs of row groups: `first` and `count` are rows, `size` is in uncompressed bytes of the columns.
+
+    A file that cannot be read is one part, which becomes a dead letter.
+
+    Args:
+        path: the file.
+        name: how the parts name it.
+        task: the task of the parts.
+        columns: dotted names of those that will be read.
+        limit: bytes of a part; a single row group may be larger.
+        texts: whether the columns have to hold a text in each row.
+
+    Raises:
+        InputError: the file has no such column, or one of another type.
+    """
+    try:
+        file = _open(path)
+    except EpisodeError:
+        return [Part(name, task, path.stat().st_size, 0, 1)]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from error
+    with file:
+        _check_columns(file, path, columns, texts=texts)
+        metadata = file.metadata
+        parts, first, count, size = [], 0, 0, 0
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            bytes_ = sum(chunk.total_uncompressed_size for chunk in _chunks(group, columns))
+            if count and size + bytes_ > limit:
+                parts.append(Part(name, task, size, first, count))
+                first, count, size = first + count, 0, 0
+            count, size = count + group.num_rows, size + bytes_
+        return [*parts, Part(name, task, size, first, count)] if count else parts
+
+
+def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and values of the rows of a part; strings stay bytes, so that one bad text does not hide the others.
+
+    Raises:
+        EpisodeError: the file cannot be read to the end of the part, or expands beyond all measure.
+    """
+    pyarrow = import_pyarrow()
+    stored, produced = path.stat().st_size, 0
+    with _open(path) as file:
+        try:
+            for first, group in _groups(file.metadata, part):
+                for chunk in _chunks(file.metadata.row_group(group), columns):
+                    check_expansion(chunk.total_uncompressed_size, chunk.total_compressed_size)
+                at_once = 1 if _longest_repeated(path, file.metadata, group, columns) > _LARGE_BYTES else _BATCH_ROWS
+                batches = file.iter_batches(at_once, row_groups=[group], columns=list(columns), use_threads=False)
+                rows = (values for batch in batches for values in _values(pyarrow, batch))
+                for row, values in enumerate(rows, first):
+                    produced += sum(len(value) for value in values.values() if isinstance(value, bytes))
+                    check_expansion(produced, stored)
+                    if part.first <= row < part.first + part.count:
+                        yield row, values
+        except (OSError, pyarrow.ArrowException, ValueError) as error:
+            raise damaged(error) from error
+
+
+def _values(pyarrow: Any, batch: Any) -> list[dict[str, Any]]:
+    columns = [_as_bytes(pyarrow, column) for column in batch.columns]
+    rows: list[dict[str, Any]] = pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
+    return rows
+
+
+def _longest_repeated(path: Path, metadata: Any, group: int, columns: Sequence[str]) -> int:
+    """Bytes of the longest string that a row group stores once and may name in every row."""
+    pyarrow = import_pyarrow()
+    strings = [
+        chunk.path_in_schema
+        for chunk in _chunks(metadata.row_group(group), columns)
+        if chunk.has_dictionary_page and chunk.physical_type == "BYTE_ARRAY"
+    ]
+    if not strings:
+        return 0
+    # Of columns read as dictionaries, the first row shows all of them.
+    with pyarrow.parquet.ParquetFile(path, metadata=metadata, read_dictionary=strings, pre_buffer=False) as file:
+        batches = file.iter_batches(1, row_groups=[group], columns=list(columns), use_threads=False)
+        found = [_longest(pyarrow, column) for batch in itertools.islice(batches, 1) for column in batch.columns]
+    return max(found, default=0)
+
+
+def _longest(pyarrow: Any, array: Any) -> int:
+    kind = array.type
+    if pyarrow.types.is_dictionary(kind):
+        sizes = pyarrow.compute.binary_length(array.dictionary)
+        return pyarrow.compute.max(sizes).as_py() or 0
+    if pyarrow.types.is_struct(kind):
+        return max((_longest(pyarrow, column) for column in array.flatten()), default=0)
+    return _longest(pyarrow, array.flatten()) if pyarrow.types.is_nested(kind) else 0
+
+
+def _chunks(group: Any, columns: Sequence[str]) -> Iterator[Any]:
+    """The column chunks of a row group that are read."""
+    for at in range(group.num_columns):
+        chunk = group.column(at)
+        if _is_below(chunk.path_in_schema, columns):
+            yield chunk
+
+
+def _groups(metadata: Any, part: Part) -> Iterator[tuple[int, int]]:
+    """First row and number of the row groups that hold rows of a part."""
+    first = 0
+    for number in range(metadata.num_row_groups):
+        count = metadata.row_group(number).num_rows
+        if first + count > part.first and first < part.first + part.count:
+            yield first, number
+        first += count
+
+
+def read_texts(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
+    """The documents in a text column; `key` is dotted."""
+    names, row = key.split("."), part.first
+    try:
+        for row, values in read_rows(path, part, [key]):
+            value: Any = values
+            for name in names:
+                value = value.get(name) if isinstance(value, dict) else None
+            yield _record(f"row {row}", value, key)
+            row += 1
+    except EpisodeError as error:
+        yield TextRecord(f"row {row}", None, str(error), lost=max(part.first + part.count - row, 1))
+
+
+def _record(place: str, value: Any, key: str) -> TextRecord:
+    if not isinstance(value, bytes):
+        return TextRecord(place, None, f"there is no text under {key!r}")
+    return to_record(place, value, plain_text)
+
+
+def _open(path: Path) -> Any:
+    pyarrow = import_pyarrow()
+    try:
+        return pyarrow.parquet.ParquetFile(path, pre_buffer=False, memory_map=False)
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
+        raise damaged(error) from error
+
+
+def _check_columns(file: Any, path: Path, columns: Sequence[str], *, texts: bool) -> None:
+    leaves = [file.schema.column(number).path for number in range(len(file.schema))]
+    for column in columns:
+        if not any(_is_below(leaf, [column]) for leaf in leaves):
+            named = ", ".join(leaves[:20]) or "none"
+            hint = likely(column, [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))])
+            raise InputError(f"{path} has no column {column!r}: it has {named}{hint}")
+        kind = _type_of(file.schema_arrow, column)
+        if texts and not _is_text(kind):
+            others = [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))]
+            named = f"those of text are {', '.join(others[:20])}" if others else "the file has none"
+            raise InputError(
+                f"column {column!r} of {path} is of type {kind}, and a text is wanted (string or binary, "
+                f"also large, view, of fixed size or dictionary): {named}"
+            )
+
+
+def _type_of(schema: Any, column: str) -> Any:
+    """The Arrow type of a dotted column, None where no column is named so."""
+    types = import_pyarrow().types
+    kind = import_pyarrow().struct(schema)
+    for name in column.split("."):
+        at = kind.get_field_index(name) if types.is_struct(kind) else -1
+        if at < 0:
+            return None
+        kind = kind.field(at).type
+    return kind
+
+
+def _is_text(kind: Any) -> bool:
+    types = import_pyarrow().types
+    if kind is not None and types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    wanted = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "fixed_size_binary")
+    return kind is not None and any(getattr(types, f"is_{name}")(kind) for name in wanted)
+
+
+def _is_below(leaf: str, columns: Sequence[str]) -> bool:
+    return any(leaf == column or leaf.startswith(column + ".") for column in columns)
+
+
+def _as_bytes(pyarrow: Any, array: Any) -> Any:
+    """The same values with every string, however deep, as bytes, and every kind of list as one kind."""
+    types, compute, kind = pyarrow.types, pyarrow.compute, array.type
+    if types.is_struct(kind):
+        members = [_as_bytes(pyarrow, member) for member in array.flatten()]
+        return pyarrow.StructArray.from_arrays(members, [field.name for field in kind], mask=array.is_null())
+    if any(getattr(types, f"is_{name}")(kind) for name in _LISTS):
+        ends = compute.cumulative_sum(compute.fill_null(compute.list_value_length(array), 0).cast("int64"))
+        offsets = pyarrow.concat_arrays([pyarrow.array([0], "int64"), ends])
+        values = _as_bytes(pyarrow, compute.list_flatten(array))
+        return pyarrow.LargeListArray.from_arrays(offsets, values, mask=array.is_null())
+    if types.is_dictionary(kind):
+        return _as_bytes(pyarrow, array.dictionary_decode())
+    return array.cast(pyarrow.large_binary()) if _is_text(kind) else array
