@@ -33,12 +33,12 @@ from gato_data.distinct_patches import bucket, distinct
 from gato_data.mixing.make import plan_mixture
 from gato_data.reading.reader import MixtureReader, ReadSettings, open_mixture
 from gato_schemas.mixture import encode_mixture
-from gato_trainer.embedding import PatchBlock
-from gato_trainer.initialize import initialize
-from gato_trainer.inputs import Inputs, Randomness, prepare
-from gato_trainer.optimizer import make_optimizer
+from gato_trainer.data.inputs import Inputs, Randomness, prepare
+from gato_trainer.model.embedding import PatchBlock
+from gato_trainer.model.initialize import initialize
+from gato_trainer.model.optimizer import make_optimizer
+from gato_trainer.model.transformer import Gato
 from gato_trainer.presets import PRESETS, train_settings
-from gato_trainer.transformer import Gato
 
 
 @dataclass(frozen=True, slots=True)
