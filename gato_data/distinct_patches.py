@@ -15,7 +15,7 @@ _WORDS = PATCH_BYTES // 4
 _FACTORS = scramble(np.arange(1, _WORDS + 1, dtype=np.uint64)) | np.uint64(1)
 _COMPARED_ROWS = 256
 _SLOTS_A_ROW = 8
-_LEAST_BUCKET = 256
+_LEAST_BUCKET = 64
 
 
 def distinct(patches: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -80,7 +80,7 @@ def bucket(count: int) -> int:
     """Rows that a batch of so many distinct patches is padded to, so that few shapes ever come up.
 
     There are four sizes from each power of two to the next, at most a quarter more than was asked for, and none
-    below 256.
+    below 64.
     """
     if count <= _LEAST_BUCKET:
         return _LEAST_BUCKET

@@ -112,11 +112,11 @@ def test_the_hash_is_part_of_the_format() -> None:
 def test_buckets_are_few_and_not_much_larger(count: int) -> None:
     size = bucket(count)
     assert size >= count
-    assert size == 256 or size * 4 <= count * 5
+    assert size == 64 or size * 4 <= count * 5
     assert bucket(size) == size
 
 
 def test_buckets_up_to_a_batch_of_64_windows() -> None:
     sizes = sorted({bucket(count) for count in range(64 * 1025)})
-    assert sizes[:6] == [256, 320, 384, 448, 512, 640]
-    assert len(sizes) == 34
+    assert sizes[:6] == [64, 80, 96, 112, 128, 160]
+    assert len(sizes) == 42
