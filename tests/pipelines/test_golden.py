@@ -8,6 +8,8 @@ import hashlib
 import json
 import shlex
 import sys
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +20,7 @@ import pytest
 from gato_cli.main import cli
 from gato_pipelines.ingest import fingerprint
 from gato_schemas.dataset import read_manifest
-from gato_schemas.record import decode_record
+from gato_schemas.record import Record, decode_record
 from gato_schemas.tfrecord import read_records
 from tests.schemas.sequences import COLUMNS
 
@@ -63,7 +65,7 @@ COMMANDS = {
 
 
 def golden(command: str, out: Path) -> dict[str, str]:
-    """The hash of everything in the records that a command writes, pixels after decompression, and its fingerprint."""
+    """The hash of everything in the episodes that a command writes, whatever their chunks, and the fingerprint."""
     arguments = ["ingest", *shlex.split(command), "--out", str(out), "--workers", "1"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "_libraries", lambda source, has_text: {})
@@ -71,16 +73,30 @@ def golden(command: str, out: Path) -> dict[str, str]:
     manifest, found = read_manifest(out), hashlib.sha256()
     for split in sorted(manifest.splits):
         for shard in manifest.splits[split].shards:
-            for raw in read_records(out / shard.name):
-                record = decode_record(raw.data, manifest.patch_encoding.name)
-                names = (record.episode_id, record.source_episode_id, record.task, record.agent)
-                numbers = (record.chunk, record.num_chunks, record.episode_return, record.is_terminal)
-                found.update(repr((split, names, numbers)).encode())
-                for column in COLUMNS:
-                    values = np.asarray(getattr(record.sequence, column))
-                    found.update(repr((column, values.dtype.str, values.shape)).encode())
-                    found.update(np.ascontiguousarray(values).data)
+            records = (decode_record(raw.data, manifest.patch_encoding.name) for raw in read_records(out / shard.name))
+            for _, chunks in groupby(records, key=lambda record: record.episode_id):
+                for line in episode_lines(list(chunks)):
+                    found.update(line)
     return {"tokens": found.hexdigest(), "fingerprint": manifest.fingerprint}
+
+
+def episode_lines(chunks: list[Record]) -> Iterator[bytes]:
+    """What is hashed of an episode; starts and first patches count from its beginning."""
+    one = chunks[0]
+    names = (one.episode_id, one.source_episode_id, one.task, one.agent)
+    yield repr((names, one.episode_return, one.is_terminal)).encode()
+    tokens = np.cumsum([0] + [len(chunk.sequence.tokens) for chunk in chunks])
+    patches = np.cumsum([0] + [len(chunk.sequence.patch_position) for chunk in chunks])
+    for column in COLUMNS:
+        arrays = [np.array(getattr(chunk.sequence, column)) for chunk in chunks]
+        for array, token, patch in zip(arrays, tokens, patches, strict=False):
+            if column == "timestep_starts":
+                array += token
+            elif column == "image_grid":
+                array[:, 0] += patch
+        whole = np.ascontiguousarray(np.concatenate(arrays))
+        yield repr((column, whole.dtype.str, whole.shape)).encode()
+        yield whole.tobytes()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
