@@ -25,7 +25,7 @@ SHARE = 0.99
 """Share of episodes that have to look alike."""
 
 
-def decide(scans: Sequence[PartScan], setting: FinalStepSetting) -> FinalStep:
+def decide_final_step(scans: Sequence[PartScan], setting: FinalStepSetting) -> FinalStep:
     """What to do with the final timesteps of one task, and why."""
     if setting != "auto":
         return FinalStep(setting, "asked for")

@@ -17,7 +17,7 @@ from gato_data.tokenize import ordered
 from gato_pipelines.control.borders import border_notes
 from gato_pipelines.control.expected import expected_notes
 from gato_pipelines.control.filtering import make_filter
-from gato_pipelines.control.final_step import decide, kept_groups
+from gato_pipelines.control.final_step import decide_final_step, kept_groups
 from gato_pipelines.control.frame_stacks import stack_of
 from gato_pipelines.control.leaf_fields import modality_of
 from gato_pipelines.control.sequence_lengths import settle_lengths
@@ -138,7 +138,7 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
         what = "action" if first.observations else "observation"
         reasons = "; ".join(f"{name}: {why}" for name, why in first.left_out.items())
         raise InputError(f"task {name!r} has no {what} to tokenize ({reasons}): name one with --{what}-keys")
-    final_step = decide(scans, source.final_step)
+    final_step = decide_final_step(scans, source.final_step)
     fraction, success = source.min_return_fraction, source.require_success
     return TaskInfo(
         observations=ordered(first.observations),

@@ -9,7 +9,7 @@ import numpy as np
 from gato_data.errors import EpisodeError, InputError
 from gato_pipelines.rlds.episode import EpisodeValue, RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
-from gato_pipelines.rlds.values import FLAT_VALUES, ROW_LENGTHS, read_array, read_bytes, read_rows, read_texts
+from gato_pipelines.rlds.values import FLAT_VALUES, ROW_LENGTHS, read_array, read_bytes, read_ragged, read_texts
 from gato_schemas.errors import FormatError
 from gato_schemas.wire import Value, decode_example, read_feature
 
@@ -92,7 +92,7 @@ class EpisodeDecoder:
         images = {leaf.path: read_bytes(leaf, found) for leaf in steps if leaf.kind == Kind.IMAGE}
         texts = {leaf.path: read_texts(leaf, found) for leaf in steps if _is_text(leaf)}
         tensors = {
-            leaf.path: read_rows(leaf, found) if _is_ragged(leaf) else read_array(leaf, found)
+            leaf.path: read_ragged(leaf, found) if _is_ragged(leaf) else read_array(leaf, found)
             for leaf in steps
             if leaf.path not in images and leaf.path not in texts
         }

@@ -56,7 +56,7 @@ def read_array(leaf: Leaf, found: Mapping[str, Value]) -> NDArray[Any]:
     return _shaped(leaf, _numbers(leaf, found.get(leaf.path)))
 
 
-def read_rows(leaf: Leaf, found: Mapping[str, Value]) -> NDArray[Any]:
+def read_ragged(leaf: Leaf, found: Mapping[str, Value]) -> NDArray[Any]:
     """A numeric Sequence inside the timesteps, of one length throughout: (T, length, *shape).
 
     Raises:

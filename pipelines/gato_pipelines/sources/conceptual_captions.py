@@ -11,7 +11,7 @@ from gato_data.errors import EpisodeError, InputError
 from gato_data.permutation import Numbers
 from gato_pipelines.documents.formats.annotations import find_one
 from gato_pipelines.documents.formats.tars import is_tar
-from gato_pipelines.documents.formats.tsv import Quoting, Rows, read_rows
+from gato_pipelines.documents.formats.tsv import Quoting, Rows, open_rows
 from gato_pipelines.documents.image_files import IMAGE_SUFFIXES, ImageFiles, find_first
 from gato_pipelines.documents.pairs.captions import json_caption, plain_caption
 from gato_pipelines.documents.pairs.shuffle import draw
@@ -159,7 +159,7 @@ class Source(TableSource, WebdatasetSource):
         """Find the rows."""
         if is_compressed(files[0].name):
             raise InputError(f"{files[0]} is compressed, and its rows are looked up by number: unpack it first")
-        rows = read_rows(files[0], self.quoting)
+        rows = open_rows(files[0], self.quoting)
         caption = self._caption_column(rows)
         header = _header(list(rows.head(_LOOKED_AT)), 1 - caption)
         rows = rows.without_first() if header else rows

@@ -86,7 +86,7 @@ def _unquoted(row: str) -> list[str]:
         raise EpisodeError(f"the quotes of the row are not csv's ({error})", stage="read") from error
 
 
-def read_rows(path: Path, quoting: Quoting = "none") -> Rows:
+def open_rows(path: Path, quoting: Quoting = "none") -> Rows:
     """Find the rows of a file; 8 bytes of memory for each.
 
     Args:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.formats import tsv
-from gato_pipelines.documents.formats.tsv import read_rows
+from gato_pipelines.documents.formats.tsv import open_rows
 
 PLAIN = 'say "hi" to\thttp://a\n"half open\thttp://b\n'
 COLUMNS = st.text(st.sampled_from('ab "\t\n\r'), max_size=6)
 
 
 def rows(path: Path, quoting: tsv.Quoting = "auto") -> list[list[str]]:
-    found = read_rows(path, quoting)
+    found = open_rows(path, quoting)
     return [found.columns(number) for number in range(len(found))]
 
 
@@ -47,7 +47,7 @@ def test_what_csv_writes_is_what_is_read(file: Path, table: list[tuple[str, str]
 def test_quotes_that_csv_would_not_write_so(file: Path, text: str) -> None:
     file.write_text(text)
     assert rows(file) == [text.rstrip("\n").split("\t")]
-    assert not read_rows(file, "auto").is_quoted
+    assert not open_rows(file, "auto").is_quoted
 
 
 def test_it_can_be_said(file: Path) -> None:
@@ -74,10 +74,10 @@ def test_blank_lines_are_no_rows(file: Path, monkeypatch: pytest.MonkeyPatch, bl
     monkeypatch.setattr(tsv, "_BLOCK", block)
     file.write_text(("\na\tb\n\n\nc\td\nx\n\n" + "e\tf" + last).replace("\n", end), newline="")
     assert rows(file) == [["a", "b"], ["c", "d"], ["x"], ["e", "f"]]
-    assert read_rows(file).blank == 4
+    assert open_rows(file).blank == 4
 
 
 def test_blank_lines_inside_of_quotes_are_text(file: Path) -> None:
     file.write_text('"a\n\nb"\tc\n\n"d"\te\n')
     assert rows(file) == [["a\n\nb", "c"], ["d", "e"]]
-    assert read_rows(file, "auto").blank == 1
+    assert open_rows(file, "auto").blank == 1
