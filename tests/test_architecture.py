@@ -1,5 +1,6 @@
 """Who may import whom, seen in fresh interpreters, and the shape of the source tree."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,30 @@ def test_only_the_packages_lie_in_their_source_roots() -> None:
         root = PACKAGES[package].parent
         python = {path.relative_to(root).parts[0] for path in root.rglob("*.py")}
         assert python == {package}
+
+
+def test_the_tree_in_the_documentation_is_the_one_that_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = text.partition("## The tree")[2].split("```")[1]
+    shown: dict[str, list[str]] = {}
+    package = ""
+    for line in filter(None, block.splitlines()):
+        if line.startswith(" "):
+            shown[package] += re.split(r" {2,}", line.strip())[0].split()
+        else:
+            package = line.rstrip("/").rpartition("/")[2]
+            shown[package] = []
+    there = {
+        package: [
+            f"{path.name}/" if path.is_dir() else path.stem
+            for path in folder.iterdir()
+            if path.is_dir() or (path.suffix == ".py" and not path.stem.startswith("__"))
+        ]
+        for package, folder in PACKAGES.items()
+    }
+    assert {name: sorted(rooms) for name, rooms in shown.items()} == {
+        name: sorted(set(rooms) - {"__pycache__/"}) for name, rooms in there.items()
+    }
 
 
 def test_no_module_is_too_long_to_read() -> None:
