@@ -14,7 +14,7 @@ from gato_data.tokenizers import continuous
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.episode import Episode, EpisodeSpec, Field
 from gato_schemas.sequence import POSITION_ACTION, POSITION_SEPARATOR, TokenSequence
-from gato_schemas.statistics import Counts, FieldStatistics
+from gato_schemas.statistics import FieldStatistics
 
 MAX_ELEMENTS = 1024
 """A field with more elements than this is counted as one element."""
@@ -220,8 +220,3 @@ def _merged_row(row: FieldStatistics, total: _Moments) -> FieldStatistics:
         m2=total.m2.tolist() if seen else [],
         saturated=total.saturated.tolist(),
     )
-
-
-def sum_counts(counts: Iterable[Counts]) -> Counts:
-    """The sum of counts."""
-    return sum(counts, Counts())

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from gato_data.errors import FormatError
 from gato_data.verify.dataset import ShardState
@@ -22,7 +21,7 @@ def recount(folder: Path, manifest: Manifest, states: list[ShardState], mended: 
         mended: names of those that are what their indexes say; the others stay as they stand in the manifest.
     """
     complete = True
-    by_task: dict[str, list[Counts]] = {name: [] for name in manifest.tasks}
+    by_task = dict.fromkeys(manifest.tasks, Counts())
     splits: dict[str, list[ShardInfo]] = {split: [] for split in manifest.splits}
     for state in states:
         info = state.info
@@ -36,13 +35,11 @@ def recount(folder: Path, manifest: Manifest, states: list[ShardState], mended: 
                 info = ShardInfo(name=info.name, size=header.shard_size, digest=header.digest, totals=header.totals)
             fits = index.header.totals == info.totals and index.header.tasks == list(manifest.tasks)
             complete = complete and fits
-            for number in np.unique(index.task) if complete else ():
-                by_task[index.header.tasks[number]].append(index.totals(index.task == number))
+            for name, counts in index.totals_by_task() if complete else ():
+                by_task[name] += counts
         splits[state.split].append(info)
     tasks: dict[str, TaskInfo] = manifest.tasks
     if complete and any(task.counts != Counts() for task in tasks.values()):
-        tasks = {
-            name: msgspec.structs.replace(task, counts=sum(by_task[name], Counts())) for name, task in tasks.items()
-        }
+        tasks = {name: msgspec.structs.replace(task, counts=by_task[name]) for name, task in tasks.items()}
     found = {split: SplitInfo.of(infos) for split, infos in splits.items()}
     return msgspec.structs.replace(manifest, splits=found, tasks=tasks)

@@ -8,7 +8,7 @@ after its shard, so it is also the shard's commit marker. It is never authoritat
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -154,6 +154,11 @@ class ShardIndex:
     def totals(self, where: NDArray[np.bool_] | slice = slice(None)) -> Counts:
         """What is in the records, all or those selected."""
         return count_rows(self.arrays, where)
+
+    def totals_by_task(self) -> Iterator[tuple[str, Counts]]:
+        """What is in the records of each task that has some."""
+        for number in np.unique(self.task).tolist():
+            yield self.header.tasks[number], self.totals(self.task == number)
 
     def payload(self, record: int, column: str) -> int:
         """The byte of the shard where a column of a record begins; `column` is one of `COLUMNS`."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gato_data.errors import FormatError
-from gato_data.statistics import MAX_ELEMENTS, StatisticsBuilder, merge_statistics, sum_counts
+from gato_data.statistics import MAX_ELEMENTS, StatisticsBuilder, merge_statistics
 from gato_data.tokenize import TokenizeSettings, tokenize_episode
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.episode import Episode, EpisodeSpec, Field
@@ -244,8 +244,8 @@ def test_rows_that_do_not_go_together():
 def test_counts_are_summed():
     one = Counts(episodes=1, records=2, timesteps=3, images=4, patches=5, tokens=6, loss_tokens=7)
     two = msgspec.structs.replace(one, tokens_by_modality=(1, 2, 3, 4, 5))
-    assert sum_counts([]) == Counts()
-    assert sum_counts([one, two, two]) == Counts(
+    assert sum([], Counts()) == Counts()
+    assert sum([one, two, two], Counts()) == Counts(
         episodes=3,
         records=6,
         timesteps=9,

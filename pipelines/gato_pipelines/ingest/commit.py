@@ -7,11 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from gato_data.errors import InputError, OutputError
 from gato_data.files import write_durably
-from gato_data.statistics import merge_statistics, sum_counts
+from gato_data.statistics import merge_statistics
 from gato_pipelines.control.bad_fields import blamed
 from gato_pipelines.ingest.account import dataset_account
 from gato_pipelines.ingest.output import difference, release
@@ -34,8 +33,7 @@ from gato_schemas.dataset import (
     read_manifest,
 )
 from gato_schemas.errors import FormatError
-from gato_schemas.index import SUFFIX, DeadLetter, ShardIndex, read_index
-from gato_schemas.index_rows import count_rows
+from gato_schemas.index import DeadLetter, ShardIndex, index_path, read_index
 from gato_schemas.statistics import Counts
 from gato_schemas.tfds import tfds_files
 
@@ -94,12 +92,8 @@ def without_dead_letters(out: Path) -> Summary | None:
     except FormatError:
         return None
     shards = [(out / shard.name, shard.size) for split in manifest.splits.values() for shard in split.shards]
-    whole = all(path.is_file() and path.stat().st_size == size and _index_of(path).is_file() for path, size in shards)
+    whole = all(path.is_file() and path.stat().st_size == size and index_path(path).is_file() for path, size in shards)
     return Summary(manifest, warnings_of(manifest), was_complete=True) if whole and not manifest.dead_letters else None
-
-
-def _index_of(shard: Path) -> Path:
-    return shard.with_name(shard.name + SUFFIX)
 
 
 def _comparable(manifest: Manifest, shards: int) -> dict[str, Any]:
@@ -118,7 +112,7 @@ def _why_not_finished(job: Job, number: int) -> str:
     for split in job.splits:
         path = job.shard(number, split)
         try:
-            header = read_index(path.with_name(path.name + SUFFIX)).header
+            header = read_index(index_path(path)).header
         except (OSError, FormatError):
             return f"the index of {path.name} is missing or damaged"
         if header.part != job.plan.parts[number]:
@@ -139,7 +133,7 @@ def commit(job: Job, source: Source, max_bad: int) -> Summary:
     lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
     write_durably(job.out / DEAD_LETTERS, lines)
     bad = sum(map(dead_letters_of, indexes["train"]))
-    totals = sum_counts(index.header.totals for split in indexes.values() for index in split)
+    totals = sum((index.header.totals for split in indexes.values() for index in split), Counts())
     _check_dead_letters(job, letters, bad, totals.episodes, max_bad)
     manifest = _manifest(job, source, indexes, lines, bad)
     _write(job, manifest)
@@ -218,19 +212,16 @@ def _split(job: Job, split: str, indexes: list[ShardIndex]) -> SplitInfo:
     for number, index in enumerate(indexes):
         name, header = job.shard(number, split).name, index.header
         shards.append(ShardInfo(name=name, size=header.shard_size, digest=header.digest, totals=header.totals))
-    return SplitInfo(shards=shards, totals=sum_counts(shard.totals for shard in shards))
+    return SplitInfo.of(shards)
 
 
 def _tasks(job: Job, indexes: Mapping[str, list[ShardIndex]]) -> dict[str, TaskInfo]:
     every = [index for found in indexes.values() for index in found]
-    counts: dict[str, list[Counts]] = {name: [] for name in job.plan.tasks}
+    counts = dict.fromkeys(job.plan.tasks, Counts())
     for index in every:
-        tasks = index.arrays["task"]
-        for number in np.unique(tasks):
-            counts[index.header.tasks[number]].append(count_rows(index.arrays, tasks == number))
-    return {
-        name: msgspec.structs.replace(task, counts=sum_counts(counts[name])) for name, task in job.plan.tasks.items()
-    }
+        for name, here in index.totals_by_task():
+            counts[name] += here
+    return {name: msgspec.structs.replace(task, counts=counts[name]) for name, task in job.plan.tasks.items()}
 
 
 def _source_info(job: Job, source: Source) -> SourceInfo:

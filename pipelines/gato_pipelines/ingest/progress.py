@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Literal, Protocol
 
-from gato_data.statistics import sum_counts
 from gato_pipelines.ingest.shards import WORK, Job, finished
 from gato_schemas.index import SUFFIX
 from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES
@@ -187,7 +186,7 @@ class WriteProgress:
                 continue  # of an older run: it is about to be replaced
             del self._todo[number]
             self._episodes_done += self._job.plan.parts[number].count
-            self._tokens += sum_counts(index.header.totals for index in indexes.values()).tokens
+            self._tokens += sum(index.header.totals.tokens for index in indexes.values())
             self._size += sum(index.header.shard_size for index in indexes.values())
 
     def _temporary(self) -> tuple[int, int]:

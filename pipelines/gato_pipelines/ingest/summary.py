@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from gato_data.printable import share
 from gato_data.report.account import unknown_share
-from gato_data.statistics import sum_counts
 from gato_pipelines.control.expected import MANY_SHORT
 from gato_pipelines.ingest.account import MANY_UNKNOWN
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
@@ -45,7 +44,7 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
                 f"{clipped:.1%} of the values of action {row.field!r} of task {row.task!r} were clipped "
                 f"(they reach from {low:g} to {high:g}): --action-range LOW:HIGH maps a wider range"
             )
-    episodes = sum_counts(split.totals for split in manifest.splits.values()).episodes
+    episodes = manifest.totals.episodes
     short = sum(note.count for note in manifest.account if note.kind == "short")
     if short and short >= MANY_SHORT * episodes:
         found.append(
