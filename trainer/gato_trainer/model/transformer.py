@@ -56,8 +56,9 @@ class BlockNoise(NamedTuple):
 
     def of_rows(self, rows: Tensor, length: int) -> "BlockNoise":
         """That of some rows b * T + t of windows of T = `length` tokens."""
-        keeps = (None if keep is None else keep[rows // length] for keep in self[:2])
-        return BlockNoise(*keeps, None if self.row_key is None else self.row_key[rows], self.site)
+        attention, feed_forward = (None if keep is None else keep[rows // length] for keep in self[:2])
+        row_key = None if self.row_key is None else self.row_key[rows]
+        return BlockNoise(attention, feed_forward, row_key, self.site)
 
 
 class Norm(nn.Module):
@@ -193,7 +194,7 @@ class Gato(nn.Module):
     def hidden(self, inputs: Inputs, rows: Tensor | None) -> Tensor:
         """The normalised outputs: (S, D) of the given rows, or (B, T, D) of all."""
         x = self.embedding(inputs, self.dtype)
-        row_key = None
+        keep, row_key = inputs.keep, None
         if inputs.dropout_key is not None:
             row_key = row_keys(inputs.dropout_key, x.shape[1])
             x = dropout(x, self.config.dropout, row_key, 0)
@@ -201,9 +202,9 @@ class Gato(nn.Module):
         stream = Stream(x)
         for index, block in enumerate(self.blocks):
             last = index == len(self.blocks) - 1
-            keeps = (None, None) if inputs.keep is None else (inputs.keep[2 * index], inputs.keep[2 * index + 1])
+            attention, feed_forward = (None, None) if keep is None else keep[2 * index : 2 * index + 2]
             site = None if row_key is None else torch.full_like(row_key[0], 2 * index + 1)
-            noise = BlockNoise(*keeps, row_key, site)
+            noise = BlockNoise(attention, feed_forward, row_key, site)
             stream = block(stream, positions, inputs.segment, noise, rows if last else None)
         return self.operations.add_norm(*stream, self.norm.gain, self.norm.bias)[1]
 
