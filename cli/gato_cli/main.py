@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -43,8 +42,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the nearest one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(COMMANDS)}."
+            from gato_data.closest import closest
+
+            close = closest(args[0], COMMANDS)
+            hint = f"Did you mean {close!r}?" if close else f"There are: {', '.join(COMMANDS)}."
             ctx.fail(f"no command named {args[0]!r}. {hint}")
         _refuse_addresses(args)
         return super().resolve_command(ctx, args)

@@ -21,6 +21,7 @@ from gato_pipelines.images.header import (
     is_palette,
     read_header,
 )
+from gato_pipelines.images.histogram import PixelCounter
 
 __all__ = [
     "EncodedImage",
@@ -40,8 +41,6 @@ MAX_PIXELS = 1 << 26
 """Pixels of one image: a larger one is taken for damage, or for an attack on the memory."""
 
 _ALIKE = 8  # levels by which a gray frame differs from the one before it, at most of its pixels
-_COUNTED_AT_ONCE = 1 << 18  # pixel values: few calls, and still inside the cache
-_MAX_EXACT = 1 << 24  # OpenCV returns counts as float32
 _CHANNELS = {GRAY: "one gray channel", RGB: "three colour channels", RGBA: "four channels, one of them alpha"}
 
 
@@ -97,7 +96,7 @@ def decode_and_fit(
     """
     decoder = _ImageDecoder(encoded, shape, alpha)
     fitter = EpisodeFitter(fit, len(encoded), decoder.shape)
-    counter = _PixelCounter(histogram, decoder.shape) if histogram is not None else None
+    counter = PixelCounter(histogram, decoder.shape) if histogram is not None else None
     for index in range(len(encoded)):
         image = decoder.image(index)
         if counter is not None:
@@ -224,28 +223,3 @@ def _may_be_stacked(rgba: Images) -> bool:
     count = np.count_nonzero(between)
     alike = np.abs(rgba[..., 2][between].astype(np.int16) - alpha[between]) <= _ALIKE
     return bool(count > 0 and (2 * count > alpha.size or 2 * int(alike.sum()) > count))
-
-
-class _PixelCounter:
-    """Counts pixel values into a histogram, several images at a time."""
-
-    def __init__(self, histogram: NDArray[np.int64], shape: tuple[int, int, int]) -> None:
-        pixels = shape[0] * shape[1] * shape[2]
-        self._cv2 = import_cv2()
-        self._histogram = histogram
-        self._block = np.empty((max(1, _COUNTED_AT_ONCE // pixels), pixels), dtype=np.uint8)
-        self._held = 0
-
-    def add(self, image: Images) -> None:
-        self._block[self._held] = image.reshape(-1)
-        self._held += 1
-        if self._held == len(self._block):
-            self.flush()
-
-    def flush(self) -> None:
-        if self._held:
-            values = self._block[: self._held].reshape(1, -1)
-            for start in range(0, values.shape[1], _MAX_EXACT):
-                block = values[:, start : start + _MAX_EXACT]
-                self._histogram += self._cv2.calcHist([block], [0], None, [256], [0, 256]).reshape(-1).astype(np.int64)
-            self._held = 0

@@ -4,12 +4,12 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from glob import escape
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from gato_data.closest import closest
 from gato_data.errors import InputError
 from gato_pipelines.rlds.features import Features, parse_features
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, find_version
@@ -99,8 +99,8 @@ class Directory:
         """
         split = self.splits.get(name)
         if split is None:
-            close = get_close_matches(name, self.splits, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self.splits)}"
+            close = closest(name, self.splits)
+            hint = f"did you mean {close!r}?" if close else f"it has {', '.join(self.splits)}"
             raise InputError(f"{self.path} has no split {name!r}: {hint}")
         return split
 

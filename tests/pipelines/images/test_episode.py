@@ -283,8 +283,8 @@ def test_decode_and_fit_is_decoding_and_then_fitting(frames, fit):
 @pytest.mark.parametrize("counted_at_once", [1, 1000, 1 << 18])
 @pytest.mark.parametrize("frames", [GRAY, RGB], ids=["gray", "rgb"])
 def test_the_histogram_counts_every_pixel_before_fitting(frames, counted_at_once, monkeypatch):
-    monkeypatch.setattr("gato_pipelines.images.episode._COUNTED_AT_ONCE", counted_at_once)
-    monkeypatch.setattr("gato_pipelines.images.episode._MAX_EXACT", 700)
+    monkeypatch.setattr("gato_pipelines.images.histogram._COUNTED_AT_ONCE", counted_at_once)
+    monkeypatch.setattr("gato_pipelines.images.histogram._MAX_EXACT", 700)
     histogram = np.ones(256, dtype=np.int64)
     shape = (20, 24, 1 if frames.ndim == 3 else 3)
     decode_and_fit([_encode(frame) for frame in frames], shape, SIXTEEN, histogram=histogram)
