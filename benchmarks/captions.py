@@ -101,10 +101,9 @@ def ours(path: Path, out: Path, encoding: str = "zlib") -> tuple[int, float]:
 
     from gato_pipelines.ingest.run import IngestSettings
     from gato_pipelines.ingest.run import run as ingest
-    from gato_schemas.compression import PatchEncoding
 
     settings = {"images": "/", "image_size": (SIZE, SIZE)}
-    ingest_settings = IngestSettings(workers=1, encoding=PatchEncoding("raw" if encoding == "raw" else "zlib"))
+    ingest_settings = IngestSettings(workers=1, patch_encoding="raw" if encoding == "raw" else "zlib")
     start = time.process_time()
     summary = ingest("coco-captions", settings, path, out / "dataset", ingest_settings)
     return summary.manifest.splits["train"].totals.images, time.process_time() - start

@@ -1,7 +1,8 @@
 """A setting is declared once, as a dataclass field: options, help and checks are made of it."""
 
 import math
-from dataclasses import Field, field, fields
+from collections.abc import Mapping
+from dataclasses import Field, field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -15,9 +16,11 @@ def setting(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
+    below: float | None = None,
     refusal: str = "",
     option: str = "",
     flag: bool = False,
+    repeatable: bool = False,
     decides: bool = True,
 ) -> Any:
     """A field of a dataclass of settings.
@@ -27,10 +30,12 @@ def setting(
         text: help of the command line's option; empty for a setting that is no option.
         metavar: what stands for the value in help; PATH, FILE and DIR are paths.
         minimum, maximum: least and largest number, for `check`; with either, it has to be finite.
+        below: what numbers have to be smaller than, instead of a maximum.
         refusal: what is said of other numbers, or of what is none of the choices, with {name},
-            {value}, {minimum}, {maximum} and {choices} in it.
+            {value}, {minimum}, {maximum}, {below} and {choices} in it.
         option: the option's name, where it is not the field's.
         flag: of a bool, that the option only switches it on.
+        repeatable: of a tuple, that the option is given once for every value.
         decides: whether the result depends on it, so that a fingerprint has to hold it.
     """
     metadata = {
@@ -39,9 +44,11 @@ def setting(
         "is_path": metavar in ("PATH", "FILE", "DIR"),
         "minimum": minimum,
         "maximum": maximum,
+        "below": below,
         "refusal": refusal or _refusal(minimum, maximum),
         "option": option,
         "flag": flag,
+        "repeatable": repeatable,
         "decides": decides,
     }
     return field(default=default, metadata=metadata)
@@ -85,22 +92,35 @@ def check(settings: Any) -> None:
         value = getattr(settings, entry.name)
         if value is None or "refusal" not in entry.metadata:
             continue
-        low, high = entry.metadata.get("minimum"), entry.metadata.get("maximum")
+        limits = {name: entry.metadata[name] for name in ("minimum", "maximum", "below")}
         allowed = choices(kind)
-        if (allowed and value not in allowed) or not _between(low, value, high):
-            raise SettingError(
-                entry.metadata["refusal"].format(
-                    name=entry.name, value=value, minimum=low, maximum=high, choices=", ".join(allowed)
-                )
-            )
+        if (allowed and value not in allowed) or not _within(value, **limits):
+            told = {"name": entry.name, "value": value, "choices": ", ".join(allowed)}
+            raise SettingError(entry.metadata["refusal"].format(**told, **limits))
 
 
-def _between(low: float | None, value: Any, high: float | None) -> bool:
+def _within(
+    value: Any, minimum: float | None, maximum: float | None, below: float | None
+) -> bool:
     """Whether a number is finite and within its limits, of which None is none."""
-    if (low, high) == (None, None):
+    if (minimum, maximum, below) == (None, None, None):
         return True
-    least, most = -math.inf if low is None else low, math.inf if high is None else high
-    return bool(least <= value <= most and math.isfinite(value))
+    least = -math.inf if minimum is None else minimum
+    most = math.inf if maximum is None else maximum
+    return bool(
+        math.isfinite(value) and least <= value <= most and (below is None or value < below)
+    )
+
+
+def settings_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
+    """A dataclass of settings, of values by name; those of a dataclass within it are among them."""
+    found: dict[str, Any] = {}
+    for entry, kind in declared(cls):
+        if is_dataclass(kind):
+            found[entry.name] = settings_from(kind, values)
+        elif entry.name in values:
+            found[entry.name] = values[entry.name]
+    return cls(**found)
 
 
 def deciding(settings: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, SettingError
+from gato_data.settings import setting
 from gato_data.tokenizers import continuous, discrete, episode_images
 from gato_data.tokenizers.columns import MAX_TOKENS, FieldTokens, interleave
 from gato_data.vocabulary import Vocabulary
@@ -58,7 +59,7 @@ class TokenizeSettings:
     loss_on_separator: bool = False
     end_of_text_observations: bool = False
     end_of_text_documents: bool = True
-    max_observation_tokens: int = 512
+    max_observation_tokens: int = setting(512, "Of one timestep.", minimum=1)
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_observation_tokens <= POSITION_NONE:

@@ -57,10 +57,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def raw_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, with patches that are not compressed."""
-    from gato_schemas.compression import PatchEncoding
 
     out = tmp_path_factory.mktemp("raw_sample") / "sample"
-    ingest(SAMPLE, out, encoding=PatchEncoding("raw"))
+    ingest(SAMPLE, out, patch_encoding="raw")
     return out
 
 

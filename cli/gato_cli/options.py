@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field
+from dataclasses import MISSING, Field, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args, get_origin
@@ -124,29 +124,52 @@ class Threshold(ParamType):
             self.fail(f"{value!r} is not a threshold: NAME=VALUE is wanted, for example saturated=0.05", param, ctx)
 
 
-def settings_options(cls: type[Any]) -> list[click.Option]:
+def settings_options(cls: type[Any], *, bounded: bool = False) -> list[click.Option]:
     """One option per field of a settings dataclass, of what `gato_data.settings.setting` says of it.
+
+    A field that is such a dataclass itself has its options in its place: those that have a help.
+
+    Args:
+        cls: the dataclass.
+        bounded: hold numbers to their limits, and show these.
 
     Raises:
         SettingError: a field is of a type that a command line cannot spell.
     """
-    return [setting_option(entry, kind) for entry, kind in declared(cls)]
+    found = []
+    for entry, kind in declared(cls):
+        if is_dataclass(kind):
+            inner = settings_options(kind, bounded=bounded)
+            found += [option for option in inner if option.help]
+        else:
+            found.append(setting_option(entry, kind, bounded=bounded))
+    return found
 
 
-def setting_option(entry: "Field[Any]", kind: Any) -> click.Option:
+def setting_option(entry: "Field[Any]", kind: Any, *, bounded: bool = False) -> click.Option:
     """The option of one field, with its default.
 
     Raises:
         SettingError: the field is of a type that a command line cannot spell.
     """
-    return _option(entry, _type(entry, kind), entry.default)
+    limited = _range(entry, kind) if bounded else None
+    return _option(entry, limited or _type(entry, kind), entry.default)
 
 
 def unset_option(entry: "Field[Any]", kind: Any) -> click.Option:
-    """The option of one field that is None where it is not given; whole numbers are held to their limits."""
-    low, high = entry.metadata["minimum"], entry.metadata["maximum"]
-    bounded = kind is int and (low, high) != (None, None)
-    return _option(entry, click.IntRange(low, high) if bounded else _type(entry, kind), None)
+    """The option of one field that is None if not given; whole numbers are held to their limits."""
+    limited = _range(entry, kind) if kind is int else None
+    return _option(entry, limited or _type(entry, kind), None)
+
+
+def _range(entry: "Field[Any]", kind: Any) -> click.IntRange | click.FloatRange | None:
+    """What holds a number to the limits of its setting; None where it has none."""
+    low, high, below = (entry.metadata.get(name) for name in ("minimum", "maximum", "below"))
+    if kind not in (int, float) or (low, high, below) == (None, None, None):
+        return None
+    most = high if below is None else below
+    cls = click.IntRange if kind is int else click.FloatRange
+    return cls(low, most, max_open=below is not None)
 
 
 def _option(entry: "Field[Any]", value_type: Any, default: Any) -> click.Option:
@@ -159,10 +182,12 @@ def _option(entry: "Field[Any]", value_type: Any, default: Any) -> click.Option:
     name = flag_name(entry)
     if value_type is bool and not metadata.get("flag"):
         name = f"{name}/--no-{name[2:]}"
+    repeatable = bool(metadata.get("repeatable"))
     return click.Option(
         [name, entry.name],
         required=required,
-        type=None if value_type is bool else value_type,
+        type=None if value_type is bool or repeatable else value_type,
+        multiple=repeatable,
         is_flag=value_type is bool or None,
         metavar=metadata.get("metavar"),
         help=metadata.get("help", ""),

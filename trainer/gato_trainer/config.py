@@ -31,7 +31,7 @@ _NOT_NEGATIVE: dict[str, Any] = {
 }
 _CHANCE: dict[str, Any] = {
     "minimum": 0,
-    "maximum": math.nextafter(1, 0),
+    "below": 1,
     "refusal": "{name} must be in [0, 1); got {value}",
 }
 

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from gato_cli.options import Place, first_line, settings_options
 from gato_cli.output import say
 from gato_data.errors import GatoError, SettingError
+from gato_data.settings import settings_from
 
 
 class SourceGroup(click.Group):
@@ -58,40 +59,24 @@ class SourceGroup(click.Group):
 
 
 def _ingest_options() -> list[click.Parameter]:
-    from gato_pipelines.ingest.runners import RUNNERS
+    """What every ingest is given: its settings, and what else a command line says of it."""
+    from gato_pipelines.ingest.settings import IngestSettings
 
-    share = click.FloatRange(0, 1, max_open=True)
+    settings = settings_options(IngestSettings, bounded=True)
+    at = [option.name for option in settings].index("overwrite")
+    per_task = "One dataset for each task, in folders inside DIR."
+    tfds_name = "Instead of INPUT: a dataset that TFDS downloads."
+    dry_run = "Show what would be done; write nothing."
+    as_json = "Print one JSON object instead of a table."
     return [
         click.Argument(["inputs"], metavar="[INPUT]...", nargs=-1, type=Place()),
         click.Option(["--out"], required=True, metavar="DIR", type=Place(), help="Folder of the dataset."),
-        click.Option(["--per-task"], is_flag=True, help="One dataset for each task, in folders inside DIR."),
-        click.Option(["--name"], help="Name of the dataset; by default the folder's.", default=""),
-        click.Option(["--holdout"], type=share, default=0.0, help="Share of episodes in the validation split."),
-        click.Option(["--max-episodes"], type=click.IntRange(1), help="Read only so many episodes."),
-        click.Option(["--max-bad"], type=click.IntRange(0), default=0, help="Episodes that may be left out."),
-        click.Option(
-            ["--patch-encoding"], type=click.Choice(["zlib", "raw"]), default="zlib", help="How patches are stored."
-        ),
-        click.Option(["--max-observation-tokens"], type=click.IntRange(1), default=512, help="Of one timestep."),
-        click.Option(["--text-model"], type=click.Path(path_type=Path), help="SentencePiece model of your own."),
-        click.Option(
-            ["--discrete-ids"],
-            type=click.Choice(["paper", "separate"]),
-            default="paper",
-            help="Ids of discrete values: shared with text as in the paper, or a range of their own.",
-        ),
-        click.Option(["--runner"], type=click.Choice(RUNNERS), default="local", help="Beam runner."),
-        click.Option(["--workers"], type=click.IntRange(1), help="Processes of the local runner; default all cores."),
-        click.Option(["--beam-option"], multiple=True, metavar="NAME=VALUE", help="Passed on to Beam; repeatable."),
-        click.Option(["--tfds-name"], metavar="NAME", help="Instead of INPUT: a dataset that TFDS downloads."),
-        click.Option(["--overwrite"], is_flag=True, help="Start again where DIR holds a dataset of ours."),
-        click.Option(
-            ["--retry-dead-letters"],
-            is_flag=True,
-            help="After the input was mended: make those shards anew that hold dead letters.",
-        ),
-        click.Option(["--dry-run"], is_flag=True, help="Show what would be done; write nothing."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object instead of a table."),
+        click.Option(["--per-task"], is_flag=True, help=per_task),
+        *settings[:at],
+        click.Option(["--tfds-name"], metavar="NAME", help=tfds_name),
+        *settings[at:],
+        click.Option(["--dry-run"], is_flag=True, help=dry_run),
+        click.Option(["--json", "as_json"], is_flag=True, help=as_json),
     ]
 
 
@@ -105,8 +90,8 @@ def _source_options(name: str, cls: type[Any]) -> list[click.Option]:
         options = settings_options(cls)
     except Exception as error:
         raise SettingError(f"source {name!r} is broken: {error}") from error
-    usual = {option.name for option in _ingest_options()}
-    if taken := sorted(str(option.name) for option in options if option.name in usual):
+    usual = {name for option in _ingest_options() for name in (option.name, *option.opts)}
+    if taken := sorted(str(option.name) for option in options if usual & {option.name, *option.opts}):
         raise SettingError(f"source {name!r} is broken: every ingest has the option {taken[0]!r}, rename its setting")
     return options
 
@@ -148,7 +133,9 @@ def _run(
         raise click.UsageError("give either INPUT, folders or files of episodes, or --tfds-name")
     if per_task and asked["name"]:
         raise click.UsageError("with --per-task every dataset is named after its task: leave --name out")
-    ingest = _ingest_settings(asked)
+    from gato_pipelines.ingest.settings import IngestSettings
+
+    ingest = settings_from(IngestSettings, asked)
     if tfds_name is not None:
         from gato_pipelines.containers.tfds_library import prepare
         from gato_pipelines.registry.find import source_class
@@ -224,28 +211,6 @@ def _local(places: Sequence[Path | str]) -> list[Path]:
         if isinstance(place, str):
             raise click.UsageError(f"--per-task wants folders of this machine, {place} is remote: ingest task by task")
     return [Path(place) for place in places]
-
-
-def _ingest_settings(asked: dict[str, Any]) -> Any:
-    from gato_data.tokenize import TokenizeSettings
-    from gato_pipelines.ingest.settings import IngestSettings
-    from gato_schemas.compression import PatchEncoding
-
-    return IngestSettings(
-        name=asked["name"],
-        holdout=asked["holdout"],
-        max_episodes=asked["max_episodes"],
-        max_bad=asked["max_bad"],
-        encoding=PatchEncoding(asked["patch_encoding"]),
-        tokenize=TokenizeSettings(max_observation_tokens=asked["max_observation_tokens"]),
-        discrete_ids=asked["discrete_ids"],
-        text_model=asked["text_model"],
-        runner=asked["runner"],
-        beam_options=asked["beam_option"],
-        workers=asked["workers"],
-        overwrite=asked["overwrite"],
-        retry_dead_letters=asked["retry_dead_letters"],
-    )
 
 
 @click.command(cls=SourceGroup)

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 from gato_data.errors import GatoError, MissingPackageError, SettingError
 from gato_pipelines.ingest.dead_workers import Deaths, Noted
+from gato_pipelines.ingest.settings import RunnerName
 
-RunnerName: TypeAlias = Literal["local", "dask", "flink", "spark", "dataflow"]
-RUNNERS: tuple[RunnerName, ...] = ("local", "dask", "flink", "spark", "dataflow")
 _AUGMENTED = " [while running '"
 """What Beam appends to the message of an error."""
 _RAISED = re.compile(r"^gato_(?:data|schemas|pipelines)(?:\.\w+)*\.\w*Error: (.*)$", re.MULTILINE)
@@ -57,7 +56,7 @@ def run_over(
     Raises:
         GatoError: what the function raised; or a worker died, or the runner failed.
         KeyboardInterrupt: the user stopped it.
-        SettingError: there is no such runner or option.
+        SettingError: there is no such option.
         MissingPackageError: Beam, or what the runner needs, is not installed.
     """
     beam = _import_beam()
@@ -101,13 +100,11 @@ def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
     """Command-line flags for Beam.
 
     Raises:
-        SettingError: there is no such runner, or an option is not written as NAME=VALUE, or Beam does not take it.
+        SettingError: an option is not written as NAME=VALUE, or Beam does not take it.
         MissingPackageError: what the runner needs is not installed.
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    if runner not in RUNNERS:
-        raise SettingError(f"no runner named {runner!r}: there are {', '.join(RUNNERS)}")
     if runner == "dask" and find_spec("distributed") is None:
         raise MissingPackageError("runner dask needs Dask: pip install 'gato-data[ingest,dask]'")
     if runner == "dask":

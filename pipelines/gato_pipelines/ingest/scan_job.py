@@ -13,7 +13,8 @@ from gato_data.files import write_durably
 from gato_pipelines.files.find import root_of
 from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.unchanged import files_of, size_of
-from gato_pipelines.ingest.runners import RunnerName, run_over
+from gato_pipelines.ingest.runners import run_over
+from gato_pipelines.ingest.settings import RunnerName
 from gato_pipelines.ingest.shards import cannot_read, cannot_write
 from gato_pipelines.registry.find import make_source
 from gato_pipelines.registry.own import blamed

@@ -3,13 +3,15 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 from gato_data.errors import SettingError
+from gato_data.settings import check, deciding, setting
 from gato_data.tokenize import TokenizeSettings
 from gato_data.vocabulary import DiscreteIds
-from gato_pipelines.ingest.runners import RunnerName
 from gato_schemas.compression import PatchEncoding
 
+RunnerName: TypeAlias = Literal["local", "dask", "flink", "spark", "dataflow"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
@@ -22,34 +24,71 @@ class IngestSettings:
         holdout: share of episodes that go to the validation split, in [0, 1).
         max_episodes: only the first ones.
         max_bad: dead letters that are put up with.
-        encoding: of patches.
+        patch_encoding: name of a `PatchEncoding`.
         tokenize: the choices that the paper leaves open.
-        discrete_ids: layout of the vocabulary.
         text_model: path of a SentencePiece model; None for the packaged one.
-        runner, beam_options, workers: where it runs.
+        discrete_ids: layout of the vocabulary.
+        runner, workers, beam_options: where it runs.
         overwrite: start again where the folder holds another dataset of ours.
         retry_dead_letters: make those shards anew that hold dead letters.
+
+    Raises:
+        SettingError: a number is out of range, a choice is none, or two settings contradict.
     """
 
-    name: str = ""
-    holdout: float = 0.0
-    max_episodes: int | None = None
-    max_bad: int = 0
-    encoding: PatchEncoding = field(default_factory=PatchEncoding)
+    name: str = setting("", "Name of the dataset; by default the folder's.", decides=False)
+    holdout: float = setting(
+        0.0,
+        "Share of episodes in the validation split.",
+        minimum=0,
+        below=1,
+        refusal="holdout is {value}: a share in [0, 1) is wanted",
+    )
+    max_episodes: int | None = setting(
+        None,
+        "Read only so many episodes.",
+        minimum=1,
+        refusal="max-episodes is {value}: at least 1 is wanted",
+        decides=False,
+    )
+    max_bad: int = setting(0, "Episodes that may be left out.", minimum=0, decides=False)
+    patch_encoding: Literal["zlib", "raw"] = setting("zlib", "How patches are stored.")
     tokenize: TokenizeSettings = field(default_factory=TokenizeSettings)
-    discrete_ids: DiscreteIds = "paper"
-    text_model: Path | None = None
-    runner: RunnerName = "local"
-    beam_options: tuple[str, ...] = ()
-    workers: int | None = None
-    overwrite: bool = False
-    retry_dead_letters: bool = False
+    text_model: Path | None = setting(None, "SentencePiece model of your own.", decides=False)
+    discrete_ids: DiscreteIds = setting(
+        "paper",
+        "Ids of discrete values: shared with text as in the paper, or a range of their own.",
+        decides=False,
+    )
+    runner: RunnerName = setting(
+        "local",
+        "Beam runner.",
+        refusal="no runner named {value!r}: there are {choices}",
+        decides=False,
+    )
+    workers: int | None = setting(
+        None, "Processes of the local runner; default all cores.", minimum=1, decides=False
+    )
+    beam_options: tuple[str, ...] = setting(
+        (),
+        "Passed on to Beam; repeatable.",
+        "NAME=VALUE",
+        option="beam_option",
+        repeatable=True,
+        decides=False,
+    )
+    overwrite: bool = setting(
+        False, "Start again where DIR holds a dataset of ours.", flag=True, decides=False
+    )
+    retry_dead_letters: bool = setting(
+        False,
+        "After the input was mended: make those shards anew that hold dead letters.",
+        flag=True,
+        decides=False,
+    )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.holdout < 1:
-            raise SettingError(f"holdout is {self.holdout}: a share in [0, 1) is wanted")
-        if self.max_episodes is not None and self.max_episodes < 1:
-            raise SettingError(f"max-episodes is {self.max_episodes}: at least 1 is wanted")
+        check(self)
         if self.overwrite and self.retry_dead_letters:
             raise SettingError(
                 "overwrite makes everything anew and retry-dead-letters what was left out: give one of them"
@@ -58,3 +97,17 @@ class IngestSettings:
             raise SettingError(
                 f"name is {self.name!r}: lower-case letters, digits and underscores after a letter are wanted"
             )
+
+    @property
+    def encoding(self) -> PatchEncoding:
+        """How patches are stored."""
+        return PatchEncoding(self.patch_encoding)
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides bytes, by name, as the fingerprint has it.
+
+        The text model and the layout of ids decide the vocabulary, which it has as well.
+        """
+        found = deciding(self)
+        del found["patch_encoding"]
+        return {**found, "encoding": self.encoding}

@@ -17,7 +17,6 @@ from gato_pipelines.ingest import commit, shards
 from gato_pipelines.ingest.run import DryRun, IngestSettings, plan_only
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
-from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record, decode_record
 from gato_schemas.tfrecord import read_records
@@ -155,7 +154,7 @@ def test_image_size_decides_the_tokens_of_a_timestep(recording: Path, tmp_path: 
 
 
 def test_raw_patches_are_the_patches(recording: Path, breakout: Path, tmp_path: Path) -> None:
-    made = ingest(recording, tmp_path / "out", encoding=PatchEncoding("raw"), max_episodes=1).manifest
+    made = ingest(recording, tmp_path / "out", patch_encoding="raw", max_episodes=1).manifest
     assert made.patch_encoding.name == "raw"
     raw, blocks = records(tmp_path / "out", "raw")[0], records(breakout)[0]
     assert raw.episode_id == blocks.episode_id
@@ -183,7 +182,7 @@ def test_a_plan_writes_nothing(recording: Path, tmp_path: Path) -> None:
     ("asked", "changes"),
     [
         ({"holdout": 0.3}, True),
-        ({"encoding": PatchEncoding("raw")}, True),
+        ({"patch_encoding": "raw"}, True),
         ({"discrete_ids": "separate"}, True),
         ({"max_bad": 3, "overwrite": True, "workers": 2, "runner": "flink", "name": "other"}, False),
     ],

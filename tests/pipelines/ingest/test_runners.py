@@ -6,13 +6,15 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from gato_data.errors import EpisodeError, GatoError, MissingPackageError, OutputError, SettingError
 from gato_pipelines.ingest import dead_workers, runners
 from gato_pipelines.ingest.dead_workers import Deaths, died
-from gato_pipelines.ingest.runners import RUNNERS, run_over
+from gato_pipelines.ingest.runners import run_over
+from gato_pipelines.ingest.settings import IngestSettings, RunnerName
 from gato_schemas.errors import FormatError
 
 pytest.importorskip("apache_beam", reason="needs Apache Beam, of the extra [ingest]")
@@ -162,7 +164,7 @@ def test_an_error_with_a_cause_arrives_too() -> None:
 
 def test_an_unknown_runner() -> None:
     with pytest.raises(SettingError, match=r"^no runner named 'dusk': there are local, dask, flink, spark, dataflow$"):
-        run_over([1], print, "dusk")  # type: ignore[arg-type]
+        IngestSettings(runner="dusk")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -221,4 +223,4 @@ def test_beam_is_quiet_and_leaves_logging_as_it_was(
 
 
 def test_every_runner_has_a_name_in_beam() -> None:
-    assert set(runners._BEAM_NAMES) | {"local"} == set(RUNNERS)
+    assert set(runners._BEAM_NAMES) | {"local"} == set(get_args(RunnerName))

@@ -117,12 +117,9 @@ class TestEpisodes:
     def test_the_same_bytes_whatever_the_workers_and_parts_do(
         self, coco: Path, tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from gato_schemas.compression import PatchEncoding
-
         monkeypatch.setattr(tables, "PAIRS_PER_PART", 5)
-        settings = PatchEncoding("raw" if encoding == "raw" else "zlib")
         for name, workers in (("one", 1), ("two", 2)):
-            ingest("coco-captions", coco, tmp_path / name / "data", workers=workers, encoding=settings)
+            ingest("coco-captions", coco, tmp_path / name / "data", workers=workers, patch_encoding=encoding)
         assert digests(tmp_path / "one" / "data") == digests(tmp_path / "two" / "data")
         assert len(read_manifest(tmp_path / "one" / "data").splits["train"].shards) == 3
 
