@@ -99,24 +99,25 @@ def check(settings: Any) -> None:
             raise SettingError(entry.metadata["refusal"].format(**told, **limits))
 
 
-def _within(
-    value: Any, minimum: float | None, maximum: float | None, below: float | None
-) -> bool:
+def _within(value: Any, minimum: float | None, maximum: float | None, below: float | None) -> bool:
     """Whether a number is finite and within its limits, of which None is none."""
     if (minimum, maximum, below) == (None, None, None):
         return True
     least = -math.inf if minimum is None else minimum
     most = math.inf if maximum is None else maximum
-    return bool(
-        math.isfinite(value) and least <= value <= most and (below is None or value < below)
-    )
+    return bool(math.isfinite(value) and least <= value <= most and (below is None or value < below))
+
+
+def is_nested(kind: Any) -> bool:
+    """Whether a setting's type is a dataclass of settings itself."""
+    return isinstance(kind, type) and is_dataclass(kind)
 
 
 def settings_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
     """A dataclass of settings, of values by name; those of a dataclass within it are among them."""
     found: dict[str, Any] = {}
     for entry, kind in declared(cls):
-        if is_dataclass(kind):
+        if is_nested(kind):
             found[entry.name] = settings_from(kind, values)
         elif entry.name in values:
             found[entry.name] = values[entry.name]

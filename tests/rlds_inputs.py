@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from gato_data.tokenize import TokenizeSettings
-from gato_pipelines.ingest.inputs import find_inputs
+from gato_pipelines.ingest.chosen_source import ChosenSource
+from gato_pipelines.ingest.inputs import Inputs, find_inputs
+from gato_pipelines.ingest.job import Job
 from gato_pipelines.ingest.run import IngestSettings, plan_only, run
-from gato_pipelines.ingest.shards import Job
 from gato_pipelines.ingest.summary import Summary
-from gato_pipelines.registry.find import make_source
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.writer import write_directory
-from gato_schemas.compression import PatchEncoding
 
 CONTINUOUS = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="float32", shape=(2,))
 DISCRETE = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="int64")
@@ -118,18 +116,13 @@ def ingest(folder: Path, out: Path, *, source: str = "atari", settings: Any = No
 def job(folder: Path, out: Path, *, holdout: float = 0.0, **settings: Any) -> Job:
     """The job that an ingest of this folder gives its workers."""
     dry = plan_only("atari", {"family": "atari", **settings}, folder, out, IngestSettings(holdout=holdout))
+    source = ChosenSource("atari", settings)
     return Job(
-        source="atari",
-        settings=settings,
-        inputs=find_inputs(make_source("atari", settings), folder),
+        source=source,
+        settings=IngestSettings(holdout=holdout),
+        plan=dry.plan,
+        recipe=dry.recipe,
+        inputs=Inputs(find_inputs(source.made, folder)),
         out=out,
         name="arm",
-        plan=dry.plan,
-        tokenize=TokenizeSettings(),
-        vocabulary=dry.vocabulary,
-        encoding=PatchEncoding(),
-        text_model=None,
-        holdout=holdout,
-        libraries={"deflate": "1"},
-        fingerprint=dry.fingerprint,
     )

@@ -9,7 +9,7 @@ from rich.progress import Progress as Bar
 
 from gato_data.printable import MAX_LINE, count, counted, printable, size
 from gato_data.report.terminal.console import open_console
-from gato_pipelines.ingest.progress import Progress
+from gato_pipelines.ingest.progress import StageProgress
 
 _STAGES = {"scan": "scanning", "write": "writing"}
 _BAR_COLUMNS = 12
@@ -75,7 +75,7 @@ class StageBar:
 class IngestProgress(StageBar):
     """Shows how far an ingest is."""
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: StageProgress) -> None:
         """Called by the thread that watches the ingest."""
         self.draw(_STAGES[progress.stage], progress.share, ingest_figures(progress))
 
@@ -108,7 +108,7 @@ class RecordProgress(StageBar):
         self.draw("recording", share, figures)
 
 
-def ingest_figures(progress: Progress) -> list[str]:
+def ingest_figures(progress: StageProgress) -> list[str]:
     """What is known of the progress, the most important first."""
     found = [f"{progress.parts_done:,}/{counted(progress.parts, 'part')}"]
     if progress.seconds_left is not None and progress.share < 1:

@@ -33,8 +33,8 @@ def dry_run_json(dry: DryRun, out: Path | str) -> str:
     result = {
         "dry_run": True,
         "out": str(out),
-        "fingerprint": dry.fingerprint,
-        "vocabulary": dry.vocabulary.info,
+        "fingerprint": dry.recipe.fingerprint,
+        "vocabulary": dry.recipe.vocabulary.info,
         "tasks": msgspec.to_builtins(dry.plan.tasks),  # nothing is counted yet
         "parts": dry.plan.parts,
         "notes": [*dry.plan.notes, *dry.plan.expected],

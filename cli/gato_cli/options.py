@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, is_dataclass
+from dataclasses import MISSING, Field
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args, get_origin
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args, get_origin
 import click
 
 from gato_data.errors import SettingError
-from gato_data.settings import choices, declared, flag_name
+from gato_data.settings import choices, declared, flag_name, is_nested
 
 if TYPE_CHECKING:
     ParamType: TypeAlias = click.ParamType[Any]
@@ -138,7 +138,7 @@ def settings_options(cls: type[Any], *, bounded: bool = False) -> list[click.Opt
     """
     found = []
     for entry, kind in declared(cls):
-        if is_dataclass(kind):
+        if is_nested(kind):
             inner = settings_options(kind, bounded=bounded)
             found += [option for option in inner if option.help]
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gato_pipelines.ingest import writing
+from gato_pipelines.ingest import dataset_writer
 from gato_schemas.dataset import read_manifest
 from tests.cli.command import error_of, ingest
 from tests.rlds_inputs import digests, edit_json, episode, moving, shards, truncate, write
@@ -176,7 +176,7 @@ class TestATryThatKeptNothing:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(writing, "run_over", stopped)
+            patch.setattr(dataset_writer, "run_over", stopped)
             assert ingest("atari", recording, "--out", out, "--image-size", "32x32").exit_code != 0
         again = ingest("atari", recording, "--out", out)
         assert again.exit_code == 0, again.stderr

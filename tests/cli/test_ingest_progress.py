@@ -8,7 +8,7 @@ import pytest
 
 from gato_cli import ingest_progress
 from gato_cli.ingest_progress import IngestProgress, RecordProgress, duration
-from gato_pipelines.ingest.progress import Progress
+from gato_pipelines.ingest.progress import StageProgress
 
 HALF: Any = {
     "stage": "write",
@@ -55,7 +55,7 @@ def test_the_bar_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int
     monkeypatch.setenv("COLUMNS", str(columns))
     stream = Terminal()
     with IngestProgress(stream) as shown:
-        shown.show(Progress(**HALF))
+        shown.show(StageProgress(**HALF))
     (line,) = {line for line in drawn(stream) if "parts" in line}
     assert line.startswith("writing ━")
     assert line.endswith(end)
@@ -70,9 +70,9 @@ def test_a_log_gets_plain_lines_and_none_at_the_end() -> None:
     stream = io.StringIO()
     with IngestProgress(stream) as shown:
         assert shown.every == 60
-        shown.show(Progress(stage="scan", parts=1))
-        shown.show(Progress(**HALF))
-        shown.show(Progress(**{**HALF, "episodes_done": 1000, "parts_done": 12}))
+        shown.show(StageProgress(stage="scan", parts=1))
+        shown.show(StageProgress(**HALF))
+        shown.show(StageProgress(**{**HALF, "episodes_done": 1000, "parts_done": 12}))
     assert stream.getvalue().splitlines() == [
         "scanning: 0%, 0/1 part",
         "writing: 50%, 5/12 parts, 60 s left, 500/1,000 episodes, 1,234,567 tokens, 500.0 kB/s",
@@ -100,7 +100,7 @@ def test_the_bar_is_taken_away_after_a_failure() -> None:
 
     def fail() -> None:
         with shown:
-            shown.show(Progress(**HALF))
+            shown.show(StageProgress(**HALF))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

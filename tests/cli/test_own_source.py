@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from gato_cli.main import cli
 from gato_data.errors import InputError
-from gato_pipelines.ingest import writing
+from gato_pipelines.ingest import dataset_writer
 from gato_pipelines.ingest.runners import run_over
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import decode_record
@@ -333,7 +333,7 @@ class TestFolders:
             (days / "session-1" / "more.npy").write_bytes(b"123")
             run_over(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(writing, "run_over", grows)
+        monkeypatch.setattr(dataset_writer, "run_over", grows)
         assert error_of(ingest("arm-npz", days, "--out", tmp_path / "out")) == (
             f"session-1 changed while it was ingested: it had {size} bytes and has {size + 3} now; run the same "
             "command again when nothing writes to it any more, finished shards are kept"

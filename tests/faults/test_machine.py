@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from gato_data.errors import InputError
-from gato_pipelines.ingest import writing as ingest_module
+from gato_pipelines.ingest import dataset_writer as ingest_module
 from gato_pipelines.ingest.runners import run_over
 from tests.rlds_inputs import digests, ingest, moving, shards, write
 

@@ -26,7 +26,7 @@ def died(worker: str, code: int) -> str:
 
 
 @dataclass(frozen=True)
-class Noted:
+class TrackedCall:
     """A function whose element is noted while it runs, by the name that Beam gives the process."""
 
     function: Callable[[Any], None]
@@ -47,7 +47,7 @@ class Deaths:
     Args:
         elements: that are worked on.
         name: what each is called.
-        notes: the folder that `Noted` writes into; None if there is none.
+        notes: the folder that `TrackedCall` writes into; None if there is none.
     """
 
     def __init__(self, elements: Iterable[Any], name: Callable[[Any], str], notes: Path | None) -> None:

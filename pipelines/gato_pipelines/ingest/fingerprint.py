@@ -1,34 +1,39 @@
 """Everything that decides the bytes of the shards apart from the input itself, and its hash: the fingerprint."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gato_data.tokenize import TokenizeSettings
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import DiscreteIds, Vocabulary
+from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.planning import without_reasons
+from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.source import Plan, Source, recorded_settings
-from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import FORMAT_VERSION
 from gato_schemas.index import INDEX_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What decides the bytes.
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the bytes of a dataset.
 
     Attributes:
         values: by name, as JSON has them.
         fingerprint: their hash.
+        vocabulary: of the tokens.
+        text_model: serialized; None where no text is tokenized.
     """
 
     values: dict[str, Any]
     fingerprint: str
+    vocabulary: Vocabulary
+    text_model: bytes | None
 
     @property
     def libraries(self) -> dict[str, str]:
@@ -36,57 +41,44 @@ class Decided:
         found: dict[str, str] = self.values["libraries"]
         return found
 
+    @cached_property
+    def text(self) -> TextTokenizer | None:
+        """The text model, loaded once per process."""
+        return None if self.text_model is None else TextTokenizer(self.text_model)
 
-def vocabulary_of(plan: Plan, text_model: Path | None, discrete_ids: DiscreteIds) -> tuple[Vocabulary, bytes | None]:
-    """The vocabulary, and the serialized text model where any text will be tokenized.
 
-    Args:
-        plan: of the dataset.
-        text_model: path of a SentencePiece model; None for the packaged one.
-        discrete_ids: layout of the vocabulary.
+def make_recipe(source: ChosenSource, plan: Plan, settings: IngestSettings) -> Recipe:
+    """Gather what decides the bytes of a dataset.
 
     Raises:
-        InputError, FormatError: the model cannot be read, or is none.
+        InputError, FormatError: the text model cannot be read, or is none.
     """
+    vocabulary, model = _vocabulary(plan, settings.text_model, settings.discrete_ids)
+    values = {
+        "format": [FORMAT_VERSION, INDEX_VERSION],
+        "source": source.name,
+        "settings": recorded_settings(source.made),
+        "tasks": {name: without_reasons(task) for name, task in plan.tasks.items()},
+        "agents": plan.agents,
+        "shards": len(plan.parts),
+        "vocabulary": vocabulary.info,
+        **settings.deciding(),
+        "libraries": _libraries(source.made, has_text=model is not None),
+    }
+    encoded = msgspec.json.encode(values, order="deterministic")
+    fingerprint = hashlib.sha256(encoded).hexdigest()[:32]
+    decoded = msgspec.json.decode(encoded, type=dict[str, Any])
+    return Recipe(decoded, fingerprint, vocabulary, model)
+
+
+def _vocabulary(plan: Plan, text_model: Path | None, discrete_ids: DiscreteIds) -> tuple[Vocabulary, bytes | None]:
+    """The vocabulary, and the serialized text model where any text will be tokenized."""
     model = TextTokenizer.load(text_model) if text_model else TextTokenizer.default()
     fields = [field for task in plan.tasks.values() for field in task.observations]
     has_text = any(field.modality == "text" for field in fields) or not fields
     digest = model.sha256 if has_text else None
     vocabulary = Vocabulary(model.size, discrete_ids, digest)
     return vocabulary, model.model_bytes if has_text else None
-
-
-def decide(
-    name: str,
-    source: Source,
-    plan: Plan,
-    vocabulary: Vocabulary,
-    tokenize: TokenizeSettings,
-    encoding: PatchEncoding,
-    holdout: float,
-) -> Decided:
-    """Gather what decides the bytes of a dataset.
-
-    Args:
-        name, source: the source.
-        plan, vocabulary, tokenize, encoding, holdout: as a job has them.
-    """
-    values = {
-        "format": [FORMAT_VERSION, INDEX_VERSION],
-        "source": name,
-        "settings": recorded_settings(source),
-        "tasks": {name: without_reasons(task) for name, task in plan.tasks.items()},
-        "agents": plan.agents,
-        "shards": len(plan.parts),
-        "vocabulary": vocabulary.info,
-        "tokenize": asdict(tokenize),
-        "encoding": asdict(encoding),
-        "holdout": holdout,
-        "libraries": _libraries(source, has_text=vocabulary.text_model is not None),
-    }
-    encoded = msgspec.json.encode(values, order="deterministic")
-    fingerprint = hashlib.sha256(encoded).hexdigest()[:32]
-    return Decided(msgspec.json.decode(encoded, type=dict[str, Any]), fingerprint)
 
 
 def _libraries(source: Source, *, has_text: bool) -> dict[str, str]:

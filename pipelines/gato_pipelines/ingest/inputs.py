@@ -3,9 +3,9 @@
 import glob
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,34 @@ from gato_pipelines.containers.recognise import documents_lack, no_documents
 from gato_pipelines.documents.pairs.tables import beside
 from gato_pipelines.files.find import root_of
 from gato_pipelines.remote.folder import is_remote
+from gato_pipelines.remote.input import Mirror, files_here
 from gato_pipelines.source import Source
+from gato_schemas.index import Part
 
 MAX_INPUTS = 10_000
 _MAX_NAMES = 10_000
 """Entries of a folder among which a close name is looked for."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the inputs lie; it travels to workers, and no path goes into a file.
+
+    Attributes:
+        folders: folders and files, by the names they call themselves.
+        mirrors: by name, of the inputs whose files come when they are read.
+    """
+
+    folders: Mapping[str, Path]
+    mirrors: Mapping[str, Mirror] = field(default_factory=dict)
+
+    def folder(self, part: Part) -> Path:
+        """The input that a part belongs to."""
+        return self.folders[part.input]
+
+    def files_here(self, source: Source, part: Part) -> AbstractContextManager[None]:
+        """Have the files of a part on this machine; InputError where one cannot be fetched."""
+        return files_here(self.mirrors, source, self.folder(part), part)
 
 
 def find_inputs(source: Source, given: Path | Sequence[Path]) -> dict[str, Path]:

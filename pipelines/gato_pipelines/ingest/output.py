@@ -4,7 +4,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -13,8 +13,9 @@ import msgspec
 
 from gato_data.errors import OutputError
 from gato_data.files import refuse_links, write_durably
-from gato_pipelines.ingest.shards import WORK, Job, cannot_write
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO
+from gato_pipelines.ingest.disk_errors import cannot_write
+from gato_pipelines.ingest.job import Job
+from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, read_index
 
@@ -138,24 +139,24 @@ def kept_nothing(out: Path) -> bool:
         return False
 
 
-def make_way(job: Job, decides: Mapping[str, Any]) -> str:
+def make_way(job: Job) -> str:
     """Clear a folder in which a try with other settings finished nothing; returns in what it differed, or nothing."""
     stored = _stored(job.out)
-    if stored is None or stored == _noted(job, decides) or any(job.out.glob(f"*{SUFFIX}")):
+    if stored is None or stored == _claimed(job) or any(job.out.glob(f"*{SUFFIX}")):
         return ""
     _remove_dataset(job.out)
     for path in (job.out / WORK / _JOB, *(job.out / WORK).glob("duplicates-*")):
         path.unlink()
-    return difference(stored, _noted(job, decides))
+    return difference(stored, _claimed(job))
 
 
-def claim(job: Job, decides: Mapping[str, Any]) -> None:
+def claim(job: Job) -> None:
     """Note what the shards in the folder are made with, and their names, or check that it is the same.
 
     Raises:
         OutputError: the folder holds an unfinished dataset made with other settings; says which.
     """
-    stored, wanted = _stored(job.out), _noted(job, decides)
+    stored, wanted = _stored(job.out), _claimed(job)
     if stored is not None and stored != wanted:
         raise OutputError(
             f"{job.out} holds an unfinished dataset made with other settings ({difference(stored, wanted)}): use the "
@@ -164,8 +165,8 @@ def claim(job: Job, decides: Mapping[str, Any]) -> None:
     write_durably(job.out / WORK / _JOB, msgspec.json.encode(wanted))
 
 
-def _noted(job: Job, decides: Mapping[str, Any]) -> dict[str, Any]:
-    return {**decides, "name": job.name}
+def _claimed(job: Job) -> dict[str, Any]:
+    return {**job.recipe.values, "name": job.name}
 
 
 def _stored(out: Path) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gato_data.errors import GatoError, InputError, OutputError, SettingError
+from gato_pipelines.ingest.inputs import Inputs, find_inputs
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote.folder import RemoteFolder, address_of, is_remote, last_name
 from gato_pipelines.remote.input import Mirror, mirror
@@ -22,13 +23,40 @@ class Places:
         inputs: folders and files.
         out: the dataset's folder.
         mirrors: by path, the inputs whose files come when they are read.
-        output: what copies the dataset to where it belongs; None where it is there already.
+        remote: what copies the dataset to where it belongs; None where it is there already.
     """
 
     inputs: list[Path]
     out: Path
     mirrors: Mapping[Path, Mirror] = field(default_factory=dict)
-    output: RemoteOutput | None = None
+    remote: RemoteOutput | None = None
+
+    def find(self, source: Source) -> Inputs:
+        """The inputs by the names that they call themselves.
+
+        Raises:
+            InputError: one is missing or cannot be read, or is given twice.
+            OutputError: the output is an input, or inside one.
+        """
+        folders = find_inputs(source, self.inputs)
+        self._check_apart(folders.values())
+        mirrors = {name: self.mirrors[path] for name, path in folders.items() if path in self.mirrors}
+        return Inputs(folders, mirrors)
+
+    def _check_apart(self, inputs: Iterable[Path]) -> None:
+        """Check that the output is not an input or inside one, which is never written."""
+        if self.remote is None:
+            pairs = [(str(path), path.resolve(), self.out.resolve()) for path in inputs]
+        else:
+            given = [each.remote.address for each in self.mirrors.values()]
+            there = Path(self.remote.remote.address)
+            pairs = [(address, Path(address), there) for address in given]
+        for shown, source, out in pairs:
+            if out.is_relative_to(source):
+                raise OutputError(
+                    f"{self.out} is {'' if out == source else 'inside '}the input {shown}, which "
+                    "is never written: choose another --out"
+                )
 
 
 @contextmanager
@@ -66,29 +94,6 @@ def _reword(error: GatoError, addresses: Mapping[Path, str]) -> None:
     for path, address in addresses.items():
         text = text.replace(str(path), address)
     error.args = (text, *error.args[1:])
-
-
-def check_apart(found: Places, inputs: Iterable[Path]) -> None:
-    """Check that the output is not an input or inside one, which is never written.
-
-    Args:
-        found: the places.
-        inputs: folders and files; what patterns stand for.
-
-    Raises:
-        OutputError: it is.
-    """
-    if found.output is None:
-        pairs = [(str(path), path.resolve(), found.out.resolve()) for path in inputs]
-    else:
-        given = [each.remote.address for each in found.mirrors.values()]
-        pairs = [(address, Path(address), Path(found.output.remote.address)) for address in given]
-    for shown, source, out in pairs:
-        if out.is_relative_to(source):
-            raise OutputError(
-                f"{found.out} is {'' if out == source else 'inside '}the input {shown}, which is never written: choose "
-                "another --out"
-            )
 
 
 def _inputs(source: Source, given: Sequence[Path | str], scratch: Path) -> tuple[list[Path], dict[Path, Mirror]]:

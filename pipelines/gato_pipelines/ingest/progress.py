@@ -1,7 +1,8 @@
 """How far an ingest is, told from the files that it has left so far: the same on every runner.
 
-Finished parts are known by the indexes of their shards, parts that are being written by their temporary shards in the
-work folder. A thread of the process that started the ingest looks at them now and then; the workers tell nothing.
+Finished parts are known by the indexes of their shards. A part that is being written has a folder
+in the work folder, in which its worker keeps the number of episodes that it has read. A thread of the
+process that started the ingest looks at them now and then.
 """
 
 import os
@@ -13,18 +14,17 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Literal, Protocol
 
-from gato_pipelines.ingest.shards import WORK, Job, finished
-from gato_schemas.index import SUFFIX
-from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES
+from gato_pipelines.ingest.episodes_read import EPISODES_FILE, episodes_read
+from gato_pipelines.ingest.job import Job, finished
+from gato_schemas.dataset import WORK
+from gato_schemas.index import SUFFIX, index_path
 
-_MAX_HEADERS = 20_000
-"""Record headers that are read at one look: a look has to be short, and the next one goes on."""
 _REST = 20
 """The thread looks for at most one part in this many of its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class StageProgress:
     """How far a stage of an ingest is.
 
     Attributes:
@@ -32,7 +32,7 @@ class Progress:
         parts, parts_done: of the whole dataset.
         parts_before: of these, the ones that an earlier run had finished.
         episodes: of the whole dataset; 0 where they are not known yet.
-        episodes_done: of finished parts, and as many as the temporary shards hold.
+        episodes_done: of finished parts, and those that were read of the others.
         episodes_before: those of `parts_before`.
         tokens: written by this run; None until its first part is finished.
         size: bytes written by this run.
@@ -79,12 +79,12 @@ class Watcher(Protocol):
 
     every: float
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: StageProgress) -> None:
         """Called in a thread of its own, and once more when a stage has ended well."""
 
 
 @contextmanager
-def watching(look: Callable[[], Progress], watcher: Watcher | None) -> Iterator[None]:
+def watching(look: Callable[[], StageProgress], watcher: Watcher | None) -> Iterator[None]:
     """Show `watcher` what `look` finds while the body runs."""
     if watcher is None:
         yield
@@ -100,7 +100,7 @@ def watching(look: Callable[[], Progress], watcher: Watcher | None) -> Iterator[
     _look(look, watcher)
 
 
-def _watch(look: Callable[[], Progress], watcher: Watcher, stop: Event) -> None:
+def _watch(look: Callable[[], StageProgress], watcher: Watcher, stop: Event) -> None:
     pause = watcher.every
     while not stop.wait(pause):
         start = time.thread_time()
@@ -109,7 +109,7 @@ def _watch(look: Callable[[], Progress], watcher: Watcher, stop: Event) -> None:
         pause = max(watcher.every, _REST * (time.thread_time() - start))
 
 
-def _look(look: Callable[[], Progress], watcher: Watcher) -> bool:
+def _look(look: Callable[[], StageProgress], watcher: Watcher) -> bool:
     """Look once; where files or the terminal cannot be reached nothing is shown, and no harm is done."""
     try:
         watcher.show(look())
@@ -118,12 +118,12 @@ def _look(look: Callable[[], Progress], watcher: Watcher) -> bool:
     return True
 
 
-def scan_progress(work: Path, prefix: str, parts: int) -> Callable[[], Progress]:
+def scan_progress(work: Path, prefix: str, parts: int) -> Callable[[], StageProgress]:
     """A look at the planning pass, which leaves a file for every part in `work`."""
     start, before = time.monotonic(), _count(work, prefix)
 
-    def look() -> Progress:
-        return Progress(
+    def look() -> StageProgress:
+        return StageProgress(
             stage="scan",
             parts=parts,
             parts_done=min(_count(work, prefix), parts),
@@ -154,21 +154,20 @@ class WriteProgress:
         self._episodes_before = self._episodes - sum(job.plan.parts[number].count for number in self._todo)
         self._episodes_done = self._episodes_before
         self._tokens = self._size = 0
-        self._shards: dict[Path, _TemporaryShard] = {}
         self._start = time.monotonic()
 
-    def __call__(self) -> Progress:
+    def __call__(self) -> StageProgress:
         """What the files say now."""
         self._count_finished()
-        episodes, size = self._temporary()
+        episodes, size = self._unfinished()
         tokens = round(self._tokens * (1 + size / self._size)) if self._size else None
-        return Progress(
+        return StageProgress(
             stage="write",
             parts=len(self._job.plan.parts),
             parts_done=len(self._job.plan.parts) - len(self._todo),
             parts_before=self._before,
             episodes=self._episodes,
-            episodes_done=min(self._episodes_done + episodes, self._episodes),
+            episodes_done=self._episodes_done + episodes,
             episodes_before=self._episodes_before,
             tokens=tokens,
             size=self._size + size,
@@ -179,7 +178,7 @@ class WriteProgress:
         """Add up the parts that were finished since the last look."""
         names = set(_names(self._job.out))
         for number in list(self._todo):
-            if self._job.shard(number, self._job.splits[-1]).name + SUFFIX not in names:
+            if index_path(self._job.shard(number, self._job.splits[-1])).name not in names:
                 continue
             indexes = finished(self._job, number)
             if indexes is None:
@@ -189,51 +188,29 @@ class WriteProgress:
             self._tokens += sum(index.header.totals.tokens for index in indexes.values())
             self._size += sum(index.header.shard_size for index in indexes.values())
 
-    def _temporary(self) -> tuple[int, int]:
-        """Episodes and bytes in the temporary shards of parts that are not finished."""
-        episodes, sizes, budget = dict.fromkeys(self._todo, 0), 0, _MAX_HEADERS
-        seen: dict[Path, _TemporaryShard] = {}
-        for folder in _names(self._job.out / WORK):
-            number = folder.split("-")[1] if folder.startswith("part-") else ""
-            if not number.isdecimal() or int(number) not in self._todo:
+    def _unfinished(self) -> tuple[int, int]:
+        """Episodes that were read of parts that are not finished, and bytes of their shards."""
+        episodes, size = dict.fromkeys(self._todo, 0), 0
+        for folder in (self._job.out / WORK).glob("part-*"):
+            number = folder.name.split("-")[1]
+            if not number.isdecimal() or int(number) not in episodes:
                 continue
-            place, records = self._job.out / WORK / folder, 0
-            for name in _names(place):
-                if name.endswith((SUFFIX, ".tmp")):
-                    continue
-                shard = seen[place / name] = self._shards.get(place / name) or _TemporaryShard()
-                budget -= shard.read_on(place / name, budget)
-                records += shard.records
-                sizes += shard.size
-            count = self._job.plan.parts[int(number)].count
-            episodes[int(number)] = max(episodes[int(number)], min(records, count))
-        self._shards = seen
-        return sum(episodes.values()), sizes
+            read = min(episodes_read(folder), self._job.plan.parts[int(number)].count)
+            episodes[int(number)] = max(episodes[int(number)], read)  # two may write the same part
+            size += sum(_size(folder / name) for name in _names(folder) if _is_shard(name))
+        return sum(episodes.values()), size
 
 
-class _TemporaryShard:
-    """A shard that is being written: its whole records so far, found by stepping from one header to the next."""
+def _is_shard(name: str) -> bool:
+    return not name.endswith((SUFFIX, ".tmp", EPISODES_FILE))
 
-    def __init__(self) -> None:
-        self.records = 0
-        self.size = 0
-        self._at = 0
 
-    def read_on(self, path: Path, budget: int) -> int:
-        """Count the records that have been added, at most `budget`; returns how many there were."""
-        before = self.records
-        try:
-            with path.open("rb") as file:
-                self.size = os.fstat(file.fileno()).st_size
-                while self.records - before < budget and self._at + HEADER_BYTES <= self.size:
-                    length = int.from_bytes(os.pread(file.fileno(), 8, self._at), "little")
-                    end = self._at + HEADER_BYTES + length + FOOTER_BYTES
-                    if end > self.size:
-                        break
-                    self._at, self.records = end, self.records + 1
-        except FileNotFoundError:
-            self.size = 0  # it was given its name at this very moment
-        return self.records - before
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where it was given its name at this very moment."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _names(folder: Path) -> list[str]:

@@ -12,21 +12,18 @@ nothing; from there on the folder is an unfinished dataset, which the same comma
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from gato_data.errors import OutputError
 from gato_pipelines.documents.texts.duplicates import find_duplicates
-from gato_pipelines.ingest.commit import check_same, dead_letters_of
+from gato_pipelines.ingest.commit import dead_letters_of
+from gato_pipelines.ingest.complete import check_same
+from gato_pipelines.ingest.job import Job, finished
 from gato_pipelines.ingest.output import RETRY
 from gato_pipelines.ingest.scan_job import PartKey, part_key
-from gato_pipelines.ingest.shards import WORK, Job, finished
-from gato_pipelines.source import PartScan, Source
-from gato_schemas.dataset import MANIFEST
+from gato_pipelines.source import PartScan
+from gato_schemas.dataset import MANIFEST, WORK
 from gato_schemas.errors import FormatError
-from gato_schemas.index import SUFFIX, Part, ShardIndex, read_index
-
-Indexes: TypeAlias = list[ShardIndex | None]
-"""Of the shards of one part, whatever they were made from; None where there is none that is whole."""
+from gato_schemas.index import SUFFIX, Part, ShardIndex, index_path, read_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,58 +51,87 @@ def buried_parts(out: Path) -> set[PartKey]:
     return {part_key(index.header.part) for index in found if index is not None and dead_letters_of(index)}
 
 
-def plan_retry(job: Job, source: Source, scans: Sequence[PartScan]) -> Retry:
+@dataclass(frozen=True, slots=True)
+class _OldPart:
+    """A part, and what the folder holds of it.
+
+    Attributes:
+        number: of the part.
+        part: as the plan has it.
+        indexes: of its whole shards, whatever they were made from.
+        is_finished: whether all shards are whole and of this job.
+    """
+
+    number: int
+    part: Part
+    indexes: list[ShardIndex]
+    is_finished: bool
+
+    @property
+    def file(self) -> tuple[str, str]:
+        """The file that it is a part of."""
+        return self.part.input, self.part.file
+
+    @property
+    def letters(self) -> int:
+        """Episodes that its dead letters stand for."""
+        return sum(map(dead_letters_of, self.indexes))
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether its indexes name other input; one that was rebuilt from nothing names none."""
+        known = (self.part, Part("", "", 0))
+        return any(index.header.part not in known for index in self.indexes)
+
+
+def plan_retry(job: Job, scans: Sequence[PartScan]) -> Retry:
     """Find the parts that have to be made anew.
 
     Raises:
         OutputError: the folder holds a dataset made from other input or with other settings.
     """
-    complete = (job.out / MANIFEST).exists()
-    if complete:
-        check_same(job, source)
-    wanted, indexes = job.plan.parts, [_indexes(job, number) for number in range(len(job.plan.parts))]
-    letters = [sum(dead_letters_of(index) for index in found if index is not None) for found in indexes]
-    sure = {number for number in range(len(wanted)) if letters[number] or finished(job, number) is None}
-    changed = {number for number in sure if _is_other(indexes[number], wanted[number])}
-    mended = {_file(wanted[number]) for number in sure if letters[number]}
-    for number in sorted(changed) if complete else ():
-        if _file(wanted[number]) not in mended:
+    is_complete = (job.out / MANIFEST).exists()
+    if is_complete:
+        check_same(job)
+    parts = [_old_part(job, number) for number in range(len(job.plan.parts))]
+    sure = [old for old in parts if old.letters or not old.is_finished]
+    if is_complete:
+        _check_unchanged(job, sure)
+    # What is in the other parts of a file that changed may have moved.
+    moved = {old.file for old in sure if old.has_changed}
+    unlike = _with_other_duplicates(parts, scans)
+    anew = {old.number for old in sure}
+    others = [old.number for old in parts if old.number not in anew and (old.file in moved or old.number in unlike)]
+    return Retry([*others, *sorted(anew)], sum(old.letters for old in parts))
+
+
+def _check_unchanged(job: Job, parts: Sequence[_OldPart]) -> None:
+    """Check that no file of a complete dataset changed but those whose dead letters were mended."""
+    mended = {old.file for old in parts if old.letters}
+    for old in parts:
+        if old.has_changed and old.file not in mended:
             raise OutputError(
-                f"{wanted[number].file} has no dead letters and is not what {job.out} was made from any more: restore "
-                "it, or use --overwrite to make the dataset again"
+                f"{old.part.file} has no dead letters and is not what {job.out} was made from any "
+                "more: restore it, or use --overwrite to make the dataset again"
             )
-    moved = {_file(wanted[number]) for number in changed}  # what is in a file's other parts may have moved
-    unlike = _unlike(job, scans, indexes)
-    others = {number for number in range(len(wanted)) if _file(wanted[number]) in moved or number in unlike} - sure
-    return Retry([*sorted(others), *sorted(sure)], sum(letters))
 
 
-def _unlike(job: Job, scans: Sequence[PartScan], indexes: Sequence[Indexes]) -> set[int]:
-    """Parts with other duplicates than before: a document that can be read now may make a later one its duplicate."""
+def _with_other_duplicates(parts: Sequence[_OldPart], scans: Sequence[PartScan]) -> set[int]:
+    """Parts in which other documents are duplicates: one that can be read now may make a later one its own."""
     if not any(scan.hashes for scan in scans):
         return set()
     duplicates = {part_key(scan.part): len(found) for scan, found in zip(scans, find_duplicates(scans), strict=True)}
-    found = set()
-    for number, part in enumerate(job.plan.parts):
-        kept = sum(index.header.totals.episodes for index in indexes[number] if index is not None)
-        if kept != part.count - duplicates[part_key(part)]:
-            found.add(number)
-    return found
+    return {
+        old.number
+        for old in parts
+        if sum(index.header.totals.episodes for index in old.indexes) != old.part.count - duplicates[part_key(old.part)]
+    }
 
 
-def _file(part: Part) -> tuple[str, str]:
-    return part.input, part.file
-
-
-def _is_other(indexes: Indexes, part: Part) -> bool:
-    """Whether whole indexes name other input; one that a repair rebuilt from nothing names none."""
-    known = [index.header.part for index in indexes if index is not None]
-    return any(found not in (part, Part("", "", 0)) for found in known)
-
-
-def _indexes(job: Job, number: int) -> Indexes:
-    paths = [job.shard(number, split) for split in job.splits]
-    return [_read(path.with_name(path.name + SUFFIX)) for path in paths]
+def _old_part(job: Job, number: int) -> _OldPart:
+    found = [_read(index_path(job.shard(number, split))) for split in job.splits]
+    indexes = [index for index in found if index is not None]
+    return _OldPart(number, job.plan.parts[number], indexes, finished(job, number) is not None)
 
 
 def _read(path: Path) -> ShardIndex | None:
@@ -117,7 +143,7 @@ def _read(path: Path) -> ShardIndex | None:
 
 def staged(job: Job) -> Job:
     """The same job, writing into a folder inside the work folder of this machine."""
-    return replace(job, out=job.out / WORK / RETRY, output=None)
+    return replace(job, out=job.out / WORK / RETRY, remote=None)
 
 
 def to_write(job: Job, retry: Retry) -> list[int]:
@@ -127,19 +153,18 @@ def to_write(job: Job, retry: Retry) -> list[int]:
         indexes = finished(fresh, number)
         if indexes is None or any(map(dead_letters_of, indexes.values())):
             for split in job.splits:
-                path = fresh.shard(number, split)
-                path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
+                index_path(fresh.shard(number, split)).unlink(missing_ok=True)
             found.append(number)
     return found
 
 
-def check_better(job: Job, retry: Retry, max_bad: int) -> int:
+def check_better(job: Job, retry: Retry) -> int:
     """Check that a dataset that is complete will be so again; returns how many episodes will have been left out.
 
     Raises:
         OutputError: too many episodes still cannot be used; the dataset stays as it was.
     """
-    bad = good = 0
+    bad, good, max_bad = 0, 0, job.settings.max_bad
     for index in _afterwards(job, retry):
         bad += dead_letters_of(index)
         good += index.header.totals.episodes
@@ -173,10 +198,10 @@ def move_in(job: Job, retry: Retry) -> None:
     names = [job.shard(number, split).name for number in retry.parts for split in job.splits]
     for name in (MANIFEST, *(name + SUFFIX for name in names)):
         (job.out / name).unlink(missing_ok=True)
-    if job.output is not None:
-        job.output.remote.remove([MANIFEST, *(name + SUFFIX for name in names)])
+    if job.remote is not None:
+        job.remote.remote.remove([MANIFEST, *(name + SUFFIX for name in names)])
     for name in names:
-        if job.output is not None:
-            job.output.push_shard(fresh.out / name, fresh.out / (name + SUFFIX))
+        if job.remote is not None:
+            job.remote.push_shard(fresh.out / name, fresh.out / (name + SUFFIX))
         (fresh.out / name).replace(job.out / name)
         (fresh.out / (name + SUFFIX)).replace(job.out / (name + SUFFIX))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gato_data.errors import GatoError, MissingPackageError, SettingError
-from gato_pipelines.ingest.dead_workers import Deaths, Noted
+from gato_pipelines.ingest.dead_workers import Deaths, TrackedCall
 from gato_pipelines.ingest.settings import RunnerName
 
 _AUGMENTED = " [while running '"
@@ -75,7 +75,7 @@ def run_over(
                 pipeline
                 | "Create" >> beam.Create(list(elements), reshuffle=False)
                 | "Reshuffle" >> beam.Reshuffle()
-                | "Call" >> beam.Map(function if notes is None else Noted(function, notes))
+                | "Call" >> beam.Map(function if notes is None else TrackedCall(function, notes))
             )
     except GatoError as error:
         error.args = (str(error).split(_AUGMENTED)[0], *error.args[1:])

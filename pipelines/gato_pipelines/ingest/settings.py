@@ -66,9 +66,7 @@ class IngestSettings:
         refusal="no runner named {value!r}: there are {choices}",
         decides=False,
     )
-    workers: int | None = setting(
-        None, "Processes of the local runner; default all cores.", minimum=1, decides=False
-    )
+    workers: int | None = setting(None, "Processes of the local runner; default all cores.", minimum=1, decides=False)
     beam_options: tuple[str, ...] = setting(
         (),
         "Passed on to Beam; repeatable.",
@@ -77,9 +75,7 @@ class IngestSettings:
         repeatable=True,
         decides=False,
     )
-    overwrite: bool = setting(
-        False, "Start again where DIR holds a dataset of ours.", flag=True, decides=False
-    )
+    overwrite: bool = setting(False, "Start again where DIR holds a dataset of ours.", flag=True, decides=False)
     retry_dead_letters: bool = setting(
         False,
         "After the input was mended: make those shards anew that hold dead letters.",

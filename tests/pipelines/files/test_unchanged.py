@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import InputError
+from gato_pipelines.ingest import dataset_writer
 from gato_pipelines.ingest import run as ingesting
-from gato_pipelines.ingest import writing
 from gato_pipelines.ingest.runners import run_over
 from gato_pipelines.ingest.settings import IngestSettings
 from tests.document_inputs import make_tar, six_samples
@@ -56,7 +56,7 @@ def test_texts_that_change_after_the_scan(
         run_over(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "run_over", changed)
+        patch.setattr(dataset_writer, "run_over", changed)
         with pytest.raises(InputError) as raised:
             run("massivetext", source, out)
     if change == "gone":
@@ -81,7 +81,7 @@ def test_a_text_that_grows_between_two_runs_is_scanned_again(tmp_path: Path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "run_over", stopped)
+        patch.setattr(dataset_writer, "run_over", stopped)
         with pytest.raises(KeyboardInterrupt):
             run("massivetext", source, out)
     (source / "b.txt").write_text("Another text, which is longer than the one before.")
@@ -101,6 +101,6 @@ def test_an_archive_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pyt
             file.write(bytes(512))
         run_over(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(writing, "run_over", changed)
+    monkeypatch.setattr(dataset_writer, "run_over", changed)
     with pytest.raises(InputError, match=f"{archive.name} changed while it was ingested: it had {size} bytes"):
         run("align", folder, tmp_path / "out")

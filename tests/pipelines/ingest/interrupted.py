@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gato_pipelines.ingest import scan_job, writing
+from gato_pipelines.ingest import dataset_writer, scan_job
 from gato_pipelines.ingest.run import IngestSettings, run
 
 NEVER = 10**6
@@ -56,7 +56,7 @@ def finished(out: Path) -> dict[str, tuple[int, int]]:
 
 def main(folder: Path, out: Path) -> None:
     """Kill at the first place, the second and so on, until a run is not killed any more."""
-    writing.run_over = scan_job.run_over = in_this_process
+    dataset_writer.run_over = scan_job.run_over = in_this_process
     for place in range(1, NEVER):
         target = out / str(place) / "breakout"
         killed = ingest_until(folder, target, place) == signal.SIGKILL

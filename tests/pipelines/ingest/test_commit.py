@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -10,9 +11,12 @@ import pytest
 
 from gato_data.errors import InputError, OutputError
 from gato_pipelines.ingest import commit as committing
-from gato_pipelines.ingest.commit import Summary, already_complete, commit
+from gato_pipelines.ingest.commit import commit
+from gato_pipelines.ingest.complete import already_complete
+from gato_pipelines.ingest.job import Job
 from gato_pipelines.ingest.output import claim, work_folder
-from gato_pipelines.ingest.shards import Job, write_part
+from gato_pipelines.ingest.shards import write_part
+from gato_pipelines.ingest.summary import Summary
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import encode_index, read_index
 from tests import rlds_inputs
@@ -22,10 +26,10 @@ from tests.rlds_inputs import episode, moving
 def made(job: Job, max_bad: int = 0) -> Summary:
     """Everything an ingest does after its plan."""
     with work_folder(job.out, overwrite=False):
-        claim(job, {})
+        claim(job)
         for number in range(len(job.plan.parts)):
             write_part(job, number)
-        return commit(job, job.make_source(), max_bad)
+        return commit(replace(job, settings=replace(job.settings, max_bad=max_bad)))
 
 
 BAD = episode(np.full((3, 2), np.nan, np.float32))
@@ -96,7 +100,7 @@ def test_a_complete_dataset_with_another_shard_is_not_taken_for_this_one(good: J
     header = msgspec.structs.replace(index.header, digest="0" * 64)
     beside.write_bytes(encode_index(header, index.arrays))
     with pytest.raises(OutputError, match=f"but {beside.stem} is not the shard that its manifest was written for"):
-        already_complete(good, good.make_source())
+        already_complete(good)
 
 
 def test_no_path_of_this_machine_is_on_disk(good: Job, tmp_path: Path) -> None:
@@ -143,19 +147,19 @@ def test_a_part_that_is_not_finished(good: Job) -> None:
         claim(good, {})
         write_part(good, 0)
         with pytest.raises(OutputError, match=r"^part 1 \(.*00001-of-00003\) is not finished: run the same command"):
-            commit(good, good.make_source(), 0)
+            commit(good)
 
 
 def test_no_episode_at_all(good: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(good.make_source()), "read", lambda self, *_: iter(()))
+    monkeypatch.setattr(type(good.source.made), "read", lambda self, *_: iter(()))
     with pytest.raises(InputError, match="no episode"):
         made(good)
 
 
 def test_complete_or_not(good: Job) -> None:
-    assert already_complete(good, good.make_source()) is None
+    assert already_complete(good) is None
     summary = made(good)
-    again = already_complete(good, good.make_source())
+    again = already_complete(good)
     assert again is not None
     assert (again.manifest, again.warnings, again.was_complete) == (summary.manifest, summary.warnings, True)
 
@@ -167,7 +171,7 @@ def test_complete_but_of_other_input(good: Job, tmp_path: Path) -> None:
     with pytest.raises(
         OutputError, match=r"holds a complete dataset, but arm-train\.tfrecord-.* made from other input"
     ):
-        already_complete(other, other.make_source())
+        already_complete(other)
 
 
 def test_a_split_without_episodes_is_a_warning(tmp_path: Path) -> None:

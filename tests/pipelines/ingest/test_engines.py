@@ -110,7 +110,7 @@ def test_the_portable_job_service(
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from gato_pipelines.ingest import writing as module
+    from gato_pipelines.ingest import dataset_writer as module
 
     def submitted(elements: list[int], function: object, *_: object) -> None:
         flags = [f"--job_endpoint={job_service}", f"--environment_type={environment}"]

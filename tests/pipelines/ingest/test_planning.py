@@ -8,9 +8,11 @@ import pytest
 
 from gato_data.errors import InputError, OutputError, SettingError
 from gato_pipelines.ingest import scan_job as scanning
-from gato_pipelines.ingest.inputs import find_inputs
+from gato_pipelines.ingest.chosen_source import ChosenSource
+from gato_pipelines.ingest.inputs import Inputs, find_inputs
 from gato_pipelines.ingest.planning import check_observation_tokens, make_plan
 from gato_pipelines.ingest.scan_job import ScanJob, local_workers
+from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.registry.find import make_source
 from gato_pipelines.source import PartScan, Plan
 from gato_schemas.dataset import TaskInfo
@@ -35,12 +37,12 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def scan_job(folder: Path, work: Path, **settings: Any) -> ScanJob:
-    source = make_source("atari", settings)
-    inputs = find_inputs(source, folder)
+    source = ChosenSource("atari", settings)
+    inputs = find_inputs(source.made, folder)
     (name,) = inputs
-    parts = [Part(p.file, p.task, p.size, p.first, p.count, name) for p in source.parts(folder)]
+    parts = [Part(p.file, p.task, p.size, p.first, p.count, name) for p in source.made.parts(folder)]
     work.mkdir(exist_ok=True)
-    return ScanJob("atari", settings, inputs, parts, work)
+    return ScanJob(source, Inputs(inputs), parts, work)
 
 
 @pytest.fixture
@@ -51,27 +53,27 @@ def arm(tmp_path: Path) -> Path:
 def test_a_scan_is_kept_until_the_part_or_the_settings_change(
     arm: Path, tmp_path: Path, in_this_process: list[int]
 ) -> None:
-    first = scan_job(arm, tmp_path / "work").run("local")
+    first = scan_job(arm, tmp_path / "work").run(IngestSettings())
     assert in_this_process == [0, 1, 2]
-    assert scan_job(arm, tmp_path / "work").run("local") == first
+    assert scan_job(arm, tmp_path / "work").run(IngestSettings()) == first
     assert in_this_process == [0, 1, 2], "nothing was scanned twice"
-    scan_job(arm, tmp_path / "work", final_step="keep").run("local")
+    scan_job(arm, tmp_path / "work", final_step="keep").run(IngestSettings())
     assert in_this_process == [0, 1, 2] * 2
     moved = tmp_path / "moved"
     shutil.move(arm, moved)
-    assert scan_job(moved, tmp_path / "work").run("local") == first
+    assert scan_job(moved, tmp_path / "work").run(IngestSettings()) == first
     assert in_this_process == [0, 1, 2] * 2, "where the input lies does not matter"
     shutil.rmtree(moved)
     rlds_inputs.write(moved, [moving(number) for number in range(5)] + [moving(5, length=9)], shards=3)
-    scan_job(moved, tmp_path / "work").run("local")
+    scan_job(moved, tmp_path / "work").run(IngestSettings())
     assert in_this_process == [0, 1, 2, 0, 1, 2, 0, 2], "part 1 is as it was"
 
 
 def test_a_damaged_scan_is_made_again(arm: Path, tmp_path: Path, in_this_process: list[int]) -> None:
     job = scan_job(arm, tmp_path / "work")
-    first = job.run("local")
+    first = job.run(IngestSettings())
     job._file(1).write_text("{")
-    assert job.run("local") == first
+    assert job.run(IngestSettings()) == first
     assert in_this_process == [0, 1, 2, 1]
 
 
@@ -80,7 +82,7 @@ def test_a_scan_that_did_not_arrive_is_no_lost_part(arm: Path, tmp_path: Path, m
     with pytest.raises(
         OutputError, match=r"^what the workers found in .*00000-of-00003 is not in .*work: is it a folder"
     ):
-        scan_job(arm, tmp_path / "work").run("local")
+        scan_job(arm, tmp_path / "work").run(IngestSettings())
 
 
 def test_unreadable_input_and_a_full_disk_are_told_apart(
@@ -93,11 +95,11 @@ def test_unreadable_input_and_a_full_disk_are_told_apart(
     with monkeypatch.context() as patch:
         patch.setattr(type(make_source("atari", {})), "scan", broken)
         with pytest.raises(InputError, match=r"00000-of-00003 cannot be read \(Input/output error\): mend that"):
-            job.scan(0)
+            job.write(0)
     with monkeypatch.context() as patch:
         patch.setattr(scanning, "write_durably", broken)
         with pytest.raises(OutputError, match=rf"^{tmp_path} cannot be written \(Input/output error\): free space"):
-            job.scan(0)
+            job.write(0)
 
 
 def plan_of(folder: Path, tmp_path: Path, max_episodes: int | None = None, **settings: Any) -> Plan:

@@ -1,4 +1,4 @@
-"""Progress of an ingest, told from its files: what it says in the middle, at the end, and of a continued run."""
+"""StageProgress of an ingest, told from its files: what it says in the middle, at the end, and of a continued run."""
 
 from pathlib import Path
 from threading import Event
@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from gato_pipelines.ingest import shards, writing
-from gato_pipelines.ingest.progress import Progress, WriteProgress, _TemporaryShard, watching
+from gato_pipelines.ingest import dataset_writer, shards
+from gato_pipelines.ingest.episodes_read import EpisodesRead, episodes_read
+from gato_pipelines.ingest.progress import StageProgress, WriteProgress, watching
 from gato_pipelines.ingest.run import IngestSettings, run
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import SUFFIX
-from gato_schemas.tfrecord import frame
 from tests import rlds_inputs
 from tests.rlds_inputs import digests
 
@@ -21,10 +21,10 @@ class Noting:
 
     def __init__(self, every: float = 3600.0) -> None:
         self.every = every
-        self.shown: list[Progress] = []
+        self.shown: list[StageProgress] = []
         self.called = Event()
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: StageProgress) -> None:
         self.shown.append(progress)
         self.called.set()
 
@@ -52,9 +52,9 @@ def test_a_watcher_changes_no_byte(recording: Path, breakout: Path, tmp_path: Pa
     assert done == sorted(done)
 
 
-def looks_at_every_index(monkeypatch: pytest.MonkeyPatch) -> list[Progress]:
+def looks_at_every_index(monkeypatch: pytest.MonkeyPatch) -> list[StageProgress]:
     """Looks at an ingest in this process whenever both shards of a part are written and neither has its name."""
-    found: list[Progress] = []
+    found: list[StageProgress] = []
     looks: list[Any] = []
     write = shards.write_durably
 
@@ -71,8 +71,8 @@ def looks_at_every_index(monkeypatch: pytest.MonkeyPatch) -> list[Progress]:
         for element in elements:
             function(element)
 
-    monkeypatch.setattr(writing, "watching", watched)
-    monkeypatch.setattr(writing, "run_over", in_this_process)
+    monkeypatch.setattr(dataset_writer, "watching", watched)
+    monkeypatch.setattr(dataset_writer, "run_over", in_this_process)
     monkeypatch.setattr(shards, "write_durably", noted)
     return found
 
@@ -99,7 +99,7 @@ def test_a_continued_run_knows_what_was_there_before(recording: Path, breakout: 
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writing, "run_over", interrupted)
+        patch.setattr(dataset_writer, "run_over", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run("atari", {}, recording, out, settings)
     watcher = Noting()
@@ -114,28 +114,37 @@ def test_a_continued_run_knows_what_was_there_before(recording: Path, breakout: 
 
 def test_time_left_is_at_the_speed_of_this_run() -> None:
     there = {"stage": "write", "parts": 10, "episodes": 1000, "seconds": 30.0}
-    half = Progress(**there, parts_before=5, episodes_before=500, episodes_done=600, size=3_000_000)
+    half = StageProgress(**there, parts_before=5, episodes_before=500, episodes_done=600, size=3_000_000)
     assert half.seconds_left == pytest.approx(120.0)
     assert half.bytes_per_second == 100_000
-    assert Progress(**there, episodes_before=500, episodes_done=500).seconds_left is None
-    scan = Progress(stage="scan", parts=4, parts_done=2, parts_before=1, seconds=3.0)
+    assert StageProgress(**there, episodes_before=500, episodes_done=500).seconds_left is None
+    scan = StageProgress(stage="scan", parts=4, parts_done=2, parts_before=1, seconds=3.0)
     assert (scan.share, scan.seconds_left) == (0.5, pytest.approx(6.0))
-    assert Progress(stage="scan", parts=0).share == 0
+    assert StageProgress(stage="scan", parts=0).share == 0
 
 
-def test_only_whole_records_of_a_temporary_shard_count(tmp_path: Path) -> None:
-    path = tmp_path / "shard"
-    header, footer = frame(b"x" * 100)
-    record = header + b"x" * 100 + footer
-    path.write_bytes(record * 7 + record[:-1])
-    shard = _TemporaryShard()
-    assert [shard.read_on(path, 3) for _ in range(4)] == [3, 3, 1, 0]
-    assert (shard.records, shard.size) == (7, path.stat().st_size)
-    path.write_bytes(record * 9)
-    assert shard.read_on(path, 100) == 2
-    path.unlink()
-    assert shard.read_on(path, 100) == 0
-    assert (shard.records, shard.size) == (9, 0)
+def test_a_worker_leaves_how_many_episodes_it_has_read(tmp_path: Path) -> None:
+    assert episodes_read(tmp_path) == 0
+    with EpisodesRead(tmp_path) as read:
+        for _ in range(7):
+            read.count(1)
+        assert 1 <= episodes_read(tmp_path) <= 7
+        read.count(300)
+    assert episodes_read(tmp_path) == 307
+    assert episodes_read(tmp_path / "gone") == 0
+
+
+def test_one_part_that_takes_long_moves_the_bar(recording: Path, tmp_path: Path) -> None:
+    found = rlds_inputs.job(recording, tmp_path / "out")
+    look = WriteProgress(found, [0, 1, 2])
+    shares = [look().share]
+    for name, episodes in (("part-00000-a", 1), ("part-00000-b", 2), ("part-00001-c", 99)):
+        folder = found.out / ".ingest" / name
+        folder.mkdir(parents=True)
+        with EpisodesRead(folder) as read:
+            read.count(episodes)
+        shares.append(look().share)
+    assert shares == [pytest.approx(done / 6) for done in (0, 1, 2, 4)], "of one part the furthest counts"
 
 
 def test_files_that_are_no_shards_of_ours_do_not_count(recording: Path, tmp_path: Path) -> None:
@@ -154,13 +163,13 @@ def test_files_that_are_no_shards_of_ours_do_not_count(recording: Path, tmp_path
 def test_progress_that_cannot_be_seen_stops_nothing(fails: str) -> None:
     watcher = Noting(every=0.001)
 
-    def look() -> Progress:
+    def look() -> StageProgress:
         if fails == "look":
             watcher.called.set()
             raise PermissionError("closed")
-        return Progress(stage="scan", parts=1)
+        return StageProgress(stage="scan", parts=1)
 
-    def show(progress: Progress) -> None:
+    def show(progress: StageProgress) -> None:
         watcher.called.set()
         raise BrokenPipeError
 
@@ -172,6 +181,6 @@ def test_progress_that_cannot_be_seen_stops_nothing(fails: str) -> None:
 
 def test_nothing_more_is_shown_after_a_failure() -> None:
     watcher = Noting()
-    with pytest.raises(RuntimeError), watching(lambda: Progress(stage="scan", parts=1), watcher):
+    with pytest.raises(RuntimeError), watching(lambda: StageProgress(stage="scan", parts=1), watcher):
         raise RuntimeError
     assert watcher.shown == []

@@ -13,9 +13,9 @@ from gato_data.errors import OutputError, SettingError
 from gato_data.verify.dataset import verify_dataset
 from gato_data.verify.repair import repair_dataset
 from gato_pipelines.ingest import commit as committing
+from gato_pipelines.ingest import dataset_writer
 from gato_pipelines.ingest import retry as retrying
 from gato_pipelines.ingest import run as ingesting
-from gato_pipelines.ingest import writing
 from gato_pipelines.ingest.settings import IngestSettings
 from tests.rlds_inputs import digests, episode, flip, ingest, moving, shards, truncate, write
 
@@ -213,7 +213,7 @@ def _killed_after(steps: int, source: Path, out: Path) -> bool:
             move(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writing, "move_in", moving_in)
+        patch.setattr(dataset_writer, "move_in", moving_in)
         try:
             again(source, out)
         except Killed:
@@ -231,14 +231,16 @@ def test_interrupted_before_the_move_it_stays_complete(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "check_better", killed)
+        patch.setattr(dataset_writer, "check_better", killed)
         with pytest.raises(Killed):
             again(damaged, out)
     assert {name: digest for name, digest in digests(out).items() if not name.startswith(".ingest")} == before
     written: list[str] = []
-    write_part = writing.write_part
+    write_part = dataset_writer.write_part
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "write_part", lambda job, number: (written.append(number), write_part(job, number)))
+        patch.setattr(
+            dataset_writer, "write_part", lambda job, number: (written.append(number), write_part(job, number))
+        )
         again(damaged, out)
     assert not written  # what the first one wrote is used
     assert digests(out) == wanted

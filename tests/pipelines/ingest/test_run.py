@@ -175,7 +175,7 @@ def test_a_plan_writes_nothing(recording: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert [part.count for part in dry.plan.parts] == [2, 2, 2]
     made = ingest(recording, tmp_path / "out", holdout=0.55).manifest
-    assert made.fingerprint == dry.fingerprint
+    assert made.fingerprint == dry.recipe.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_a_plan_writes_nothing(recording: Path, tmp_path: Path) -> None:
 def test_the_fingerprint_covers_what_decides_the_bytes(
     recording: Path, tmp_path: Path, asked: dict[str, Any], changes: bool
 ) -> None:
-    usual = plan_only("atari", {}, recording, tmp_path / "out", IngestSettings()).fingerprint
-    other = plan_only("atari", {}, recording, tmp_path / "out", IngestSettings(**asked)).fingerprint
+    usual = plan_only("atari", {}, recording, tmp_path / "out", IngestSettings()).recipe.fingerprint
+    other = plan_only("atari", {}, recording, tmp_path / "out", IngestSettings(**asked)).recipe.fingerprint
     assert (other != usual) is changes
 
 
@@ -199,7 +199,7 @@ def test_the_fingerprint_does_not_depend_on_how_many_episodes_there_are(tmp_path
     few = rlds_inputs.write(tmp_path / "few", [rlds_inputs.moving(n) for n in range(2)])
     more = rlds_inputs.write(tmp_path / "more", [rlds_inputs.moving(n) for n in range(3)])
     plans = [plan_only("rlds", {}, folder, tmp_path / "out", IngestSettings()) for folder in (few, more)]
-    assert plans[0].fingerprint == plans[1].fingerprint
+    assert plans[0].recipe.fingerprint == plans[1].recipe.fingerprint
     reasons = [plan.plan.tasks["arm"].final_step for plan in plans]
     assert reasons[0] != reasons[1]
 

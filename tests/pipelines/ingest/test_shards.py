@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from gato_data.errors import EpisodeError, InputError, OutputError
 from gato_pipelines.ingest import shards
-from gato_pipelines.ingest.shards import WORK, Job, finished, split_of, write_part
+from gato_pipelines.ingest.job import Job, finished
+from gato_pipelines.ingest.shards import split_of, write_part
+from gato_schemas.dataset import WORK
 from gato_schemas.index import DeadLetter, read_index
 from gato_schemas.record import decode_record
 from gato_schemas.tfrecord import read_records
@@ -69,7 +71,7 @@ def test_an_index_says_what_its_shard_was_made_from(job: Job) -> None:
     path = job.shard(0, "train")
     header = read_index(path.with_name(path.name + ".index")).header
     assert (header.shard, header.split, header.shard_size) == (path.name, "train", path.stat().st_size)
-    assert (header.fingerprint, header.part) == (job.fingerprint, job.plan.parts[0])
+    assert (header.fingerprint, header.part) == (job.recipe.fingerprint, job.plan.parts[0])
     assert header.part.count == 2
     assert not Path(header.part.file).is_absolute()
     assert header.dead_letters == []
@@ -154,13 +156,13 @@ def test_two_writers_of_one_part_do_not_disturb_each_other(job: Job, monkeypatch
 
 
 def failing_source(job: Job, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    whole = type(job.make_source()).read
+    whole = type(job.source.made).read
 
     def read(*arguments: Any) -> Iterator[Any]:
         yield next(iter(whole(*arguments)))
         raise error
 
-    monkeypatch.setattr(type(job.make_source()), "read", read)
+    monkeypatch.setattr(type(job.source.made), "read", read)
 
 
 def test_input_that_cannot_be_read_is_no_fault_of_the_output(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +195,7 @@ def test_dead_letters_beyond_the_limit_are_counted_together(monkeypatch: pytest.
 def test_a_source_that_gives_nothing_is_a_dead_letter(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     from gato_pipelines.source import Item
 
-    source = job.make_source()
+    source = job.source.made
     items = [Item("record 0", 0), Item("record 1", 1, error=EpisodeError("broken", stage="decode"))]
     monkeypatch.setattr(type(source), "read", lambda self, *_: iter(items))
     write_part(job, 0)

@@ -1,10 +1,10 @@
 """Episodes that cannot be read, as far as the planning pass sees it: a dry run says so before anything is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from gato_data.errors import InputError
+from gato_pipelines.ingest.inputs import Inputs
 from gato_pipelines.ingest.scan_job import part_key
 from gato_pipelines.source import PartScan, Plan, Source
 
@@ -13,7 +13,7 @@ _TRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class ReadErrors:
     """How many of all episodes cannot be read, and why the first of them cannot."""
 
     count: int = 0
@@ -21,7 +21,7 @@ class Unreadable:
     first: str = ""
 
 
-def find_unreadable(scans: Sequence[PartScan], plan: Plan) -> Unreadable:
+def find_read_errors(scans: Sequence[PartScan], plan: Plan) -> ReadErrors:
     """Episodes of the plan that cannot be read.
 
     Raises:
@@ -34,13 +34,13 @@ def find_unreadable(scans: Sequence[PartScan], plan: Plan) -> Unreadable:
     if bad:
         file, reason = bad[0].part.file, bad[0].reason
         first = reason.partition(": ")[2] if file in reason else f"{file}, {reason}"  # which says where by itself
-    found = Unreadable(count, sum(wanted.values()), first)
+    found = ReadErrors(count, sum(wanted.values()), first)
     if found.count and found.count == found.of:
         raise InputError(f"no episode can be read (the first of {found.count}: {found.first})")
     return found
 
 
-def try_documents(source: Source, folders: Mapping[str, Path], plan: Plan) -> str:
+def try_documents(source: Source, inputs: Inputs, plan: Plan) -> str:
     """Why the first of the documents cannot be read, where none of the first ones can; empty where one can.
 
     Raises:
@@ -48,7 +48,7 @@ def try_documents(source: Source, folders: Mapping[str, Path], plan: Plan) -> st
     """
     tried, first = 0, ""
     for part in plan.parts:
-        for item in source.read(folders[part.input], part, plan.tasks[part.task]):
+        for item in source.read(inputs.folder(part), part, plan.tasks[part.task]):
             if item.content is not None:
                 return ""
             if item.error is None:

@@ -1,0 +1,126 @@
+"""An ingest after its planning pass: write what is not finished, or what holds dead letters, and commit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from gato_data.errors import GatoError
+from gato_data.printable import counted
+from gato_pipelines.documents.texts.duplicates import write_duplicates
+from gato_pipelines.ingest.commit import commit
+from gato_pipelines.ingest.complete import already_complete
+from gato_pipelines.ingest.job import Job, finished
+from gato_pipelines.ingest.output import claim, make_way, release
+from gato_pipelines.ingest.progress import Watcher, WriteProgress, watching
+from gato_pipelines.ingest.retry import check_better, move_in, plan_retry, staged, to_write
+from gato_pipelines.ingest.runners import run_over
+from gato_pipelines.ingest.scan_job import SMALL_WRITE, local_workers
+from gato_pipelines.ingest.shards import write_part
+from gato_pipelines.ingest.summary import Summary
+from gato_pipelines.source import PartScan, Plan
+from gato_schemas.dataset import WORK
+
+
+@dataclass(frozen=True)
+class DatasetWriter:
+    """Writes the dataset of a job.
+
+    Attributes:
+        job: what is written.
+        scans: what the planning pass found.
+        report: called with a line of what was found out.
+        watcher: is shown how far it is.
+    """
+
+    job: Job
+    scans: Sequence[PartScan]
+    report: Callable[[str], None]
+    watcher: Watcher | None
+
+    def write(self) -> Summary:
+        """Write what is not finished, and commit."""
+        job = self.job
+        if (complete := already_complete(job)) is not None:
+            release(job.out)
+            if job.remote is not None:
+                job.remote.tidy()
+            return complete
+        self._claim()
+        self._leave_out_duplicates(job.out)
+        parts = len(job.plan.parts)
+        todo = [number for number in range(parts) if finished(job, number) is None]
+        self.report(_what(job.plan, parts - len(todo)))
+        self._write(job, todo)
+        return replace(self._commit(), finished_before=parts - len(todo))
+
+    def retry(self) -> Summary:
+        """Make the shards anew that hold dead letters, and commit."""
+        job = self.job
+        retry = plan_retry(job, self.scans)
+        self._claim()
+        fresh = staged(job)
+        (fresh.out / WORK).mkdir(parents=True, exist_ok=True)
+        self._leave_out_duplicates(fresh.out)
+        parts, anew = len(job.plan.parts), len(retry.parts)
+        self.report(
+            f"{counted(retry.letters, 'episode')} left out so far: {anew:,} of "
+            f"{counted(parts, 'part')} {'are' if anew != 1 else 'is'} made anew"
+        )
+        self._write(fresh, to_write(job, retry))
+        left = check_better(job, retry)
+        move_in(job, retry)
+        used = max(retry.letters - left, 0)
+        self.report(f"{used:,} of {retry.letters:,} could be used now")
+        return replace(self._commit(), finished_before=parts - anew)
+
+    def _claim(self) -> None:
+        """Note what the dataset is made with, and what the planning pass found, where it belongs."""
+        remote = self.job.remote
+        before = remote.names() if remote is not None else set()
+        if differed := make_way(self.job):
+            self.report(f"an earlier try with other settings finished nothing and makes way ({differed})")
+        claim(self.job)
+        if remote is not None:
+            if differed:
+                remote.drop(before)
+            remote.push_claim()
+            remote.push_scans()
+
+    def _commit(self) -> Summary:
+        remote = self.job.remote
+        try:
+            summary = commit(self.job)
+        except GatoError:
+            if remote is not None:
+                remote.push_dead_letters()
+            raise
+        if remote is not None:
+            remote.push_rest()
+        return summary
+
+    def _leave_out_duplicates(self, out: Path) -> None:
+        if duplicates := write_duplicates(self.scans, out / WORK):
+            self.report(f"{duplicates:,} documents occurred before and are left out")
+
+    def _write(self, job: Job, todo: Sequence[int]) -> None:
+        if not todo:
+            return
+        parts, settings = job.plan.parts, job.settings
+        with watching(WriteProgress(job, todo), self.watcher):
+            run_over(
+                todo,
+                partial(write_part, job),
+                settings.runner,
+                settings.beam_options,
+                local_workers(parts, SMALL_WRITE, settings.workers),
+                job.out / WORK / "workers.log",
+                lambda number: parts[number].file,
+            )
+
+
+def _what(plan: Plan, done: int) -> str:
+    """How much is written."""
+    episodes = counted(sum(part.count for part in plan.parts), "episode")
+    text = f"{episodes} in {counted(len(plan.parts), 'part')}"
+    return f"{text}, {done:,} of them finished already" if done else text
