@@ -144,7 +144,7 @@ def test_only_bad_episodes_make_no_dataset(tmp_path: Path) -> None:
 
 def test_a_part_that_is_not_finished(good: Job) -> None:
     with work_folder(good.out, overwrite=False):
-        claim(good, {})
+        claim(good)
         write_part(good, 0)
         with pytest.raises(OutputError, match=r"^part 1 \(.*00001-of-00003\) is not finished: run the same command"):
             commit(good)

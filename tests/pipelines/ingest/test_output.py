@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from gato_pipelines.ingest.output import check_ours, claim, dataset_name, differ
 from gato_schemas.dataset import WORK
 from tests import rlds_inputs
 from tests.rlds_inputs import moving
+
+
+def claim_as(job: Job, values: dict[str, Any]) -> None:
+    """Claim the folder for a job that is made with these values."""
+    claim(replace(job, recipe=replace(job.recipe, values=values)))
 
 
 @pytest.fixture
@@ -64,17 +70,17 @@ def test_a_folder_that_was_there_stays_there(tmp_path: Path) -> None:
 
 def test_what_was_claimed_stays(job: Job) -> None:
     with work_folder(job.out, overwrite=False):
-        claim(job, {"settings": {"a": 1}})
+        claim_as(job, {"settings": {"a": 1}})
     assert sorted(path.name for path in (job.out / WORK).iterdir()) == ["job.json", "lock"]
     with work_folder(job.out, overwrite=False):
-        claim(job, {"settings": {"a": 1}})
+        claim_as(job, {"settings": {"a": 1}})
     release(job.out)
     assert list(job.out.iterdir()) == []
 
 
 def test_temporary_folders_of_a_killed_run_go_and_finished_scans_stay(job: Job) -> None:
     with work_folder(job.out, overwrite=False):
-        claim(job, {})
+        claim_as(job, {})
         left = job.out / WORK / "part-00000-abc"
         left.mkdir()
         (left / "half").write_text("a shard")
@@ -96,18 +102,18 @@ def test_overwrite_removes_what_an_ingest_writes_and_nothing_else(job: Job) -> N
     ]
     others = ["README.md", "arm-train.tfrecord-00000-of-00001.bak", "arm-train.riegeli-00000-of-00001", "x.index"]
     with work_folder(job.out, overwrite=False):
-        claim(job, {"a": 1})
+        claim_as(job, {"a": 1})
         for name in (*ours, *others):
             (job.out / name).write_text("")
         (job.out / "dataset.json").write_text('{"version": 1, "fingerprint": "", "vocabulary": 0, "splits": 0}')
     with work_folder(job.out, overwrite=True):
         assert sorted(path.name for path in job.out.iterdir()) == sorted([WORK, *others])
-        claim(job, {"a": 2})
+        claim_as(job, {"a": 2})
 
 
 def test_only_one_ingest_at_a_time(job: Job) -> None:
     with work_folder(job.out, overwrite=False):
-        claim(job, {})
+        claim_as(job, {})
         for overwrite in (False, True):
             with (
                 pytest.raises(OutputError, match=r"^another ingest is writing to .*: wait until it ends, or choose"),
@@ -163,18 +169,18 @@ def test_a_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_other_settings_are_refused_and_named(job: Job) -> None:
     with work_folder(job.out, overwrite=False):
-        claim(job, {"settings": {"a": 1, "b": [1, 2]}, "z": 0})
-        claim(job, {"z": 0, "settings": {"b": [1, 2], "a": 1}})
+        claim_as(job, {"settings": {"a": 1, "b": [1, 2]}, "z": 0})
+        claim_as(job, {"z": 0, "settings": {"b": [1, 2], "a": 1}})
         with pytest.raises(OutputError, match=r"unfinished dataset made with other settings \(settings\.b was \[1,2\]"):
-            claim(job, {"settings": {"a": 1, "b": [1, 3]}, "z": 1})
+            claim_as(job, {"settings": {"a": 1, "b": [1, 3]}, "z": 1})
 
 
 def test_a_damaged_claim_is_one_sentence(job: Job) -> None:
     with work_folder(job.out, overwrite=False):
-        claim(job, {})
+        claim_as(job, {})
         (job.out / WORK / "job.json").write_text("{")
         with pytest.raises(OutputError, match=r"job\.json is damaged \(.*\): use --overwrite to start again"):
-            claim(job, {})
+            claim_as(job, {})
 
 
 @pytest.mark.parametrize(
