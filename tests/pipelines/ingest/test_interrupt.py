@@ -28,12 +28,12 @@ INTERRUPTED = """
     import os, signal
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     from gato_pipelines.ingest import shards
-    write = shards._write_part
-    def interrupted(job, number, work):
-        if number == 1:
+    write = shards._PartWriter.write
+    def interrupted(part):
+        if part._number == 1:
             os.kill(os.getpid(), signal.SIGINT)
-        write(job, number, work)
-    shards._write_part = interrupted
+        write(part)
+    shards._PartWriter.write = interrupted
     from gato_cli.main import main
     main()
 """

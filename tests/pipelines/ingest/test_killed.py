@@ -34,12 +34,12 @@ def test_killed_anywhere_it_continues_and_ends_with_the_same_bytes(
 KILLED = """
     import os, signal
     from gato_pipelines.ingest import shards
-    write = shards._write_part
-    def killed(job, number, work):
-        write(job, number, work)
-        if number == 1:
+    write = shards._PartWriter.write
+    def killed(part):
+        write(part)
+        if part._number == 1:
             os.kill(os.getpid(), signal.SIGKILL)
-    shards._write_part = killed
+    shards._PartWriter.write = killed
     from gato_cli.main import main
     main()
 """
@@ -71,12 +71,12 @@ def test_a_dead_worker_process_ends_the_run(recording: Path, breakout: Path, tmp
             import os, sys
             if sys.argv[0] == "-m" and "sdk_worker_main" in " ".join(sys.orig_argv):
                 from gato_pipelines.ingest import shards
-                write = shards._write_part
-                def killed(job, number, work):
-                    if number == 2:
+                write = shards._PartWriter.write
+                def killed(part):
+                    if part._number == 2:
                         os.kill(os.getpid(), 9)
-                    write(job, number, work)
-                shards._write_part = killed
+                    write(part)
+                shards._PartWriter.write = killed
             """
         )
     )
