@@ -4,9 +4,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def close_names(name: str, names: Iterable[str]) -> list[str]:
+    """Those of the names that are like `name`, at most three, the one most like it first."""
+    return get_close_matches(name, list(names))
+
+
 def closest(name: str, names: Iterable[str]) -> str | None:
     """The one of the names that is most like `name`; None where none is."""
-    return next(iter(get_close_matches(name, list(names), n=1)), None)
+    return next(iter(close_names(name, names)), None)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -6,10 +6,10 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+from gato_data.closest import close_names
 from gato_data.errors import InputError
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.containers.recognise import documents_lack, no_documents
@@ -107,7 +107,7 @@ def _close_to(path: Path) -> str:
         missing = missing.parent
     with suppress(OSError), os.scandir(missing.parent) as entries:
         names = {entry.name.lower(): entry.name for entry in islice(entries, _MAX_NAMES) if entry.name.isprintable()}
-        for name in get_close_matches(missing.name.lower(), names):
+        for name in close_names(missing.name.lower(), names):
             found = missing.parent / names[name] / path.relative_to(missing)
             if found.exists():
                 return str(found)

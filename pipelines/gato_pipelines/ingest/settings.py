@@ -1,7 +1,7 @@
 """What a user asks of an ingest."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -104,6 +104,6 @@ class IngestSettings:
 
         The text model and the layout of ids decide the vocabulary, which it has as well.
         """
-        found = deciding(self)
+        found = {**deciding(self), "tokenize": asdict(self.tokenize)}
         del found["patch_encoding"]
-        return {**found, "encoding": self.encoding}
+        return {**found, "encoding": asdict(self.encoding)}

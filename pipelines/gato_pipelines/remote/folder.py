@@ -1,7 +1,7 @@
 """Folders that are not on this machine: `s3://bucket/folder`, `gs://bucket/folder`, whatever fsspec knows.
 
-Only whole files are copied, so nothing else in this package has to know that a folder is remote: see `remote_input.py`
-and `remote_output.py`.
+Only whole files are copied, so nothing else in this package has to know that a folder is remote: see `input.py` and
+`output.py` beside it.
 """
 
 import re
@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from gato_data.closest import closest
 from gato_data.errors import GatoError, InputError, MissingPackageError, OutputError
 from gato_pipelines.files.find import is_inside
 
@@ -117,7 +117,8 @@ class RemoteFolder:
         with suppress(*_errors(), GatoError):
             files, root = _system(parent)
             names = [last_name(path) for path in files.ls(root, detail=False)]
-            return "".join(f"{parent}/{close}" for close in get_close_matches(name, names, n=1))
+            close = closest(name, names)
+            return f"{parent}/{close}" if close else ""
         return ""
 
     def read(self, name: str) -> bytes:
