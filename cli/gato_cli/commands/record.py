@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gato_cli.options import first_line, settings_options
-from gato_data.settings import declared
 
 if TYPE_CHECKING:
     from gato_pipelines.recorders.recorder import SimulatorRecorder
@@ -64,13 +63,7 @@ def _command(name: str, cls: "type[SimulatorRecorder[Any]]") -> click.Command:
 
 def _settings(cls: type[Any]) -> dict[str, click.Parameter]:
     """The options of a recorder's settings, by name; numbers are held to their limits."""
-    found: dict[str, click.Parameter] = {}
-    for option, (entry, kind) in zip(settings_options(cls), declared(cls), strict=True):
-        limits = (entry.metadata["minimum"], entry.metadata["maximum"])
-        if limits != (None, None):
-            option.type = click.IntRange(*limits) if kind is int else click.FloatRange(*limits)
-        found[entry.name] = option
-    return found
+    return {str(option.name): option for option in settings_options(cls, bounded=True)}
 
 
 def _usual_options(seed: click.Parameter) -> list[click.Parameter]:

@@ -11,11 +11,15 @@ from gato_pipelines.ingest.job import Job, finished
 from gato_pipelines.ingest.output import difference
 from gato_pipelines.ingest.planning import without_reasons
 from gato_pipelines.ingest.summary import Summary, warnings_of
-from gato_schemas.dataset import MANIFEST, Manifest, read_manifest
+from gato_schemas.dataset import MANIFEST, Manifest, ShardInfo, read_manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import index_path, read_index
 from gato_schemas.statistics import Counts
 
+_FOUND = {"family", "splits", "statistics", "dead_letters", "dead_letters_digest", "account"}
+_MADE_OF_OTHERS = {"version", "fingerprint", "max_observation_tokens"}
+_ASKED = [name for name in Manifest.__struct_fields__ if name not in _FOUND | _MADE_OF_OTHERS]
+"""Of a manifest what is compared: what was asked for, and not what ingesting found."""
 _AGAIN = "choose another --out, or --overwrite to make it again"
 
 
@@ -23,12 +27,13 @@ def already_complete(job: Job) -> Summary | None:
     """The summary of a dataset that is complete; None where there is no manifest.
 
     Raises:
-        OutputError: the dataset was made from other input or with other settings, is damaged, or of another version.
+        OutputError: the dataset was made from other input or with other settings, is damaged, or
+            of another version.
     """
     if not (job.out / MANIFEST).exists():
         return None
     manifest = check_same(job)
-    digests = {shard.name: shard.digest for split in manifest.splits.values() for shard in split.shards}
+    digests = {shard.name: shard.digest for shard in _shards(manifest)}
     for number, part in enumerate(job.plan.parts):
         indexes = finished(job, number)
         if indexes is None:
@@ -38,8 +43,8 @@ def already_complete(job: Job) -> Summary | None:
         for index in indexes.values():
             if index.header.digest != digests.get(index.header.shard):
                 raise OutputError(
-                    f"{job.out} holds a complete dataset, but {index.header.shard} is not the shard that its manifest "
-                    f"was written for ({part.file}): {_AGAIN}"
+                    f"{job.out} holds a complete dataset, but {index.header.shard} is not the shard "
+                    f"that its manifest was written for ({part.file}): {_AGAIN}"
                 )
     return Summary(manifest, warnings_of(manifest), was_complete=True)
 
@@ -48,14 +53,16 @@ def check_same(job: Job) -> Manifest:
     """The manifest of a complete dataset, which has to be one that this job makes.
 
     Raises:
-        OutputError: it was made from other input or with other settings, is damaged, or of another version.
+        OutputError: it was made from other input or with other settings, is damaged, or of another
+            version.
     """
     try:
         manifest = read_manifest(job.out)
     except FormatError as error:
         raise OutputError(f"{error}: {_AGAIN}") from error
     if manifest.fingerprint != job.recipe.fingerprint or manifest.name != job.name:
-        stored = _comparable(manifest, max((len(split.shards) for split in manifest.splits.values()), default=0))
+        shards = max((len(split.shards) for split in manifest.splits.values()), default=0)
+        stored = _comparable(manifest, shards)
         wanted = _comparable(make_manifest(job, {}, []), len(job.plan.parts))
         what = f" ({difference(stored, wanted)})" if stored != wanted else ""
         raise OutputError(
@@ -65,20 +72,28 @@ def check_same(job: Job) -> Manifest:
 
 
 def without_dead_letters(out: Path) -> Summary | None:
-    """The summary of a complete dataset from which nothing was left out or is missing; None for any other folder."""
+    """The summary of a complete dataset of which nothing was left out or is missing; None otherwise."""
     try:
         manifest = read_manifest(out)
     except FormatError:
         return None
-    shards = [(out / shard.name, shard.size) for split in manifest.splits.values() for shard in split.shards]
-    whole = all(path.is_file() and path.stat().st_size == size and index_path(path).is_file() for path, size in shards)
-    return Summary(manifest, warnings_of(manifest), was_complete=True) if whole and not manifest.dead_letters else None
+    if manifest.dead_letters or not all(_is_whole(out, shard) for shard in _shards(manifest)):
+        return None
+    return Summary(manifest, warnings_of(manifest), was_complete=True)
+
+
+def _shards(manifest: Manifest) -> list[ShardInfo]:
+    return [shard for split in manifest.splits.values() for shard in split.shards]
+
+
+def _is_whole(out: Path, shard: ShardInfo) -> bool:
+    path = out / shard.name
+    return path.is_file() and path.stat().st_size == shard.size and index_path(path).is_file()
 
 
 def _comparable(manifest: Manifest, shards: int) -> dict[str, Any]:
     """What a manifest says of settings and input, as JSON."""
-    names = ("name", "source", "vocabulary", "tokenization", "patch_encoding", "libraries", "agents", "holdout")
-    found: dict[str, Any] = {name: getattr(manifest, name) for name in names} | {"shards": shards}
+    found: dict[str, Any] = {name: getattr(manifest, name) for name in _ASKED} | {"shards": shards}
     found["tasks"] = {
         name: msgspec.structs.replace(without_reasons(task), counts=Counts()) for name, task in manifest.tasks.items()
     }

@@ -1,4 +1,4 @@
-"""An ingest after its planning pass: write what is not finished, or what holds dead letters, and commit."""
+"""An ingest after its planning pass: write what is not finished, or holds dead letters; commit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +75,7 @@ class DatasetWriter:
         return replace(self._commit(), finished_before=parts - anew)
 
     def _claim(self) -> None:
-        """Note what the dataset is made with, and what the planning pass found, where it belongs."""
+        """Note what the dataset is made with and what planning found, where the dataset belongs."""
         remote = self.job.remote
         before = remote.names() if remote is not None else set()
         if differed := make_way(self.job):

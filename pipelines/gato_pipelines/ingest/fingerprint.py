@@ -1,4 +1,4 @@
-"""Everything that decides the bytes of the shards apart from the input itself, and its hash: the fingerprint."""
+"""All that decides the bytes of the shards apart from the input, and its hash: the fingerprint."""
 
 import hashlib
 from dataclasses import dataclass

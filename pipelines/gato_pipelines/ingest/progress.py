@@ -1,8 +1,8 @@
 """How far an ingest is, told from the files that it has left so far: the same on every runner.
 
 Finished parts are known by the indexes of their shards. A part that is being written has a folder
-in the work folder, in which its worker keeps the number of episodes that it has read. A thread of the
-process that started the ingest looks at them now and then.
+in the work folder, in which its worker keeps the number of episodes that it has read. A thread of
+the process that started the ingest looks at them now and then.
 """
 
 import os
@@ -110,7 +110,7 @@ def _watch(look: Callable[[], StageProgress], watcher: Watcher, stop: Event) -> 
 
 
 def _look(look: Callable[[], StageProgress], watcher: Watcher) -> bool:
-    """Look once; where files or the terminal cannot be reached nothing is shown, and no harm is done."""
+    """Look once; where files or the terminal cannot be reached nothing is shown, which does no harm."""
     try:
         watcher.show(look())
     except OSError:

@@ -1,4 +1,4 @@
-"""Episodes that cannot be read, as far as the planning pass sees it: a dry run says so before anything is written."""
+"""Episodes that cannot be read, as far as planning sees it: a dry run says so beforehand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

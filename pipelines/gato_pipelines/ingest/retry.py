@@ -1,12 +1,13 @@
-"""Trying dead letters again: the shards that hold them are made anew, everything else stays as it is.
+"""Trying dead letters again: shards that hold them are made anew, everything else stays as it is.
 
     mark        parts whose indexes hold dead letters, and parts whose shards are missing or damaged
     write       their shards, in a folder of their own inside the work folder
-    move        the manifest goes first, then the old indexes, then shard and index of one part after the other
+    move        the manifest goes first, then the old indexes, then shard and index of each part
     commit      as ever, the manifest last
 
-Up to the third step a complete dataset stays what it was, so a retry whose input is no better, or that is killed, costs
-nothing; from there on the folder is an unfinished dataset, which the same command completes.
+Up to the third step a complete dataset stays what it was, so a retry whose input is no better, or
+that is killed, costs nothing; from there on the folder is an unfinished dataset, which the same
+command completes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -78,6 +79,11 @@ class _OldPart:
         return sum(map(dead_letters_of, self.indexes))
 
     @property
+    def episodes(self) -> int:
+        """Episodes in its whole shards."""
+        return sum(index.header.totals.episodes for index in self.indexes)
+
+    @property
     def has_changed(self) -> bool:
         """Whether its indexes name other input; one that was rebuilt from nothing names none."""
         known = (self.part, Part("", "", 0))
@@ -101,8 +107,8 @@ def plan_retry(job: Job, scans: Sequence[PartScan]) -> Retry:
     moved = {old.file for old in sure if old.has_changed}
     unlike = _with_other_duplicates(parts, scans)
     anew = {old.number for old in sure}
-    others = [old.number for old in parts if old.number not in anew and (old.file in moved or old.number in unlike)]
-    return Retry([*others, *sorted(anew)], sum(old.letters for old in parts))
+    others = {old.number for old in parts if old.file in moved} | unlike
+    return Retry([*sorted(others - anew), *sorted(anew)], sum(old.letters for old in parts))
 
 
 def _check_unchanged(job: Job, parts: Sequence[_OldPart]) -> None:
@@ -117,15 +123,15 @@ def _check_unchanged(job: Job, parts: Sequence[_OldPart]) -> None:
 
 
 def _with_other_duplicates(parts: Sequence[_OldPart], scans: Sequence[PartScan]) -> set[int]:
-    """Parts in which other documents are duplicates: one that can be read now may make a later one its own."""
+    """Parts in which other documents are duplicates than before.
+
+    A document that can be read now may make a later one its duplicate.
+    """
     if not any(scan.hashes for scan in scans):
         return set()
-    duplicates = {part_key(scan.part): len(found) for scan, found in zip(scans, find_duplicates(scans), strict=True)}
-    return {
-        old.number
-        for old in parts
-        if sum(index.header.totals.episodes for index in old.indexes) != old.part.count - duplicates[part_key(old.part)]
-    }
+    found = zip(scans, find_duplicates(scans), strict=True)
+    duplicates = {part_key(scan.part): len(ordinals) for scan, ordinals in found}
+    return {old.number for old in parts if old.episodes != old.part.count - duplicates[part_key(old.part)]}
 
 
 def _old_part(job: Job, number: int) -> _OldPart:
@@ -147,7 +153,10 @@ def staged(job: Job) -> Job:
 
 
 def to_write(job: Job, retry: Retry) -> list[int]:
-    """The parts that an earlier retry has not finished, or not without dead letters; what is left of those goes."""
+    """The parts that an earlier retry has not finished, or not without dead letters.
+
+    What is left of those is removed.
+    """
     fresh, found = staged(job), []
     for number in sorted(retry.parts):
         indexes = finished(fresh, number)
@@ -159,7 +168,9 @@ def to_write(job: Job, retry: Retry) -> list[int]:
 
 
 def check_better(job: Job, retry: Retry) -> int:
-    """Check that a dataset that is complete will be so again; returns how many episodes will have been left out.
+    """Check that a dataset that is complete will be so again.
+
+    Returns how many episodes will have been left out.
 
     Raises:
         OutputError: too many episodes still cannot be used; the dataset stays as it was.
@@ -170,8 +181,8 @@ def check_better(job: Job, retry: Retry) -> int:
         good += index.header.totals.episodes
     if (job.out / MANIFEST).exists() and (bad > max_bad or not good):
         raise OutputError(
-            f"{bad} of {bad + good} episodes still could not be used, --max-bad allows {max_bad}: {job.out} is left as "
-            f"it was; mend the rest of the input, or give --max-bad {bad}"
+            f"{bad} of {bad + good} episodes still could not be used, --max-bad allows {max_bad}: "
+            f"{job.out} is left as it was; mend the rest of the input, or give --max-bad {bad}"
         )
     return bad
 
@@ -188,8 +199,8 @@ def _afterwards(job: Job, retry: Retry) -> Iterator[ShardIndex]:
 def move_in(job: Job, retry: Retry) -> None:
     """Put the new shards in the place of the old ones.
 
-    An index stands for a whole shard, so all old ones go before any shard does; those that say that something has to
-    be made anew go last, so that a run that is killed in between finds the same parts again.
+    An index stands for a whole shard, so all old ones go before any shard does; those that say that
+    something has to be made anew go last, so that a run that is killed finds the same parts again.
 
     Raises:
         OutputError: a remote dataset cannot be written.

@@ -1,13 +1,13 @@
 """The ingest pipeline, top to bottom: parts -> plan -> one shard per part and split -> manifest.
 
     parts       what the source finds in the input
-    scan        a first pass over all parts, without decoding images      (Beam: Create | Reshuffle | Map)
+    scan        a first pass over all parts, without decoding images  (Beam: Create | Reshuffle | Map)
     plan        what needs all parts: fields, final-step policy, tables
-    write       read, tokenize and write the shards of each part          (Beam: Create | Reshuffle | Map)
+    write       read, tokenize and write the shards of each part      (Beam: Create | Reshuffle | Map)
     commit      merge the indexes, write the manifest last
 
-A part's shards depend on the part and the job alone, so any runner and any number of workers gives the same bytes, and
-a run that was interrupted continues with the parts that are not finished.
+A part's shards depend on the part and the job alone, so any runner and any number of workers gives
+the same bytes, and a run that was interrupted continues with the parts that are not finished.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +68,8 @@ def plan_only(
     """Scan the inputs and decide, without writing anything.
 
     Raises:
-        InputError, OutputError: as `run`, as far as it can be told without writing; or no episode can be read.
+        InputError, OutputError: as `run`, as far as it can be told without writing; or no episode can
+            be read.
     """
     chosen = ChosenSource(source, settings)
     ingest = _as_source_says(chosen.made, ingest)

@@ -1,4 +1,4 @@
-"""Writing the shards of one part: temporary names, checksums, rename, and the index as commit marker."""
+"""Writing the shards of one part: temporary names, checksums, rename, the index as commit marker."""
 
 import hashlib
 import os
@@ -33,7 +33,7 @@ _AGAIN = Note("left-out", "documents that occurred before, to the letter")
 
 
 def split_of(episode_id: str, holdout: float) -> str:
-    """Split of an episode: a hash of its id, so that it never depends on what else is in the dataset."""
+    """Split of an episode: a hash of its id, whatever else is in the dataset."""
     digest = hashlib.blake2b(episode_id.encode(), digest_size=8, person=b"gato-holdout").digest()
     return "validation" if int.from_bytes(digest, "big") < holdout * 2**64 else "train"
 
@@ -41,7 +41,8 @@ def split_of(episode_id: str, holdout: float) -> str:
 def write_part(job: Job, number: int) -> None:
     """Write the shards of part `number`, one per split, unless they are there already.
 
-    Temporary names are this call's own: a runner may call again for a part while a lost worker still writes it.
+    Temporary names are this call's own: a runner may call again for a part while a lost worker still
+    writes it.
 
     Raises:
         InputError: the input cannot be read.
