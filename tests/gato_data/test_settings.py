@@ -4,7 +4,7 @@ from typing import Literal
 import pytest
 
 from gato_data.errors import SettingError
-from gato_data.settings import check, deciding, declared, flag_name, setting
+from gato_data.settings import check, deciding, declared, flag_name, setting, settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +44,20 @@ def test_a_declaration_says_what_an_option_needs() -> None:
 def test_only_what_decides_goes_into_a_fingerprint() -> None:
     settings = Settings(name="one", file="elsewhere")
     assert deciding(settings) == {"name": "one", "size": 8, "share": 0.5, "fit": None, "room": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nested:
+    tail: float = setting(0.0, "Its tail.", minimum=0, below=1, refusal="{value} is not below {below}")
+    inner: Settings = Settings(name="one")
+
+
+def test_settings_within_settings_are_made_of_values_by_name() -> None:
+    found = settings_from(Nested, {"tail": 0.5, "name": "two", "size": 3})
+    assert found == Nested(tail=0.5, inner=Settings(name="two", size=3))
+
+
+def test_a_number_may_have_to_be_below_another() -> None:
+    check(Nested(tail=0.999))
+    with pytest.raises(SettingError, match=r"^1.0 is not below 1$"):
+        check(Nested(tail=1.0))

@@ -17,7 +17,8 @@ MANY_UNKNOWN = 0.01
 class PartAccount:
     """Gathers the notes of one part; memory does not grow with its episodes.
 
-    `unknown_id` is the text model's piece of characters that it does not know, None where it knows all.
+    `unknown_id` is the text model's piece of characters that it does not know, None where it knows
+    all.
     """
 
     def __init__(self, task: str, unknown_id: int | None = None) -> None:

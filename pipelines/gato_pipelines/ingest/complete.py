@@ -16,8 +16,8 @@ from gato_schemas.errors import FormatError
 from gato_schemas.index import index_path, read_index
 from gato_schemas.statistics import Counts
 
-_FOUND = {"family", "splits", "statistics", "dead_letters", "dead_letters_digest", "account"}
-_MADE_OF_OTHERS = {"version", "fingerprint", "max_observation_tokens"}
+_FOUND = {"splits", "statistics", "dead_letters", "dead_letters_digest", "account"}
+_MADE_OF_OTHERS = {"version", "family", "fingerprint", "max_observation_tokens"}
 _ASKED = [name for name in Manifest.__struct_fields__ if name not in _FOUND | _MADE_OF_OTHERS]
 """Of a manifest what is compared: what was asked for, and not what ingesting found."""
 _AGAIN = "choose another --out, or --overwrite to make it again"

@@ -1,6 +1,7 @@
 """What is said of a worker process that died: what ended it, and what it was working on.
 
-Every worker process notes its element in a file while it works on it; the notes of the dead tell the rest.
+Every worker process notes its element in a file while it works on it; the notes of the dead tell
+the rest.
 """
 
 import os

@@ -15,8 +15,8 @@ _MAX_NAMED = 3
 def check_family(source: Source, name: str, folder: Path) -> None:
     """Check that an input looks like what a source is for, as far as the source says what that is.
 
-    The fields that the user has chosen may be those of the family, or those that the source chooses by itself. Where
-    no fields can be chosen and no other source could, the scan will say why.
+    The fields that the user has chosen may be those of the family, or those that the source chooses
+    by itself. Where no fields can be chosen and no other source could, the scan will say why.
 
     Raises:
         InputError: it does not; names the sources that it looks like.

@@ -49,11 +49,12 @@ class Inputs:
 def find_inputs(source: Source, given: Path | Sequence[Path]) -> dict[str, Path]:
     """The inputs in the order given (those of a pattern sorted), by the names they call themselves.
 
-    Only the names go into files. Where two inputs call themselves the same, the later ones get a number.
+    Only the names go into files. Where two inputs call themselves the same, the later ones get a
+    number.
 
     Raises:
-        InputError: an input, or a path that a setting names, is missing or cannot be read; an input is given twice;
-            nothing matches a pattern; or a source of documents is given episodes.
+        InputError: an input, or a path that a setting names, is missing or cannot be read; an input
+            is given twice; nothing matches a pattern; or a source of documents is given episodes.
     """
     open_container.cache_clear()  # an input may have changed since an earlier run of this process
     found: dict[str, Path] = {}

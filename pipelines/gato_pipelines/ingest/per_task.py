@@ -17,8 +17,8 @@ def by_task(
     """The inputs of every task, by the folder inside `out` that its dataset goes to, sorted.
 
     Raises:
-        InputError: an input has no episodes, or holds several tasks; or the names of two tasks differ by signs that a
-            dataset's name cannot have.
+        InputError: an input has no episodes, or holds several tasks; or the names of two tasks
+            differ by signs that a dataset's name cannot have.
     """
     made = make_source(source, settings)
     found: dict[str, list[Path]] = {}

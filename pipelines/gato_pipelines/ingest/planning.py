@@ -1,7 +1,7 @@
 """The pass that decides what needs all parts: fields, final timesteps, filters, ranges, tables of tasks and agents.
 
-Every part is scanned once without decoding an image; the plan that comes out is part of the fingerprint, so no part
-ever decides for itself.
+Every part is scanned once without decoding an image; the plan that comes out is part of the
+fingerprint, so no part ever decides for itself.
 """
 
 from collections import defaultdict
@@ -38,8 +38,9 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
     """Decide for the whole dataset; `notes` are those of listing the input.
 
     Raises:
-        InputError: there is no episode, records do not hold episodes, a filter leaves none of a task, two parts of one
-            task have different fields, or a field is of one modality in one task and of another in the next.
+        InputError: there is no episode, records do not hold episodes, a filter leaves none of a
+            task, two parts of one task have different fields, or a field is of one modality in one
+            task and of another in the next.
     """
     parts = _limit([scan.part for scan in scans], max_episodes)
     if not any(part.count for part in parts):

@@ -210,7 +210,7 @@ def move_in(job: Job, retry: Retry) -> None:
     for name in (MANIFEST, *(name + SUFFIX for name in names)):
         (job.out / name).unlink(missing_ok=True)
     if job.remote is not None:
-        job.remote.remote.remove([MANIFEST, *(name + SUFFIX for name in names)])
+        job.remote.remove([MANIFEST, *(name + SUFFIX for name in names)])
     for name in names:
         if job.remote is not None:
             job.remote.push_shard(fresh.out / name, fresh.out / (name + SUFFIX))

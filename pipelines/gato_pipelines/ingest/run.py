@@ -68,8 +68,8 @@ def plan_only(
     """Scan the inputs and decide, without writing anything.
 
     Raises:
-        InputError, OutputError: as `run`, as far as it can be told without writing; or no episode can
-            be read.
+        InputError, OutputError: as `run`, as far as it can be told without writing; or no episode
+            can be read.
     """
     chosen = ChosenSource(source, settings)
     ingest = _as_source_says(chosen.made, ingest)
@@ -98,8 +98,8 @@ def run(
     Args:
         source: name of the source.
         settings: the source's settings; those not given have their defaults.
-        inputs: folders or files, or addresses such as s3://bucket/folder; a pattern such as `recordings/*` stands for
-            all that match it.
+        inputs: folders or files, or addresses such as s3://bucket/folder; a pattern such as
+            `recordings/*` stands for all that match it.
         out: the dataset's folder, created if need be, or its address.
         ingest: everything else.
         report: called with a line of what was found out.
@@ -107,7 +107,8 @@ def run(
 
     Raises:
         InputError: an input is missing, empty, or not what the source reads.
-        OutputError: `out` is not ours, holds another dataset, cannot be written, or too many episodes are bad.
+        OutputError: `out` is not ours, holds another dataset, cannot be written, or too many
+            episodes are bad.
         MissingPackageError: a package for an address is not installed.
     """
     chosen = ChosenSource(source, settings)

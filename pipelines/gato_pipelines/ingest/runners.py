@@ -1,6 +1,7 @@
 """Beam runners by name: run one function over many elements, with a pipeline that has a single leaf.
 
-Nothing but the elements crosses Beam, and results go to files: such a pipeline is executed correctly by every runner.
+Nothing but the elements crosses Beam, and results go to files: such a pipeline is executed
+correctly by every runner.
 """
 
 import argparse
@@ -46,11 +47,13 @@ def run_over(
 
     Args:
         elements: small picklable values.
-        function: picklable; leaves its results in files, and may be called again for the same element.
+        function: picklable; leaves its results in files, and may be called again for the same
+            element.
         runner: "local" uses `workers` processes of this machine, all cores by default.
         options: further Beam options, each "name=value".
         workers: for the local runner.
-        log: where the local runner's processes write what Beam has to say; beside it they note what they work on.
+        log: where the local runner's processes write what Beam has to say; beside it they note what
+            they work on.
         name: what an element is called in errors.
 
     Raises:

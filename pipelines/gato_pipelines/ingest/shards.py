@@ -41,8 +41,8 @@ def split_of(episode_id: str, holdout: float) -> str:
 def write_part(job: Job, number: int) -> None:
     """Write the shards of part `number`, one per split, unless they are there already.
 
-    Temporary names are this call's own: a runner may call again for a part while a lost worker still
-    writes it.
+    Temporary names are this call's own: a runner may call again for a part while a lost worker
+    still writes it.
 
     Raises:
         InputError: the input cannot be read.

@@ -1,6 +1,7 @@
 """Worker processes of the local runner that are missed when they die.
 
-Beam's own wait for the answer of a process that was killed (for want of memory, say) would never end.
+Beam's own wait for the answer of a process that was killed (for want of memory, say) would never
+end.
 """
 
 import shlex

@@ -1,7 +1,7 @@
 """Folders that are not on this machine: `s3://bucket/folder`, `gs://bucket/folder`, whatever fsspec knows.
 
-Only whole files are copied, so nothing else in this package has to know that a folder is remote: see `input.py` and
-`output.py` beside it.
+Only whole files are copied, so nothing else in this package has to know that a folder is remote:
+see `input.py` and `output.py` beside it.
 """
 
 import re
@@ -78,8 +78,9 @@ def last_name(address: str) -> str:
 class RemoteFolder:
     """A folder at an address; it travels to workers as that.
 
-    Every method raises InputError where the place cannot be read, OutputError where it cannot be written, and
-    MissingPackageError where fsspec, or its package for this kind of address, is not installed.
+    Every method raises InputError where the place cannot be read, OutputError where it cannot be
+    written, and MissingPackageError where fsspec, or its package for this kind of address, is not
+    installed.
     """
 
     address: str

@@ -1,8 +1,9 @@
 """Remote inputs: a folder of this machine that looks like the input, whose large files come when they are read.
 
-Files that planning has to look into are copied at the beginning. The others, which only the worker of their own part
-opens, are placeholders of the right size, without a block on the disk; a worker replaces one by the file for as long as
-it reads it. Files that nobody reads become placeholders again when they take too much space.
+Files that planning has to look into are copied at the beginning. The others, which only the worker
+of their own part opens, are placeholders of the right size, without a block on the disk; a worker
+replaces one by the file for as long as it reads it. Files that nobody reads become placeholders
+again when they take too much space.
 """
 
 import fcntl
@@ -146,7 +147,8 @@ def make_placeholders(address: str, root: Path, sizes: Mapping[str, int]) -> Non
     """A placeholder below `root` for every file of a remote folder.
 
     Raises:
-        InputError: this machine cannot have all of them: a name is too long, or also the name of a folder.
+        InputError: this machine cannot have all of them: a name is too long, or also the name of a
+            folder.
     """
     for name, size in sizes.items():
         path = root / name
@@ -164,7 +166,8 @@ def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
     """Make a folder below `scratch` that looks like the input; returns the input in it, a folder or a file.
 
     Raises:
-        InputError: there is nothing at the address, it cannot be read, or the disk has no room for it.
+        InputError: there is nothing at the address, it cannot be read, or the disk has no room for
+            it.
     """
     remote, name = RemoteFolder(address), last_name(address)
     sizes = remote.sizes()

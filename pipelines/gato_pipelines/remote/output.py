@@ -1,13 +1,13 @@
 """Remote outputs: a folder of this machine that looks like the dataset, and what copies it there.
 
-The folder holds everything but the content of shards: a shard is written here, copied there, and then is a file of its
-size without a block on the disk. What is there is the truth: every run begins with a new folder, made after what is
-there. A shard arrives before its index, which stands for it, and the manifest last, so a run that is killed leaves
-there what a local one would leave.
+The folder holds everything but the content of shards: a shard is written here, copied there, and
+then is a file of its size without a block on the disk. What is there is the truth: every run begins
+with a new folder, made after what is there. A shard arrives before its index, which stands for it,
+and the manifest last, so a run that is killed leaves there what a local one would leave.
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,10 @@ class RemoteOutput:
         """Remove there what was in the folder and is not any more, the manifest first; what came since then stays."""
         gone = [name for name in self.remote.sizes() if name in before and not (self.out / name).exists()]
         self.remote.remove(sorted(gone, key=lambda name: (name != MANIFEST, not name.endswith(SUFFIX), name)))
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files there; those that are gone already are no error."""
+        self.remote.remove(names)
 
     def push_claim(self) -> None:
         """Note there what the dataset is made with.
