@@ -1,4 +1,4 @@
-"""`gato-data ingest SOURCE INPUT --out DIR`: one subcommand per source, its options made from the source's settings."""
+"""`gato-data ingest SOURCE INPUT --out DIR`: one subcommand per source, of the source's settings."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ from gato_data.settings import settings_from
 
 
 class SourceGroup(click.Group):
-    """The sources as subcommands; one that is broken is listed with the reason and keeps no other from working."""
+    """The sources as subcommands; one that is broken is listed with the reason and harms no other."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all sources."""
@@ -64,13 +64,14 @@ def _ingest_options() -> list[click.Parameter]:
 
     settings = settings_options(IngestSettings, bounded=True)
     at = [option.name for option in settings].index("overwrite")
+    out = "Folder of the dataset."
     per_task = "One dataset for each task, in folders inside DIR."
     tfds_name = "Instead of INPUT: a dataset that TFDS downloads."
     dry_run = "Show what would be done; write nothing."
     as_json = "Print one JSON object instead of a table."
     return [
         click.Argument(["inputs"], metavar="[INPUT]...", nargs=-1, type=Place()),
-        click.Option(["--out"], required=True, metavar="DIR", type=Place(), help="Folder of the dataset."),
+        click.Option(["--out"], required=True, metavar="DIR", type=Place(), help=out),
         click.Option(["--per-task"], is_flag=True, help=per_task),
         *settings[:at],
         click.Option(["--tfds-name"], metavar="NAME", help=tfds_name),
@@ -91,8 +92,9 @@ def _source_options(name: str, cls: type[Any]) -> list[click.Option]:
     except Exception as error:
         raise SettingError(f"source {name!r} is broken: {error}") from error
     usual = {name for option in _ingest_options() for name in (option.name, *option.opts)}
-    if taken := sorted(str(option.name) for option in options if usual & {option.name, *option.opts}):
-        raise SettingError(f"source {name!r} is broken: every ingest has the option {taken[0]!r}, rename its setting")
+    both = [str(option.name) for option in options if usual & {option.name, *option.opts}]
+    if both:
+        raise SettingError(f"source {name!r} is broken: every ingest has the option {min(both)!r}, rename its setting")
     return options
 
 
@@ -104,7 +106,8 @@ def _command(name: str, cls: type[Any]) -> click.Command:
     def callback(**values: Any) -> None:
         chosen = {str(option.name): values.pop(str(option.name)) for option in settings}
         origin = click.get_current_context().get_parameter_source
-        given = {key: value for key, value in chosen.items() if origin(key) is not ParameterSource.DEFAULT}
+        default = ParameterSource.DEFAULT
+        given = {key: value for key, value in chosen.items() if origin(key) is not default}
         _run(name, given, **values)
 
     return click.Command(
@@ -164,7 +167,13 @@ class _Ingest:
     def one(self, inputs: Sequence[Path | str], out: Path | str) -> str:
         """One dataset; returns the result as JSON."""
         from gato_cli.ingest_progress import IngestProgress
-        from gato_cli.ingest_report import dry_run_json, print_dry_run, print_summary, print_warnings, summary_json
+        from gato_cli.ingest_report import (
+            dry_run_json,
+            print_dry_run,
+            print_summary,
+            print_warnings,
+            summary_json,
+        )
         from gato_pipelines.ingest.run import plan_only, run
 
         if self.dry_run:
@@ -175,7 +184,8 @@ class _Ingest:
         start = time.monotonic()
         try:
             with IngestProgress(sys.stderr) as shown:
-                summary = run(self.source, self.settings, inputs, out, self.ingest, report=shown.say, watcher=shown)
+                asked = (self.source, self.settings, inputs, out, self.ingest)
+                summary = run(*asked, report=shown.say, watcher=shown)
         except KeyboardInterrupt as error:
             advice = "run the same command again to continue; finished shards are kept"
             raise KeyboardInterrupt(advice) from error

@@ -150,12 +150,14 @@ def _tasks(job: Job, indexes: Mapping[str, list[ShardIndex]]) -> dict[str, TaskI
 
 def _source_info(job: Job) -> SourceInfo:
     source = job.source.made
-    settings = msgspec.json.decode(msgspec.json.encode(recorded_settings(source)), type=dict[str, Any])
-    licences = (source.input_licence(folder) or own_licence(type(source)) for folder in job.inputs.folders.values())
+    encoded = msgspec.json.encode(recorded_settings(source))
+    settings = msgspec.json.decode(encoded, type=dict[str, Any])
+    folders, own = job.inputs.folders, own_licence(type(source))
+    licences = (source.input_licence(folder) or own for folder in folders.values())
     return SourceInfo(
         name=job.source.name,
         settings={key: value for key, value in settings.items() if value not in ("", None, [], ())},
-        inputs=list(job.inputs.folders),
+        inputs=list(folders),
         licence="; ".join(dict.fromkeys(filter(None, licences))),
     )
 

@@ -1,4 +1,4 @@
-"""Where an ingest reads and writes: paths as they are, and folders of this machine that stand for remote ones."""
+"""Where an ingest reads and writes: paths, and folders of this machine that stand for remote ones."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,8 +40,8 @@ class Places:
         """
         folders = find_inputs(source, self.inputs)
         self._check_apart(folders.values())
-        mirrors = {name: self.mirrors[path] for name, path in folders.items() if path in self.mirrors}
-        return Inputs(folders, mirrors)
+        named = ((name, self.mirrors.get(path)) for name, path in folders.items())
+        return Inputs(folders, {name: found for name, found in named if found is not None})
 
     def _check_apart(self, inputs: Iterable[Path]) -> None:
         """Check that the output is not an input or inside one, which is never written."""
@@ -61,7 +61,9 @@ class Places:
 
 @contextmanager
 def places(source: Source, given: Path | str | Sequence[Path | str], out: Path | str) -> Iterator[Places]:
-    """Inputs and output, of which the remote ones get a folder of this machine (in TMPDIR) that is removed at the end.
+    """Inputs and output, of which the remote ones get a folder of this machine.
+
+    It lies in TMPDIR, and is removed at the end.
 
     Raises:
         InputError: a remote place cannot be read, is given twice, or is no address of a folder.
