@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gato_pipelines.ingest.chosen_source import ChosenSource
-from gato_pipelines.ingest.inputs import Inputs, find_inputs
+from gato_pipelines.ingest.inputs import InputFolders, find_inputs
 from gato_pipelines.ingest.job import Job
 from gato_pipelines.ingest.run import IngestSettings, plan_only, run
 from gato_pipelines.ingest.summary import Summary
@@ -122,7 +122,7 @@ def job(folder: Path, out: Path, *, holdout: float = 0.0, **settings: Any) -> Jo
         settings=IngestSettings(holdout=holdout),
         plan=dry.plan,
         recipe=dry.recipe,
-        inputs=Inputs(find_inputs(source.made, folder)),
+        inputs=InputFolders(find_inputs(source.made, folder)),
         out=out,
         name="arm",
     )

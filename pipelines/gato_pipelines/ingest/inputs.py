@@ -26,7 +26,7 @@ _MAX_NAMES = 10_000
 
 
 @dataclass(frozen=True)
-class Inputs:
+class InputFolders:
     """Where the inputs lie; it travels to workers, and no path goes into a file.
 
     Attributes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.fingerprint import Recipe
-from gato_pipelines.ingest.inputs import Inputs
+from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote.output import RemoteOutput
 from gato_pipelines.source import Plan
@@ -33,7 +33,7 @@ class Job:
     settings: IngestSettings
     plan: Plan
     recipe: Recipe
-    inputs: Inputs
+    inputs: InputFolders
     out: Path
     name: str
     remote: RemoteOutput | None = None

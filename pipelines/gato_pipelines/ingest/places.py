@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gato_data.errors import GatoError, InputError, OutputError, SettingError
-from gato_pipelines.ingest.inputs import Inputs, find_inputs
+from gato_pipelines.ingest.inputs import InputFolders, find_inputs
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote.folder import RemoteFolder, address_of, is_remote, last_name
 from gato_pipelines.remote.input import Mirror, mirror
@@ -31,7 +31,7 @@ class Places:
     mirrors: Mapping[Path, Mirror] = field(default_factory=dict)
     remote: RemoteOutput | None = None
 
-    def find(self, source: Source) -> Inputs:
+    def find(self, source: Source) -> InputFolders:
         """The inputs by the names that they call themselves.
 
         Raises:
@@ -41,7 +41,7 @@ class Places:
         folders = find_inputs(source, self.inputs)
         self._check_apart(folders.values())
         named = ((name, self.mirrors.get(path)) for name, path in folders.items())
-        return Inputs(folders, {name: found for name, found in named if found is not None})
+        return InputFolders(folders, {name: found for name, found in named if found is not None})
 
     def _check_apart(self, inputs: Iterable[Path]) -> None:
         """Check that the output is not an input or inside one, which is never written."""

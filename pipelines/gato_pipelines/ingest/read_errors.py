@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gato_data.errors import InputError
-from gato_pipelines.ingest.inputs import Inputs
+from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.scan_job import part_key
 from gato_pipelines.source import PartScan, Plan, Source
 
@@ -40,7 +40,7 @@ def find_read_errors(scans: Sequence[PartScan], plan: Plan) -> ReadErrors:
     return found
 
 
-def try_documents(source: Source, inputs: Inputs, plan: Plan) -> str:
+def try_documents(source: Source, inputs: InputFolders, plan: Plan) -> str:
     """Why the first of the documents cannot be read, where none of the first ones can; empty where one can.
 
     Raises:

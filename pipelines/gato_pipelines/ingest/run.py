@@ -25,7 +25,7 @@ from gato_pipelines.ingest.complete import without_dead_letters
 from gato_pipelines.ingest.dataset_writer import DatasetWriter
 from gato_pipelines.ingest.families import check_family
 from gato_pipelines.ingest.fingerprint import Recipe, make_recipe
-from gato_pipelines.ingest.inputs import Inputs
+from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.job import Job
 from gato_pipelines.ingest.output import check_ours, dataset_name, kept_nothing, work_folder
 from gato_pipelines.ingest.places import Places, fitting, places
@@ -159,7 +159,7 @@ def _as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:
     return replace(ingest, tokenize=replace(ingest.tokenize, end_of_text_documents=end))
 
 
-def _parts(source: ChosenSource, inputs: Inputs) -> list[Part]:
+def _parts(source: ChosenSource, inputs: InputFolders) -> list[Part]:
     """The parts of all inputs, in their order; a family that is given is not checked."""
     parts = []
     for name, folder in inputs.folders.items():

@@ -16,7 +16,7 @@ from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.unchanged import files_of, size_of
 from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.disk_errors import cannot_read, cannot_write
-from gato_pipelines.ingest.inputs import Inputs
+from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.runners import run_over
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.source import PartScan
@@ -47,7 +47,7 @@ class ScanJob:
     """
 
     source: ChosenSource
-    inputs: Inputs
+    inputs: InputFolders
     parts: list[Part]
     work: Path
 

@@ -9,7 +9,7 @@ import pytest
 from gato_data.errors import InputError, OutputError, SettingError
 from gato_pipelines.ingest import scan_job as scanning
 from gato_pipelines.ingest.chosen_source import ChosenSource
-from gato_pipelines.ingest.inputs import Inputs, find_inputs
+from gato_pipelines.ingest.inputs import InputFolders, find_inputs
 from gato_pipelines.ingest.planning import check_observation_tokens, make_plan
 from gato_pipelines.ingest.scan_job import ScanJob, local_workers
 from gato_pipelines.ingest.settings import IngestSettings
@@ -42,7 +42,7 @@ def scan_job(folder: Path, work: Path, **settings: Any) -> ScanJob:
     (name,) = inputs
     parts = [Part(p.file, p.task, p.size, p.first, p.count, name) for p in source.made.parts(folder)]
     work.mkdir(exist_ok=True)
-    return ScanJob(source, Inputs(inputs), parts, work)
+    return ScanJob(source, InputFolders(inputs), parts, work)
 
 
 @pytest.fixture
