@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import scramble
+from gato_schemas.patches import DistinctPatches
 from gato_schemas.sequence import PATCH_BYTES
 
 _WORDS = PATCH_BYTES // 4
@@ -16,6 +17,12 @@ _FACTORS = scramble(np.arange(1, _WORDS + 1, dtype=np.uint64)) | np.uint64(1)
 _COMPARED_ROWS = 256
 _SLOTS_A_ROW = 8
 _LEAST_BUCKET = 64
+
+
+def distinct_patches(patches: NDArray[np.uint8]) -> DistinctPatches:
+    """Patches uint8 (N, 16, 16, 3) as a record holds them."""
+    table, index = distinct(patches)
+    return DistinctPatches(table, index, hash_patches(table))
 
 
 def distinct(patches: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

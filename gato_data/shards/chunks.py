@@ -7,10 +7,10 @@ import numpy as np
 
 from gato_schemas.sequence import Modality, TokenSequence
 
-PATCH_CHUNK_TOKENS = 16_384
-"""Tokens of a chunk with patches: about 11 MB of raw pixels for Atari."""
-CHUNK_TOKENS = 2**23
-"""Tokens of a chunk without patches: 64 MiB at 8 bytes a token."""
+PATCH_CHUNK_TOKENS = 4096
+"""Tokens of a chunk with patches: about 3 MB of pixels for Atari, of which a window mostly needs all distinct ones."""
+CHUNK_BYTES = 65_504
+"""Bytes of the tokens of a chunk without patches: 32,752 of uint16, 16,376 of int32, which fit into a stored stream."""
 
 
 def chunk(sequence: TokenSequence, limit: int | None = None) -> Iterator[TokenSequence]:
@@ -19,7 +19,7 @@ def chunk(sequence: TokenSequence, limit: int | None = None) -> Iterator[TokenSe
     A document is cut at tokens, but never inside an image. A timestep or an image longer than the limit stays whole.
     """
     if limit is None:
-        limit = PATCH_CHUNK_TOKENS if sequence.num_patches else CHUNK_TOKENS
+        limit = PATCH_CHUNK_TOKENS if sequence.num_patches else CHUNK_BYTES // sequence.tokens.itemsize
     if sequence.num_tokens <= limit:
         yield sequence
         return

@@ -6,9 +6,11 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_schemas.patches import DistinctPatches
 from gato_schemas.sequence import TokenSequence
 
 _HASHED_BYTES = 1 << 16
+_GATHERED_PATCHES = 256
 
 
 class EpisodeHasher:
@@ -35,6 +37,11 @@ class EpisodeHasher:
         for start in range(0, whole, _HASHED_BYTES):
             self._add_checksum(flat[start : start + _HASHED_BYTES])
         self._rest = flat[whole:].copy()
+
+    def add_patches(self, patches: DistinctPatches) -> None:
+        """The next pixels of the episode, as a record holds them; a few are gathered at a time."""
+        for start in range(0, len(patches.index), _GATHERED_PATCHES):
+            self.add_pixels(patches.patches[patches.index[start : start + _GATHERED_PATCHES]])
 
     def result(self) -> int:
         """The hash of an episode that is complete."""

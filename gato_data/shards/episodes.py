@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from gato_data.permutation import Numbers
 from gato_data.shards.files import ShardFiles
 from gato_data.shards.index import DatasetShard, check_footers
+from gato_schemas.compression import STORED_HEAD
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex
@@ -60,7 +61,7 @@ class EpisodeTable:
         shard_record: (S + 1,), first record of each shard.
         episode_record: (E + 1,), first record of each episode.
         record_token: (R + 1,), tokens before each record.
-        tokens_at: (R,), byte of the record's `tokens` payload in its shard.
+        tokens_at: (R,), byte of the shard where the record's tokens stand, or, where they are compressed, their stream.
         timesteps: (E,), of each episode; 0 for documents.
         group: int32 (E,), number of the episode's dataset, task and agent.
         kind: int32 (R,), number of the record's dataset and task.
@@ -176,7 +177,9 @@ def _rows(index: ShardIndex, manifest: Manifest, first_group: int) -> dict[str, 
     group = first_group + task * agents + _numbers(index.header.agents, manifest.agents, index)[index.agent]
     return {
         "tokens": index.num_tokens,
-        "tokens_at": index.offset.astype(np.int64) + index.columns[:, COLUMNS.index("tokens")],
+        "tokens_at": index.offset.astype(np.int64)
+        + index.columns[:, COLUMNS.index("tokens")]
+        + np.where(index.tokens_stored, STORED_HEAD, 0),
         "starts": index.chunk == 0,
         "timesteps": index.num_timesteps,
         "group": group.astype(np.int32),

@@ -11,7 +11,7 @@ from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import IndexHeader, Part, ShardIndex
 from gato_schemas.index_rows import IndexRows, count_rows, find_payloads
-from gato_schemas.record import record_of
+from gato_schemas.record import distinct_of, record_of
 from gato_schemas.tfrecord import masked_crc32c, read_records
 
 
@@ -29,12 +29,13 @@ def rebuild_index(path: Path, manifest: Manifest, split: str) -> ShardIndex:
             if raw.error:
                 raise FormatError(raw.error)
             features = wire.decode_example(raw.data)
-            record = record_of(features, manifest.patch_encoding.name)
+            encoding = manifest.patch_encoding.name
+            record, patches = record_of(features, encoding, with_patches=False), distinct_of(features, encoding)
             if record.chunk == 0:
                 hashes += [hasher.result()] * (records - len(hashes))
                 hasher = EpisodeHasher()
             hasher.add_tokens(record.sequence.tokens)
-            hasher.add_pixels(record.sequence.patches)
+            hasher.add_patches(patches)
             rows.add(record, find_payloads(raw.data, features), offset=raw.offset, crc=masked_crc32c(raw.data))
             records += 1
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
+from gato_data.distinct_patches import distinct_patches
 from gato_data.shards.chunks import chunk
 from gato_data.shards.episode_hash import episode_hash
 from gato_schemas.compression import PatchEncoding
@@ -34,12 +35,19 @@ class ShardWriter:
         self.episodes = 0
 
     def add(self, record: Record) -> None:
-        """Append a whole episode or document, cut into chunks where it is long."""
+        """Append a whole episode or document, cut into chunks where it is long.
+
+        Raises:
+            FormatError: there is more in it than a record can hold; nothing of it is written.
+        """
         digest = episode_hash(record.sequence)
         pieces = list(chunk(record.sequence))
-        for number, piece in enumerate(pieces):
-            part = replace(record, chunk=number, num_chunks=len(pieces), sequence=piece)
-            self._append(part, encode_record(part, self._encoding), digest)
+        parts = [
+            replace(record, chunk=number, num_chunks=len(pieces), sequence=piece) for number, piece in enumerate(pieces)
+        ]
+        encoded = [encode_record(part, distinct_patches(part.sequence.patches), self._encoding) for part in parts]
+        for part, written in zip(parts, encoded, strict=True):
+            self._append(part, written, digest)
         self.episodes += 1
 
     def _append(self, record: Record, encoded: EncodedRecord, digest: int) -> None:

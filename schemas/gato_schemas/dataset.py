@@ -17,7 +17,7 @@ from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.versioned import VersionError, decode_versioned
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "dataset.json"
 MANIFEST_COPY = "dataset_copy.json"
 """The same bytes once more, for a repair: the manifest alone knows of fields, settings and source."""
@@ -240,7 +240,7 @@ def decode_manifest(data: bytes, name: str) -> Manifest:
         FormatError: it is of another version (a VersionError), damaged or malformed.
     """
     problem = "is not a manifest of gato-data"
-    advice = ": ingest the input again, or use the gato-data that made the dataset"
+    advice = ": ingest again from its source"
     content = decode_versioned(
         data, dict[str, Any], FORMAT_VERSION, name=name, noun="format", problem=problem, advice=advice
     )

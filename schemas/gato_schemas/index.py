@@ -20,16 +20,19 @@ from numpy.typing import NDArray
 
 from gato_schemas.account import Note
 from gato_schemas.bounds import Digest, Natural
+from gato_schemas.columns import ARRAY_COLUMNS, ROWS, is_plain, row_bytes, stores_tokens
+from gato_schemas.compression import STORED_EXTRA
 from gato_schemas.errors import FormatError
-from gato_schemas.index_rows import COLUMNS, FREE, PER_RECORD, RAGGED, RANK_TOKENS, count_rows
-from gato_schemas.patches import BLOCK_PATCHES
+from gato_schemas.index_rows import COLUMNS, FREE, PER_RECORD, count_rows
+from gato_schemas.patches import BLOCK_PATCHES, MOST_DISTINCT
+from gato_schemas.record import MOST_TOKENS
 from gato_schemas.regular_file import read_regular
 from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.tfrecord import HEADER_BYTES
 from gato_schemas.versioned import decode_versioned
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 MAGIC = b"GATOIDX\n"
 SUFFIX = ".index"
 
@@ -107,16 +110,16 @@ class IndexHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ShardIndex:
-    """A shard's header and sections; N records, B blocks, R ranks.
+    """A shard's header and sections; N records, B blocks.
 
     Attributes:
         header: everything but the arrays.
         offset, length, crc: (N,), where each record's data lies in the shard, and its masked CRC32C.
-        columns: (N, 8), offsets of payloads within the record in the order of `COLUMNS`.
+        columns, column_bytes: (N, 10), offsets of payloads within the record and their lengths, in the order of
+            `COLUMNS`.
         num_tokens .. is_terminal: (N,), of each record; `tokens_by_modality` (N, 5).
         episode_hash: (N,), of the whole episode.
         block_starts, blocks: (N + 1,) and (B, 2), offset and length of every patch payload within its record.
-        rank_starts, ranks: (N + 1,) and (R,), the number of patches before every 256th token of a record.
     """
 
     header: IndexHeader
@@ -124,8 +127,10 @@ class ShardIndex:
     length: NDArray[np.uint32]
     crc: NDArray[np.uint32]
     columns: NDArray[np.uint32]
+    column_bytes: NDArray[np.uint32]
     num_tokens: NDArray[np.uint32]
     num_patches: NDArray[np.uint32]
+    num_distinct: NDArray[np.uint32]
     num_timesteps: NDArray[np.uint32]
     num_images: NDArray[np.uint32]
     tokens_by_modality: NDArray[np.uint32]
@@ -139,8 +144,6 @@ class ShardIndex:
     episode_hash: NDArray[np.uint64]
     block_starts: NDArray[np.uint64]
     blocks: NDArray[np.uint32]
-    rank_starts: NDArray[np.uint64]
-    ranks: NDArray[np.uint32]
 
     def __len__(self) -> int:
         """Number of records."""
@@ -160,20 +163,27 @@ class ShardIndex:
         for number in np.unique(self.task).tolist():
             yield self.header.tasks[number], self.totals(self.task == number)
 
-    def payload(self, record: int, column: str) -> int:
-        """The byte of the shard where a column of a record begins; `column` is one of `COLUMNS`."""
-        return int(self.offset[record]) + int(self.columns[record, _PLACE[column]])
+    def payload(self, record: int, column: str) -> tuple[int, int]:
+        """The byte of the shard where a column of a record begins, and its bytes there; it is one of `COLUMNS`."""
+        place = _PLACE[column]
+        return int(self.offset[record]) + int(self.columns[record, place]), int(self.column_bytes[record, place])
+
+    def column_size(self, record: int, column: str) -> int:
+        """Bytes of a column of a record when it is inflated; `column` is one of `COLUMNS`."""
+        return int(_column_sizes(self.header, self.arrays, column)[record])
+
+    @property
+    def tokens_stored(self) -> NDArray[np.bool_]:
+        """Of which records the tokens stand uncompressed, behind the `STORED_HEAD` of their payload; (N,)."""
+        sizes = _column_sizes(self.header, self.arrays, "tokens")
+        return np.asarray(stores_tokens(self.num_patches, sizes, self.header.patch_encoding), bool)
 
     def blocks_of(self, record: int) -> NDArray[np.uint32]:
         """Offset and length (b, 2) of every patch payload of a record, within it."""
         return self.blocks[int(self.block_starts[record]) : int(self.block_starts[record + 1])]
 
-    def ranks_of(self, record: int) -> NDArray[np.uint32]:
-        """Patches before every 256th token of a record."""
-        return self.ranks[int(self.rank_starts[record]) : int(self.rank_starts[record + 1])]
-
     def pixels(self, record: int, first: int, count: int) -> tuple[int, int]:
-        """Byte of the shard and size of what holds patches [first, first + count): whole blocks, or raw pixels."""
+        """Byte of the shard and size of what holds distinct patches [first, first + count): blocks, or raw pixels."""
         base, begin = int(self.offset[record]), int(self.block_starts[record])
         if self.header.patch_encoding == "raw":
             return base + int(self.blocks[begin, 0]) + first * PATCH_BYTES, count * PATCH_BYTES
@@ -231,7 +241,7 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
         name=name,
         noun="index",
         problem="has a malformed header",
-        advice=_ADVICE,
+        advice=": ingest again from its source",
     )
     base = _padded(start + length)
     arrays = {key: _section(data, base, header, key, name) for key in (*PER_RECORD, *FREE)}
@@ -239,10 +249,9 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
     for key in PER_RECORD:
         if len(arrays[key]) != records:
             raise FormatError(f"{name}: section {key} has {len(arrays[key])} rows for {records} records")
-    for starts, values in RAGGED:
-        bounds, count = arrays[starts], len(arrays[values])
-        if len(bounds) != records + 1 or bounds[0] != 0 or bounds[-1] != count or (bounds[1:] < bounds[:-1]).any():
-            raise FormatError(f"{name}: sections {starts} and {values} do not agree")
+    bounds, count = arrays["block_starts"], len(arrays["blocks"])
+    if len(bounds) != records + 1 or bounds[0] != 0 or bounds[-1] != count or (bounds[1:] < bounds[:-1]).any():
+        raise FormatError(f"{name}: sections block_starts and blocks do not agree")
     for what, table in (("task", header.tasks), ("agent", header.agents)):
         if records and int(arrays[what].max()) >= max(1, len(table)):
             raise FormatError(f"{name}: a record has {what} number {arrays[what].max()} of {len(table)}{_ADVICE}")
@@ -252,26 +261,49 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
 
 
 def _inside(header: IndexHeader, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether everything that an index points at lies in its shard, so that reads stay bounded."""
-    tokens, length, patches = (arrays[name].astype(np.int64) for name in ("num_tokens", "length", "num_patches"))
-    blocks = arrays["blocks"].astype(np.int64).sum(axis=1)
-    block_starts, rank_starts = (arrays[starts].astype(np.int64) for starts, _ in RAGGED)
-    of_record, ranks = block_starts[1:] - block_starts[:-1], rank_starts[1:] - rank_starts[:-1]
-    wanted = 1 if header.patch_encoding == "raw" else -(-patches // BLOCK_PATCHES)
-    item = np.dtype(header.token_dtype).itemsize
-    columns = arrays["columns"].astype(np.int64)
+    """Whether everything that an index points at lies in its shard, and is as much as a record can hold.
+
+    So reads stay bounded, and so does what they inflate to.
+    """
+    tokens, patches, distinct, images, timesteps, length = (
+        arrays[name].astype(np.int64)
+        for name in ("num_tokens", "num_patches", "num_distinct", "num_images", "num_timesteps", "length")
+    )
+    blocks, is_raw = arrays["blocks"].astype(np.int64), header.patch_encoding == "raw"
+    block_starts = arrays["block_starts"].astype(np.int64)
+    of_record = block_starts[1:] - block_starts[:-1]
+    columns, sizes = arrays["columns"].astype(np.int64), arrays["column_bytes"].astype(np.int64)
+    token_bytes = _column_sizes(header, arrays, "tokens")
+    stored = stores_tokens(patches, token_bytes, header.patch_encoding)
     inside = (
         arrays["offset"] >= HEADER_BYTES,
         arrays["offset"].astype(np.float64) + length <= header.shard_size,
-        columns[:, 0] + tokens * item <= length,
-        columns.max(axis=1, initial=0) <= length,
-        of_record == wanted,
-        blocks <= np.repeat(length, of_record),
-        ranks == -(-tokens.clip(1) // RANK_TOKENS),
+        columns + sizes <= length[:, None],
+        blocks.sum(axis=1) <= np.repeat(length, of_record),
+        of_record == (1 if is_raw else -(-distinct // BLOCK_PATCHES)),
+        (sizes[:, _PLACE["tokens"]] == token_bytes + STORED_EXTRA) | ~stored,
+        *(
+            sizes[:, _PLACE[name]] == _column_sizes(header, arrays, name)
+            for name in ARRAY_COLUMNS
+            if is_plain(name, header.patch_encoding)
+        ),
+        tokens <= MOST_TOKENS,
         patches <= tokens,
-        arrays["num_timesteps"] <= tokens,
+        distinct <= patches.clip(max=MOST_DISTINCT),
+        (distinct > 0) == (patches > 0),
+        images <= patches,
+        timesteps <= tokens,
     )
-    return all(bool(np.all(condition)) for condition in inside)
+    return all(bool(np.all(condition)) for condition in inside) and not (
+        is_raw and bool((blocks[:, 1] != distinct * PATCH_BYTES).any())
+    )
+
+
+def _column_sizes(header: IndexHeader, arrays: Mapping[str, NDArray[Any]], column: str) -> NDArray[np.int64]:
+    """Bytes of one column of every record when it is inflated."""
+    if column == "tokens":
+        return arrays["num_tokens"].astype(np.int64) * np.dtype(header.token_dtype).itemsize
+    return arrays[f"num_{ROWS[column].removesuffix('_patches')}"].astype(np.int64) * row_bytes(column)
 
 
 def _section(data: bytes, base: int, header: IndexHeader, key: str, name: str) -> NDArray[Any]:

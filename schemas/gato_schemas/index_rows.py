@@ -7,23 +7,25 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gato_schemas import wire
+from gato_schemas.columns import ARRAY_COLUMNS
 from gato_schemas.errors import FormatError
-from gato_schemas.record import ARRAY_COLUMNS, EncodedRecord, Record
+from gato_schemas.record import EncodedRecord, Record, record_counts
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 
 RANK_TOKENS = 256
-"""The index holds the number of patches before every 256th token of a record."""
 COLUMNS = ("tokens", *ARRAY_COLUMNS)
-"""Order of the columns in the `columns` section."""
+"""Order of the columns in the `columns` and `column_bytes` sections."""
 
 PER_RECORD: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
     "offset": ("<u8", ()),
     "length": ("<u4", ()),
     "crc": ("<u4", ()),
     "columns": ("<u4", (len(COLUMNS),)),
+    "column_bytes": ("<u4", (len(COLUMNS),)),
     "num_tokens": ("<u4", ()),
     "num_patches": ("<u4", ()),
+    "num_distinct": ("<u4", ()),
     "num_timesteps": ("<u4", ()),
     "num_images": ("<u4", ()),
     "tokens_by_modality": ("<u4", (len(Modality),)),
@@ -39,10 +41,7 @@ PER_RECORD: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
 FREE: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
     "block_starts": ("<u8", ()),
     "blocks": ("<u4", (2,)),
-    "rank_starts": ("<u8", ()),
-    "ranks": ("<u4", ()),
 }
-RAGGED = (("block_starts", "blocks"), ("rank_starts", "ranks"))
 
 _PACKED_ROWS = 4096  # as Python objects a row takes ten times the memory
 
@@ -59,7 +58,6 @@ class IndexRows:
         self.agents = {name: number for number, name in enumerate(agents)}
         self._rows: list[dict[str, Any]] = []
         self._blocks: list[NDArray[np.uint32]] = []
-        self._ranks: list[NDArray[np.uint32]] = []
         self._packed: list[dict[str, NDArray[Any]]] = []
 
     def add(self, record: Record, encoded: EncodedRecord, *, offset: int, crc: int, episode_hash: int = 0) -> None:
@@ -71,14 +69,13 @@ class IndexRows:
         row = index_row(record, encoded, self.tasks, self.agents)
         self._rows.append({**row, "offset": offset, "crc": crc, "episode_hash": episode_hash})
         self._blocks.append(np.array(encoded.blocks, np.uint32).reshape(-1, 2))
-        self._ranks.append(patch_ranks(record.sequence.modality))
         if len(self._rows) >= _PACKED_ROWS:
-            self._packed.append(sections(self._rows, self._blocks, self._ranks))
-            self._rows, self._blocks, self._ranks = [], [], []
+            self._packed.append(sections(self._rows, self._blocks))
+            self._rows, self._blocks = [], []
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The sections of the index so far."""
-        return join_sections([*self._packed, sections(self._rows, self._blocks, self._ranks)])
+        return join_sections([*self._packed, sections(self._rows, self._blocks)])
 
 
 def index_row(
@@ -91,11 +88,13 @@ def index_row(
     """
     if record.task not in tasks or record.agent not in agents:
         raise FormatError(f"{record.episode_id}: task {record.task!r} or agent {record.agent!r} is not in the manifest")
-    counts = Counts.of(record)
+    counts = Counts.of(record, encoded.num_distinct)
     return {
-        "columns": [encoded.columns[name] for name in COLUMNS],
+        "columns": [encoded.columns[name][0] for name in COLUMNS],
+        "column_bytes": [encoded.columns[name][1] for name in COLUMNS],
         "num_tokens": counts.tokens,
         "num_patches": counts.patches,
+        "num_distinct": counts.distinct_patches,
         "num_timesteps": counts.timesteps,
         "num_images": counts.images,
         "tokens_by_modality": counts.tokens_by_modality,
@@ -108,15 +107,6 @@ def index_row(
         "is_terminal": record.is_terminal,
         "length": len(encoded.data),
     }
-
-
-def patch_ranks(modality: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Number of patches before every 256th token."""
-    is_patch = modality == Modality.PATCH
-    if not is_patch.any():
-        return np.zeros(-(-max(len(modality), 1) // RANK_TOKENS), np.uint32)
-    before = np.concatenate([[0], np.cumsum(is_patch)])
-    return before[: max(len(modality), 1) : RANK_TOKENS].astype(np.uint32)
 
 
 def find_payloads(data: bytes, features: wire.Features) -> EncodedRecord:
@@ -134,7 +124,8 @@ def find_payloads(data: bytes, features: wire.Features) -> EncodedRecord:
     def spans(name: str) -> list[tuple[int, int]]:
         return [(np.asarray(value).ctypes.data - base, len(value)) for value in wire.get_bytes(features, name)]
 
-    return EncodedRecord(data, {name: spans(name)[0][0] for name in COLUMNS}, spans("patches"))
+    distinct = record_counts(features)["distinct_patches"]
+    return EncodedRecord(data, distinct, {name: spans(name)[0] for name in COLUMNS}, spans("patches"))
 
 
 def count_rows(arrays: Mapping[str, NDArray[Any]], where: NDArray[np.bool_] | slice = slice(None)) -> Counts:
@@ -150,32 +141,29 @@ def count_rows(arrays: Mapping[str, NDArray[Any]], where: NDArray[np.bool_] | sl
         timesteps=total("num_timesteps"),
         images=total("num_images"),
         patches=total("num_patches"),
+        distinct_patches=total("num_distinct"),
         tokens=total("num_tokens"),
         loss_tokens=total("loss_tokens"),
         tokens_by_modality=tuple(arrays["tokens_by_modality"][where].sum(axis=0, dtype=np.int64).tolist()),
     )
 
 
-def sections(
-    rows: Sequence[Mapping[str, Any]], blocks: Sequence[NDArray[Any]], ranks: Sequence[NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
-    """The arrays of an index from one row, one (b, 2) array of blocks and one array of ranks per record."""
+def sections(rows: Sequence[Mapping[str, Any]], blocks: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays of an index from one row and one (b, 2) array of blocks per record."""
     arrays: dict[str, NDArray[Any]] = {
         name: np.array([row[name] for row in rows], dtype).reshape(len(rows), *shape)
         for name, (dtype, shape) in PER_RECORD.items()
     }
-    for starts, name, values in (("block_starts", "blocks", blocks), ("rank_starts", "ranks", ranks)):
-        dtype, shape = FREE[name]
-        arrays[starts] = np.cumsum([0, *(len(value) for value in values)], dtype="<u8")
-        arrays[name] = np.concatenate([np.zeros((0, *shape), dtype), *values]).astype(dtype)
+    dtype, shape = FREE["blocks"]
+    arrays["block_starts"] = np.cumsum([0, *map(len, blocks)], dtype="<u8")
+    arrays["blocks"] = np.concatenate([np.zeros((0, *shape), dtype), *blocks]).astype(dtype)
     return arrays
 
 
 def join_sections(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """The arrays of an index whose records are those of the parts, one part after the other; at least one."""
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in (*PER_RECORD, *FREE)}
-    for starts, values in RAGGED:
-        before = np.cumsum([0, *(len(part[values]) for part in parts)], dtype="<u8")
-        shifted = [part[starts][:-1] + shift for part, shift in zip(parts, before[:-1], strict=True)]
-        arrays[starts] = np.concatenate([*shifted, before[-1:]])
+    before = np.cumsum([0, *(len(part["blocks"]) for part in parts)], dtype="<u8")
+    shifted = [part["block_starts"][:-1] + shift for part, shift in zip(parts, before[:-1], strict=True)]
+    arrays["block_starts"] = np.concatenate([*shifted, before[-1:]])
     return arrays

@@ -1,35 +1,33 @@
 """Record <-> the bytes of one tf.train.Example, deterministic to the byte and without protocol buffers.
 
-Features stand in sorted order; arrays are raw little-endian bytes in one bytes value; patches are either zlib
-blocks of 256 (the last one zero-padded) or raw. `EncodedRecord` says where each of them lies, for the index.
+Features stand in sorted order; an array is one bytes value: its little-endian bytes, or a zlib stream of them. Of the
+patches each distinct one is kept once. `EncodedRecord` says where each of them lies, for the index.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from gato_schemas import wire
+from gato_schemas.columns import (
+    ARRAY_COLUMNS,
+    RECORD_COUNTS,
+    ROWS,
+    SEQUENCE_COLUMNS,
+    decode_column,
+    decode_tokens,
+    encode_column,
+    encode_tokens,
+)
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.errors import FormatError
-from gato_schemas.patches import decode_patches, encode_patches
+from gato_schemas.patches import MOST_DISTINCT, DistinctPatches, decode_patches, encode_patches, gather_patches
 from gato_schemas.sequence import PATCH_SHAPE, TokenSequence, check
 
 HEAD_BYTES = 4096
 """An episode id stands among the first features of a record, within so many bytes of one that is well made."""
-ARRAY_COLUMNS: Mapping[str, DTypeLike] = {
-    "image_grid": "<i4",
-    "loss_mask": "u1",
-    "modality": "u1",
-    "patch_position": "u1",
-    "position": "<u2",
-    "reward": "<f4",
-    "timestep_starts": "<i4",
-}
-"""The columns stored as raw bytes whose dtype is fixed (`tokens` is uint16 or int32, `patches` is apart)."""
-ROW_SHAPES: Mapping[str, tuple[int, ...]] = {"image_grid": (5,), "patch_position": (4,)}
+MOST_TOKENS = 2**20
+"""Tokens of a record, so that what it inflates to is bounded; only one timestep or image could have more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,29 +61,42 @@ class EncodedRecord:
 
     Attributes:
         data: the serialized tf.train.Example.
-        columns: offset of each array column's payload in `data`.
+        num_distinct: distinct patches.
+        columns: (offset, length) in `data` of the payload of `tokens` and of each array column.
         blocks: (offset, length) of every zlib patch block, or of the one raw `patches` payload.
     """
 
     data: bytes
-    columns: dict[str, int]
+    num_distinct: int
+    columns: dict[str, tuple[int, int]]
     blocks: list[tuple[int, int]] = field(default_factory=list)
 
 
-def encode_record(record: Record, patch_encoding: PatchEncoding) -> EncodedRecord:
+def encode_record(record: Record, patches: DistinctPatches, encoding: PatchEncoding) -> EncodedRecord:
     """Serialize one record.
+
+    Args:
+        record: what to write.
+        patches: of its sequence: `patches.patches[patches.index]` are all of them.
+        encoding: how they are stored.
 
     Raises:
         FormatError: the columns do not agree with each other, or are more than a record can hold.
     """
     sequence = record.sequence
     check(sequence)
+    patches.check()
+    if len(patches.index) != sequence.num_patches:
+        raise FormatError(f"column patch_index has {len(patches.index)} values for {sequence.num_patches} patches")
+    if sequence.num_tokens > MOST_TOKENS:
+        raise FormatError(f"{sequence.num_tokens:,} tokens between two cuts, a record holds at most {MOST_TOKENS:,}")
     features: dict[str, wire.Feature] = {
         "agent": wire.text(record.agent),
         "chunk": wire.integer(record.chunk),
         "episode_id": wire.text(record.episode_id),
         "is_terminal": wire.integer(int(record.is_terminal)),
         "num_chunks": wire.integer(record.num_chunks),
+        "num_distinct_patches": wire.integer(len(patches.patches)),
         "num_images": wire.integer(sequence.num_images),
         "num_patches": wire.integer(sequence.num_patches),
         "num_timesteps": wire.integer(sequence.num_timesteps),
@@ -93,18 +104,16 @@ def encode_record(record: Record, patch_encoding: PatchEncoding) -> EncodedRecor
         "return": wire.real(record.episode_return),
         "source_episode_id": wire.text(record.source_episode_id),
         "task": wire.text(record.task),
-        "tokens": wire.binary([_raw(sequence.tokens, sequence.tokens.dtype.newbyteorder("<"))]),
-        "patches": wire.binary(encode_patches(sequence.patches, patch_encoding)),
+        "tokens": wire.binary([encode_tokens(sequence.tokens, sequence.num_patches, encoding.name)]),
+        "patches": wire.binary(encode_patches(patches.patches, encoding)),
     }
-    for name, dtype in ARRAY_COLUMNS.items():
-        features[name] = wire.binary([_raw(getattr(sequence, name), dtype)])
+    values = {name: getattr(sequence, name) for name in SEQUENCE_COLUMNS}
+    values |= {"patch_hash": patches.hashes, "patch_index": patches.index}
+    for name, array in values.items():
+        features[name] = wire.binary([encode_column(name, array, encoding.name)])
     data, spans = wire.encode_example(features)
-    columns = {name: spans[name][0][0] for name in ("tokens", *ARRAY_COLUMNS)}
-    return EncodedRecord(data, columns, spans["patches"])
-
-
-def _raw(array: NDArray[np.generic], dtype: DTypeLike) -> bytes:
-    return np.ascontiguousarray(array, dtype=dtype).tobytes()
+    columns = {name: spans[name][0] for name in ("tokens", *ARRAY_COLUMNS)}
+    return EncodedRecord(data, len(patches.patches), columns, spans["patches"])
 
 
 def decode_record(data: bytes | memoryview, encoding: str, *, with_patches: bool = True) -> Record:
@@ -127,20 +136,18 @@ def record_of(features: wire.Features, encoding: str, *, with_patches: bool = Tr
     Raises:
         FormatError: a feature is missing or malformed, or the columns do not agree.
     """
-    arrays: dict[str, Any] = {name: _array(features, name, dtype) for name, dtype in ARRAY_COLUMNS.items()}
-    num_tokens, num_patches = _int(features, "num_tokens"), _int(features, "num_patches")
-    if num_patches != len(arrays["patch_position"]):
-        raise FormatError(f"num_patches says {num_patches}, the columns hold {len(arrays['patch_position'])}")
-    tokens = _tokens(features, num_tokens)
-    unread = np.broadcast_to(np.zeros((), np.uint8), (num_patches, *PATCH_SHAPE))
-    sequence = TokenSequence(tokens=tokens, patches=unread, **arrays)
-    check(sequence)  # before anything is inflated, so that a small record cannot claim much memory
-    for name in ("num_tokens", "num_timesteps", "num_images"):
-        if _int(features, name) != getattr(sequence, name):
-            raise FormatError(f"{name} says {_int(features, name)}, the columns hold {getattr(sequence, name)}")
+    counts = record_counts(features)
+    columns = {
+        name: decode_column(name, _single(features, name), counts[ROWS[name]], encoding) for name in SEQUENCE_COLUMNS
+    }
+    tokens = decode_tokens(_single(features, "tokens"), counts["tokens"])
+    unread = np.broadcast_to(np.zeros((), np.uint8), (counts["patches"], *PATCH_SHAPE))
+    sequence = TokenSequence(tokens=tokens, patches=unread, **columns)
+    check(sequence)
     if with_patches:
-        patches = decode_patches(wire.get_bytes(features, "patches"), num_patches, encoding)
-        sequence = replace(sequence, patches=patches)
+        payloads = wire.get_bytes(features, "patches")
+        index = decode_column("patch_index", _single(features, "patch_index"), counts["patches"], encoding)
+        sequence = replace(sequence, patches=gather_patches(payloads, index, counts["distinct_patches"], encoding))
     return Record(
         episode_id=_text(features, "episode_id"),
         source_episode_id=_text(features, "source_episode_id"),
@@ -154,6 +161,50 @@ def record_of(features: wire.Features, encoding: str, *, with_patches: bool = Tr
     )
 
 
+def distinct_of(features: wire.Features, encoding: str) -> DistinctPatches:
+    """The distinct patches of a record, its index and its hashes as they are stored; all blocks are inflated.
+
+    Raises:
+        FormatError: a feature is missing or damaged, or the index is out of range.
+    """
+    counts = record_counts(features)
+    index, hashes = (
+        decode_column(name, _single(features, name), counts[ROWS[name]], encoding)
+        for name in ("patch_index", "patch_hash")
+    )
+    table = decode_patches(wire.get_bytes(features, "patches"), counts["distinct_patches"], encoding)
+    patches = DistinctPatches(table, index, hashes)
+    patches.check()
+    return patches
+
+
+def record_counts(features: wire.Features) -> dict[str, int]:
+    """How many tokens, patches, distinct patches, timesteps and images a record says it has.
+
+    They are within the bounds of a record, so that what they say may be inflated.
+
+    Raises:
+        FormatError: one is missing, or they cannot be.
+    """
+    if "patch_index" not in features:
+        raise FormatError(
+            "column patch_index is missing: the record is of an older format version, or none of gato-data: "
+            "ingest again from its source"
+        )
+    counts = {name: _int(features, f"num_{name}") for name in RECORD_COUNTS}
+    bounds = {
+        "tokens": MOST_TOKENS,
+        "patches": counts["tokens"],
+        "distinct_patches": min(counts["patches"], MOST_DISTINCT),
+        "timesteps": counts["tokens"],
+        "images": counts["patches"],
+    }
+    for name, most in bounds.items():
+        if not 0 <= counts[name] <= most:
+            raise FormatError(f"num_{name} says {counts[name]}, at most {most} can be in the record")
+    return counts
+
+
 def read_episode_id(head: bytes) -> str:
     """The episode id from the first `HEAD_BYTES` of a record, or all of a shorter one.
 
@@ -164,22 +215,6 @@ def read_episode_id(head: bytes) -> str:
         return bytes(wire.get_bytes(wire.leading_features(head), "episode_id")[0]).decode()
     except (IndexError, UnicodeDecodeError) as error:
         raise FormatError("the record has no episode id in its head") from error
-
-
-def _tokens(features: wire.Features, num_tokens: int) -> NDArray[np.uint16] | NDArray[np.int32]:
-    payload = _single(features, "tokens")
-    if num_tokens < 0 or len(payload) not in (2 * num_tokens, 4 * num_tokens):
-        raise FormatError(f"column tokens has {len(payload)} bytes for {num_tokens} tokens")
-    if len(payload) == 2 * num_tokens:
-        return np.frombuffer(payload, "<u2")
-    return np.frombuffer(payload, "<i4")
-
-
-def _array(features: wire.Features, name: str, dtype: DTypeLike) -> NDArray[np.generic]:
-    payload, row = _single(features, name), ROW_SHAPES.get(name, ())
-    if len(payload) % (np.dtype(dtype).itemsize * int(np.prod(row, dtype=int))):
-        raise FormatError(f"column {name} has {len(payload)} bytes, no whole number of rows")
-    return np.frombuffer(payload, dtype).reshape(-1, *row)
 
 
 def _single(features: wire.Features, name: str) -> memoryview:

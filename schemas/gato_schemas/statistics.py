@@ -11,20 +11,25 @@ from gato_schemas.sequence import Modality
 
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much there is; `tokens_by_modality` is in the order of `gato_schemas.sequence.Modality`."""
+    """How much there is.
+
+    `distinct_patches` is the sum of those of every record; `tokens_by_modality` is in the order of
+    `gato_schemas.sequence.Modality`.
+    """
 
     episodes: Natural = 0
     records: Natural = 0
     timesteps: Natural = 0
     images: Natural = 0
     patches: Natural = 0
+    distinct_patches: Natural = 0
     tokens: Natural = 0
     loss_tokens: Natural = 0
     tokens_by_modality: Annotated[tuple[Natural, ...], msgspec.Meta(min_length=5, max_length=5)] = (0, 0, 0, 0, 0)
 
     @classmethod
-    def of(cls, record: Record) -> "Counts":
-        """What one record holds; an episode is counted with its first chunk."""
+    def of(cls, record: Record, distinct_patches: int = 0) -> "Counts":
+        """What one record with so many distinct patches holds; an episode is counted with its first chunk."""
         sequence = record.sequence
         return cls(
             episodes=int(record.chunk == 0),
@@ -32,6 +37,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             timesteps=sequence.num_timesteps,
             images=sequence.num_images,
             patches=sequence.num_patches,
+            distinct_patches=distinct_patches,
             tokens=sequence.num_tokens,
             loss_tokens=int(sequence.loss_mask.sum(dtype=np.int64)),
             tokens_by_modality=tuple(np.bincount(sequence.modality, minlength=len(Modality)).tolist()),

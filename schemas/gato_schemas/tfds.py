@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from gato_schemas.columns import ARRAY_COLUMNS, RECORD_COUNTS, ROW_SHAPES, is_plain
 from gato_schemas.dataset import FORMAT_VERSION, TFDS_FEATURES, TFDS_INFO, Manifest, SplitInfo
 
 SHARD_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
@@ -51,19 +53,15 @@ def tfds_features(token_dtype: str, patch_encoding: str) -> dict[str, Any]:
     block = _tensor(["256", "16", "16", "3"], "uint8", "zlib")
     blocks = feature_json("sequence_feature.Sequence", "sequence", {"feature": block, "length": "-1"})
     features: dict[str, Any] = dict.fromkeys(("agent", "episode_id", "source_episode_id", "task"), text)
-    counts = ("chunk", "num_chunks", "num_images", "num_patches", "num_timesteps", "num_tokens", "is_terminal")
-    features |= dict.fromkeys(counts, number)
+    numbers = ("chunk", "num_chunks", "is_terminal", *(f"num_{name}" for name in RECORD_COUNTS))
+    features |= dict.fromkeys(numbers, number)
+    for name, dtype in ARRAY_COLUMNS.items():
+        shape = ["-1", *map(str, ROW_SHAPES.get(name, ()))]
+        features[name] = _tensor(shape, np.dtype(dtype).name, "bytes" if is_plain(name, patch_encoding) else "zlib")
     features |= {
         "return": _tensor([], "float32", "none"),
-        "tokens": _tensor(["-1"], token_dtype, "bytes"),
-        "loss_mask": _tensor(["-1"], "uint8", "bytes"),
-        "modality": _tensor(["-1"], "uint8", "bytes"),
-        "position": _tensor(["-1"], "uint16", "bytes"),
-        "timestep_starts": _tensor(["-1"], "int32", "bytes"),
-        "reward": _tensor(["-1"], "float32", "bytes"),
+        "tokens": _tensor(["-1"], token_dtype, "zlib"),
         "patches": blocks if patch_encoding == "zlib" else _tensor(["-1", "16", "16", "3"], "uint8", "bytes"),
-        "patch_position": _tensor(["-1", "4"], "uint8", "bytes"),
-        "image_grid": _tensor(["-1", "5"], "int32", "bytes"),
     }
     return feature_json("features_dict.FeaturesDict", "featuresDict", {"features": dict(sorted(features.items()))})
 

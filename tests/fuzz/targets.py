@@ -13,6 +13,7 @@ import google_crc32c
 import msgspec
 import numpy as np
 
+from gato_data.distinct_patches import distinct_patches
 from gato_data.errors import GatoError
 from gato_data.verify.dataset import verify_dataset
 from gato_pipelines.images.episode import decode_images
@@ -80,6 +81,7 @@ def records(encoding: str) -> list[bytes]:
     return [
         encode_record(
             folders.Record(episode_id="a", task=one.task, agent="", sequence=one.sequence),
+            distinct_patches(one.sequence.patches),
             PatchEncoding(encoding),  # type: ignore[arg-type]
         ).data
         for one in made

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from gato_data.distinct_patches import distinct_patches
 from gato_data.files import digest_of
 from gato_data.shards.rebuild import rebuild_index
 from gato_schemas.dataset import (
@@ -100,7 +101,7 @@ def seal(folder: Path, changed: list[Record]) -> None:
     manifest = read_manifest(folder)
     with (folder / SHARD).open("wb") as file:
         for record in changed:
-            data = encode_record(record, manifest.patch_encoding).data
+            data = encode_record(record, distinct_patches(record.sequence.patches), manifest.patch_encoding).data
             header, footer = frame(data)
             file.write(header + data + footer)
     part = read_index(folder / INDEX).header.part
