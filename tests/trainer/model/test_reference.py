@@ -119,13 +119,13 @@ def test_logits_in_pieces_give_the_same_loss_and_gradient(monkeypatch: pytest.Mo
 
 def test_embedding_puts_patches_and_positions_where_they_belong() -> None:
     table, local, rows, columns = normal(9, 4), normal(5, 4, seed=1), normal(128, 4, seed=2), normal(128, 4, seed=3)
-    vectors = normal(2, 4, seed=4)
+    vectors, index = normal(2, 4, seed=4), torch.tensor([1, 0])
     tokens = torch.tensor([[1, 0, 3], [0, 5, 6]])
     local_row = torch.tensor([[0, 1, -1], [2, -1, 4]])
     slots, r, c = torch.tensor([1, 3]), torch.tensor([7, 8]), torch.tensor([9, 127])
-    out = reference.embed(table, local, rows, columns, tokens, local_row, vectors, slots, r, c, torch.float64)
+    out = reference.embed(table, local, rows, columns, tokens, local_row, vectors, index, slots, r, c, torch.float64)
     torch.testing.assert_close(out[0, 0], table[1] + local[0])
-    torch.testing.assert_close(out[0, 1], vectors[0] + rows[7] + columns[9] + local[1])
+    torch.testing.assert_close(out[0, 1], vectors[1] + rows[7] + columns[9] + local[1])
     torch.testing.assert_close(out[0, 2], table[3])
-    torch.testing.assert_close(out[1, 0], vectors[1] + rows[8] + columns[127] + local[2])
+    torch.testing.assert_close(out[1, 0], vectors[0] + rows[8] + columns[127] + local[2])
     torch.testing.assert_close(out[1, 2], table[6] + local[4])
