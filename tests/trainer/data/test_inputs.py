@@ -70,6 +70,16 @@ def test_random_choices_depend_on_seed_step_and_sample_only(small: ModelConfig, 
         assert not torch.equal(changed.keep, together.keep)
 
 
+def test_equal_patches_draw_positions_of_their_own(small: ModelConfig, source: SyntheticSource) -> None:
+    drawn = prepare(source.batch(range(8)), small, Randomness(0, 0))
+    background = drawn.patch_index == drawn.patch_index.mode().values
+    assert background.sum() > 20
+    assert len(drawn.patch_row[background].unique()) > 10
+    each = prepare(dataclasses.replace(source, merged=False).batch(range(8)), small, Randomness(0, 0))
+    assert torch.equal(drawn.patch_row, each.patch_row)
+    assert torch.equal(drawn.patch_column, each.patch_column)
+
+
 def test_stochastic_depth_skips_its_share_and_keeps_the_mean(small: ModelConfig) -> None:
     config = dataclasses.replace(small, stochastic_depth=0.1)
     source = SyntheticSource(context_length=4, vocabulary_size=1200, patches=1)

@@ -31,9 +31,7 @@ def test_the_two_differ_in_what_they_embed() -> None:
     assert once.num_distinct < each.num_distinct / 3
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"micro_batch_size": 1}, {"micro_batch_size": 3, "positions": "rope"}], ids=str
-)
+@pytest.mark.parametrize("options", [{}, {"micro_batch_size": 1}, {"micro_batch_size": 3}], ids=str)
 def test_losses_are_those_of_every_patch(options: dict[str, Any], losses: Callable[..., dict[int, float]]) -> None:
     once, each = (losses(source, f"merged-{source.merged}", **options) for source in (ONCE, EACH))
     assert len(each) == 6
