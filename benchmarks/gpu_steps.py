@@ -128,7 +128,7 @@ def measure_run(run: Run, bench: Bench, micro: int, clock: Clock) -> dict[str, A
     def step(micro_batches: int = count) -> Tensor:
         subject.optimizer.zero_grad(set_to_none=True)
         for index in range(micro_batches):
-            loss = subject.loss(batches[index % len(batches)]) / len(batches[0].rows)
+            loss = subject.loss(batches[index % len(batches)]) / len(batches[0].targets.rows)
             loss.backward()
         subject.optimizer.step()
         return loss.detach()
