@@ -181,22 +181,22 @@ def make_case(name: str, shapes: Shapes) -> Case:
 
 
 def embedding_case(shapes: Shapes, values: Callable[..., Tensor], parameter: Callable[..., Tensor]) -> Case:
-    """Half of the tokens are patches."""
+    """Half of the tokens are patches, and a tenth of those is distinct."""
     config, device = shapes.model, shapes.device
     tables = [parameter(rows, config.width) for rows in (config.vocabulary_size, config.local_positions, 128, 128)]
     shape = (shapes.windows, shapes.length)
     tokens = torch.randint(config.vocabulary_size, shape, device=device)
     local = torch.randint(-1, config.local_positions, shape, device=device)
     slot = torch.arange(0, tokens.numel(), 2, device=device)
-    patches = values(len(slot), config.width)
+    patches = values(len(slot) // 10 + 1, config.width)
+    index = torch.randint(len(patches), slot.shape, device=device)
     row, column = (torch.randint(128, slot.shape, device=device) for _ in range(2))
     elements = tokens.numel() * config.width
-    # Forward: a row of a float32 table or of a patch is read, one is written. Backward: the gradient is read, that
-    # of the patches and of the tables written.
-    least = elements * (4 / 2 + 2 / 2 + 2) + elements * (2 + 2 / 2) + 4 * sum(table.numel() for table in tables)
-    return Case(
-        [*tables, patches], lambda f: f(*tables, tokens, local, patches, slot, row, column, shapes.dtype), least
-    )
+    # Forward: a row of a float32 table or, once, of a distinct patch is read, one is written. Backward: the gradient is
+    # read, that of the patches and of the tables written.
+    least = elements * (4 / 2 + 2 + 2) + 2 * 2 * patches.numel() + 4 * sum(table.numel() for table in tables)
+    of_patches = (patches, index, slot, row, column)
+    return Case([*tables, patches], lambda f: f(*tables, tokens, local, *of_patches, shapes.dtype), least)
 
 
 def attention_case(name: str, shapes: Shapes, values: Callable[..., Tensor], parameter: Callable[..., Tensor]) -> Case:

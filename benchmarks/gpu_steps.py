@@ -37,7 +37,7 @@ class Run:
 
     Attributes:
         model: "ours" or "baseline". kernels: of ours.
-        supervised: share of supervised tokens. patches: share of image patches.
+        supervised: share of supervised tokens. patches: share of image patches. distinct: of those, share that differs.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Run:
     kernels: str = "auto"
     supervised: float = 0.05
     patches: float = 0.0
+    distinct: float = 1.0
 
 
 RUNS = (
@@ -55,6 +56,7 @@ RUNS = (
     Run("ours, rope, 100 % supervised", supervised=1.0),
     Run("baseline, 100 % supervised", model="baseline", supervised=1.0),
     Run("ours, rope, 5 %, 85 % patches", patches=0.85),
+    Run("ours, rope, 5 %, 85 % patches, 10 % distinct", patches=0.85, distinct=0.1),
     Run("ours, rope, 5 %, reference kernels", kernels="reference"),
 )
 """In the order in which they matter, should the time run out."""
@@ -128,7 +130,7 @@ def measure_run(run: Run, bench: Bench, micro: int, clock: Clock) -> dict[str, A
     def step(micro_batches: int = count) -> Tensor:
         subject.optimizer.zero_grad(set_to_none=True)
         for index in range(micro_batches):
-            loss = subject.loss(batches[index % len(batches)]) / len(batches[0].rows)
+            loss = subject.loss(batches[index % len(batches)]) / len(batches[0].targets.rows)
             loss.backward()
         subject.optimizer.step()
         return loss.detach()
@@ -202,12 +204,15 @@ def make_inputs(run: Run, config: ModelConfig, length: int, windows: int, seed: 
     rows = torch.arange(windows * length)[:: max(round(1 / run.supervised), 1)]
     patches = int(run.patches * length)
     slot = (torch.arange(windows)[:, None] * length + torch.arange(patches)[None, :]).flatten()
+    distinct = math.ceil(run.distinct * len(slot))
+    index = torch.arange(len(slot)) if distinct == len(slot) else below(distinct, len(slot))
     none = torch.zeros(len(rows), dtype=torch.int64)
     kept = torch.rand(2 * config.blocks, windows, generator=generator) >= config.stochastic_depth
     return Inputs(
         tokens=tokens,
         local_row=below(config.local_positions, windows, length),
-        patches=below(256, len(slot), 16, 16, 3).to(torch.uint8),
+        distinct_patches=below(256, distinct, 16, 16, 3).to(torch.uint8),
+        patch_index=index,
         patch_slot=slot,
         patch_row=below(128, len(slot)),
         patch_column=below(128, len(slot)),
@@ -225,12 +230,7 @@ def make_inputs(run: Run, config: ModelConfig, length: int, windows: int, seed: 
 def work_of(inputs: Inputs, micro_batches: int) -> Work:
     """The work of a whole step."""
     one = Work.of(inputs)
-    return Work(
-        windows=one.windows * micro_batches,
-        length=one.length,
-        rows=one.rows * micro_batches,
-        patches=one.patches * micro_batches,
-    )
+    return one.scaled(one.windows * micro_batches)
 
 
 def rates(bench: Bench, subject: Subject, work: Work, time: float) -> dict[str, Any]:

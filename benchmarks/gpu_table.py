@@ -51,7 +51,7 @@ def whole_steps(rows: list[Row]) -> Iterator[str]:
         shares += [f"ours is {row['ratio']:.2f} times as fast"] if "ratio" in row else []
         shares += [f"{row['gib']:.0f} GiB", row["kernels"][:50]]
         yield (
-            f"{row['name']:<38} {row['tokens_per_s'] / 1e3:,.1f} k tokens/s, {row['ms']:,.0f} ms, floor "
+            f"{row['name']:<44} {row['tokens_per_s'] / 1e3:,.1f} k tokens/s, {row['ms']:,.0f} ms, floor "
             f"{row['floor_ms']:,.0f} ms, {', '.join(shares)}"
         )
 

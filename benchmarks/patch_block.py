@@ -20,16 +20,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from gato_data.distinct_patches import bucket, distinct
 from gato_data.mixing.make import plan_mixture
 from gato_data.reading.reader import MixtureReader, ReadSettings, open_mixture
 from gato_schemas.mixture import encode_mixture
@@ -39,39 +37,6 @@ from gato_trainer.model.initialize import initialize
 from gato_trainer.model.optimizer import make_optimizer
 from gato_trainer.model.transformer import Gato
 from gato_trainer.presets import PRESETS, train_settings
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Distinct patches and the number of each patch's own.
-
-    Attributes:
-        patches: uint8 (bucket, 16, 16, 3), zeros behind the last one. index: int64 (P,). count: without padding.
-    """
-
-    patches: Tensor
-    index: Tensor
-    count: int
-
-    @classmethod
-    def of(cls, patches: Tensor) -> "Table":
-        """Of the patches of a batch, uint8 (P, 16, 16, 3)."""
-        table, index = distinct(patches.numpy())
-        padded = np.zeros((bucket(len(table)), *table.shape[1:]), np.uint8)
-        padded[: len(table)] = table
-        return cls(torch.from_numpy(padded), torch.from_numpy(index.astype(np.int64)), len(table))
-
-
-class Gathered(nn.Module):
-    """A patch block that embeds a table instead of the patches it is given, and gathers a vector for each of them."""
-
-    def __init__(self, block: nn.Module, table: Table) -> None:
-        super().__init__()
-        self.block, self.table = block, table
-
-    def forward(self, patches: Tensor, dtype: torch.dtype) -> Tensor:
-        """uint8 (P, 16, 16, 3) to (P, D)."""
-        return F.embedding(self.table.index, self.block(self.table.patches, dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,23 +138,23 @@ def measure(name: str, reader: MixtureReader, preset: str, windows: int, rounds:
         vocabulary_size=reader.vocabulary_size,
         local_positions=reader.max_observation_tokens,
     )
-    inputs = prepare(reader.batch(range(windows)), config, Randomness(0, 0))
+    batch = reader.batch(range(windows))
+    inputs = prepare(batch, config, Randomness(0, 0))
+    ways = {"all": every_patch(inputs), "distinct": inputs}
     model = Gato(config)
     initialize(model, 0)
-    block, table = model.embedding.patch, Table.of(inputs.patches)
-    ways = {"all": block, "distinct": Gathered(block, table)}
-    direction = torch.randn(len(inputs.patches), config.width, generator=torch.Generator().manual_seed(0))
-    embed = {way: embedding(ways[way], inputs.patches, direction) for way in ways}
-    steps = {way: training_step(model, ways[way], inputs) for way in ways}
-    losses = {way: loss(model, ways[way], inputs).item() for way in ways}
+    direction = torch.randn(len(inputs.patch_index), config.width, generator=torch.Generator().manual_seed(0))
+    embed = {way: embedding(model.embedding.patch, given, direction) for way, given in ways.items()}
+    steps = {way: training_step(model, given) for way, given in ways.items()}
+    losses = {way: model(given)[0].mean().item() for way, given in ways.items()}
     times = dict(zip(ways, in_turns(list(embed.values()), rounds), strict=True))
     step_times = dict(zip(ways, in_turns(list(steps.values()), 1), strict=True))
     return Row(
         content=name,
         model=preset,
-        patches=len(inputs.patches),
-        distinct=table.count,
-        bucket=len(table.patches),
+        patches=len(inputs.patch_index),
+        distinct=batch.num_distinct,
+        bucket=len(inputs.distinct_patches),
         flops_all=flops(embed["all"]),
         flops_distinct=flops(embed["distinct"]),
         ms_all=times["all"],
@@ -200,34 +165,31 @@ def measure(name: str, reader: MixtureReader, preset: str, windows: int, rounds:
     )
 
 
-def embedding(block: nn.Module, patches: Tensor, direction: Tensor) -> Callable[[], None]:
-    """Forward of the patch block, and backward of its vectors times `direction` (P, D)."""
+def every_patch(inputs: Inputs) -> Inputs:
+    """The same windows with a row of their own for all patches."""
+    index = inputs.patch_index
+    return replace(inputs, distinct_patches=inputs.distinct_patches[index], patch_index=torch.arange(len(index)))
+
+
+def embedding(block: PatchBlock, inputs: Inputs, direction: Tensor) -> Callable[[], None]:
+    """Forward of the patch block, and backward of the patches' vectors times `direction` (P, D)."""
 
     def both() -> None:
         block.zero_grad(set_to_none=True)
-        torch.autograd.backward((block(patches, torch.float32) * direction).sum())
+        vectors = F.embedding(inputs.patch_index, block(inputs.distinct_patches, torch.float32))
+        torch.autograd.backward((vectors * direction).sum())
 
     return both
 
 
-def loss(model: Gato, block: nn.Module, inputs: Inputs) -> Tensor:
-    """The mean loss of a batch through one of the two blocks."""
-    own, model.embedding.patch = model.embedding.patch, cast(PatchBlock, block)
-    try:
-        values: Tensor = model(inputs)[0]
-        return values.mean()
-    finally:
-        model.embedding.patch = own
-
-
-def training_step(model: Gato, block: nn.Module, inputs: Inputs) -> Callable[[], None]:
+def training_step(model: Gato, inputs: Inputs) -> Callable[[], None]:
     """One step; the rate is so low that the model stays what it is."""
     settings = replace(train_settings("tiny", Path("unused")), learning_rate=1e-12, weight_decay=0.0)
     optimizer = make_optimizer(model, settings)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss(model, block, inputs))
+        torch.autograd.backward(model(inputs)[0].mean())
         optimizer.step()
 
     return step

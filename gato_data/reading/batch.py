@@ -19,7 +19,10 @@ class Batch:
         modality: uint8 (B, L + 1), `gato_schemas.sequence.Modality`, or `PADDING`.
         position: int32 (B, L + 1), index within the timestep's observation, or a reserved code
             (`gato_schemas.sequence.POSITION_ACTION`, `POSITION_SEPARATOR`, `POSITION_NONE`).
-        patches: uint8 (P, 16, 16, 3), the pixels of every patch slot of the batch, in slot order.
+        distinct_patches: uint8 (K, 16, 16, 3), every distinct patch of the batch once, then zeros up to K rows: K is
+            one of a few sizes (`gato_data.distinct_patches.bucket`), or 0 where no patch comes.
+        num_distinct: rows of `distinct_patches` before the zeros.
+        patch_index: int32 (P,), which of them every patch slot of the batch holds, in slot order.
         patch_position: uint8 (P, 4), row low, row high, column low, column high, each in 0..128.
         patch_slot: int64 (P,), where each patch goes: b * (L + 1) + l.
         supervised_slot: int64 (S,), ascending; the inputs b * L + l whose target (slot l + 1) is trained on.
@@ -34,7 +37,9 @@ class Batch:
     loss_mask: NDArray[np.uint8]
     modality: NDArray[np.uint8]
     position: NDArray[np.int32]
-    patches: NDArray[np.uint8]
+    distinct_patches: NDArray[np.uint8]
+    num_distinct: int
+    patch_index: NDArray[np.int32]
     patch_position: NDArray[np.uint8]
     patch_slot: NDArray[np.int64]
     supervised_slot: NDArray[np.int64]
@@ -42,3 +47,8 @@ class Batch:
     dataset: NDArray[np.int32]
     sample: NDArray[np.int64]
     segment: NDArray[np.int32] | None = None
+
+    @property
+    def patches(self) -> NDArray[np.uint8]:
+        """uint8 (P, 16, 16, 3), the pixels of every patch slot of the batch, in slot order: a new array."""
+        return self.distinct_patches[self.patch_index]

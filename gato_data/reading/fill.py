@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.distinct_patches import bucket, distinct
 from gato_data.permutation import Numbers
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Buffers, byte_view, places_of
@@ -116,12 +117,17 @@ class Filler:
             is_patch = modality == Modality.PATCH
             tokens[is_patch] = 0
             patch_slot = places_of(is_patch, buffers.patch_slot)
+        table, patch_index = distinct(patches)
+        padded = np.zeros((bucket(len(table)) if len(table) else 0, *table.shape[1:]), np.uint8)
+        padded[: len(table)] = table
         return Batch(
             tokens=tokens,
             loss_mask=mask,
             modality=modality,
             position=buffers.position[:rows],
-            patches=patches,
+            distinct_patches=padded,
+            num_distinct=len(table),
+            patch_index=patch_index,
             patch_position=patch_position,
             patch_slot=patch_slot,
             supervised_slot=places_of(mask.view(np.bool_)[:, 1:], buffers.supervised_slot),

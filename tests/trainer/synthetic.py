@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.distinct_patches import bucket, distinct
 from gato_data.reading.batch import PADDING, Batch
 from gato_schemas.sequence import (
     POSITION_ACTION,
@@ -16,6 +17,7 @@ from gato_schemas.sequence import (
 from gato_trainer.data.batches import BatchSource
 
 _ACTIONS = 8
+_BACKGROUNDS = 3
 
 
 class _Row(NamedTuple):
@@ -31,8 +33,9 @@ class _Row(NamedTuple):
 class SyntheticSource(BatchSource):
     """Two invented datasets: "control" with images and actions, "text" with documents.
 
-    In "control" the action of a timestep follows from its first patch, so a model can learn it; text is a cycle
-    of ids. Window g is a pure function of (seed, g modulo `windows`).
+    In "control" the action of a timestep follows from its first patch, so a model can learn it; the other patches
+    are backgrounds, the same few in all windows. Text is a cycle of ids. Window g is a pure function of
+    (seed, g modulo `windows`).
 
     Attributes:
         context_length: input tokens of a window.
@@ -41,6 +44,7 @@ class SyntheticSource(BatchSource):
         text_every: every which window is text; 0 for none.
         windows: how many different windows there are.
         seed: of the content.
+        merged: whether equal patches of a batch are one row of `distinct_patches`; else every patch has its own.
     """
 
     context_length: int = 64
@@ -49,6 +53,7 @@ class SyntheticSource(BatchSource):
     text_every: int = 4
     windows: int = 2**31
     seed: int = 0
+    merged: bool = True
 
     @property
     def dataset_names(self) -> tuple[str, ...]:
@@ -75,13 +80,16 @@ class SyntheticSource(BatchSource):
             lengths.append(real)
             datasets.append(int(is_text))
         slot = np.concatenate(slots) if slots else np.zeros(0, np.int64)
+        table, patch_index = self._table(np.concatenate(patches) if patches else np.zeros((0, 16, 16, 3), np.uint8))
         window, target = np.nonzero(loss_mask[:, 1:])
         return Batch(
             tokens=tokens,
             loss_mask=loss_mask,
             modality=modality,
             position=position,
-            patches=np.concatenate(patches) if patches else np.zeros((0, 16, 16, 3), np.uint8),
+            distinct_patches=np.pad(table, [(0, _padding(len(table))), (0, 0), (0, 0), (0, 0)]),
+            num_distinct=len(table),
+            patch_index=patch_index,
             patch_position=self._intervals(slot % length),
             patch_slot=slot.astype(np.int64),
             supervised_slot=(window * self.context_length + target).astype(np.int64),
@@ -105,10 +113,18 @@ class SyntheticSource(BatchSource):
         row.tokens[is_action] = action[timestep[is_action]]
         row.loss_mask[is_action] = 1
         count = int(is_patch.sum())
-        pixels = generator.integers(0, 64, (count, 16, 16, 3)).astype(np.uint8)
         first = np.nonzero(place[is_patch] == 0)[0]
+        pixels = self._backgrounds()[generator.integers(0, _BACKGROUNDS, count)]
+        pixels[first] = generator.integers(0, 64, (len(first), 16, 16, 3))
         pixels[first] += (action[timestep[is_patch][first]] * (192 // _ACTIONS)).astype(np.uint8)[:, None, None, None]
         return pixels, offset[is_patch]
+
+    def _backgrounds(self) -> NDArray[np.uint8]:
+        generator = np.random.default_rng(self.seed)
+        return generator.integers(0, 256, (_BACKGROUNDS, 16, 16, 3)).astype(np.uint8)
+
+    def _table(self, patches: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        return distinct(patches) if self.merged else (patches, np.arange(len(patches), dtype=np.int32))
 
     def _text(
         self, row: "_Row", real: int, generator: np.random.Generator
@@ -125,3 +141,7 @@ class SyntheticSource(BatchSource):
         high = np.rint(128 * (place + 1) / self.patches).astype(np.int64)
         full = np.full_like(low, 128)
         return np.stack([np.zeros_like(low), full, low, high], axis=1).astype(np.uint8)
+
+
+def _padding(count: int) -> int:
+    return bucket(count) - count if count else 0

@@ -70,6 +70,16 @@ def test_random_choices_depend_on_seed_step_and_sample_only(small: ModelConfig, 
         assert not torch.equal(changed.keep, together.keep)
 
 
+def test_equal_patches_draw_positions_of_their_own(small: ModelConfig, source: SyntheticSource) -> None:
+    drawn = prepare(source.batch(range(8)), small, Randomness(0, 0))
+    background = drawn.patch_index == drawn.patch_index.mode().values
+    assert background.sum() > 20
+    assert len(drawn.patch_row[background].unique()) > 10
+    each = prepare(dataclasses.replace(source, merged=False).batch(range(8)), small, Randomness(0, 0))
+    assert torch.equal(drawn.patch_row, each.patch_row)
+    assert torch.equal(drawn.patch_column, each.patch_column)
+
+
 def test_stochastic_depth_skips_its_share_and_keeps_the_mean(small: ModelConfig) -> None:
     config = dataclasses.replace(small, stochastic_depth=0.1)
     source = SyntheticSource(context_length=4, vocabulary_size=1200, patches=1)
@@ -94,8 +104,21 @@ def test_a_patch_that_is_only_a_target_is_left_out(small: ModelConfig) -> None:
     batch = source.batch(range(2))
     assert (batch.patch_slot % 25 == 24).any(), "slot 24 of the windows holds a patch"
     inputs = prepare(batch, small, None)
-    assert len(inputs.patches) == len(batch.patches) - 2
+    assert len(inputs.patch_index) == len(batch.patches) - 2
     assert inputs.patch_slot.max() < 48
+    inside = batch.patch_slot % 25 < 24
+    assert np.array_equal(inputs.distinct_patches[inputs.patch_index], batch.patches[inside])
+
+
+def test_the_table_of_patches_has_few_sizes_and_is_padded_with_zeros(small: ModelConfig) -> None:
+    source = SyntheticSource(context_length=24, vocabulary_size=1200, patches=4, text_every=2)
+    batches = [source.batch(range(windows)) for windows in (3, 9, 11, 27, 39)]
+    assert [batch.num_distinct for batch in batches] == [13, 28, 33, 73, 103]
+    sizes = [len(prepare(batch, small, None).distinct_patches) for batch in batches]
+    assert sizes == [64, 64, 64, 80, 112]
+    assert not any(batch.distinct_patches[batch.num_distinct :].any() for batch in batches)
+    without = prepare(source.batch(range(1, 2)), small, None)
+    assert (len(without.distinct_patches), len(without.patch_index)) == (0, 0)
 
 
 def test_local_rows(small: ModelConfig) -> None:

@@ -47,8 +47,8 @@ def kernels() -> list[tuple[str, str, dict[str, Any], int]]:
 
 
 INT64 = {
-    "tokens", "local_row", "patch_row", "patch_column", "order", "start", "piece_row", "piece_first", "target",
-    "partial_first", "long_row",
+    "tokens", "local_row", "patch_index", "patch_row", "patch_column", "order", "start", "piece_row",
+    "piece_first", "target", "partial_first", "long_row",
 }  # fmt: skip
 FLOAT32 = {
     "keep", "gain", "bias", "mean", "scale", "partial", "table", "local_table", "row_table", "column_table", "sums",

@@ -8,13 +8,14 @@ from gato_trainer.kernels import reference
 def test_embedding() -> None:
     generator = torch.Generator().manual_seed(0)
     table, local, rows, columns, patches = (
-        torch.randn(count, 3, dtype=torch.float64, generator=generator).requires_grad_() for count in (7, 4, 5, 6, 2)
+        torch.randn(count, 3, dtype=torch.float64, generator=generator).requires_grad_() for count in (7, 4, 5, 6, 3)
     )
     tokens, local_row = torch.tensor([[1, 1, 6], [0, 1, 5]]), torch.tensor([[0, -1, 3], [0, 0, -1]])
-    slot, row, column = torch.tensor([1, 5]), torch.tensor([4, 4]), torch.tensor([0, 5])
+    index, slot = torch.tensor([2, 0, 2]), torch.tensor([1, 3, 5])
+    row, column = torch.tensor([4, 4, 1]), torch.tensor([0, 5, 5])
 
     def embed(*given: torch.Tensor) -> torch.Tensor:
-        return reference.embed(*given[:4], tokens, local_row, given[4], slot, row, column, torch.float64)
+        return reference.embed(*given[:4], tokens, local_row, given[4], index, slot, row, column, torch.float64)
 
     assert torch.autograd.gradcheck(embed, (table, local, rows, columns, patches))
 

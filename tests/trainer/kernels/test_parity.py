@@ -70,7 +70,7 @@ def test_no_rows(name: str, device: torch.device) -> None:
 
 def test_a_batch_without_patches(shapes: Callable[..., Shapes]) -> None:
     given = cases("embed", shapes())[0]
-    for place in range(6, 10):  # vectors, slots, rows and columns of patches
+    for place in range(6, 11):  # vectors, indexes, slots, rows and columns of patches
         given[place] = given[place].detach()[:0].requires_grad_(given[place].requires_grad)
     check("embed", given)
 
@@ -188,7 +188,8 @@ def test_rows_that_occur_often_are_added_in_pieces(
     given[4][:] = 5  # one id everywhere
     given[5][:, :20] = -1
     given[5][:, 20:] = 8
-    given[8][:] = torch.arange(len(given[8]), device=given[8].device) % 2
+    given[7][:] = torch.arange(len(given[7]), device=given[7].device) // 17  # one patch nearly everywhere
+    given[9][:] = torch.arange(len(given[9]), device=given[9].device) % 2
     check("embed", given)
 
 

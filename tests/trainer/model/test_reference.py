@@ -117,15 +117,48 @@ def test_logits_in_pieces_give_the_same_loss_and_gradient(monkeypatch: pytest.Mo
     torch.testing.assert_close(torch.autograd.grad(pieces.sum(), (hidden, table)), expected)
 
 
+def test_gradients_of_thousands_of_equal_patches_are_summed_in_float32() -> None:
+    tables = [torch.zeros(rows, 2) for rows in (3, 1, 128, 128)]
+    none = torch.zeros(1, 5000, dtype=torch.int64)
+    slot = torch.arange(5000)
+    index = torch.where(slot < 4096, 1, 2)
+    vectors = torch.zeros(4, 2, dtype=torch.bfloat16).requires_grad_()
+    x = reference.embed(*tables, none, none - 1, vectors, index, slot, none[0], none[0], torch.bfloat16)
+    (gradient,) = torch.autograd.grad(x.sum(), vectors)
+    assert gradient.tolist() == [[0, 0], [4096, 4096], [904, 904], [0, 0]]
+
+
+def test_gradients_of_equal_patches_are_summed_in_a_fixed_order() -> None:
+    tables = [torch.zeros(rows, 64) for rows in (3, 1, 128, 128)]
+    none = torch.zeros(1, 20000, dtype=torch.int64)
+    index = torch.randint(7, (20000,), generator=torch.Generator().manual_seed(0))
+    vectors, weight = normal(8, 64).float().requires_grad_(), normal(1, 20000, 64, seed=1).float()
+
+    def gradient() -> torch.Tensor:
+        x = reference.embed(
+            *tables, none, none - 1, vectors, index, torch.arange(20000), none[0], none[0], torch.float32
+        )
+        return torch.autograd.grad((x * weight).sum(), vectors)[0]
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        several = gradient()
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(several, gradient())
+    assert not several[7].any()
+
+
 def test_embedding_puts_patches_and_positions_where_they_belong() -> None:
     table, local, rows, columns = normal(9, 4), normal(5, 4, seed=1), normal(128, 4, seed=2), normal(128, 4, seed=3)
-    vectors = normal(2, 4, seed=4)
+    vectors, index = normal(2, 4, seed=4), torch.tensor([1, 0])
     tokens = torch.tensor([[1, 0, 3], [0, 5, 6]])
     local_row = torch.tensor([[0, 1, -1], [2, -1, 4]])
     slots, r, c = torch.tensor([1, 3]), torch.tensor([7, 8]), torch.tensor([9, 127])
-    out = reference.embed(table, local, rows, columns, tokens, local_row, vectors, slots, r, c, torch.float64)
+    out = reference.embed(table, local, rows, columns, tokens, local_row, vectors, index, slots, r, c, torch.float64)
     torch.testing.assert_close(out[0, 0], table[1] + local[0])
-    torch.testing.assert_close(out[0, 1], vectors[0] + rows[7] + columns[9] + local[1])
+    torch.testing.assert_close(out[0, 1], vectors[1] + rows[7] + columns[9] + local[1])
     torch.testing.assert_close(out[0, 2], table[3])
-    torch.testing.assert_close(out[1, 0], vectors[1] + rows[8] + columns[127] + local[2])
+    torch.testing.assert_close(out[1, 0], vectors[0] + rows[8] + columns[127] + local[2])
     torch.testing.assert_close(out[1, 2], table[6] + local[4])

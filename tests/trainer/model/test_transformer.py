@@ -39,6 +39,13 @@ def inputs_of(source: SyntheticSource, config: ModelConfig, step: int | None = N
     return prepare(source.batch(range(4)), config, None if step is None else Randomness(0, step))
 
 
+def inverted(inputs: Inputs, which: torch.Tensor) -> Inputs:
+    """The same with the pixels of some patch tokens inverted; others may have had equal ones."""
+    patches = inputs.distinct_patches
+    index = torch.where(which, inputs.patch_index + len(patches), inputs.patch_index)
+    return dataclasses.replace(inputs, distinct_patches=torch.cat([patches, 255 - patches]), patch_index=index)
+
+
 @pytest.mark.parametrize("positions", ["transformer-xl", "rope"])
 def test_a_token_changes_nothing_before_it(
     positions: str, small: ModelConfig, build: Callable[..., Gato], source: SyntheticSource
@@ -50,10 +57,8 @@ def test_a_token_changes_nothing_before_it(
     position = 13
     tokens = inputs.tokens.clone()
     tokens[:, position] = (tokens[:, position] + 7) % 1000
-    patches = inputs.patches.clone()
-    at = inputs.patch_slot % 24 >= position
-    patches[at] = 255 - patches[at]
-    after = model.hidden(dataclasses.replace(inputs, tokens=tokens, patches=patches), None)
+    other = inverted(inputs, inputs.patch_slot % 24 >= position)
+    after = model.hidden(dataclasses.replace(other, tokens=tokens), None)
     assert torch.equal(before[:, :position], after[:, :position])
     assert not torch.allclose(before[:, position:], after[:, position:])
 
@@ -156,9 +161,8 @@ def test_packed_episodes_do_not_see_each_other(
     hidden = model.hidden(packed, None)
     tokens = packed.tokens.clone()
     tokens[:, :10] = 5
-    patches = packed.patches.clone()
-    patches[packed.patch_slot % 24 < 10] //= 2
-    changed = model.hidden(dataclasses.replace(packed, tokens=tokens, patches=patches), None)
+    other = inverted(packed, packed.patch_slot % 24 < 10)
+    changed = model.hidden(dataclasses.replace(other, tokens=tokens), None)
     assert torch.equal(hidden[:2, 10:], changed[:2, 10:])
     assert not torch.allclose(hidden[2:, 10:], changed[2:, 10:])
     unpacked = model.hidden(dataclasses.replace(packed, segment=None), None)

@@ -37,7 +37,7 @@ def test_flops_are_those_that_torch_counts(
     products = 3 if positions == "transformer-xl" else 2
     half = 3 * config.blocks * work.windows * work.length**2 * config.width * products
     # The gradient that nobody needs: of the pixels and of the distances.
-    not_needed = work.patches * 64 * 2 * 27 * config.patch_channels
+    not_needed = work.distinct_patches * 64 * 2 * 27 * config.patch_channels
     if positions == "transformer-xl":
         not_needed += config.blocks * work.length * 2 * config.width**2
     assert flops(config, work) == total - half + not_needed
@@ -47,7 +47,7 @@ def test_flops_of_the_paper_sizes_are_near_six_per_parameter_and_token() -> None
     for name in ("79m", "364m", "1.2b"):
         config = train_settings(name, Path("run"), positions="rope").model
         tokens = 512 * 1024
-        work = Work(windows=512, length=1024, rows=tokens, patches=0)
+        work = Work(windows=512, length=1024, rows=tokens, patches=0, distinct_patches=0)
         with torch.device("meta"):
             blocks = count_parameters(Gato(config).blocks)
         dense = 6 * tokens * (blocks + config.vocabulary_size * config.width)
@@ -63,6 +63,7 @@ def test_a_plan_counts_without_writing(small_settings: Make, source: SyntheticSo
     assert record["tokens_per_step"] == 2400
     rows = sum(len(source.batch(range(64)).supervised_slot) for _ in range(1)) * 100 // 64
     assert record["supervised_tokens_per_step"] == rows
+    assert (record["patches_per_step"], record["distinct_patches_per_step"]) == (1200, 256 * 100 // 64)
     assert record["memory"]["state"] == 4 * 5 * record["parameters"]
     assert record["memory_bytes"] == sum(record["memory"].values())
     assert not settings.out.exists()
@@ -70,6 +71,18 @@ def test_a_plan_counts_without_writing(small_settings: Make, source: SyntheticSo
     assert (record["micro_batch_size"], plan(settings, source, world=3).micro_batch_size) == (100, 34)
     two = plan(settings, source, world=2)
     assert two.memory["state"] == made.memory["state"] // 2
+
+
+def test_every_micro_batch_has_distinct_patches_of_its_own(small_settings: Make, source: SyntheticSource) -> None:
+    made = plan(small_settings(batch_size=100, micro_batch_size=4), source)
+    assert made.distinct_patches_per_step == 16 * 64 * 100 // 64
+    config = small_settings().model
+    work = Work.of(prepare(source.batch(range(4)), config, None))
+    assert (work.patches, work.distinct_patches) == (48, 64)
+    one = made.memory["activations"]
+    whole = plan(small_settings(batch_size=100), source).memory["activations"]
+    of_patches = 64 * config.patch_channels * 8 * 4
+    assert whole - 400 * of_patches == (one - 64 * of_patches) * 25
 
 
 def test_an_unknown_device_has_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,9 @@ class Inputs:
 
     Attributes:
         tokens, local_row: int64 (B, T); local_row is -1 where a token has no local position.
-        patches: uint8 (P, 16, 16, 3). patch_slot, patch_row, patch_column: int64 (P,).
+        distinct_patches: uint8 (K, 16, 16, 3), padded as `Batch.distinct_patches`.
+        patch_index, patch_slot, patch_row, patch_column: int64 (P,), of every patch token: its row of
+            `distinct_patches`, its place b * T + t, and its rows of the two position tables.
         targets: what is predicted.
         segment: int64 (B, T), the packed episode of each token; None if no window holds more than one.
         keep: float32 (2 * blocks, B), scale of every sub-layer's output; None outside training.
@@ -56,7 +58,8 @@ class Inputs:
 
     tokens: Tensor
     local_row: Tensor
-    patches: Tensor
+    distinct_patches: Tensor
+    patch_index: Tensor
     patch_slot: Tensor
     patch_row: Tensor
     patch_column: Tensor
@@ -119,7 +122,8 @@ def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None)
     return Inputs(
         tokens=torch.from_numpy(tokens),
         local_row=torch.from_numpy(local_rows(batch.position[:, :length], config)),
-        patches=torch.from_numpy(batch.patches[inside]),
+        distinct_patches=torch.from_numpy(batch.distinct_patches.copy()),
+        patch_index=torch.from_numpy(batch.patch_index[inside].astype(np.int64)),
         patch_slot=torch.from_numpy(window * length + offset),
         patch_row=torch.from_numpy(row),
         patch_column=torch.from_numpy(column),

@@ -1,7 +1,8 @@
 """The assembly of a batch's vectors in one pass, and its gradients without atomics.
 
 Forward: one program a tile of tokens reads the token's row, or its patch's vector and two rows, adds the local
-position's row and writes the sum. Backward: a table's gradient is a sum over all tokens that looked up the same row.
+position's row and writes the sum. Backward: a table's gradient is a sum over all tokens that looked up the same row;
+the vectors of the distinct patches are such a table.
 The tokens are sorted by row (stably, so equal ones keep their order), every row's run is cut into pieces of `PIECE`
 tokens, one program adds up each piece, and a second step adds the pieces of those rows that have several. The order
 of additions depends on the input alone: the same input gives the same bits, however often a row occurs.
@@ -31,10 +32,10 @@ def why_not(shapes: "Shapes") -> str | None:
 
 @triton.jit(do_not_specialize=["n"])
 def embed_forward(
-    table, local_table, row_table, column_table, tokens, local_row, patches, patch_of, patch_row, patch_column,
-    result, n, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    table, local_table, row_table, column_table, tokens, local_row, patches, patch_of, patch_index,
+    patch_row, patch_column, result, n, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """A tile of result (n, width); patch_of (n,) is a token's patch, or -1."""
+    """A tile of result (n, width); patch_of (n,) is which patch token a token is, or -1."""
     token = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     here, within = token < n, (column < width)[None, :]
@@ -44,7 +45,8 @@ def embed_forward(
     image = is_patch[:, None] & within
     row = tl.load(tokens + token, mask=here & ~is_patch, other=0)
     value = tl.load(table + row[:, None] * width + column[None, :], mask=text, other=0.0).to(tl.float32)
-    value += tl.load(patches + patch[:, None] * width + column[None, :], mask=image, other=0.0).to(tl.float32)
+    row = tl.load(patch_index + patch, mask=is_patch, other=0)
+    value += tl.load(patches + row[:, None] * width + column[None, :], mask=image, other=0.0).to(tl.float32)
     row = tl.load(patch_row + patch, mask=is_patch, other=0)
     value += tl.load(row_table + row[:, None] * width + column[None, :], mask=image, other=0.0).to(tl.float32)
     row = tl.load(patch_column + patch, mask=is_patch, other=0)
@@ -154,26 +156,27 @@ class _Embed(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx, table, local_table, row_table, column_table, tokens, local_row,
-        patch_vectors, patch_slot, patch_row, patch_column, dtype,
+        patch_vectors, patch_index, patch_slot, patch_row, patch_column, dtype,
     ):  # fmt: skip
         n, width = tokens.numel(), table.shape[1]
         patch_of = torch.full((n,), -1, dtype=torch.int32, device=tokens.device)
         patch_of[patch_slot] = torch.arange(len(patch_slot), dtype=torch.int32, device=tokens.device)
-        ctx.save_for_backward(tokens, local_row, patch_of, patch_slot, patch_row, patch_column)
-        ctx.tables = [(len(given), given.dtype) for given in (table, local_table, row_table, column_table)]
-        ctx.patch_dtype = patch_vectors.dtype
+        ctx.save_for_backward(tokens, local_row, patch_of, patch_index, patch_slot, patch_row, patch_column)
+        tables = [table, local_table, row_table, column_table, patch_vectors]
+        ctx.tables = [(len(given), given.dtype) for given in tables]
         result = torch.empty((*tokens.shape, width), dtype=dtype, device=tokens.device)
         if n:
-            tables = [given.contiguous() for given in (table, local_table, row_table, column_table)]
+            *tables, vectors = [given.contiguous() for given in tables]
             ids = [given.contiguous() for given in (tokens, local_row)]
+            of_patches = [patch_of, patch_index, patch_row, patch_column]
             embed_forward[(triton.cdiv(n, _ROWS), triton.cdiv(width, _COLUMNS))](
-                *tables, *ids, patch_vectors.contiguous(), patch_of, patch_row, patch_column, result, n, width, **_TILE
-            )  # fmt: skip
+                *tables, *ids, vectors, *of_patches, result, n, width, **_TILE
+            )
         return result
 
     @staticmethod
     def backward(ctx, gradient):
-        tokens, local_row, patch_of, patch_slot, patch_row, patch_column = ctx.saved_tensors
+        tokens, local_row, patch_of, patch_index, patch_slot, patch_row, patch_column = ctx.saved_tensors
         gradient = gradient.reshape(tokens.numel(), -1).contiguous()
         of_patches = gradient.index_select(0, patch_slot)
         text = torch.where(patch_of < 0, tokens.flatten(), -1)
@@ -182,12 +185,13 @@ class _Embed(torch.autograd.Function):
             (gradient, local_row.flatten()),
             (of_patches, patch_row),
             (of_patches, patch_column),
+            (of_patches, patch_index),
         )
-        sums = [
+        *sums, vectors = [
             sum_by_row(values, row, rows).to(dtype)
             for (values, row), (rows, dtype) in zip(looked_up, ctx.tables, strict=True)
         ]
-        return *sums, None, None, of_patches.to(ctx.patch_dtype), None, None, None, None
+        return *sums, None, None, vectors, None, None, None, None, None
 
 
 def embed(
@@ -198,6 +202,7 @@ def embed(
     tokens: Tensor,
     local_row: Tensor,
     patch_vectors: Tensor,
+    patch_index: Tensor,
     patch_slot: Tensor,
     patch_row: Tensor,
     patch_column: Tensor,
@@ -205,7 +210,6 @@ def embed(
 ) -> Tensor:
     """See `reference.embed`."""
     tables = (table, local_table, row_table, column_table)
-    result: Tensor = _Embed.apply(
-        *tables, tokens, local_row, patch_vectors, patch_slot, patch_row, patch_column, dtype
-    )  # fmt: skip
+    of_patches = (patch_vectors, patch_index, patch_slot, patch_row, patch_column)
+    result: Tensor = _Embed.apply(*tables, tokens, local_row, *of_patches, dtype)
     return result

@@ -1,6 +1,7 @@
 """Every fusable operation in plain torch, on any device and dtype: the definition that faster kernels must meet.
 
-Shapes: B windows, T tokens of a window, D width, H heads, E head size, N rows, P patches, V vocabulary.
+Shapes: B windows, T tokens of a window, D width, H heads, E head size, N rows, P patch tokens, K distinct patches,
+V vocabulary.
 Parameters are float32 masters; `.to(x.dtype)` casts them to the dtype that is computed in (free when equal).
 """
 
@@ -146,7 +147,7 @@ def rotary_attention(q: Tensor, k: Tensor, v: Tensor, angle: Tensor, segment: Te
 
 
 def normalise_patches(pixels: Tensor, dtype: torch.dtype) -> Tensor:
-    """uint8 (P, 16, 16, 3) to (P, 3, 16, 16): to [-1, 1], then divided by sqrt(16) (paper section 2.1)."""
+    """uint8 (K, 16, 16, 3) to (K, 3, 16, 16): to [-1, 1], then divided by sqrt(16) (paper section 2.1)."""
     scaled = pixels.to(dtype) * (2.0 / 255.0 / 4.0) - 0.25
     return scaled.permute(0, 3, 1, 2)
 
@@ -159,6 +160,7 @@ def embed(
     tokens: Tensor,
     local_row: Tensor,
     patch_vectors: Tensor,
+    patch_index: Tensor,
     patch_slot: Tensor,
     patch_row: Tensor,
     patch_column: Tensor,
@@ -170,15 +172,19 @@ def embed(
         table: (V, D). local_table: (local rows, D). row_table, column_table: (128, D).
         tokens: int64 (B, T), any id in a patch's slot.
         local_row: int64 (B, T), row of `local_table`, or -1 for none.
-        patch_vectors: (P, D). patch_slot: int64 (P,), b * T + t, ascending.
-        patch_row, patch_column: int64 (P,), rows of the two position tables.
+        patch_vectors: (K, D), one of each distinct patch.
+        patch_index: int64 (P,), the row of `patch_vectors` that a patch token takes.
+        patch_slot: int64 (P,), its place b * T + t, ascending.
+        patch_row, patch_column: int64 (P,), its rows of the two position tables.
         dtype: of the result.
 
     Returns:
         (B, T, D).
     """
     x = F.embedding(tokens, table).to(dtype).flatten(0, 1)
-    image = patch_vectors.to(dtype)
+    # Gradients of equal patches, which may be thousands, are summed in float32 at least, as a table's are.
+    wide = torch.promote_types(patch_vectors.dtype, torch.float32)
+    image = F.embedding(patch_index, patch_vectors.to(wide)).to(dtype)
     image = image + F.embedding(patch_row, row_table).to(dtype) + F.embedding(patch_column, column_table).to(dtype)
     x = x.index_copy(0, patch_slot, image).view(*tokens.shape, -1)
     local = F.embedding(local_row.clamp(min=0), local_table).to(dtype)

@@ -160,8 +160,10 @@ def _embed(shapes: "Shapes", draw: _Draw) -> list[list[Any]]:
     tables = [draw.parameter(count, config.width) for count in rows]
     tokens = draw.below(config.vocabulary_size, windows, length)
     local = draw.below(config.local_positions, windows, length, low=-1)
+    distinct = len(slot) // 4 + 1
+    vectors, index = draw.values(distinct + 1, config.width), draw.below(distinct, len(slot))  # the last is padding
     places = [draw.below(PATCH_POSITIONS, len(slot)) for _ in range(2)]
-    return [[*tables, tokens, local, draw.values(len(slot), config.width), slot, *places, shapes.dtype]]
+    return [[*tables, tokens, local, vectors, index, slot, *places, shapes.dtype]]
 
 
 def _linear_cross_entropy(shapes: "Shapes", draw: _Draw) -> list[list[Any]]:

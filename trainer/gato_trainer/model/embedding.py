@@ -14,7 +14,7 @@ GROUPS = 32
 
 
 class PatchBlock(nn.Module):
-    """One ResNet-v2 block for each patch: (GroupNorm, GELU, convolution) twice, beside a skip.
+    """One ResNet-v2 block for each distinct patch: (GroupNorm, GELU, convolution) twice, beside a skip.
 
     GroupNorm cannot take 3 channels, so a convolution of stride 2 goes before; the 8 x 8 result is averaged to
     `patch_grid` x `patch_grid` cells and projected to the width. All of it stays under about one million
@@ -34,7 +34,7 @@ class PatchBlock(nn.Module):
         self.projection = nn.Linear(channels * self.grid * self.grid, config.width)
 
     def forward(self, patches: Tensor, dtype: torch.dtype) -> Tensor:
-        """uint8 (P, 16, 16, 3) to (P, D) of `dtype`."""
+        """uint8 (K, 16, 16, 3) to (K, D) of `dtype`."""
         x = _convolve(self.operations.normalise_patches(patches, dtype), self.root)
         y = _convolve(F.gelu(_group_norm(x, self.norm1)), self.conv1)
         y = _convolve(F.gelu(_group_norm(y, self.norm2)), self.conv2)
@@ -76,7 +76,8 @@ class Embedding(nn.Module):
             self.column_table,
             inputs.tokens,
             inputs.local_row,
-            self.patch(inputs.patches, dtype),
+            self.patch(inputs.distinct_patches, dtype),
+            inputs.patch_index,
             inputs.patch_slot,
             inputs.patch_row,
             inputs.patch_column,

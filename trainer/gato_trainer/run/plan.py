@@ -18,8 +18,8 @@ from gato_trainer.model.transformer import Gato, count_parameters
 
 MFU_FORMULA = (
     "MFU = FLOPs that the step needs / (seconds x peak of the device); needed are 3 x the forward's "
-    "(blocks, causal half of attention, patch block, head on supervised rows only; last block's output "
-    "projection and feed-forward on supervised rows only), without recomputation"
+    "(blocks, causal half of attention, patch block on distinct patches, head on supervised rows only; last "
+    "block's output projection and feed-forward on supervised rows only), without recomputation"
 )
 _PLANNED_WINDOWS = 64
 PEAK_FLOPS: dict[str, float] = {
@@ -44,18 +44,41 @@ def peak_flops(device: torch.device) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a batch asks for: windows, their length, supervised rows and patches."""
+    """What a batch asks for.
+
+    Attributes:
+        windows: B. length: their tokens, T.
+        rows: supervised ones. patches: patch tokens.
+        distinct_patches: rows that the patch block embeds, with padding.
+    """
 
     windows: int
     length: int
     rows: int
     patches: int
+    distinct_patches: int
 
     @classmethod
     def of(cls, inputs: Inputs) -> "Work":
         """The work of a prepared batch."""
         windows, length = inputs.tokens.shape
-        return cls(windows=windows, length=length, rows=len(inputs.targets.rows), patches=len(inputs.patches))
+        return cls(
+            windows=windows,
+            length=length,
+            rows=len(inputs.targets.rows),
+            patches=len(inputs.patch_index),
+            distinct_patches=len(inputs.distinct_patches),
+        )
+
+    def scaled(self, windows: int) -> "Work":
+        """The same for another number of windows, in proportion."""
+        return Work(
+            windows=windows,
+            length=self.length,
+            rows=self.rows * windows // self.windows,
+            patches=self.patches * windows // self.windows,
+            distinct_patches=self.distinct_patches * windows // self.windows,
+        )
 
 
 def flops(config: ModelConfig, work: Work) -> int:
@@ -70,7 +93,7 @@ def flops(config: ModelConfig, work: Work) -> int:
     head = 2 * work.rows * config.vocabulary_size * d
     channels = config.patch_channels
     patch = 64 * (2 * 27 * channels + 2 * 2 * 9 * channels * channels) + 2 * channels * config.patch_grid**2 * d
-    return 3 * (gemm + distances + attention + head + work.patches * patch)
+    return 3 * (gemm + distances + attention + head + work.distinct_patches * patch)
 
 
 def memory(config: ModelConfig, parameters: int, work: Work, settings: TrainSettings, world: int) -> dict[str, int]:
@@ -83,7 +106,7 @@ def memory(config: ModelConfig, parameters: int, work: Work, settings: TrainSett
     per_token = config.blocks * (9 * config.width + 2 * config.feed_forward)
     if config.positions == "transformer-xl":
         per_token += config.blocks * 4 * config.heads * work.length
-    activations = size * tokens * per_token + work.patches * 64 * config.patch_channels * 8 * size
+    activations = size * tokens * per_token + work.distinct_patches * 64 * config.patch_channels * 8 * size
     logits = min(work.rows, LOGIT_ROWS) * config.vocabulary_size * (size + 12)
     return {"state": state, "gathered": gathered, "activations": activations, "logits": logits}
 
@@ -117,6 +140,7 @@ class RunPlan:
     tokens_per_step: int
     supervised_tokens_per_step: int
     patches_per_step: int
+    distinct_patches_per_step: int
     micro_batch_size: int
     flops_per_step: int
     memory_bytes: int
@@ -134,7 +158,8 @@ class RunPlan:
             f"model               {self.model}, {self.parameters / 1e6:.1f}M parameters",
             f"steps               {self.steps}",
             f"tokens a step       {self.tokens_per_step:,}, of them {self.supervised_tokens_per_step:,} supervised "
-            f"and {self.patches_per_step:,} patches (by its first windows)",
+            f"and {self.patches_per_step:,} patches, {self.distinct_patches_per_step:,} of them embedded (by its "
+            "first windows)",
             f"FLOPs a step        {self.flops_per_step:.3g}",
             f"memory (estimate)   {self.memory_bytes / 2**30:.2f} GiB on each device, "
             f"{self.micro_batch_size} windows at once: "
@@ -144,16 +169,22 @@ class RunPlan:
         return rows + [f"Warning: {printable(warning, MAX_LINE)}" for warning in self.warnings]
 
 
-def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig) -> Work:
-    """The work of the first step, from its first windows: a whole batch of a large model would be slow to read."""
-    windows = min(settings.batch_size, _PLANNED_WINDOWS)
-    seen = Work.of(prepare(source.batch(range(windows)), config, None))
-    return Work(
-        windows=settings.batch_size,
-        length=seen.length,
-        rows=seen.rows * settings.batch_size // windows,
-        patches=seen.patches * settings.batch_size // windows,
+def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig, micro: int) -> Work:
+    """The work of the first step, from its first windows: a whole batch of a large model would be slow to read.
+
+    They are read in micro-batches, each of which has distinct patches of its own.
+    """
+    windows = range(min(settings.batch_size, _PLANNED_WINDOWS))
+    parts = [windows[start : start + micro] for start in windows[::micro]]
+    seen = [Work.of(prepare(source.batch(part), config, None)) for part in parts]
+    total = Work(
+        windows=len(windows),
+        length=seen[0].length,
+        rows=sum(work.rows for work in seen),
+        patches=sum(work.patches for work in seen),
+        distinct_patches=sum(work.distinct_patches for work in seen),
     )
+    return total.scaled(settings.batch_size)
 
 
 def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> RunPlan:
@@ -165,16 +196,10 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> RunPla
     check_supervised(source, settings)
     with torch.device("meta"):
         parameters = count_parameters(Gato(config))
-    work = _first_step(settings, source, config)
     share = -(-settings.batch_size // world)
     micro = min(settings.micro_batch_size or share, share)
-    part = Work(
-        windows=micro,
-        length=work.length,
-        rows=work.rows * micro // work.windows,
-        patches=work.patches * micro // work.windows,
-    )
-    parts = memory(config, parameters, part, settings, world)
+    work = _first_step(settings, source, config, micro)
+    parts = memory(config, parameters, work.scaled(micro), settings, world)
     return RunPlan(
         model=settings.model_name,
         parameters=parameters,
@@ -182,6 +207,7 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> RunPla
         tokens_per_step=work.windows * work.length,
         supervised_tokens_per_step=work.rows,
         patches_per_step=work.patches,
+        distinct_patches_per_step=work.distinct_patches,
         micro_batch_size=micro,
         flops_per_step=flops(config, work),
         memory_bytes=sum(parts.values()),
