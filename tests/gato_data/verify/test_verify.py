@@ -159,7 +159,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
     "a pointer for a manifest": (planted.content("dataset.json", lambda *_: POINTER), "manifest", "dataset.json", None),
     "a missing manifest": (planted.unlink("dataset.json"), "manifest", "dataset.json", None),
     "a manifest of another version": (
-        planted.content("dataset.json", lambda data, _: data.replace(b'"version": 2', b'"version": 3')),
+        planted.content("dataset.json", lambda data, _: data.replace(b'"version": 3', b'"version": 2')),
         "manifest",
         "dataset.json",
         None,
@@ -382,7 +382,7 @@ def test_without_a_manifest_nothing_can_be_checked(tmp_path: Path, damage: str) 
     elif damage == "a pointer":
         path.write_bytes(POINTER)
     else:
-        path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+        path.write_text(path.read_text().replace('"version": 3', '"version": 2'))
     with pytest.raises(FormatError, match=r"dataset\.json"):
         verify_dataset(folder)
 
