@@ -4,15 +4,16 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import FormatError
 from gato_data.report.episodes import indexes
+from gato_schemas.columns import ROWS, decode_column, decode_tokens
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
-from gato_schemas.index_rows import COLUMNS
 from gato_schemas.sequence import POSITION_ACTION
 
 SAMPLED_RECORDS = 256
@@ -87,9 +88,8 @@ def action_ids(descriptor: int, found: ShardIndex, number: int, offsets: NDArray
         FormatError: the record's ids are no actions, or the shard is truncated.
     """
     where = f"record {number} of {found.header.shard}"
-    dtype = "<u2" if found.header.token_dtype == "uint16" else "<i4"
-    tokens = read_column(descriptor, found, number, "tokens", dtype)
-    position = read_column(descriptor, found, number, "position", "<u2")
+    tokens = read_column(descriptor, found, number, "tokens")
+    position = read_column(descriptor, found, number, "position")
     ids = tokens[position == POSITION_ACTION].astype(np.int64)
     if not len(offsets) or len(ids) != len(offsets) * int(found.num_timesteps[number]):
         raise FormatError(f"{where} has {len(ids)} action tokens in {found.num_timesteps[number]} timesteps")
@@ -107,14 +107,20 @@ def action_offsets(manifest: Manifest, task: str) -> NDArray[np.int64]:
     return np.array([first[f.modality] for f in fields for _ in range(f.num_tokens)], np.int64)
 
 
-def read_column(descriptor: int, found: ShardIndex, number: int, name: str, dtype: str) -> NDArray[np.generic]:
-    """One array column of a record, without the rest of the record: a value per token, of `reward` per timestep."""
-    values = found.num_timesteps[number] if name == "reward" else found.num_tokens[number]
-    size = int(values) * np.dtype(dtype).itemsize
-    start = int(found.columns[number][COLUMNS.index(name)])
-    if start + size > int(found.length[number]):
-        raise FormatError(f"{found.header.shard}: column {name} of record {number} runs past its end")
-    data = os.pread(descriptor, size, int(found.offset[number]) + start)
+def read_column(descriptor: int, found: ShardIndex, number: int, name: str) -> NDArray[Any]:
+    """One array column of a record, without the rest of the record: a value per token, of `reward` per timestep.
+
+    Raises:
+        FormatError: the column is damaged, or the shard is truncated.
+    """
+    start, size = found.payload(number, name)
+    data = memoryview(os.pread(descriptor, size, start))
     if len(data) != size:
         raise FormatError(f"{found.header.shard} is truncated inside record {number}")
-    return np.frombuffer(data, dtype)
+    try:
+        if name == "tokens":
+            return decode_tokens(data, int(found.num_tokens[number]))
+        rows = int(found.arrays[f"num_{ROWS[name]}"][number])
+        return decode_column(name, data, rows, found.header.patch_encoding)
+    except FormatError as error:
+        raise FormatError(f"record {number} of {found.header.shard}: {error}") from error

@@ -57,6 +57,7 @@ def _counts(counts: Counts) -> dict[str, Any]:
         "timesteps": counts.timesteps,
         "images": counts.images,
         "patches": counts.patches,
+        "distinct_patches": counts.distinct_patches,
         "tokens": counts.tokens,
         "tokens_by_modality": by_modality(counts.tokens_by_modality),
         "loss_tokens": counts.loss_tokens,

@@ -5,6 +5,7 @@ from typing import Any
 
 from gato_data.printable import count, counted, printable, real, share, size
 from gato_data.report.table import Fact, TableColumn
+from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import EpisodeFilter, Manifest, SplitInfo, TaskInfo
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
@@ -22,10 +23,22 @@ def dataset_facts(manifest: Manifest) -> list[Fact]:
         ("tokenized with", settings_line(manifest.tokenization)),
         ("licence", printable(source.licence, 300) or "not stated"),
         ("vocabulary", _vocabulary(manifest)),
-        ("patches", f"{manifest.patch_encoding.name}, level {manifest.patch_encoding.level}"),
+        ("patches", patches_line(manifest.totals, _encoding(manifest.patch_encoding))),
         ("fingerprint", printable(manifest.fingerprint)),
         ("content id", manifest.content_id),
     ]
+
+
+def patches_line(counts: Counts, encoding: str | None) -> str:
+    """How many patches there are, which share of them is stored, and how; no encoding where none is known."""
+    if not counts.patches:
+        return "none"
+    stored = f"{count(counts.patches)}, {share(counts.distinct_patches, counts.patches)} distinct"
+    return f"{stored}, {encoding}" if encoding else stored
+
+
+def _encoding(encoding: PatchEncoding) -> str:
+    return f"zlib, level {encoding.level}" if encoding.name == "zlib" else encoding.name
 
 
 def settings_line(settings: dict[str, Any]) -> str:

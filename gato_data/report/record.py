@@ -9,38 +9,44 @@ from numpy.typing import NDArray
 from gato_data.errors import FormatError, InputError
 from gato_data.shards.file import ShardFile
 from gato_schemas import wire
+from gato_schemas.columns import decode_column
 from gato_schemas.index import ShardIndex
-from gato_schemas.patches import decode_patches
-from gato_schemas.record import Record, decode_record
+from gato_schemas.patches import gather_patches
+from gato_schemas.record import Record, record_counts, record_of
 from gato_schemas.sequence import PATCH_BYTES
+from gato_schemas.statistics import Counts
 from gato_schemas.tfrecord import masked_crc32c, read_records
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRecord:
-    """A record whose `sequence.patches` are left unread, and the payloads that hold them.
+    """A record whose `sequence.patches` are left unread, and what holds them.
 
     Attributes:
         number: of the record in its shard.
         record: everything but the pixels.
+        distinct: how many distinct patches it has.
+        index: uint16 (P,), which of them every patch is.
         payloads: of the `patches` column: zlib blocks, or one raw payload.
+        encoding: "zlib" or "raw".
         first_timestep: the episode's number of this chunk's first timestep; None where it is not known.
     """
 
     number: int
     record: Record
+    distinct: int
+    index: NDArray[np.uint16]
     payloads: list[memoryview]
+    encoding: str
     first_timestep: int | None
 
     def patches(self, first: int, count: int) -> NDArray[np.uint8]:
         """Patches [first, first + count), uint8 (count, 16, 16, 3); only the blocks that hold them are inflated.
 
         Raises:
-            FormatError: a block is missing or damaged.
+            FormatError: a block is missing or damaged, or there is no such distinct patch.
         """
-        total = self.record.sequence.num_patches
-        raw = len(self.payloads) == 1 and len(self.payloads[0]) == total * PATCH_BYTES
-        return decode_patches(self.payloads, total, "raw" if raw else "zlib", first, count)
+        return gather_patches(self.payloads, self.index[first : first + count], self.distinct, self.encoding)
 
 
 def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord:
@@ -54,12 +60,24 @@ def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord
         data, first = _walk(path, number), None
     else:
         data, first = _seek(path, found, number), _timesteps_before(found, number)
-    record = decode_shard_record(data, path.name, number)
+    try:
+        opened = _opened(data, number, first)
+    except FormatError as error:
+        raise _not_ours(number, path.name, error) from error
     if found is not None:
-        _check_fits(record, path, found, number)
-    if record.chunk == 0:
-        first = 0
-    return OpenRecord(number, record, wire.get_bytes(wire.decode_example(data), "patches"), first)
+        _check_fits(opened.record, path, found, number)
+    return opened
+
+
+def _opened(data: bytes, number: int, first: int | None) -> OpenRecord:
+    features = wire.decode_example(data)
+    record, distinct = record_of(features, "zlib", with_patches=False), record_counts(features)["distinct_patches"]
+    payloads, (stored, *_) = wire.get_bytes(features, "patches"), wire.get_bytes(features, "patch_index")
+    patches = record.sequence.num_patches
+    is_raw = [*map(len, payloads), len(stored)] == [distinct * PATCH_BYTES, patches * 2]
+    encoding = "raw" if is_raw else "zlib"  # a shard alone does not say it
+    index = decode_column("patch_index", stored, patches, encoding)
+    return OpenRecord(number, record, distinct, index, payloads, encoding, 0 if record.chunk == 0 else first)
 
 
 def _check_fits(record: Record, path: Path, found: ShardIndex, number: int) -> None:
@@ -105,13 +123,19 @@ def _timesteps_before(found: ShardIndex, number: int) -> int | None:
     return int(found.num_timesteps[first:number].sum(dtype=np.int64)) if first >= 0 else None
 
 
-def decode_shard_record(data: bytes, shard: str, number: int) -> Record:
-    """A record without its patches, checked.
+def counted_record(data: bytes, shard: str, number: int) -> tuple[Record, Counts]:
+    """A record without its patches, checked, and what it holds.
 
     Raises:
         FormatError: the bytes are not a record of gato-data; the message names the shard and the record.
     """
     try:
-        return decode_record(data, "zlib", with_patches=False)
+        features = wire.decode_example(data)
+        record = record_of(features, "zlib", with_patches=False)
+        return record, Counts.of(record, record_counts(features)["distinct_patches"])
     except FormatError as error:
-        raise FormatError(f"record {number} of {shard} is not a record of gato-data: {error}") from error
+        raise _not_ours(number, shard, error) from error
+
+
+def _not_ours(number: int, shard: str, error: FormatError) -> FormatError:
+    return FormatError(f"record {number} of {shard} is not a record of gato-data: {error}")

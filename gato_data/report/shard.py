@@ -8,7 +8,7 @@ import msgspec
 from gato_data.errors import FormatError
 from gato_data.report.encode import by_modality, loss_share
 from gato_data.report.files import check_shard
-from gato_data.report.record import decode_shard_record
+from gato_data.report.record import counted_record
 from gato_data.shards.file import ShardFile
 from gato_data.shards.index import check_fits, index_of
 from gato_schemas import index, tfrecord
@@ -134,10 +134,10 @@ def _episode_id(file: ShardFile, found: index.ShardIndex, number: int) -> str | 
 def _streamed(path: Path, limit: int | None) -> ShardSummary:
     records: list[RecordSummary] = []
     totals = Counts()
-    for record in _whole_records(path):
-        totals += Counts.of(record)
+    for record, counts in _whole_records(path):
         if limit is None or len(records) < limit:
-            records.append(_summary(totals.records - 1, record))
+            records.append(_summary(totals.records, record, counts))
+        totals += counts
     return ShardSummary(
         name=path.name,
         bytes=path.stat().st_size,
@@ -151,12 +151,12 @@ def _streamed(path: Path, limit: int | None) -> ShardSummary:
     )
 
 
-def _whole_records(path: Path) -> Iterator[Record]:
+def _whole_records(path: Path) -> Iterator[tuple[Record, Counts]]:
     try:
         for raw in tfrecord.read_records(path):
             if raw.error:
                 raise tfrecord.TFRecordError(raw.error, raw.ordinal)
-            yield decode_shard_record(raw.data, path.name, raw.ordinal)
+            yield counted_record(raw.data, path.name, raw.ordinal)
     except tfrecord.TFRecordError as error:
         if not error.ordinal:
             raise
@@ -164,8 +164,7 @@ def _whole_records(path: Path) -> Iterator[Record]:
         raise FormatError(f"{error}: {whole}, look at them with --record") from error
 
 
-def _summary(number: int, record: Record) -> RecordSummary:
-    counts = Counts.of(record)
+def _summary(number: int, record: Record, counts: Counts) -> RecordSummary:
     return RecordSummary(
         number=number,
         episode_id=record.episode_id,

@@ -10,11 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 from gato_data.tokenize import ordered
 from gato_data.tokenizers.image import patch_positions
 from gato_schemas.dataset import Manifest, TaskInfo, VocabularyInfo
-from gato_schemas.errors import FormatError
-from gato_schemas.patches import check_payloads, read_blocks
 from gato_schemas.record import Record
 from gato_schemas.sequence import (
-    PATCH_BYTES,
     POSITION_ACTION,
     POSITION_NONE,
     POSITION_SEPARATOR,
@@ -219,18 +216,3 @@ def _patch_positions(sequence: TokenSequence) -> Iterator[Problem]:
             image, patch = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
             yield "patches", f"patch {int(first[image]) + int(patch)} has the position {found[image, patch].tolist()}"
             return
-
-
-def block_pixels(payloads: list[memoryview], patches: int, encoding: str) -> Iterator[memoryview]:
-    """Yield the pixels of a record, one block in memory at a time; every zlib checksum is checked.
-
-    Raises:
-        FormatError: a block is damaged, or there is another number of them than the patches take.
-    """
-    check_payloads(payloads, patches, encoding)
-    left = patches * PATCH_BYTES
-    for number, block in enumerate(read_blocks(payloads, encoding)):
-        if bytes(block[left:]).strip(b"\0"):
-            raise FormatError(f"patch block {number} has pixels behind its last patch")
-        yield block[:left]
-        left -= min(len(block), left)

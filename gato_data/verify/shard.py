@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from gato_data.shards.episode_hash import EpisodeHasher
-from gato_data.verify.content import ContentCheck, Problem, block_pixels
+from gato_data.verify.content import ContentCheck, Problem
 from gato_data.verify.findings import Finding, Findings, Remedy
 from gato_data.verify.index_row import differences
+from gato_data.verify.patches import patch_problems
+from gato_data.verify.payloads import column_problems
 from gato_data.verify.regions import Region, regions
 from gato_schemas import wire
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex
 from gato_schemas.index_rows import find_payloads, index_row
-from gato_schemas.record import Record, record_of
+from gato_schemas.record import Record, record_counts, record_of
 from gato_schemas.statistics import Counts
 from gato_schemas.tfrecord import HEADER_BYTES
 
@@ -164,7 +166,7 @@ class _Walk:
             self._whole = self._whole or check != "chunks"
         at = self._compare(region, record, features)
         self._episode.append((replace(region, data=None), at))
-        self.check.counts += Counts.of(record)
+        self.check.counts += Counts.of(record, record_counts(features)["distinct_patches"])
         self._last = record
 
     def _problems(self, record: Record, features: wire.Features) -> Iterator[Problem]:
@@ -174,12 +176,9 @@ class _Walk:
             yield "chunks", f"chunk {record.chunk} of {record.num_chunks} cannot be"
         yield from self._content.problems(record)
         self._hasher.add_tokens(record.sequence.tokens)
-        try:
-            payloads, encoding = wire.get_bytes(features, "patches"), self._manifest.patch_encoding.name
-            for pixels in block_pixels(payloads, record.sequence.num_patches, encoding):
-                self._hasher.add_pixels(np.frombuffer(pixels, np.uint8))
-        except FormatError as error:
-            yield "patches", str(error)
+        encoding = self._manifest.patch_encoding.name
+        yield from (("record", problem) for problem in column_problems(features, record.sequence, encoding))
+        yield from (("patches", problem) for problem in patch_problems(features, encoding, self._hasher))
 
     def _close(self) -> None:
         """The episode ends here: it is whole, or all of it has to go."""
@@ -216,7 +215,7 @@ class _Walk:
             row = index_row(record, encoded, self._tasks, self._agents) | {"crc": region.crc}
         except FormatError:
             return at  # found already
-        differing = list(differences(index, at, record, row, encoded.blocks))
+        differing = list(differences(index, at, row, encoded.blocks))
         self.check.unindexed += "crc" in differing
         if differing:
             self._differ(f"the index says something else of {', '.join(differing)}", region)

@@ -20,8 +20,9 @@ STORED_EXTRA = 11
 """Bytes that a stored stream is longer than its data."""
 MOST_STORED = 65_535
 """Bytes that fit into a stored stream of one block."""
+SMALL_COLUMN = 64
+"""Bytes up to which a column is stored and not deflated."""
 
-_SMALL = 64
 _MOST_RATIO = 1032  # deflate codes at most 258 bytes by 2 bits
 
 
@@ -40,7 +41,7 @@ def deflate_block(raw: bytes, level: int) -> bytes:
 
 def deflate_column(raw: bytes) -> bytes:
     """The zlib stream of a column: stored where compressing it would not pay, else of the default level."""
-    return store(raw) if len(raw) <= _SMALL else deflate_block(raw, DEFAULT_LEVEL)
+    return store(raw) if len(raw) <= SMALL_COLUMN else deflate_block(raw, DEFAULT_LEVEL)
 
 
 def store(raw: bytes) -> bytes:

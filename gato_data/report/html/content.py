@@ -11,7 +11,7 @@ from gato_data.report.account import account_facts
 from gato_data.report.dataset import DatasetSummary, FieldSummary, bitmap
 from gato_data.report.decoder import IdDecoder, load_decoder
 from gato_data.report.episodes import EpisodeList, list_episodes_of
-from gato_data.report.facts import dataset_facts, split_columns, task_facts, totals
+from gato_data.report.facts import dataset_facts, patches_line, split_columns, task_facts, totals
 from gato_data.report.fields import full_name
 from gato_data.report.files import check_shard
 from gato_data.report.html.distributions import TASKS, action_balance, distributions
@@ -90,7 +90,7 @@ def shard_content(path: Path, limit: int) -> dict[str, Any]:
         "facts": [
             ("split", printable(found.header.split)),
             ("size", size(found.header.shard_size)),
-            ("patches", found.header.patch_encoding),
+            ("patches", patches_line(found.header.totals, found.header.patch_encoding)),
             ("fingerprint", printable(found.header.fingerprint)),
         ],
         "totals": totals(found.header.totals),

@@ -35,7 +35,7 @@ def curves(episode: EpisodeRecords, decoder: IdDecoder, task: str) -> dict[str, 
     ids: list[NDArray[np.int64]] = [np.zeros((0, len(offsets)), np.int64)]
     with episode.path.open("rb") as file:
         for number, _, here in episode.split(times):
-            rewards.append(read_column(file.fileno(), found, number, "reward", "<f4")[here])
+            rewards.append(read_column(file.fileno(), found, number, "reward")[here])
             if len(offsets):
                 ids.append(action_ids(file.fileno(), found, number, offsets)[here])
     reward = np.concatenate(rewards).astype(np.float64)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gato_data.printable import count, counted, printable, real, share, size, yes_no
-from gato_data.report.facts import totals
+from gato_data.report.facts import patches_line, totals
 from gato_data.report.shard import RecordSummary, ShardSummary
 from gato_data.report.table import Fact, TableColumn
 from gato_data.report.terminal.table import print_facts, print_table
@@ -34,7 +34,7 @@ def _facts(summary: ShardSummary) -> list[Fact]:
     facts: list[Fact] = [("size", size(summary.bytes))]
     if summary.split is not None:
         facts.append(("split", printable(summary.split)))
-        facts.append(("patches", summary.patch_encoding or "-"))
+    facts.append(("patches", patches_line(summary.totals, summary.patch_encoding)))
     common = [name for name in ("task", "agent") if records and _same(records, name) and getattr(records[0], name)]
     facts += [(name, printable(getattr(records[0], name))) for name in common]
     if summary.dead_letters:

@@ -188,7 +188,11 @@ def _write_shard(
     large_ids: bool,
     fingerprint: str,
 ) -> ShardInfo:
-    limits = {name: chunk_tokens or getattr(chunks, name) for name in ("PATCH_CHUNK_TOKENS", "CHUNK_TOKENS")}
+    item = np.dtype(vocabulary_of(large_ids).token_dtype).itemsize
+    limits = {
+        "PATCH_CHUNK_TOKENS": chunk_tokens or chunks.PATCH_CHUNK_TOKENS,
+        "CHUNK_BYTES": (chunk_tokens or 0) * item or chunks.CHUNK_BYTES,
+    }
     with path.open("wb") as file, mock.patch.multiple(chunks, **limits):
         writer = ShardWriter(file, PatchEncoding(encoding), tasks, agents)
         for number, made in enumerate(shard):

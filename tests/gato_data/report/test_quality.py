@@ -147,8 +147,8 @@ def test_episodes_are_whole_whatever_their_chunks(tmp_path: Path) -> None:
     episodes = list_episodes(folder, read_manifest(folder))
     assert episodes.timesteps.tolist() == [length, 1]
     assert episodes.tokens.tolist() == [3 * length, 3]
-    assert episodes.record.tolist() == [0, 3]
-    assert episodes.place(1) == "d-train.tfrecord-00000-of-00001 --record 3"
+    assert episodes.record.tolist() == [0, 9]
+    assert episodes.place(1) == "d-train.tfrecord-00000-of-00001 --record 9"
     sample = sample_actions(folder, read_manifest(folder))["walk"]
     assert sample.timesteps == length + 1
     assert sample.counts[0, :5].tolist() == [2400, 2401, 2400, 2400, 2400]

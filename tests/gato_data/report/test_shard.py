@@ -118,7 +118,7 @@ def test_an_index_of_another_version(arm: Path, tmp_path: Path) -> None:
     found = read_index(arm / (TRAIN + ".index"))
     header = msgspec.structs.replace(found.header, version=9)
     (tmp_path / (TRAIN + ".index")).write_bytes(encode_index(header, found.arrays))
-    with pytest.raises(FormatError, match="index version 9, this program reads version 2"):
+    with pytest.raises(FormatError, match="index version 9, this program reads version 3"):
         summarize_shard(path)
 
 

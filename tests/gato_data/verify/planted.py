@@ -192,6 +192,10 @@ def no_example(data: bytearray, folder: Path) -> None:
     data[:] = b"\xff" * len(data)
 
 
+def of_an_older_version(data: bytearray, folder: Path) -> None:
+    data[:] = data.replace(b"patch_index", b"other_thing")
+
+
 def header_of_index(**values: Any) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         index = read_index(folder / INDEX)
@@ -200,11 +204,11 @@ def header_of_index(**values: Any) -> Callable[[Path], None]:
     return damage
 
 
-def row_of_index(name: str, value: Any) -> Callable[[Path], None]:
+def row_of_index(name: str, value: Any, at: int | tuple[int, int] = 1) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         index = read_index(folder / INDEX)
         array = index.arrays[name].copy()
-        array[1] = value
+        array[at] = value
         (folder / INDEX).write_bytes(encode_index(index.header, {**index.arrays, name: array}))
         write_manifest(folder, read_manifest(folder))
 

@@ -16,12 +16,14 @@ from gato_data.errors import FormatError, InputError
 from gato_data.verify.dataset import verify_dataset
 from gato_data.verify.repair import repair_dataset
 from gato_schemas.dataset import read_manifest
+from gato_schemas.index_rows import COLUMNS
 from gato_schemas.sequence import Modality
 from gato_schemas.tfrecord import read_records
-from tests.gato_data.verify import planted
+from tests.gato_data.verify import planted, planted_columns
 from tests.gato_data.verify.planted import INDEX, SHARD
 from tests.rlds_inputs import digests
 
+MODALITY = COLUMNS.index("modality")
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 14282\n"
 
 
@@ -99,6 +101,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
     ),
     "another fingerprint": (planted.header_of_index(fingerprint="x"), "index", INDEX, None),
     "a wrong offset in the index": (planted.row_of_index("columns", 3), "index", SHARD, 1),
+    "a wrong length in the index": (planted.row_of_index("column_bytes", 9, (1, MODALITY)), "index", SHARD, 1),
     "a wrong hash in the index": (planted.row_of_index("episode_hash", 3), "index", SHARD, 1),
     "a wrong total in the manifest": (
         planted.manifest(lambda found: bump(found, "splits", "train", "totals", "tokens")),
@@ -133,6 +136,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
     ),
     "an action that is continuous": (planted.column("modality", 7, 3), "tokens", SHARD, 1),
     "a damaged patch block under a good checksum": (planted.payload(planted.damage_block), "patches", SHARD, 1),
+    "a record of an older version": (planted.payload(planted.of_an_older_version), "record", SHARD, 1),
     "a record that is none": (planted.payload(planted.no_example), "record", SHARD, 1),
     "a missing chunk": (planted.changing(lambda found: found[:1] + found[2:]), "chunks", SHARD, 0),
     "chunks in another order": (planted.changing(lambda found: [found[1], found[0], *found[2:]]), "chunks", SHARD, 0),
@@ -159,7 +163,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
     "a pointer for a manifest": (planted.content("dataset.json", lambda *_: POINTER), "manifest", "dataset.json", None),
     "a missing manifest": (planted.unlink("dataset.json"), "manifest", "dataset.json", None),
     "a manifest of another version": (
-        planted.content("dataset.json", lambda data, _: data.replace(b'"version": 2', b'"version": 3')),
+        planted.content("dataset.json", lambda data, _: data.replace(b'"version": 3', b'"version": 2')),
         "manifest",
         "dataset.json",
         None,
@@ -195,6 +199,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str, int | None]] = {
         SHARD.replace("00002", "00003"),
         None,
     ),
+    **planted_columns.FAULTS,
 }
 WHOLE = {
     "two records swapped",
@@ -209,10 +214,12 @@ WHOLE = {
     "an action that is continuous",
     "a damaged patch block under a good checksum",
     "a record that is none",
+    "a record of an older version",
     "a missing chunk",
     "chunks in another order",
     "an episode twice",
     "a shard that the manifest does not name",
+    *planted_columns.FAULTS,
 }
 """Faults of records that are as they were written: a repair leaves them alone unless it is forced."""
 CHUNKED = {"a missing chunk", "chunks in another order", "an episode twice"}
@@ -343,6 +350,42 @@ def test_without_an_index_the_next_record_is_searched_for(tmp_path: Path) -> Non
     assert len(planted.records(folder)) == 2
 
 
+@pytest.mark.parametrize(
+    "damage", [planted_columns.behind("tokens"), planted_columns.in_form("tokens", planted_columns.deflated)]
+)
+@pytest.mark.parametrize(("kind", "encoding"), [("walker", "zlib"), ("pong", "raw")])
+def test_tokens_that_are_read_in_place_have_one_form(
+    tmp_path: Path, kind: str, encoding: Literal["zlib", "raw"], damage: Callable[[Path], None]
+) -> None:
+    folder = planted.dataset(tmp_path / "set", kind, encoding=encoding)
+    damage(folder)
+    findings = verify_dataset(folder).findings.kept
+    assert ("record", SHARD, 2) in {(found.check, found.file, found.record) for found in findings}
+    assert any("tokens" in found.message for found in findings)
+    assert repair_dataset(folder, force=True).after.whole
+    assert len(planted.records(folder)) == 2
+
+
+MESSAGES = {
+    "a patch index out of range": "column patch_index names patch 180 of 180",
+    "a distinct patch that is never used": "distinct patch 179 of 180 is never used",
+    "two distinct patches that are equal": "distinct patches 3 and 7 are equal",
+    "a hash that lies": "distinct patch 4 has the hash",
+    "distinct patches in another order": "patch 0 is distinct patch 179, before distinct patch 0 has appeared",
+    "pixels behind the last patch": "patch block 0 has something behind its last patch",
+    "garbage behind a column": "column modality has bytes behind the end of its zlib stream",
+    "a column that is stored": "the zlib stream of column position is not deflated",
+    "a record of an older version": "column patch_index is missing: the record is of an older format version",
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_what_is_wrong_with_a_record_is_said(tmp_path: Path, name: str) -> None:
+    folder = planted.dataset(tmp_path / "set")
+    FAULTS[name][0](folder)
+    assert any(MESSAGES[name] in found.message for found in verify_dataset(folder).findings.kept)
+
+
 def test_an_unknown_task_is_caught(tmp_path: Path) -> None:
     folder = planted.dataset(tmp_path / "set")
     planted.manifest(lambda found: found.update(tasks={"pang": found["tasks"]["pong"]}))(folder)
@@ -382,7 +425,7 @@ def test_without_a_manifest_nothing_can_be_checked(tmp_path: Path, damage: str) 
     elif damage == "a pointer":
         path.write_bytes(POINTER)
     else:
-        path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+        path.write_text(path.read_text().replace('"version": 3', '"version": 2'))
     with pytest.raises(FormatError, match=r"dataset\.json"):
         verify_dataset(folder)
 
