@@ -42,7 +42,7 @@ class DistinctPatches:
         """
         count = len(self.patches)
         if count > MOST_DISTINCT:
-            raise FormatError(f"{count:,} distinct patches between two cuts, a record holds at most {MOST_DISTINCT:,}")
+            raise FormatError(f"{count:,} distinct patches in one timestep or image, a record holds at most {MOST_DISTINCT:,}")
         if len(self.hashes) != count:
             raise FormatError(f"column patch_hash has {len(self.hashes)} values for {count} distinct patches")
         check_index(self.index, count)
@@ -130,7 +130,7 @@ def gather_patches(
     check_payloads(payloads, distinct, encoding)
     check_index(index, distinct)
     if encoding == "raw":
-        return np.frombuffer(payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE)[index]
+        return np.take(np.frombuffer(payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE), index, axis=0)
     out = np.empty((len(index), *PATCH_SHAPE), np.uint8)
     block, row = np.divmod(index, BLOCK_PATCHES)
     for number in np.unique(block).tolist():
