@@ -134,9 +134,10 @@ def gather_patches(
     out = np.empty((len(index), *PATCH_SHAPE), np.uint8)
     block, row = np.divmod(index, BLOCK_PATCHES)
     for number in np.unique(block).tolist():
+        pixels = np.frombuffer(inflate_patches(payloads[number]), np.uint8).reshape(-1, *PATCH_SHAPE)
         where = np.flatnonzero(block == number)
-        pixels = np.frombuffer(inflate_patches(payloads[number]), np.uint8)
-        out[where] = pixels.reshape(-1, *PATCH_SHAPE)[row[where]]
+        for part in np.array_split(where, -(-len(where) // BLOCK_PATCHES)):
+            out[part] = pixels[row[part]]
     return out
 
 
