@@ -129,7 +129,7 @@ def test_a_background_is_kept_once():
     raw = encode(record, PatchEncoding("raw"))
     assert raw.num_distinct == 1
     assert raw.blocks[0][1] == PATCH_BYTES
-    assert len(encode(record, PatchEncoding()).data) < len(raw.data) < 20_000 < background.nbytes / 100
+    assert len(encode(record, PatchEncoding()).data) < len(raw.data) < 15_000 < background.nbytes / 80
     assert_equal(decode_record(raw.data, "raw").sequence, record.sequence)
 
 
