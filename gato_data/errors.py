@@ -43,7 +43,7 @@ class OutputError(GatoError):
 class EpisodeError(GatoError):
     """One episode or document cannot be read or tokenized; it becomes a dead letter.
 
-    `stage` is where it happened: "read", "decode" or "tokenize".
+    `stage` is where it happened: "read", "decode", "tokenize" or "write".
     """
 
     def __init__(self, message: str, *, stage: str = "tokenize") -> None:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 
 from gato_data.distinct_patches import distinct_patches
+from gato_data.errors import EpisodeError, FormatError
 from gato_data.shards.chunks import chunk
 from gato_data.shards.episode_hash import episode_hash
 from gato_schemas.compression import PatchEncoding
@@ -38,14 +39,17 @@ class ShardWriter:
         """Append a whole episode or document, cut into chunks where it is long.
 
         Raises:
-            FormatError: there is more in it than a record can hold; nothing of it is written.
+            EpisodeError: there is more in it than a record can hold; nothing of it is written.
         """
         digest = episode_hash(record.sequence)
         pieces = list(chunk(record.sequence))
         parts = [
             replace(record, chunk=number, num_chunks=len(pieces), sequence=piece) for number, piece in enumerate(pieces)
         ]
-        encoded = [encode_record(part, distinct_patches(part.sequence.patches), self._encoding) for part in parts]
+        try:
+            encoded = [encode_record(part, distinct_patches(part.sequence.patches), self._encoding) for part in parts]
+        except FormatError as error:
+            raise EpisodeError(str(error), stage="write") from error
         for part, written in zip(parts, encoded, strict=True):
             self._append(part, written, digest)
         self.episodes += 1

@@ -76,7 +76,7 @@ def inflate_block(stream: bytes | memoryview, *sizes: int) -> bytearray:
     """
     wanted = " or ".join(map(str, dict.fromkeys(sizes)))
     if min(sizes) > len(stream) * _MOST_RATIO:
-        raise FormatError(f"a stream of {len(stream)} bytes cannot inflate to {wanted}")
+        raise FormatError(f"a stream of {len(stream)} bytes does not inflate to {wanted}")
     try:
         raw: bytearray = deflate.zlib_decompress(stream, min(max(sizes), len(stream) * _MOST_RATIO))
     except (deflate.DeflateError, ValueError) as error:

@@ -20,16 +20,14 @@ from numpy.typing import NDArray
 
 from gato_schemas.account import Note
 from gato_schemas.bounds import Digest, Natural
-from gato_schemas.columns import ARRAY_COLUMNS, ROWS, is_plain, row_bytes, stores_tokens
-from gato_schemas.compression import STORED_EXTRA
+from gato_schemas.columns import stores_tokens
 from gato_schemas.errors import FormatError
+from gato_schemas.index_bounds import column_sizes, inside
 from gato_schemas.index_rows import COLUMNS, FREE, PER_RECORD, count_rows
-from gato_schemas.patches import BLOCK_PATCHES, MOST_DISTINCT
-from gato_schemas.record import MOST_TOKENS
+from gato_schemas.patches import BLOCK_PATCHES
 from gato_schemas.regular_file import read_regular
 from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts, FieldStatistics
-from gato_schemas.tfrecord import HEADER_BYTES
 from gato_schemas.versioned import decode_versioned
 
 INDEX_VERSION = 3
@@ -170,12 +168,12 @@ class ShardIndex:
 
     def column_size(self, record: int, column: str) -> int:
         """Bytes of a column of a record when it is inflated; `column` is one of `COLUMNS`."""
-        return int(_column_sizes(self.header, self.arrays, column)[record])
+        return int(column_sizes(self.arrays, column, self.header.token_dtype)[record])
 
     @property
     def tokens_stored(self) -> NDArray[np.bool_]:
         """Of which records the tokens stand uncompressed, behind the `STORED_HEAD` of their payload; (N,)."""
-        sizes = _column_sizes(self.header, self.arrays, "tokens")
+        sizes = column_sizes(self.arrays, "tokens", self.header.token_dtype)
         return np.asarray(stores_tokens(self.num_patches, sizes, self.header.patch_encoding), bool)
 
     def blocks_of(self, record: int) -> NDArray[np.uint32]:
@@ -255,55 +253,9 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
     for what, table in (("task", header.tasks), ("agent", header.agents)):
         if records and int(arrays[what].max()) >= max(1, len(table)):
             raise FormatError(f"{name}: a record has {what} number {arrays[what].max()} of {len(table)}{_ADVICE}")
-    if not _inside(header, arrays):
+    if not inside(arrays, header.shard_size, header.token_dtype, header.patch_encoding):
         raise FormatError(f"{name} points outside its shard of {header.shard_size} bytes{_ADVICE}")
     return ShardIndex(header=header, **arrays)
-
-
-def _inside(header: IndexHeader, arrays: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether everything that an index points at lies in its shard, and is as much as a record can hold.
-
-    So reads stay bounded, and so does what they inflate to.
-    """
-    tokens, patches, distinct, images, timesteps, length = (
-        arrays[name].astype(np.int64)
-        for name in ("num_tokens", "num_patches", "num_distinct", "num_images", "num_timesteps", "length")
-    )
-    blocks, is_raw = arrays["blocks"].astype(np.int64), header.patch_encoding == "raw"
-    block_starts = arrays["block_starts"].astype(np.int64)
-    of_record = block_starts[1:] - block_starts[:-1]
-    columns, sizes = arrays["columns"].astype(np.int64), arrays["column_bytes"].astype(np.int64)
-    token_bytes = _column_sizes(header, arrays, "tokens")
-    stored = stores_tokens(patches, token_bytes, header.patch_encoding)
-    inside = (
-        arrays["offset"] >= HEADER_BYTES,
-        arrays["offset"].astype(np.float64) + length <= header.shard_size,
-        columns + sizes <= length[:, None],
-        blocks.sum(axis=1) <= np.repeat(length, of_record),
-        of_record == (1 if is_raw else -(-distinct // BLOCK_PATCHES)),
-        (sizes[:, _PLACE["tokens"]] == token_bytes + STORED_EXTRA) | ~stored,
-        *(
-            sizes[:, _PLACE[name]] == _column_sizes(header, arrays, name)
-            for name in ARRAY_COLUMNS
-            if is_plain(name, header.patch_encoding)
-        ),
-        tokens <= MOST_TOKENS,
-        patches <= tokens,
-        distinct <= patches.clip(max=MOST_DISTINCT),
-        (distinct > 0) == (patches > 0),
-        images <= patches,
-        timesteps <= tokens,
-    )
-    return all(bool(np.all(condition)) for condition in inside) and not (
-        is_raw and bool((blocks[:, 1] != distinct * PATCH_BYTES).any())
-    )
-
-
-def _column_sizes(header: IndexHeader, arrays: Mapping[str, NDArray[Any]], column: str) -> NDArray[np.int64]:
-    """Bytes of one column of every record when it is inflated."""
-    if column == "tokens":
-        return arrays["num_tokens"].astype(np.int64) * np.dtype(header.token_dtype).itemsize
-    return arrays[f"num_{ROWS[column].removesuffix('_patches')}"].astype(np.int64) * row_bytes(column)
 
 
 def _section(data: bytes, base: int, header: IndexHeader, key: str, name: str) -> NDArray[Any]:

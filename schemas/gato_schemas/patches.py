@@ -42,7 +42,7 @@ class DistinctPatches:
         """
         count = len(self.patches)
         if count > MOST_DISTINCT:
-            raise FormatError(f"{count:,} distinct patches between two cuts, a record holds at most {MOST_DISTINCT:,}")
+            raise FormatError(f"{count:,} distinct patches in one timestep or image, a record holds at most {MOST_DISTINCT:,}")
         if len(self.hashes) != count:
             raise FormatError(f"column patch_hash has {len(self.hashes)} values for {count} distinct patches")
         check_index(self.index, count)
@@ -130,13 +130,14 @@ def gather_patches(
     check_payloads(payloads, distinct, encoding)
     check_index(index, distinct)
     if encoding == "raw":
-        return np.frombuffer(payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE)[index]
+        return np.take(np.frombuffer(payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE), index, axis=0)
     out = np.empty((len(index), *PATCH_SHAPE), np.uint8)
     block, row = np.divmod(index, BLOCK_PATCHES)
     for number in np.unique(block).tolist():
+        pixels = np.frombuffer(inflate_patches(payloads[number]), np.uint8).reshape(-1, *PATCH_SHAPE)
         where = np.flatnonzero(block == number)
-        pixels = np.frombuffer(inflate_patches(payloads[number]), np.uint8)
-        out[where] = pixels.reshape(-1, *PATCH_SHAPE)[row[where]]
+        for part in np.array_split(where, -(-len(where) // BLOCK_PATCHES)):
+            out[part] = pixels[row[part]]
     return out
 
 

@@ -78,6 +78,8 @@ def _sequence(modality, position, starts, grid, dtype, seed) -> TokenSequence:
     patch = modality == Modality.PATCH
     tokens = rng.integers(0, 33025, len(modality)).astype(dtype)
     tokens[patch] = np.array(-1).astype(dtype)
+    patches = rng.integers(0, 256, (np.count_nonzero(patch), 16, 16, 3)).astype(np.uint8)
+    repeats = rng.integers(0, max(len(patches), 1), len(patches))
     return TokenSequence(
         tokens=tokens,
         loss_mask=np.isin(modality, (Modality.TEXT, Modality.DISCRETE)).astype(np.uint8),
@@ -85,8 +87,8 @@ def _sequence(modality, position, starts, grid, dtype, seed) -> TokenSequence:
         position=position,
         timestep_starts=starts,
         reward=rng.normal(size=len(starts)).astype(np.float32),
-        patches=rng.integers(0, 256, (np.count_nonzero(patch), 16, 16, 3)).astype(np.uint8),
-        patch_position=rng.integers(0, 129, (np.count_nonzero(patch), 4)).astype(np.uint8),
+        patches=patches[repeats],
+        patch_position=rng.integers(0, 129, (len(patches), 4)).astype(np.uint8),
         image_grid=grid,
     )
 

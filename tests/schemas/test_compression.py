@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gato_schemas.compression import DEFAULT_LEVEL, PatchEncoding, deflate_block, inflate_block
+from gato_schemas.compression import (
+    DEFAULT_LEVEL,
+    PatchEncoding,
+    deflate_block,
+    deflate_column,
+    inflate_block,
+    store,
+    stored_data,
+)
 from gato_schemas.errors import FormatError
 
 LEVELS = st.integers(1, 12)
@@ -59,3 +67,41 @@ def test_arbitrary_bytes_are_inflated_or_refused(data):
         assert len(inflate_block(data, 100)) == 100
     except FormatError as error:
         assert str(error)  # noqa: PT017 - either outcome is right, any other exception is not
+
+
+@given(st.binary(max_size=2000))
+def test_a_stored_stream_is_one_of_zlib_and_is_read_in_place(raw):
+    stream = store(raw)
+    assert zlib.decompress(stream) == inflate_block(stream, len(raw)) == raw
+    assert stored_data(memoryview(stream), len(raw)) == raw == stream[7:-4]
+    assert stored_data(memoryview(stream), len(raw) + 1) is None
+    assert stored_data(memoryview(stream + b"x"), len(raw)) is None
+    assert stored_data(memoryview(stream[:-1] + bytes([stream[-1] ^ 1])), len(raw)) is None
+    assert zlib.decompress(deflate_column(raw)) == raw
+
+
+@pytest.mark.parametrize("size", [65_504, 65_535])
+def test_a_stored_stream_of_the_most_bytes(size):
+    raw = bytes(range(256)) * 256
+    stream = store(raw[:size])
+    assert zlib.decompress(stream) == stored_data(memoryview(stream), size) == raw[:size]
+
+
+def test_columns_of_a_few_bytes_are_stored():
+    assert deflate_column(b"abc") == store(b"abc")
+    assert len(deflate_column(bytes(1000))) < 30
+
+
+def test_no_stream_inflates_more_than_a_thousandfold():
+    """So nothing is allocated for a size that a stream only claims."""
+    packed = deflate_block(bytes(10**7), 12)
+    assert len(inflate_block(packed, 10**7)) == 10**7
+    with pytest.raises(FormatError, match="does not inflate to 1000000000000"):
+        inflate_block(packed, 10**12)
+
+
+def test_one_of_two_sizes():
+    assert inflate_block(store(bytes(6)), 6, 12) == bytes(6)
+    assert inflate_block(store(bytes(12)), 6, 12) == bytes(12)
+    with pytest.raises(FormatError, match="inflates to 9 bytes, 6 or 12 were wanted"):
+        inflate_block(store(bytes(9)), 6, 12)

@@ -94,7 +94,7 @@ def test_the_json_is_sorted_and_readable():
     assert data.count(b"\n") > 100
     assert list(content) == sorted(content)
     assert list(content["tasks"]) == ["alpha", "zeta"]
-    assert content["version"] == FORMAT_VERSION == 2
+    assert content["version"] == FORMAT_VERSION == 3
     assert encode_manifest(msgspec.structs.replace(FULL, tasks=dict(reversed(FULL.tasks.items())))) == data
 
 
@@ -145,8 +145,8 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path, name):
     ("change", "message"),
     [
         (
-            lambda content: content.update(version=1),
-            "has format version 1, this program reads version 2: ingest the input",
+            lambda content: content.update(version=2),
+            "has format version 2, this program reads version 3: ingest again from its source",
         ),
         (lambda content: content.pop("version"), "has format version None"),
         (lambda content: content.update(surprise=1), "is not a manifest of gato-data .*unknown field `surprise`"),

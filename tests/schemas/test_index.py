@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gato_schemas.errors import FormatError
 from gato_schemas.index import DeadLetter, IndexHeader, Part, decode_index, encode_index, read_index
-from gato_schemas.index_rows import COLUMNS, FREE, PER_RECORD, RAGGED, join_sections, sections
+from gato_schemas.index_rows import COLUMNS, FREE, PER_RECORD, join_sections, sections
 from gato_schemas.statistics import Counts, FieldStatistics
 
 HEADER = IndexHeader(
@@ -44,6 +44,7 @@ HEADER = IndexHeader(
     ],
     dead_letters=[DeadLetter("raw-00000", "7", "tokenize", "pose is nan", 2)],
 )
+DISTINCT = (0, 5, 70)
 NAMES = (*PER_RECORD, *FREE)
 
 
@@ -53,10 +54,12 @@ def row(number: int) -> dict[str, object]:
         "length": 1200 + number,
         "crc": 2**32 - 1 - number,
         "columns": [10 * number + k for k in range(len(COLUMNS))],
+        "column_bytes": [700, 9, 9, 9, 8 * DISTINCT[number], 9, 9, 9, 9, 9] if number else [611, *[0] * 9],
         "num_tokens": (300, 400, 512)[number],
-        "num_patches": 256 * number,
+        "num_patches": 256 * number // 2,
+        "num_distinct": DISTINCT[number],
         "num_timesteps": 2,
-        "num_images": 2,
+        "num_images": 2 if number else 0,
         "tokens_by_modality": np.array([1, 2, 3, 4, number]),
         "loss_tokens": 9,
         "task": number % 2,
@@ -73,8 +76,7 @@ def arrays_of(first: int, last: int) -> dict[str, np.ndarray]:
     numbers = range(first, last)
     return sections(
         [row(n) for n in numbers],
-        [np.array([[20, 100], [130, 60]][:n], np.uint32).reshape(-1, 2) for n in numbers],
-        [np.array([0, 200], np.uint32) for _ in numbers],
+        [np.array([[20, 100], [130, 60]][: (n > 0)], np.uint32).reshape(-1, 2) for n in numbers],
     )
 
 
@@ -107,8 +109,7 @@ def test_round_trip(tmp_path):
         assert found.arrays[name].dtype == ARRAYS[name].dtype
         np.testing.assert_array_equal(found.arrays[name], ARRAYS[name])
         np.testing.assert_array_equal(getattr(found, name), ARRAYS[name])
-    assert found.block_starts.tolist() == [0, 0, 1, 3]
-    assert found.rank_starts.tolist() == [0, 2, 4, 6]
+    assert found.block_starts.tolist() == [0, 0, 1, 2]
     with pytest.raises(AttributeError, match="nothing"):
         _ = found.nothing
 
@@ -130,11 +131,11 @@ def test_sections_are_aligned_and_are_views():
 
 
 def test_an_index_of_no_records():
-    data = encode_index(HEADER, sections([], [], []))
+    data = encode_index(HEADER, sections([], []))
     found = decode_index(data, "x.index")
     assert len(found) == 0
     assert found.columns.shape == (0, len(COLUMNS))
-    assert found.block_starts.tolist() == found.rank_starts.tolist() == [0]
+    assert found.block_starts.tolist() == [0]
 
 
 def test_an_index_survives_pickling():
@@ -176,10 +177,9 @@ def test_damage_under_a_mended_checksum_is_refused_or_harmless(data):
         assert "x.index" in str(error)  # noqa: PT017 - either outcome is right, any other exception is not
         return
     assert {len(found.arrays[name]) for name in PER_RECORD} == {len(found)}
-    for starts, values in RAGGED:
-        bounds = found.arrays[starts].astype(np.int64)
-        assert (np.diff(bounds) >= 0).all()
-        assert (len(bounds), bounds[0], bounds[-1]) == (len(found) + 1, 0, len(found.arrays[values]))
+    bounds = found.block_starts.astype(np.int64)
+    assert (np.diff(bounds) >= 0).all()
+    assert (len(bounds), bounds[0], bounds[-1]) == (len(found) + 1, 0, len(found.blocks))
 
 
 def set_section(name, **values):
@@ -189,7 +189,10 @@ def set_section(name, **values):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: header.update(version=1), "has index version 1, this program reads version 2"),
+        (
+            lambda header: header.update(version=2),
+            "has index version 2, this program reads version 3: ingest again",
+        ),
         (lambda header: header.pop("version"), "has index version None"),
         (lambda header: header.update(version="1" * 99), "has a malformed header"),
         (lambda header: header.pop("shard"), "has a malformed header .*missing required field `shard`"),
@@ -207,8 +210,8 @@ def set_section(name, **values):
         (set_section("crc", offset=2**52), "section crc runs past the end"),
         (set_section("crc", offset=-64), "has a malformed header"),
         (set_section("crc", shape=[2]), "section crc has 2 rows for 3 records"),
-        (set_section("blocks", shape=[2, 2]), "sections block_starts and blocks do not agree"),
-        (set_section("rank_starts", shape=[3]), "sections rank_starts and ranks do not agree"),
+        (set_section("blocks", shape=[1, 2]), "sections block_starts and blocks do not agree"),
+        (set_section("block_starts", shape=[3]), "sections block_starts and blocks do not agree"),
     ],
 )
 def test_headers_that_lie(change, message):
@@ -216,14 +219,66 @@ def test_headers_that_lie(change, message):
         decode_index(with_header(change), "x.index")
 
 
-@pytest.mark.parametrize("starts", [[0, 2, 1, 3], [1, 1, 1, 3], [0, 2**64 - 1, 2**64 - 1, 3]])
+@pytest.mark.parametrize("starts", [[0, 2, 1, 2], [1, 1, 1, 2], [0, 2**64 - 1, 2**64 - 1, 2]])
 def test_starts_that_do_not_ascend(starts):
     data = encode_index(HEADER, {**ARRAYS, "block_starts": np.array(starts, np.uint64)})
     with pytest.raises(FormatError, match="sections block_starts and blocks do not agree"):
         decode_index(data, "x.index")
 
 
-@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"version":2,"shard":"\xff"}', b'{"version":' + b"9" * 5000, b""])
+def test_where_a_column_lies_and_how_long_it_is():
+    found = decode_index(DATA, "x.index")
+    assert found.payload(1, "tokens") == (1012 + 10, 700)
+    assert found.payload(2, "patch_hash") == (2012 + 20 + COLUMNS.index("patch_hash"), 8 * 70)
+    sizes = {name: found.column_size(2, name) for name in COLUMNS}
+    assert sizes == {
+        "tokens": 2 * 512,
+        "image_grid": 20 * 2,
+        "loss_mask": 512,
+        "modality": 512,
+        "patch_hash": 8 * 70,
+        "patch_index": 2 * 256,
+        "patch_position": 4 * 256,
+        "position": 2 * 512,
+        "reward": 4 * 2,
+        "timestep_starts": 4 * 2,
+    }
+    assert found.tokens_stored.tolist() == [True, False, False]
+    assert found.pixels(2, 3, 60) == (2012 + 20, 100)
+    assert (found.totals().patches, found.totals().distinct_patches) == (128 + 256, 75)
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "value"),
+    [
+        ("offset", 0, 11),
+        ("offset", 2, 4000),
+        ("length", 1, 130),
+        ("columns", 1, 2**32 - 1),
+        ("column_bytes", 1, 2**32 - 1),
+        ("column_bytes", 2, 2000),
+        ("num_tokens", 1, 2**20 + 1),
+        ("num_tokens", 0, 301),
+        ("num_patches", 1, 401),
+        ("num_patches", 0, 1),
+        ("num_distinct", 1, 129),
+        ("num_distinct", 2, 257),
+        ("num_distinct", 2, 69),
+        ("num_distinct", 1, 0),
+        ("num_images", 1, 129),
+        ("num_timesteps", 1, 401),
+        ("blocks", 1, 1300),
+    ],
+)
+def test_rows_that_no_record_has(name, record, value):
+    changed = ARRAYS[name].copy()
+    changed[record] = value
+    data = encode_index(HEADER, {**ARRAYS, name: changed})
+    with pytest.raises(FormatError, match=r"x\.index points outside its shard of 5000 bytes"):
+        decode_index(data, "x.index")
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"version":3,"shard":"\xff"}', b'{"version":' + b"9" * 5000, b""])
 def test_headers_that_are_no_json(text):
     with pytest.raises(FormatError, match=r"x\.index has a malformed header"):
         decode_index(sealed(DATA[:8] + len(text).to_bytes(4, "little") + text + bytes(4)), "x.index")

@@ -4,25 +4,32 @@ The only module of these tests that imports TensorFlow.
 """
 
 import json
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from numpy.typing import NDArray
 
+from gato_data.distinct_patches import distinct_patches
 from gato_data.shards.writer import ShardWriter
 from gato_schemas import wire
+from gato_schemas.columns import ARRAY_COLUMNS, ROW_SHAPES, SEQUENCE_COLUMNS, is_plain
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import ShardInfo, SplitInfo, shard_name
-from gato_schemas.record import ARRAY_COLUMNS, ROW_SHAPES, Record, decode_record, encode_record
+from gato_schemas.record import Record, decode_record
+from gato_schemas.sequence import TokenSequence
 from gato_schemas.statistics import Counts
 from gato_schemas.tfds import tfds_dataset_info, tfds_features
 from gato_schemas.tfrecord import TFRecordError, frame, read_records
 from tests.schemas.sequences import document, episode
-from tests.schemas.test_record import ENCODINGS, RECORDS
+from tests.schemas.test_record import ENCODINGS, RECORDS, encode
 from tests.schemas.test_wire import EXAMPLES, written
 
 NUMBERS = ("chunk", "num_chunks", "num_images", "num_patches", "num_timesteps", "num_tokens", "is_terminal")
+DISTINCT = "num_distinct_patches"
 TEXTS = ("agent", "episode_id", "source_episode_id", "task")
 PAYLOADS = [b"first", b"", bytes(range(256)) * 300, b"last"]
 
@@ -49,7 +56,7 @@ def test_records_are_examples_of_tensorflow(tf):
     @settings(max_examples=30)
     @given(RECORDS, ENCODINGS)
     def check(record, encoding):
-        data = encode_record(record, encoding).data
+        data = encode(record, encoding).data
         parsed = tf.train.Example.FromString(data)
         assert parsed.SerializeToString(deterministic=True) == data
         feature = parsed.features.feature
@@ -58,7 +65,9 @@ def test_records_are_examples_of_tensorflow(tf):
         stored = np.array(feature["return"].float_list.value, np.float32)
         np.testing.assert_array_equal(stored, np.array([record.episode_return], np.float32))
         for name in ("tokens", *ARRAY_COLUMNS):
-            assert feature[name].bytes_list.value[0] == getattr(record.sequence, name).tobytes()
+            payload = feature[name].bytes_list.value[0]
+            payload = payload if is_plain(name, encoding.name) else zlib.decompress(payload)
+            assert payload == columns_of(record.sequence)[name].tobytes()
 
     check()
 
@@ -85,7 +94,7 @@ def write_dataset(folder: Path, encoding: PatchEncoding, dtype: str) -> list[Rec
     """Three shards of a split, the second of no records; the sequences have many patches, few and none."""
     folder.mkdir()
     groups = [
-        [episode(steps=70, grids=[(2, 2), (1, 1)], tensors=2, dtype=dtype), document([5], dtype=dtype)],
+        [episode(steps=120, grids=[(2, 2), (1, 1)], tensors=2, dtype=dtype), document([5], dtype=dtype)],
         [],
         [document([2, (1, 3), 4], dtype=dtype), episode(steps=1, grids=[], tensors=0, dtype=dtype)],
     ]
@@ -115,24 +124,32 @@ def write_dataset(folder: Path, encoding: PatchEncoding, dtype: str) -> list[Rec
     return records
 
 
+def columns_of(sequence: TokenSequence) -> dict[str, NDArray[Any]]:
+    """The array columns of a record, as they are stored but for compression."""
+    patches = distinct_patches(sequence.patches)
+    columns = {name: getattr(sequence, name) for name in ("tokens", *SEQUENCE_COLUMNS)}
+    return columns | {"patch_hash": patches.hashes, "patch_index": patches.index.astype(np.uint16)}
+
+
 def assert_row_is(row: dict, record: Record, encoding: str) -> None:
-    """One row as TFDS gives it is one record as we decode it."""
+    """One row as TFDS gives it is one record as we decode it; one gather gives the patches."""
     sequence = record.sequence
+    distinct = len(distinct_patches(sequence.patches).patches)
+    assert int(row[DISTINCT]) == distinct
     for name in TEXTS:
         assert row[name].decode() == getattr(record, name)
     for name in NUMBERS:
         assert int(row[name]) == int(getattr(record if hasattr(record, name) else sequence, name))
     np.testing.assert_array_equal(row["return"], np.float32(record.episode_return))
-    for name in ("tokens", *ARRAY_COLUMNS):
-        column = getattr(sequence, name)
+    for name, column in columns_of(sequence).items():
         assert (row[name].dtype, row[name].shape) == (column.dtype, column.shape), name
         np.testing.assert_array_equal(row[name], column)
     patches = np.asarray(row["patches"]).reshape(-1, 16, 16, 3)
     assert patches.dtype == np.uint8
     if encoding == "zlib":
-        assert len(patches) == -(-sequence.num_patches // 256) * 256
-        assert not patches[sequence.num_patches :].any()
-    np.testing.assert_array_equal(patches[: sequence.num_patches], sequence.patches)
+        assert len(patches) == -(-distinct // 256) * 256
+        assert not patches[distinct:].any()
+    np.testing.assert_array_equal(patches[row["patch_index"]], sequence.patches)
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int32"])
@@ -141,7 +158,7 @@ def test_tfds_reads_a_dataset(tf, tmp_path, encoding, dtype):
     import tensorflow_datasets as tfds
 
     records = write_dataset(tmp_path / "tiny", PatchEncoding(encoding), dtype)
-    assert [r.sequence.num_patches for r in records] == [350, 0, 3, 0]
+    assert [r.sequence.num_patches for r in records] == [600, 0, 3, 0]
     builder = tfds.builder_from_directory(tmp_path / "tiny")
     assert builder.info.splits["train"].num_examples == 4
     assert builder.info.splits["train"].shard_lengths == [2, 0, 2]
@@ -149,7 +166,7 @@ def test_tfds_reads_a_dataset(tf, tmp_path, encoding, dtype):
     rows = list(tfds.as_numpy(builder.as_dataset("train", read_config=config)))
     assert len(rows) == len(records)
     for row, record in zip(rows, records, strict=True):
-        assert set(row) == {*TEXTS, *NUMBERS, "return", "tokens", "patches", *ARRAY_COLUMNS}
+        assert set(row) == {*TEXTS, *NUMBERS, DISTINCT, "return", "tokens", "patches", *ARRAY_COLUMNS}
         assert_row_is(row, record, encoding)
 
 
@@ -159,15 +176,20 @@ def test_plain_tf_data_reads_a_dataset(tf, tmp_path, encoding, dtype):
     records = write_dataset(tmp_path / "tiny", PatchEncoding(encoding), dtype)
     columns = {"tokens": dtype, **{name: np.dtype(kind).name for name, kind in ARRAY_COLUMNS.items()}}
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in (*TEXTS, *columns)}
-    features |= {name: tf.io.FixedLenFeature([], tf.int64) for name in NUMBERS}
+    features |= {name: tf.io.FixedLenFeature([], tf.int64) for name in (*NUMBERS, DISTINCT)}
     features |= {"return": tf.io.FixedLenFeature([], tf.float32), "patches": tf.io.VarLenFeature(tf.string)}
 
     def parse(data):
         row = tf.io.parse_single_example(data, features)
         for name, kind in columns.items():
-            row[name] = tf.reshape(
-                tf.io.decode_raw(row[name], tf.dtypes.as_dtype(kind)), (-1, *ROW_SHAPES.get(name, ()))
+            data = row[name] if is_plain(name, encoding) else tf.io.decode_compressed(row[name], "ZLIB")
+            wanted = tf.dtypes.as_dtype(kind)
+            data = (
+                tf.bitcast(tf.io.decode_raw(data, tf.int64), wanted)
+                if kind == "uint64"
+                else tf.io.decode_raw(data, wanted)
             )
+            row[name] = tf.reshape(data, (-1, *ROW_SHAPES.get(name, ())))
         blocks = row["patches"].values
         blocks = tf.io.decode_compressed(blocks, "ZLIB") if encoding == "zlib" else blocks
         row["patches"] = tf.io.decode_raw(blocks, tf.uint8)

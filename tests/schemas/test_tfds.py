@@ -15,15 +15,18 @@ def test_the_columns_that_tfds_reads():
     assert types == {
         **dict.fromkeys(["chunk", "num_chunks", "num_images", "num_patches"], ("int64", None, "none")),
         **dict.fromkeys(["num_timesteps", "num_tokens", "is_terminal"], ("int64", None, "none")),
+        "num_distinct_patches": ("int64", None, "none"),
         "return": ("float32", None, "none"),
-        "tokens": ("uint16", ["-1"], "bytes"),
-        "loss_mask": ("uint8", ["-1"], "bytes"),
-        "modality": ("uint8", ["-1"], "bytes"),
-        "position": ("uint16", ["-1"], "bytes"),
-        "timestep_starts": ("int32", ["-1"], "bytes"),
-        "reward": ("float32", ["-1"], "bytes"),
-        "patch_position": ("uint8", ["-1", "4"], "bytes"),
-        "image_grid": ("int32", ["-1", "5"], "bytes"),
+        "tokens": ("uint16", ["-1"], "zlib"),
+        "loss_mask": ("uint8", ["-1"], "zlib"),
+        "modality": ("uint8", ["-1"], "zlib"),
+        "position": ("uint16", ["-1"], "zlib"),
+        "timestep_starts": ("int32", ["-1"], "zlib"),
+        "reward": ("float32", ["-1"], "zlib"),
+        "patch_position": ("uint8", ["-1", "4"], "zlib"),
+        "patch_index": ("uint16", ["-1"], "zlib"),
+        "patch_hash": ("uint64", ["-1"], "bytes"),
+        "image_grid": ("int32", ["-1", "5"], "zlib"),
     }
     assert features["patches"]["sequence"]["feature"]["tensor"] == {
         "shape": {"dimensions": ["256", "16", "16", "3"]},
@@ -32,6 +35,7 @@ def test_the_columns_that_tfds_reads():
     }
     raw = tfds_features("int32", "raw")["featuresDict"]["features"]
     assert raw["tokens"]["tensor"]["dtype"] == "int32"
+    assert (raw["patch_index"]["tensor"]["encoding"], raw["position"]["tensor"]["encoding"]) == ("bytes", "zlib")
     assert raw["patches"]["tensor"]["shape"]["dimensions"] == ["-1", "16", "16", "3"]
 
 
@@ -45,7 +49,7 @@ def test_what_tfds_is_told_of_the_splits():
             "numBytes": "300",
         }
     ]
-    assert (info["name"], info["version"], info["fileFormat"]) == ("reach", "2.0.0", "tfrecord")
+    assert (info["name"], info["version"], info["fileFormat"]) == ("reach", "3.0.0", "tfrecord")
 
 
 def test_the_two_files():

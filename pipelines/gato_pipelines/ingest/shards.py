@@ -110,13 +110,15 @@ class _PartWriter:
         split = split_of(episode_id, self._job.settings.holdout)
         try:
             sequence = _tokenize(self._job, part, item, self._statistics[split], text)
+            writers[split].add(_record(episode_id, item, sequence))
         except EpisodeError as error:
             place = f"{part.input}/{part.file}"
             letter = DeadLetter(place, item.key, error.stage, str(error), item.count)
             _bury(self._letters, letter)
             return
         self._account.add_sequence(sequence)
-        writers[split].add(_record(episode_id, item, sequence))
+        if isinstance(item.content, Episode):
+            self._statistics[split].add(item.content, _spec(self._job, part), sequence)
 
     def _publish(self, split: str, writer: ShardWriter) -> None:
         """Write the index of a shard, and give both their names, the index last."""
@@ -171,15 +173,17 @@ def _tokenize(job: Job, part: Part, item: Item, statistics: StatisticsBuilder, t
         return tokenize_document(item.content, vocabulary, settings, text)
     if not isinstance(item.content, Episode):
         raise EpisodeError("the source gave neither an episode nor an error", stage="read")
-    task = job.plan.tasks[part.task]
-    spec = EpisodeSpec(tuple(task.observations), tuple(task.actions))
+    spec = _spec(job, part)
     try:
-        sequence = tokenize_episode(item.content, spec, vocabulary, settings, text)
+        return tokenize_episode(item.content, spec, vocabulary, settings, text)
     except EpisodeError:
         statistics.count_nan(item.content, spec)
         raise
-    statistics.add(item.content, spec, sequence)
-    return sequence
+
+
+def _spec(job: Job, part: Part) -> EpisodeSpec:
+    task = job.plan.tasks[part.task]
+    return EpisodeSpec(tuple(task.observations), tuple(task.actions))
 
 
 def _record(episode_id: str, item: Item, sequence: TokenSequence) -> Record:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gato_data.shards.chunks import CHUNK_TOKENS, PATCH_CHUNK_TOKENS, chunk
+from gato_data.shards.chunks import PATCH_CHUNK_TOKENS, chunk
 from gato_schemas.sequence import Modality, check
 from tests.schemas.sequences import SEQUENCES, assert_equal, document, episode
 
@@ -79,8 +79,10 @@ def test_an_image_longer_than_the_limit_stays_whole():
 @pytest.mark.parametrize(
     ("sequence", "limit"),
     [
-        (episode(steps=1000, grids=[(4, 4)], tensors=0), PATCH_CHUNK_TOKENS),
-        (document([CHUNK_TOKENS + 1]), CHUNK_TOKENS),
+        (episode(steps=300, grids=[(4, 4)], tensors=0), PATCH_CHUNK_TOKENS),
+        (document([32_753]), 32_752),
+        (document([16_377], dtype="i4"), 16_376),
+        (document([4000, (2, 3), 200]), PATCH_CHUNK_TOKENS),
     ],
 )
 def test_default_limits(sequence, limit):

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -7,13 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gato_data.distinct_patches import distinct_patches
+from gato_data.errors import EpisodeError
 from gato_data.shards import chunks
 from gato_data.shards.episode_hash import episode_hash
 from gato_data.shards.writer import ShardWriter
 from gato_schemas import index_rows
+from gato_schemas.columns import is_plain
 from gato_schemas.compression import PatchEncoding, inflate_block
 from gato_schemas.index import IndexHeader, Part, decode_index, encode_index
-from gato_schemas.index_rows import COLUMNS, RANK_TOKENS, count_rows, patch_ranks
+from gato_schemas.index_rows import COLUMNS, count_rows
 from gato_schemas.patches import BLOCK_PATCHES
 from gato_schemas.record import Record, decode_record
 from gato_schemas.sequence import PATCH_BYTES, Modality
@@ -51,7 +55,7 @@ def write(records, encoding=PatchEncoding()):  # noqa: B008 - frozen
 @pytest.fixture
 def short_chunks(monkeypatch):
     monkeypatch.setattr(chunks, "PATCH_CHUNK_TOKENS", 20)
-    monkeypatch.setattr(chunks, "CHUNK_TOKENS", 9)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 18)
 
 
 @settings(max_examples=40)
@@ -59,7 +63,7 @@ def short_chunks(monkeypatch):
 def test_the_index_says_where_everything_lies(tmp_path_factory, sequences, encoding):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "PATCH_CHUNK_TOKENS", 20)
-        patch.setattr(chunks, "CHUNK_TOKENS", 9)
+        patch.setattr(chunks, "CHUNK_BYTES", 18)
         data, writer = write(records_of(sequences), encoding)
     path = tmp_path_factory.getbasetemp() / "shard"
     path.write_bytes(data)
@@ -78,17 +82,19 @@ def test_the_index_says_where_everything_lies(tmp_path_factory, sequences, encod
             assert arrays[name][n] == getattr(sequence, name)
         assert arrays["loss_tokens"][n] == sequence.loss_mask.sum()
         assert arrays["tokens_by_modality"][n].tolist() == [(sequence.modality == m).sum() for m in Modality]
-        for name, at in zip(COLUMNS, arrays["columns"][n], strict=True):
-            payload = getattr(sequence, name).tobytes()
-            assert record.data[at : at + len(payload)] == payload
+        patches = distinct_patches(sequence.patches)
+        assert arrays["num_distinct"][n] == len(patches.patches)
+        stored = {"patch_hash": patches.hashes, "patch_index": patches.index.astype("<u2")}
+        for name, at, size in zip(COLUMNS, arrays["columns"][n], arrays["column_bytes"][n], strict=True):
+            payload = record.data[at : at + size]
+            payload = payload if is_plain(name, encoding.name) else zlib.decompress(payload)
+            assert payload == (stored[name] if name in stored else getattr(sequence, name)).tobytes()
         assert arrays["block_starts"][n + 1] >= arrays["block_starts"][n]
         spans = arrays["blocks"][int(arrays["block_starts"][n]) : int(arrays["block_starts"][n + 1])].tolist()
         blocks = [record.data[at : at + length] for at, length in spans]
         if encoding.name == "zlib":
             blocks = [inflate_block(block, BLOCK_PATCHES * PATCH_BYTES) for block in blocks]
-        assert b"".join(blocks)[: sequence.patches.nbytes] == sequence.patches.tobytes()
-        ranks = arrays["ranks"][int(arrays["rank_starts"][n]) : int(arrays["rank_starts"][n + 1])]
-        np.testing.assert_array_equal(ranks, patch_ranks(sequence.modality))
+        assert b"".join(blocks)[: patches.patches.nbytes] == patches.patches.tobytes()
 
 
 @pytest.mark.usefixtures("short_chunks")
@@ -121,6 +127,7 @@ def test_totals():
     totals = writer.totals()
     assert (writer.episodes, totals.episodes, totals.records) == (3, 3, 7)
     assert (totals.timesteps, totals.images, totals.patches) == (5, 6, 11)
+    assert totals.distinct_patches == writer.arrays()["num_distinct"].sum() < 11
     assert totals.tokens == 30 + 5 * 5 + 4
     assert totals.loss_tokens == 30 + 5 + 3
     assert totals.tokens_by_modality == (33, 11, 5, 5, 5)
@@ -201,8 +208,19 @@ def test_one_pixel_or_token_makes_another_episode():
     assert len(hashes) == 5
 
 
-@pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 1000])
-def test_ranks_count_the_patches_before_every_256th_token(length):
-    modality = np.random.default_rng(length).integers(0, 5, length).astype(np.uint8)
-    wanted = [int((modality[:at] == Modality.PATCH).sum()) for at in range(0, max(length, 1), RANK_TOKENS)]
-    assert patch_ranks(modality).tolist() == wanted
+def test_an_episode_that_no_record_holds_leaves_nothing_behind():
+    patches = np.zeros((65_537, 768), np.uint8)
+    patches[:, :4] = np.arange(65_537, dtype="<u4").view(np.uint8).reshape(-1, 4)
+    large = replace(document([5, (1, 65_537)]), patches=patches.reshape(-1, 16, 16, 3))
+    good = [document([3, (2, 2)]), document([5])]
+    file = io.BytesIO()
+    writer = ShardWriter(file, PatchEncoding(level=1), TASKS, AGENTS)
+    first, bad, last = records_of([good[0], large, good[1]])
+    writer.add(first)
+    with pytest.raises(EpisodeError, match="65,537 distinct patches in one timestep or image") as error:
+        writer.add(bad)
+    assert error.value.stage == "write"
+    writer.add(last)
+    alone, _ = write([first, last], PatchEncoding(level=1))
+    assert file.getvalue() == alone
+    assert (writer.episodes, writer.totals().records) == (2, 2)
