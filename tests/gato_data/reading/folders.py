@@ -188,7 +188,10 @@ def _write_shard(
     large_ids: bool,
     fingerprint: str,
 ) -> ShardInfo:
-    limits = {name: chunk_tokens or getattr(chunks, name) for name in ("PATCH_CHUNK_TOKENS", "CHUNK_TOKENS")}
+    tokens, size = chunks.PATCH_CHUNK_TOKENS, chunks.CHUNK_BYTES
+    if chunk_tokens is not None:
+        tokens, size = chunk_tokens, chunk_tokens * (4 if large_ids else 2)
+    limits = {"PATCH_CHUNK_TOKENS": tokens, "CHUNK_BYTES": size}
     with path.open("wb") as file, mock.patch.multiple(chunks, **limits):
         writer = ShardWriter(file, PatchEncoding(encoding), tasks, agents)
         for number, made in enumerate(shard):
