@@ -14,10 +14,11 @@ import pytest
 
 from gato_data.detokenize import actions, frames
 from gato_data.vocabulary import Vocabulary
+from gato_schemas import wire
 from gato_schemas.dataset import read_manifest
 from gato_schemas.episode import EpisodeSpec
 from gato_schemas.index import read_index
-from gato_schemas.record import Record, decode_record
+from gato_schemas.record import decode_record, distinct_of
 from gato_schemas.tfrecord import read_records
 from tests.rlds_inputs import ingest, shards
 
@@ -31,9 +32,13 @@ ARRAYS = {
     "reward": ("float32", ()),
     "patch_position": ("uint8", (4,)),
     "image_grid": ("int32", (5,)),
+    "patch_index": ("uint16", ()),
 }
+STORED = {*ARRAYS, "patch_hash"}
 TEXTS = ("episode_id", "source_episode_id", "task", "agent")
-NUMBERS = ("chunk", "num_chunks", "num_tokens", "num_patches", "num_timesteps", "num_images", "is_terminal")
+COUNTS = ("num_tokens", "num_patches", "num_timesteps", "num_images")
+NUMBERS = ("chunk", "num_chunks", *COUNTS, "num_distinct_patches", "is_terminal")
+CHUNK_STEPS = 4096 // 22
 
 
 def gato_data(*arguments: str | Path, cwd: Path) -> str:
@@ -73,11 +78,21 @@ def expected() -> list[dict[str, Any]]:
     for episode in builder.as_dataset(split="train", shuffle_files=False):
         steps = next(iter(tfds.as_numpy(episode.pop("steps").batch(10_000))))
         episodes.append({**tfds.as_numpy(episode), **steps})
-    return [expected_record(number, lengths, episode) for number, episode in enumerate(episodes)]
+    return [record for number, episode in enumerate(episodes) for record in expected_records(number, lengths, episode)]
 
 
-def expected_record(number: int, shard_lengths: list[int], episode: dict[str, Any]) -> dict[str, Any]:
-    """The rules for Atari, written down a second time: 20 patches, separator and action; no final placeholder."""
+INTERVALS = [
+    (round(128 * r / 4), round(128 * (r + 1) / 4), round(128 * c / 5), round(128 * (c + 1) / 5))
+    for r in range(4)
+    for c in range(5)
+]
+
+
+def expected_records(number: int, shard_lengths: list[int], episode: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rules for Atari, written down a second time: 20 patches, separator and action; no final placeholder.
+
+    Chunks have at most 4,096 tokens, and each distinct patch once in order of first appearance.
+    """
     import cv2
 
     shard = int(np.searchsorted(np.cumsum(shard_lengths), number, side="right"))
@@ -89,47 +104,53 @@ def expected_record(number: int, shard_lengths: list[int], episode: dict[str, An
         gray = cv2.resize(frame[..., 0], (80, 64), interpolation=cv2.INTER_AREA)
         colour = np.stack([gray, gray, gray], axis=-1)
         patches += [colour[16 * r : 16 * r + 16, 16 * c : 16 * c + 16] for r in range(4) for c in range(5)]
-    steps = len(actions)
-    intervals = [
-        (round(128 * r / 4), round(128 * (r + 1) / 4), round(128 * c / 5), round(128 * (c + 1) / 5))
-        for r in range(4)
-        for c in range(5)
-    ]
-    return {
-        "episode_id": f"breakout/{shard:05d}/{ordinal:06d}",
-        "source_episode_id": f"{episode['checkpoint_id']}/{episode['episode_id']}",
-        "task": "breakout",
-        "agent": "run_1",
-        "chunk": 0,
-        "num_chunks": 1,
-        "num_tokens": 22 * steps,
-        "num_patches": 20 * steps,
-        "num_timesteps": steps,
-        "num_images": steps,
-        "return": np.float32(episode["reward"].sum()),
-        "is_terminal": int(episode["is_terminal"].any()),
-        "tokens": np.array([[65535] * 20 + [33024, action] for action in actions], np.uint16).reshape(-1),
-        "loss_mask": np.array([0] * 21 + [1] * 1, np.uint8)[np.arange(22 * steps) % 22],
-        "modality": np.array([1] * 20 + [4, 2], np.uint8)[np.arange(22 * steps) % 22],
-        "position": np.array([*range(20), 65534, 65535], np.uint16)[np.arange(22 * steps) % 22],
-        "timestep_starts": np.arange(steps, dtype=np.int32) * 22,
-        "reward": episode["reward"][:-1].astype(np.float32),
-        "patches": np.stack(patches).astype(np.uint8),
-        "patch_position": np.array(intervals * steps, np.uint8),
-        "image_grid": np.array([[20 * t, 4, 5, 64, 80] for t in range(steps)], np.int32),
-    }
+    starts = range(0, len(actions), CHUNK_STEPS)
+    for chunk, start in enumerate(starts):
+        steps = len(actions[start : start + CHUNK_STEPS])
+        inside = patches[20 * start : 20 * (start + steps)]
+        first = {patch.tobytes(): place for place, patch in reversed(list(enumerate(inside)))}
+        number_of = {pixels: n for n, (pixels, _) in enumerate(sorted(first.items(), key=lambda item: item[1]))}
+        yield {
+            "episode_id": f"breakout/{shard:05d}/{ordinal:06d}",
+            "source_episode_id": f"{episode['checkpoint_id']}/{episode['episode_id']}",
+            "task": "breakout",
+            "agent": "run_1",
+            "chunk": chunk,
+            "num_chunks": len(starts),
+            "num_tokens": 22 * steps,
+            "num_patches": 20 * steps,
+            "num_distinct_patches": len(first),
+            "num_timesteps": steps,
+            "num_images": steps,
+            "return": np.float32(episode["reward"].sum()),
+            "is_terminal": int(episode["is_terminal"].any()),
+            "tokens": np.array([[65535] * 20 + [33024, a] for a in actions[start:][:steps]], np.uint16).reshape(-1),
+            "loss_mask": np.array([0] * 21 + [1] * 1, np.uint8)[np.arange(22 * steps) % 22],
+            "modality": np.array([1] * 20 + [4, 2], np.uint8)[np.arange(22 * steps) % 22],
+            "position": np.array([*range(20), 65534, 65535], np.uint16)[np.arange(22 * steps) % 22],
+            "timestep_starts": np.arange(steps, dtype=np.int32) * 22,
+            "reward": episode["reward"][start:][:steps].astype(np.float32),
+            "patches": np.stack(inside).astype(np.uint8),
+            "patch_index": np.array([number_of[patch.tobytes()] for patch in inside], np.uint16),
+            "patch_position": np.array(INTERVALS * steps, np.uint8),
+            "image_grid": np.array([[20 * t, 4, 5, 64, 80] for t in range(steps)], np.int32),
+        }
 
 
 def ours(folder: Path) -> list[dict[str, Any]]:
     """The records as our own schemas read them."""
     encoding = read_manifest(folder).patch_encoding.name
-    return [columns(decode_record(raw.data, encoding)) for path in shards(folder) for raw in read_records(path)]
+    return [columns(raw.data, encoding) for path in shards(folder) for raw in read_records(path)]
 
 
-def columns(record: Record) -> dict[str, Any]:
+def columns(data: bytes, encoding: str) -> dict[str, Any]:
+    record, stored = decode_record(data, encoding), distinct_of(wire.decode_example(data), encoding)
+    names = [name for name in (*COUNTS, *ARRAYS, "patches") if name != "patch_index"]
     return {
         **{name: getattr(record, name) for name in (*TEXTS, "chunk", "num_chunks")},
-        **{name: getattr(record.sequence, name) for name in (*NUMBERS[2:6], *ARRAYS, "patches")},
+        **{name: getattr(record.sequence, name) for name in names},
+        "num_distinct_patches": len(stored.patches),
+        "patch_index": stored.index,
         "return": record.episode_return,
         "is_terminal": int(record.is_terminal),
     }
@@ -146,12 +167,14 @@ def plain_tensorflow(folder: Path) -> list[dict[str, Any]]:
     def parse(data: Any) -> dict[str, Any]:
         found = tf.io.parse_single_example(data, features)
         for name, (dtype, row) in ARRAYS.items():
-            found[name] = tf.reshape(tf.io.decode_raw(found[name], tf.dtypes.as_dtype(dtype)), (-1, *row))
+            is_plain = raw and name == "patch_index"
+            data = found[name] if is_plain else tf.io.decode_compressed(found[name], "ZLIB")
+            found[name] = tf.reshape(tf.io.decode_raw(data, tf.dtypes.as_dtype(dtype)), (-1, *row))
         blocks = tf.sparse.to_dense(found["patches"])
         if not raw:
             blocks = tf.map_fn(lambda block: tf.io.decode_compressed(block, "ZLIB"), blocks)
         pixels = tf.io.decode_raw(tf.strings.reduce_join(blocks), tf.uint8)
-        found["patches"] = tf.reshape(pixels, (-1, 16, 16, 3))[: found["num_patches"]]
+        found["patches"] = tf.gather(tf.reshape(pixels, (-1, 16, 16, 3)), tf.cast(found["patch_index"], tf.int32))
         return found
 
     dataset = tf.data.TFRecordDataset([str(path) for path in shards(folder)]).map(parse)
@@ -165,9 +188,9 @@ def through_tfds(folder: Path) -> list[dict[str, Any]]:
     records = []
     for split in builder.info.splits:
         for record in builder.as_dataset(split=split, shuffle_files=False).as_numpy_iterator():
-            patches = record["patches"]
-            if patches.ndim == 5:  # blocks of 256
-                patches = patches.reshape(-1, 16, 16, 3)[: record["num_patches"]]
+            hashes = record.pop("patch_hash")
+            assert (hashes.dtype, len(hashes)) == (np.uint64, record["num_distinct_patches"])
+            patches = record["patches"].reshape(-1, 16, 16, 3)[record["patch_index"]]
             records.append(decoded({**record, "patches": patches}))
     return records
 
@@ -207,6 +230,12 @@ def test_both_splits_are_read_although_some_of_their_shards_are_empty(breakout: 
     assert_same(plain_tensorflow(breakout), ours(breakout))
 
 
+def test_an_atari_sample_is_a_fifth_of_all_its_patches_compressed(sample: Path) -> None:
+    """Both shards of the sample, 757 kB with every patch in zlib blocks and the other columns plain."""
+    size = sum(path.stat().st_size for path in shards(sample))
+    assert size <= 160_000, size
+
+
 def test_the_folder_holds_what_the_format_says(breakout: Path) -> None:
     names = [f"breakout-{split}.tfrecord-{n:05d}-of-00003" for split in ("train", "validation") for n in range(3)]
     indexes = [f"{name}.index" for name in names]
@@ -215,7 +244,7 @@ def test_the_folder_holds_what_the_format_says(breakout: Path) -> None:
     assert sorted(path.name for path in breakout.iterdir()) == sorted([*names, *indexes, *others])
     assert (breakout / "dead_letters.jsonl").read_bytes() == b""
     features = json.loads((breakout / "features.json").read_text())["featuresDict"]["features"]
-    assert sorted(features) == sorted([*TEXTS, *NUMBERS, *ARRAYS, "return", "patches"])
+    assert sorted(features) == sorted([*TEXTS, *NUMBERS, *STORED, "return", "patches"])
 
 
 def test_features_stand_in_sorted_order_and_blocks_hold_256_patches(sample: Path) -> None:
@@ -226,7 +255,7 @@ def test_features_stand_in_sorted_order_and_blocks_hold_256_patches(sample: Path
     keys = list(_map_keys(data))
     assert keys == sorted(example.features.feature)
     blocks = [zlib.decompress(block) for block in example.features.feature["patches"].bytes_list.value]
-    patches = example.features.feature["num_patches"].int64_list.value[0]
+    patches = example.features.feature["num_distinct_patches"].int64_list.value[0]
     assert [len(block) for block in blocks] == [256 * 768] * -(-patches // 256)
     assert not any(blocks[-1][(patches % 256) * 768 :])
 
@@ -248,12 +277,13 @@ def test_the_index_says_what_the_shard_holds(sample: Path, expected: list[dict[s
     rows = [(path, index, n) for path, index in zip(shards(sample), indexes, strict=True) for n in range(len(index))]
     for (path, index, n), record in zip(rows, expected, strict=True):
         data = path.read_bytes()[int(index.offset[n]) :][: int(index.length[n])]
-        assert_same([columns(decode_record(data, "zlib"))], [record])
-        tokens = data[int(index.columns[n][0]) :][: record["tokens"].nbytes]
-        assert tokens == record["tokens"].tobytes()
+        assert_same([columns(data, "zlib")], [record])
+        offset, size = index.payload(n, "tokens")
+        assert zlib.decompress(path.read_bytes()[offset : offset + size]) == record["tokens"].tobytes()
+        assert index.num_distinct[n] == record["num_distinct_patches"]
         assert index.tokens_by_modality[n].tolist() == np.bincount(record["modality"], minlength=5).tolist()
         assert index.loss_tokens[n] == record["loss_mask"].sum()
-        for name in ("num_tokens", "num_patches", "num_timesteps", "num_images", "is_terminal"):
+        for name in (*COUNTS, "is_terminal"):
             assert index.arrays[name][n] == record[name], name
         assert index.episode_return[n] == record["return"]
 

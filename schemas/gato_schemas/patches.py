@@ -42,7 +42,9 @@ class DistinctPatches:
         """
         count = len(self.patches)
         if count > MOST_DISTINCT:
-            raise FormatError(f"{count:,} distinct patches in one timestep or image, a record holds at most {MOST_DISTINCT:,}")
+            raise FormatError(
+                f"{count:,} distinct patches in one timestep or image, a record holds at most {MOST_DISTINCT:,}"
+            )
         if len(self.hashes) != count:
             raise FormatError(f"column patch_hash has {len(self.hashes)} values for {count} distinct patches")
         check_index(self.index, count)

@@ -89,7 +89,9 @@ def encode_record(record: Record, patches: DistinctPatches, encoding: PatchEncod
         raise FormatError(f"column patch_index has {len(patches.index)} values for {sequence.num_patches} patches")
     patches.check()
     if sequence.num_tokens > MOST_TOKENS:
-        raise FormatError(f"{sequence.num_tokens:,} tokens in one timestep or image, a record holds at most {MOST_TOKENS:,}")
+        raise FormatError(
+            f"{sequence.num_tokens:,} tokens in one timestep or image, a record holds at most {MOST_TOKENS:,}"
+        )
     features: dict[str, wire.Feature] = {
         "agent": wire.text(record.agent),
         "chunk": wire.integer(record.chunk),

@@ -183,13 +183,8 @@ def test_plain_tf_data_reads_a_dataset(tf, tmp_path, encoding, dtype):
         row = tf.io.parse_single_example(data, features)
         for name, kind in columns.items():
             data = row[name] if is_plain(name, encoding) else tf.io.decode_compressed(row[name], "ZLIB")
-            wanted = tf.dtypes.as_dtype(kind)
-            data = (
-                tf.bitcast(tf.io.decode_raw(data, tf.int64), wanted)
-                if kind == "uint64"
-                else tf.io.decode_raw(data, wanted)
-            )
-            row[name] = tf.reshape(data, (-1, *ROW_SHAPES.get(name, ())))
+            plain = tf.io.decode_raw(data, tf.dtypes.as_dtype(kind if kind != "uint64" else "int64"))
+            row[name] = tf.reshape(tf.bitcast(plain, kind), (-1, *ROW_SHAPES.get(name, ())))
         blocks = row["patches"].values
         blocks = tf.io.decode_compressed(blocks, "ZLIB") if encoding == "zlib" else blocks
         row["patches"] = tf.io.decode_raw(blocks, tf.uint8)

@@ -173,7 +173,7 @@ class TestLongTexts:
     ) -> None:
         from gato_data.shards import chunks
 
-        monkeypatch.setattr(chunks, "CHUNK_TOKENS", 1000)
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", 2000)
         text = "\n\n".join(DOCUMENTS)
         (tmp_path / "book.txt").write_text(text)
         summary = ingest("massivetext", tmp_path / "book.txt", out)
