@@ -28,20 +28,24 @@ from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.plan import StreamPlanner
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
+from gato_data.shards.chunks import CHUNK_BYTES, PATCH_CHUNK_TOKENS
 from gato_data.shards.episodes import read_table
 from gato_data.shards.files import ShardFiles
 from gato_data.vocabulary import Vocabulary
-from gato_schemas.compression import PatchEncoding
+from gato_schemas.compression import STORED_EXTRA, PatchEncoding
 from gato_schemas.dataset import Manifest, ShardInfo, SourceInfo, SplitInfo, TaskInfo, encode_manifest, read_manifest
 from gato_schemas.index import SUFFIX, IndexHeader, Part, encode_index
 from gato_schemas.index_rows import COLUMNS
 from gato_schemas.mixture import encode_mixture, read_mixture
+from gato_schemas.patches import BLOCK_PATCHES
 from gato_schemas.statistics import Counts
 
 SHARD_BYTES = 1 << 29
-STATE_BYTES, PIXEL_BYTES = 7.35, 16.0
-"""Bytes of a token in a shard: measured on states of 3 + 2 elements, and on three Atari games."""
-CHUNK_TOKENS = 16_384
+STATE_BYTES, PIXEL_BYTES = 2.86, 6.70
+"""Bytes of a token in a shard: measured on states of 3 + 2 elements with rewards, and on three Atari games."""
+DISTINCT = 0.11
+"""Share of distinct patches in the records of those games."""
+STATE_CHUNK_TOKENS = CHUNK_BYTES // 2
 PERIOD = 32
 """Tokens of a timestep of the made episodes."""
 
@@ -68,9 +72,9 @@ class Row:
 
     @property
     def records(self) -> int:
-        """Episodes with patches are cut into chunks."""
-        per_episode = self.tokens / self.episodes
-        return self.episodes * (math.ceil(per_episode / CHUNK_TOKENS) if self.pixels else 1)
+        """Long episodes are cut into chunks."""
+        chunk_tokens = PATCH_CHUNK_TOKENS if self.pixels else STATE_CHUNK_TOKENS
+        return self.episodes * math.ceil(self.tokens / self.episodes / chunk_tokens)
 
 
 TABLE_1 = (
@@ -154,7 +158,8 @@ def make_dataset(folder: Path, row: Row, scale: float) -> int:
 def make_index(row: Row, name: str, records: int, tokens: int) -> tuple[bytes, ShardInfo]:
     """An index of so many equal records, and what the manifest says of its shard."""
     patches = tokens * 20 // 22 if row.pixels else 0
-    blocks, ranks = -(-patches // 256), -(-tokens // 256)
+    distinct = math.ceil(patches * DISTINCT)
+    blocks = -(-distinct // BLOCK_PATCHES)
     length = int(tokens * (PIXEL_BYTES if row.pixels else STATE_BYTES))
     chunks = row.records // row.episodes
     ones = np.ones(records, np.uint32)
@@ -163,7 +168,9 @@ def make_index(row: Row, name: str, records: int, tokens: int) -> tuple[bytes, S
     arrays = {
         "offset": 12 + np.arange(records, dtype=np.uint64) * np.uint64(length + 16),
         "length": ones * length, "crc": ones * 0, "columns": np.full((records, len(COLUMNS)), 500, np.uint32),
-        "num_tokens": ones * tokens, "num_patches": ones * patches, "num_timesteps": ones * (tokens // PERIOD),
+        "column_bytes": column_bytes(records, tokens, distinct),
+        "num_tokens": ones * tokens, "num_patches": ones * patches, "num_distinct": ones * distinct,
+        "num_timesteps": ones * (tokens // PERIOD),
         "num_images": ones * (patches // 20), "tokens_by_modality": by_modality, "loss_tokens": ones * tokens // 6,
         "task": np.arange(records, dtype=np.uint32) % row.tasks, "agent": ones * 0,
         "chunk": np.arange(records, dtype=np.uint32) % chunks, "num_chunks": ones * chunks,
@@ -171,13 +178,12 @@ def make_index(row: Row, name: str, records: int, tokens: int) -> tuple[bytes, S
         "episode_hash": np.arange(records, dtype=np.uint64),
         "block_starts": np.arange(records + 1, dtype=np.uint64) * np.uint64(blocks),
         "blocks": np.full((records * blocks, 2), 100, np.uint32),
-        "rank_starts": np.arange(records + 1, dtype=np.uint64) * np.uint64(ranks),
-        "ranks": np.tile(np.arange(ranks, dtype=np.uint32) * (256 if patches else 0), records),
     }  # fmt: skip
     episodes = int(np.count_nonzero(arrays["chunk"] == 0))
     totals = Counts(
         episodes=episodes, records=records, timesteps=records * (tokens // PERIOD), images=records * (patches // 20),
-        patches=records * patches, tokens=records * tokens, loss_tokens=records * (tokens // 6),
+        patches=records * patches, distinct_patches=records * distinct,
+        tokens=records * tokens, loss_tokens=records * (tokens // 6),
         tokens_by_modality=(0, records * patches, 0, records * (tokens - patches), 0),
     )  # fmt: skip
     size = records * (length + 16)
@@ -188,6 +194,14 @@ def make_index(row: Row, name: str, records: int, tokens: int) -> tuple[bytes, S
     )  # fmt: skip
     content = encode_index(header, arrays)
     return content, ShardInfo(name=name, size=size, digest=header.digest, totals=totals)
+
+
+def column_bytes(records: int, tokens: int, distinct: int) -> np.ndarray:
+    """Stored bytes of every column, (records, 10); tokens without patches are stored as they are."""
+    sizes = np.full((records, len(COLUMNS)), 20, np.uint32)
+    sizes[:, COLUMNS.index("patch_hash")] = 8 * distinct
+    sizes[:, COLUMNS.index("tokens")] = 200 if distinct else 2 * tokens + STORED_EXTRA
+    return sizes
 
 
 def tasks(row: Row) -> list[str]:
@@ -208,7 +222,7 @@ def make_manifest(row: Row, shards: list[ShardInfo]) -> Manifest:
     )  # fmt: skip
 
 
-_COUNTED = ("episodes", "records", "timesteps", "images", "patches", "tokens", "loss_tokens")
+_COUNTED = ("episodes", "records", "timesteps", "images", "patches", "distinct_patches", "tokens", "loss_tokens")
 
 
 def write_sparse(path: Path, content: bytes) -> None:

@@ -4,10 +4,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import google_crc32c
 import msgspec
@@ -15,18 +15,24 @@ import numpy as np
 
 from gato_data.distinct_patches import distinct_patches
 from gato_data.errors import GatoError
+from gato_data.shards.episode_hash import EpisodeHasher
 from gato_data.verify.dataset import verify_dataset
+from gato_data.verify.patches import patch_problems
+from gato_data.verify.payloads import column_problems
 from gato_pipelines.images.episode import decode_images
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
 from gato_pipelines.rlds.features import Kind, Leaf, parse_features
-from gato_schemas.compression import PatchEncoding, inflate_block
+from gato_schemas import wire
+from gato_schemas.columns import ARRAY_COLUMNS
+from gato_schemas.compression import PatchEncoding, deflate_column, inflate_block
 from gato_schemas.dataset import decode_manifest, manifest_checksum, read_manifest
 from gato_schemas.index import decode_index
 from gato_schemas.mixture import read_mixture
-from gato_schemas.record import decode_record, encode_record
+from gato_schemas.record import Record, decode_record
 from gato_schemas.tfrecord import frame, read_records
 from tests.gato_data.reading import folders
+from tests.gato_data.verify.planted_columns import encoded
 
 DATA = Path(__file__).parents[1] / "data" / "rlds" / "rlu_atari"
 MAX_BYTES = 1 << 26
@@ -75,17 +81,36 @@ def dataset() -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
-def records(encoding: str) -> list[bytes]:
+@cache
+def whole_records() -> list[Record]:
     """Whole records of text, images and state."""
     made = folders.episodes("told", [2]) + folders.episodes("pages", [9])
-    return [
-        encode_record(
-            folders.Record(episode_id="a", task=one.task, agent="", sequence=one.sequence),
-            distinct_patches(one.sequence.patches),
-            PatchEncoding(encoding),  # type: ignore[arg-type]
-        ).data
-        for one in made
-    ]
+    return [Record(episode_id="a", task=one.task, agent="", sequence=one.sequence) for one in made]
+
+
+def records(encoding: Literal["zlib", "raw"]) -> list[bytes]:
+    """The same as bytes."""
+    return [encoded(record, PatchEncoding(encoding)) for record in whole_records()]
+
+
+def with_column(name: str) -> Callable[[bytes], object]:
+    """Read a record one column of which has these bytes, in a zlib stream whose checksum fits."""
+
+    def read(data: bytes) -> object:
+        payload = wire.binary([deflate_column(data)])
+        content = encoded(whole_records()[0], PatchEncoding(), lambda features: features.update({name: payload}))
+        features = wire.decode_example(content)
+        record = decode_record(content, "zlib")
+        return [*column_problems(features, record.sequence, "zlib"), *patch_problems(features, "zlib", EpisodeHasher())]
+
+    return read
+
+
+def column(name: str) -> list[bytes]:
+    """The bytes of a column of that record."""
+    sequence = whole_records()[0].sequence
+    values = distinct_patches(sequence.patches).index if name == "patch_index" else getattr(sequence, name)
+    return [values.astype(ARRAY_COLUMNS.get(name, values.dtype)).tobytes()]
 
 
 def sealed_index(data: bytes) -> object:
@@ -133,8 +158,6 @@ LEAVES = (
 
 def rlds_records() -> list[bytes]:
     """A record of one timestep with a leaf of every kind."""
-    from gato_schemas import wire
-
     features = {
         "steps/x": wire.Feature("float", [np.zeros(2, "<f4").tobytes()]),
         "steps/z": wire.binary([zlib.compress(bytes(12))]),
@@ -185,6 +208,10 @@ def file_of(suffix: str) -> bytes:
 TARGETS = {
     "record-zlib": Target(lambda data: decode_record(data, "zlib"), lambda: records("zlib")),
     "record-raw": Target(lambda data: decode_record(data, "raw"), lambda: records("raw")),
+    **{
+        f"column-{name}": Target(with_column(name), partial(column, name))
+        for name in ("image_grid", "modality", "patch_index", "timestep_starts", "tokens")
+    },
     "block": Target(lambda data: inflate_block(data, 4096), lambda: [zlib.compress(bytes(4096))]),
     "index": Target(sealed_index, lambda: [file_of(".index")[:-4]]),
     "shard": Target(shard, lambda: [file_of("00000-of-00001")]),

@@ -38,7 +38,7 @@ def stored(change: Callable[[Stored], None]) -> Damage:
         rows = IndexRows(index.header.tasks, index.header.agents)
         with (folder / SHARD).open("wb") as file:
             for number, record in enumerate(found):
-                data = _encoded(record, manifest.patch_encoding, change if number == RECORD else None)
+                data = encoded(record, manifest.patch_encoding, change if number == RECORD else None)
                 payloads = find_payloads(data, wire.decode_example(data))
                 offset, episode_hash = file.tell() + 12, int(index.episode_hash[number])
                 rows.add(record, payloads, offset=offset, crc=masked_crc32c(data), episode_hash=episode_hash)
@@ -58,7 +58,8 @@ def _write_manifest(folder: Path) -> None:
         planted.write_manifest(folder, read_manifest(folder))
 
 
-def _encoded(record: Record, encoding: PatchEncoding, change: Callable[[Stored], None] | None) -> bytes:
+def encoded(record: Record, encoding: PatchEncoding, change: Callable[[Stored], None] | None = None) -> bytes:
+    """A record with other features than the writer's."""
     encode = wire.encode_example
 
     def changed(features: Stored) -> Any:
