@@ -12,6 +12,7 @@ from gato_data.errors import FormatError, GatoError, MixtureError
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.shards.files import ShardFiles
 from gato_data.shards.rebuild import rebuild_index
+from gato_schemas.compression import STORED_HEAD
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import SUFFIX, encode_index, read_index
 from gato_schemas.index_rows import COLUMNS
@@ -99,7 +100,8 @@ def test_any_flipped_bit_is_found_when_its_record_is_read(library: Path, tmp_pat
     path, shard = mix(broken), shards(broken)[0]
     index = read_index(shard.with_name(shard.name + SUFFIX))
     data = bytearray(shard.read_bytes())
-    data[int(index.offset[0]) + int(index.columns[0, 0])] ^= 1
+    at = index.payload(0, "tokens")[0] + STORED_HEAD if index.tokens_stored[0] else index.payload(0, "patch_hash")[0]
+    data[at] ^= 1
     shard.write_bytes(data)
     read_all(path, FRAMES)
     for map_files in (True, False):
@@ -119,7 +121,7 @@ def test_a_record_is_checked_once(library: Path, mix: Mix, monkeypatch: pytest.M
         check(self, shard, record)
 
     monkeypatch.setattr(ShardFiles, "check_data", count)
-    monkeypatch.setattr("gato_data.shards.files._CHECKED_BYTES", 100)
+    monkeypatch.setattr("gato_data.shards.record_checks.CHECKED_BYTES", 100)
     path = mix(library / "pong", library / "walker")
     with open_mixture(path, settings=SETTINGS) as reader:
         for first in range(0, 480, 8):
@@ -158,9 +160,9 @@ def test_a_rebuilt_index_is_the_one_that_was_written(library: Path, kind: str) -
 
 def test_an_index_of_another_version(broken: Path, mix: Mix) -> None:
     path, index = mix(broken), shards(broken)[0].with_name(shards(broken)[0].name + SUFFIX)
-    data = index.read_bytes()[:-4].replace(b'"version":2', b'"version":9')
+    data = index.read_bytes()[:-4].replace(b'"version":3', b'"version":9')
     index.write_bytes(data + google_crc32c.value(data).to_bytes(4, "little"))
-    message = "00003.index has index version 9, this program reads version 2: run gato-data verify --repair"
+    message = "00003.index has index version 9, this program reads version 3: ingest again from its source"
     with pytest.raises(FormatError, match=message):
         read_all(path)
 
@@ -184,7 +186,8 @@ def test_the_index_of_another_shard(broken: Path, mix: Mix) -> None:
 @pytest.mark.parametrize(
     ("section", "value"),
     [("columns", 2**31), ("offset", 2**60), ("length", 2**31), ("num_tokens", 2**31), ("num_patches", 2**31),
-     ("task", 99), ("blocks", 2**31), ("block_starts", 2**40), ("rank_starts", 7), ("num_timesteps", 2**31)],
+     ("column_bytes", 2**31), ("num_distinct", 2**31),
+     ("task", 99), ("blocks", 2**31), ("block_starts", 2**40), ("num_timesteps", 2**31)],
 )  # fmt: skip
 def test_an_index_that_points_outside_its_shard(broken: Path, mix: Mix, section: str, value: int) -> None:
     """Even one whose own checksum fits."""
