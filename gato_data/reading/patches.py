@@ -64,8 +64,8 @@ class _Records:
         shard, local: each one's shard, and its number there.
         patches, distinct: how many it has.
         index_at, hash_at, pixels_at: where they begin in the shard.
-        mapped: the shard, where raw pixels are read in place.
-        is_raw: whether pixels are raw.
+        is_raw: whether its pixels are raw.
+        maps: of shards, where raw ones are read in place.
     """
 
     shard: list[int]
@@ -75,8 +75,12 @@ class _Records:
     index_at: list[int]
     hash_at: list[int]
     pixels_at: list[int]
-    mapped: list[memoryview | None]
     is_raw: list[bool]
+    maps: Maps
+
+    def mapped(self, number: int) -> memoryview | None:
+        """The shard of a record, where it is read in place; to be let go of before the next one is asked for."""
+        return self.maps[self.shard[number]] if self.is_raw[number] else None
 
 
 class PatchReader:
@@ -129,8 +133,7 @@ class PatchReader:
     def _records(self, number: Numbers) -> _Records:
         table, where = self._table, self._table.patches
         shards = np.searchsorted(table.shard_record, number, side="right") - 1
-        shard, maps = shards.tolist(), Maps(self._files)
-        is_raw = [self._is_raw[one] for one in shard]
+        shard = shards.tolist()
         return _Records(
             shard=shard,
             local=(number - table.shard_record[shards]).tolist(),
@@ -139,21 +142,20 @@ class PatchReader:
             index_at=where.index_at[number].tolist(),
             hash_at=where.hash_at[number].tolist(),
             pixels_at=where.pixels_at[number].tolist(),
-            mapped=[maps[one] if raw else None for one, raw in zip(shard, is_raw, strict=True)],
-            is_raw=is_raw,
+            is_raw=[self._is_raw[one] for one in shard],
+            maps=Maps(self._files),
         )
 
     def _name_rows(
         self, runs: PatchRuns, place: Numbers, records: _Records, base: Numbers, out: NDArray[np.int32]
     ) -> None:
         """Fill `out` (P,) with the patches of the runs, counted through the records of the batch."""
-        columns = [
-            self._column(records, number, "patch_index", at, records.patches[number], "<u2")
-            for number, at in enumerate(records.index_at)
-        ]
         at = 0
-        for record, first, count in zip(place.tolist(), runs.first.tolist(), runs.count.tolist(), strict=True):
-            out[at : at + count] = columns[record][first : first + count]
+        for number, first, count in zip(place.tolist(), runs.first.tolist(), runs.count.tolist(), strict=True):
+            column = self._column(
+                records, number, "patch_index", records.index_at[number], records.patches[number], "<u2"
+            )
+            out[at : at + count] = column[first : first + count]
             at += count
         out += np.repeat(base[place].astype(np.int32), runs.count)
 
@@ -172,7 +174,7 @@ class PatchReader:
                 continue
             rows, pixels = row[begin:end], out[begin:end]
             shard, at = records.shard[number], records.pixels_at[number]
-            mapped = records.mapped[number]
+            mapped = records.mapped(number)
             if mapped is not None:
                 _take(np.frombuffer(mapped, np.uint8, records.distinct[number] * PATCH_BYTES, at), rows, pixels)
             elif records.is_raw[number]:
@@ -193,7 +195,7 @@ class PatchReader:
             _take(pixels, rows[begin:end] - number * BLOCK_PATCHES, out[begin:end])
 
     def _column(self, records: _Records, number: int, name: str, at: int, rows: int, dtype: DTypeLike) -> NDArray[Any]:
-        mapped = records.mapped[number]
+        mapped = records.mapped(number)
         if mapped is not None:
             return np.frombuffer(mapped, dtype, rows, at)
         return self._columns.read_at(name, records.shard[number], records.local[number], at).view(dtype)
