@@ -12,8 +12,6 @@ column is the difference of the loss, over what it is.
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +22,7 @@ from typing import Any
 
 import msgspec
 import torch
+from games import record
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -87,7 +86,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
-        folders = args.dataset or list(record(args.games.split(","), args.episodes, Path(temporary)))
+        folders = args.dataset or list(record(args.games.split(","), Path(temporary), "--episodes", str(args.episodes)))
         print(f"{args.model}, {args.batch} windows of {args.context_length}\n{HEAD}")
         for name, chosen in contents(folders):
             with open_windows(chosen, Path(temporary), args.context_length) as reader:
@@ -95,23 +94,6 @@ def main() -> None:
             print(rows[-1].line(), flush=True)
     if args.json:
         args.json.write_bytes(msgspec.json.format(msgspec.json.encode([asdict(row) for row in rows])) + b"\n")
-
-
-def record(games: list[str], episodes: int, folder: Path) -> Iterator[Path]:
-    """Play and ingest some games."""
-    for game in games:
-        raw, out = folder / f"{game}-rlds", folder / game
-        run("record", "atari", "--game", game, "--episodes", str(episodes), "--out", str(raw))
-        run("ingest", "atari", str(raw), "--out", str(out))
-        yield out
-
-
-def run(*arguments: str) -> None:
-    """One command of gato-data."""
-    command = [str(Path(sys.executable).with_name("gato-data")), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
 
 
 def contents(folders: list[Path]) -> Iterator[tuple[str, list[Path]]]:

@@ -1,12 +1,14 @@
 """CPU time to fill batches of 64 windows of 1024 tokens, ready in torch tensors: ours beside the usual loaders.
 
-The same content is written for every reader; each measurement is a process of its own, the readers take turns, and
-the median over the rounds counts. CPU time is of the whole process, all threads, so other work on the machine and
-idle cores matter little. `ratio` is to the flat memory map of the same round, the limit for anything that reads from
-files. `cold` drops the files from the page cache first and measures wall time of a few random batches.
+The same content is written for every reader. `atari` is real: 28 episodes of seven games, played at random, of up to
+920 timesteps each; ours gives every distinct patch once, the others carry all of them. Each measurement is a process
+of its own, the readers take turns, and the median over the rounds counts. CPU time is of the whole process, all
+threads, so other work on the machine and idle cores matter little. `ratio` is to the flat memory map of the same
+round, the limit for anything that reads all patches from files. `cold` drops the files from the page cache first and
+measures wall time of a few random batches.
 
     python benchmarks/reading.py                                     all contents, all readers that are installed
-    python benchmarks/reading.py --content text --readers "ours, raw,LitData" --rounds 5
+    python benchmarks/reading.py --content text --readers "flat memory map;ours, raw;LitData" --rounds 5
 
 Peers: pip install litdata mosaicml-streaming webdataset grain array_record tensorflow (best in another environment).
 """
@@ -25,11 +27,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 from reading_peers import BATCH, READERS, Content
 
-SIZES = {"atari": (24, 920), "state": (800, 1000), "text": (800, 31_000)}
-"""Episodes, and timesteps (tokens for text) of each."""
 BATCHES = {"atari": (8, 24), "state": (200, 800), "text": (200, 800)}
 """Batches before the clock starts, and on the clock."""
 COLD_BATCHES = {"atari": 2, "state": 16, "text": 16}
@@ -37,7 +36,7 @@ COLD_BATCHES = {"atari": 2, "state": 16, "text": 16}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--content", help="comma-separated, of: " + ", ".join(SIZES), default=",".join(SIZES))
+    parser.add_argument("--content", help="comma-separated, of: " + ", ".join(BATCHES), default=",".join(BATCHES))
     parser.add_argument("--readers", help="semicolon-separated names; all by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="size of the data")
@@ -71,7 +70,10 @@ def prepare(folder: Path, content: str, names: list[str], scale: float) -> None:
         own = own_folder(folder, name)
         if (own / "done").exists():
             continue
-        made = made or make_content(content, scale)
+        if made is None:
+            from reading_content import make_content
+
+            made = make_content(content, scale, folder)
         own.mkdir(parents=True, exist_ok=True)
         READERS[name].write(own, made)
         (own / "done").touch()
@@ -81,106 +83,6 @@ def prepare(folder: Path, content: str, names: list[str], scale: float) -> None:
 def own_folder(folder: Path, name: str) -> Path:
     """Where a reader keeps its files."""
     return folder / re.sub(r"[^a-z]+", "-", name.lower())
-
-
-def make_content(kind: str, scale: float) -> Content:
-    """Episodes as token sequences: screens with moving things, random states, or letters of a language."""
-    from gato_data.tokenize import TokenizeSettings, tokenize_episode
-    from gato_data.vocabulary import Vocabulary
-    from gato_schemas.episode import Episode, EpisodeSpec, Field
-    from gato_schemas.sequence import POSITION_NONE, TokenSequence
-
-    count, length = SIZES[kind]
-    generator = np.random.default_rng(0)
-    sequences = []
-    for number in range(max(4, round(count * scale))):
-        if kind == "text":
-            sequences.append(
-                TokenSequence(
-                    tokens=generator.zipf(1.3, length).clip(0, 31_999).astype(np.uint16),
-                    loss_mask=np.ones(length, np.uint8),
-                    modality=np.zeros(length, np.uint8),
-                    position=np.full(length, POSITION_NONE, np.uint16),
-                    timestep_starts=np.zeros(0, np.int32),
-                    reward=np.zeros(0, np.float32),
-                    patches=np.zeros((0, 16, 16, 3), np.uint8),
-                    patch_position=np.zeros((0, 4), np.uint8),
-                    image_grid=np.zeros((0, 5), np.int32),
-                )
-            )
-            continue
-        if kind == "atari":
-            spec = EpisodeSpec((Field("image", "image", (64, 80, 3)),), (Field("action", "discrete"),))
-            observations: dict[str, Any] = {"image": screens(generator, length, number)}
-            actions: dict[str, Any] = {"action": generator.integers(0, 18, length)}
-        else:
-            spec = EpisodeSpec((Field("state", "continuous", (24,)),), (Field("action", "continuous", (6,)),))
-            observations = {"state": generator.normal(size=(length, 24))}
-            actions = {"action": generator.uniform(-1, 1, (length, 6))}
-        episode = Episode(task=kind, observations=observations, actions=actions)
-        sequences.append(tokenize_episode(episode, spec, Vocabulary(), TokenizeSettings()))
-    period, patches = {"atari": (22, 20), "state": (31, 0), "text": (1, 0)}[kind]
-    return Content(sequences, period, patches)
-
-
-def screens(generator: np.random.Generator, length: int, number: int) -> np.ndarray:
-    """A coloured background, bricks, and eight things that move about: compresses as games do."""
-    back = generator.integers(0, 255, (8, 10, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    back[8:24] = generator.integers(0, 255, (4, 20, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
-    frames = np.broadcast_to(back, (length, 64, 80, 3)).copy()
-    time_ = np.arange(length)
-    for thing in range(8):
-        rows = np.cumsum(generator.integers(-2, 3, length)) % 58
-        columns = np.cumsum(generator.integers(-2, 3, length)) % 73
-        colour = generator.integers(0, 255, 3)
-        for down in range(6):
-            for right in range(2 + thing % 6):
-                frames[time_, rows + down, columns + right] = colour
-    return frames
-
-
-def write_dataset(folder: Path, content: Content, encoding: str) -> None:
-    """A dataset folder of ours, eight shards."""
-    from gato_data.shards.writer import ShardWriter
-    from gato_data.vocabulary import Vocabulary
-    from gato_schemas import dataset
-    from gato_schemas.compression import PatchEncoding
-    from gato_schemas.index import IndexHeader, Part, encode_index
-    from gato_schemas.record import Record
-
-    folder.mkdir()
-    shards, kind = [], "benchmark"
-    patches = PatchEncoding(encoding)  # type: ignore[arg-type]
-    for number in range(8):
-        path = folder / dataset.shard_name(kind, "train", number, 8)
-        with path.open("wb") as file:
-            writer = ShardWriter(file, patches, [kind], [""])
-            for ordinal, sequence in enumerate(content.sequences[number::8]):
-                writer.add(Record(episode_id=f"{kind}/{number}/{ordinal}", task=kind, agent="", sequence=sequence))
-        header = IndexHeader(
-            shard=path.name, shard_size=writer.size, digest=writer.digest, split="train", part=Part("", kind, 0),
-            fingerprint="benchmark", token_dtype="uint16", patch_encoding=encoding, tasks=[kind], agents=[""],
-            totals=writer.totals(), statistics=[], dead_letters=[],
-        )  # fmt: skip
-        path.with_name(path.name + ".index").write_bytes(encode_index(header, writer.arrays()))
-        info = dataset.ShardInfo(name=path.name, size=writer.size, digest=writer.digest, totals=writer.totals())
-        shards.append(info)
-    split = dataset.SplitInfo.of(shards)
-    manifest = dataset.Manifest(
-        name=kind, family=kind, source=dataset.SourceInfo(name="benchmark", settings={}, inputs=[]), libraries={},
-        vocabulary=Vocabulary().info, tokenization={}, patch_encoding=patches, max_observation_tokens=512,
-        tasks={kind: dataset.TaskInfo(observations=[], actions=[])}, agents=[""], splits={"train": split},
-        statistics=[], dead_letters=0, fingerprint="benchmark",
-    )  # fmt: skip
-    (folder / dataset.MANIFEST).write_bytes(dataset.encode_manifest(manifest))
-
-
-def write_mixture(folder: Path, out: Path) -> None:
-    """A mixture of one dataset."""
-    from gato_data.mixing.make import plan_mixture
-    from gato_schemas.mixture import encode_mixture
-
-    out.write_bytes(encode_mixture(plan_mixture([folder], "uniform", folder=out.parent)))
 
 
 def measure(name: str, content: str, folder: Path, cold: bool) -> None:

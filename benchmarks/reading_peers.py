@@ -3,7 +3,7 @@
 A reader writes the content once (`write`) and then gives batches for ever (`batches`: 0 once it is open, then the
 tokens of each batch). Records of loaders that cannot
 cut windows are windows cut beforehand, in the order in which a random one comes next: their best case. They all carry
-the same four columns and the patches, as raw bytes, and copy them into the same reused torch tensors.
+the same four columns and all patches, as raw bytes, and copy them into the same reused torch tensors.
 """
 
 import importlib.util
@@ -148,7 +148,7 @@ def read_flat(folder: Path, _: Content | None) -> Iterator[int]:
 
 def write_tf(folder: Path, content: Content) -> None:
     """Whole episodes as chunks in TFRecords: the very files of our reader, raw."""
-    from reading import write_dataset
+    from reading_content import write_dataset
 
     write_dataset(folder / "tf", content, "raw")
     np.save(folder / "shape.npy", [content.period, content.patches])
@@ -160,16 +160,20 @@ def read_tf(folder: Path, _: Content | None) -> Iterator[int]:
 
     period, patches = np.load(folder / "shape.npy").tolist()
     step = LENGTH // period * period
-    features = {name: tf.io.FixedLenFeature([], tf.string) for name in (*COLUMNS, "patches")}
+    names = (*COLUMNS, "patches", "patch_index") if patches else tuple(COLUMNS)
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
     kinds = {"tokens": tf.uint16, "loss_mask": tf.uint8, "modality": tf.uint8, "position": tf.uint16}
 
     def parse(data: Any) -> Any:
         example = tf.io.parse_single_example(data, features)
-        columns = {name: tf.io.decode_raw(example[name], kind) for name, kind in kinds.items()}
+        columns = {
+            name: tf.io.decode_raw(tf.io.decode_compressed(example[name], "ZLIB"), kind) for name, kind in kinds.items()
+        }
         count = tf.size(columns["tokens"]) // step
         whole = {name: tf.reshape(value[: count * step], (count, step)) for name, value in columns.items()}
         if patches:
-            pixels = tf.reshape(tf.io.decode_raw(example["patches"], tf.uint8), (-1, PATCH_BYTES))
+            distinct = tf.reshape(tf.io.decode_raw(example["patches"], tf.uint8), (-1, PATCH_BYTES))
+            pixels = tf.gather(distinct, tf.cast(tf.io.decode_raw(example["patch_index"], tf.uint16), tf.int32))
             each = step // period * patches
             whole["patches"] = tf.reshape(pixels[: count * each], (count, each, PATCH_BYTES))
         return tf.data.Dataset.from_tensor_slices(whole)
@@ -271,11 +275,11 @@ def read_webdataset(folder: Path, _: Content | None) -> Iterator[int]:
     yield from Rows().fill(unpacked(sample["bin"]) for sample in dataset)
 
 
-def ours(encoding: str) -> Reader:
-    """Our reader over shards with this patch encoding."""
+def ours(encoding: str, inflated: int | None = None) -> Reader:
+    """Our reader over shards with this patch encoding; `inflated` as in its settings."""
 
     def write(folder: Path, content: Content) -> None:
-        from reading import write_dataset, write_mixture
+        from reading_content import write_dataset, write_mixture
 
         write_dataset(folder / encoding, content, encoding)
         write_mixture(folder / encoding, folder / f"{encoding}.json")
@@ -283,13 +287,13 @@ def ours(encoding: str) -> Reader:
     def batches(folder: Path, _: Content | None) -> Iterator[int]:
         from gato_data.reading.reader import ReadSettings, open_mixture
 
-        settings = ReadSettings(context_length=LENGTH, prompt_share=0.0, threads=1, verify="frames")
+        settings = ReadSettings(context_length=LENGTH, prompt_share=0.0, threads=1, verify="frames", inflated=inflated)
         with open_mixture(folder / f"{encoding}.json", settings=settings) as reader:
             yield 0
             ranges = (range(n * BATCH, n * BATCH + BATCH) for n in range(10**9))
             for batch in reader.stream(ranges):
-                names = (*COLUMNS, "patches", "patch_position", "patch_slot", "supervised_slot")
-                tensors = {name: torch.from_numpy(getattr(batch, name)) for name in names}
+                names = ("distinct_patches", "patch_index", "patch_position", "patch_slot", "supervised_slot")
+                tensors = {name: torch.from_numpy(getattr(batch, name)) for name in (*COLUMNS, *names)}
                 yield int(tensors["tokens"].shape[0]) * LENGTH - int(BATCH * LENGTH - (batch.length - 1).sum())
 
     return Reader(("gato_data.reading.reader",), write, batches)
@@ -299,6 +303,7 @@ READERS = {
     "flat memory map": Reader((), write_flat, read_flat),
     "ours, raw": ours("raw"),
     "ours, zlib": ours("zlib"),
+    "ours, zlib, nothing kept": ours("zlib", inflated=0),
     "LitData": Reader(("litdata",), write_litdata, read_litdata),
     "mosaicml-streaming": Reader(("streaming",), write_mosaic, read_mosaic),
     "webdataset": Reader(("webdataset",), write_webdataset, read_webdataset),

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gato_data.distinct_patches import bucket
 from gato_data.reading.batch import PADDING
 from gato_schemas.sequence import PATCH_BYTES, PATCH_SHAPE, POSITION_NONE
 
@@ -14,6 +15,8 @@ Allocate: TypeAlias = Callable[[int], NDArray[np.uint8]]
 
 BYTES_A_SLOT = 4 + 1 + 1 + 4 + 4 + 4 + 8 + 8
 """Of a slot without its patch: tokens, mask, modality, position, segment, raw tokens, and the two lists of slots."""
+BYTES_A_PATCH = 4 + 4
+"""Of a patch slot beside them: index and position."""
 
 
 def byte_view(array: NDArray[Any]) -> memoryview:
@@ -29,7 +32,7 @@ def default_allocate(size: int) -> NDArray[np.uint8]:
 class Buffers:
     """The arrays of one batch of up to `rows` windows of `width` slots.
 
-    Patches take as much memory as the largest batch so far needed.
+    What belongs to patches takes as much memory as the largest batch so far needed.
     """
 
     def __init__(self, rows: int, width: int, token_dtype: DTypeLike, allocate: Allocate = default_allocate) -> None:
@@ -43,8 +46,9 @@ class Buffers:
         self.supervised_slot = self._array((rows * width,), np.int64)
         self.patch_slot = np.empty(0, np.int64)
         self.raw_tokens = np.empty((rows, width), token_dtype)
-        self._patches = np.empty((0, *PATCH_SHAPE), np.uint8)
+        self._patch_index = np.empty(0, np.int32)
         self._patch_position = np.empty((0, 4), np.uint8)
+        self._distinct = np.empty((0, *PATCH_SHAPE), np.uint8)
 
     def clear(self, rows: NDArray[np.int64]) -> None:
         """Make some rows all padding, but for their tokens."""
@@ -53,18 +57,32 @@ class Buffers:
             self.modality[rows] = PADDING
             self.position[rows] = POSITION_NONE
 
-    def patches(self, count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Room for so many patches, uint8 (P, 16, 16, 3), and for their positions, uint8 (P, 4)."""
-        if count > len(self._patches):
-            size = min(count + count // 8, max(count, self.rows * self.width))
-            self._patches = self._array((size, *PATCH_SHAPE), np.uint8)
+    def patches(self, count: int) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Room for what every patch slot has: its index, int32 (P,), and its position, uint8 (P, 4)."""
+        if count > len(self._patch_index):
+            size = _room(count, self.rows * self.width)
+            self._patch_index = self._array((size,), np.int32)
             self._patch_position = self._array((size, 4), np.uint8)
             self.patch_slot = self._array((size,), np.int64)
-        return self._patches[:count], self._patch_position[:count]
+        return self._patch_index[:count], self._patch_position[:count]
+
+    def distinct(self, count: int) -> NDArray[np.uint8]:
+        """Room for so many distinct patches, uint8 (K, 16, 16, 3), K as `bucket` says; rows behind them are zeros."""
+        padded = bucket(count) if count else 0
+        if padded > len(self._distinct):
+            size = _room(padded, bucket(self.rows * self.width))
+            self._distinct = self._array((size, *PATCH_SHAPE), np.uint8)
+        self._distinct[count:padded] = 0
+        return self._distinct[:padded]
 
     def _array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         size = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
         return self._allocate(size).view(dtype).reshape(shape)
+
+
+def _room(count: int, most: int) -> int:
+    """Rows to make room for where `count` are needed now, and more than `most` never are."""
+    return min(count + count // 8, max(count, most))
 
 
 def places_of(flags: NDArray[np.bool_], out: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -83,4 +101,6 @@ def places_of(flags: NDArray[np.bool_], out: NDArray[np.int64]) -> NDArray[np.in
 
 def batch_bytes(rows: int, width: int, with_patches: bool) -> int:
     """The most memory that the buffers of a batch can take."""
-    return rows * width * (BYTES_A_SLOT + (PATCH_BYTES + 4 if with_patches else 0))
+    slots = rows * width
+    patches = bucket(slots) * PATCH_BYTES + slots * BYTES_A_PATCH if with_patches else 0
+    return slots * BYTES_A_SLOT + patches

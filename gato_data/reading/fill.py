@@ -1,63 +1,23 @@
-"""Pieces -> a batch: positioned reads straight into the batch's rows; nothing is parsed."""
+"""Pieces -> a batch: copies from maps, positioned reads and inflated columns into its rows; no record is parsed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.distinct_patches import bucket, distinct
 from gato_data.permutation import Numbers
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Buffers, byte_view, places_of
+from gato_data.reading.columns import RecordColumns
 from gato_data.reading.first_touch import FirstTouch
 from gato_data.reading.layouts import READ_COLUMNS, FinishedRows, Layout
-from gato_data.reading.patches import PatchReader, PatchRun, layout_runs
+from gato_data.reading.patches import PatchReader, PatchRuns
 from gato_data.reading.pieces import Pieces
+from gato_data.reading.reads import Reads
 from gato_data.shards.episodes import EpisodeTable
 from gato_data.shards.files import ShardFiles
-from gato_schemas.index_rows import RANK_TOKENS
 from gato_schemas.sequence import Modality
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reads:
-    """The parts of pieces that lie in one record each; int64 (N,).
-
-    Attributes:
-        row, slot, length: where the tokens go.
-        record: counted through the whole mixture.
-        shard: counted through the whole mixture.
-        offset: first token, within the record.
-    """
-
-    row: Numbers
-    slot: Numbers
-    length: Numbers
-    record: Numbers
-    shard: Numbers
-    offset: Numbers
-
-    def place(self, number: int) -> tuple[int, int, int, int]:
-        """Row, slot, length and offset of one read."""
-        return int(self.row[number]), int(self.slot[number]), int(self.length[number]), int(self.offset[number])
-
-    @classmethod
-    def of(cls, pieces: Pieces, table: EpisodeTable) -> "Reads":
-        """Cut pieces where one record ends and the next begins."""
-        token, end = pieces.token, pieces.token + pieces.length
-        record = np.searchsorted(table.record_token, token, side="right") - 1
-        last = np.searchsorted(table.record_token, end - 1, side="right") - 1
-        row, slot = pieces.row, pieces.slot
-        if (many := last - record).any():
-            piece = np.repeat(np.arange(len(token)), many + 1)
-            inner = np.arange(len(piece)) - np.repeat(np.cumsum(many + 1) - many - 1, many + 1)
-            record = record[piece] + inner
-            begin = np.maximum(token[piece], table.record_token[record])
-            end = np.minimum(end[piece], table.record_token[record + 1])
-            slot, row, token = slot[piece] + begin - token[piece], row[piece], begin
-        shard = np.searchsorted(table.shard_record, record, side="right") - 1
-        return cls(row, slot, end - token, record, shard, token - table.record_token[record])
 
 
 class Filler:
@@ -65,11 +25,11 @@ class Filler:
 
     Args:
         table: the episodes of the mixture.
-        files: its shards.
+        files, columns: its shards, and the columns of their records.
         layouts: the layouts that repeat.
         record_layout: int32 (R,), the layout of each record or `READ_COLUMNS`.
         width: slots of a row, context length + 1.
-        token_bytes: 2 or 4.
+        token_dtype: of ids in the shards.
         with_segments: whether episodes are packed.
         check_data: compare every record with its checksum when it is first read.
     """
@@ -78,20 +38,21 @@ class Filler:
         self,
         table: EpisodeTable,
         files: ShardFiles,
+        columns: RecordColumns,
         layouts: Sequence[Layout],
         record_layout: NDArray[np.int32],
         *,
         width: int,
-        token_bytes: int,
+        token_dtype: np.dtype[Any],
         with_segments: bool,
         check_data: bool,
     ) -> None:
         self._table, self._files, self._layouts, self._record_layout = table, files, layouts, record_layout
-        self._width, self._token_bytes, self._with_segments = width, token_bytes, with_segments
-        self._with_patches = any(layout.num_patches for layout in layouts)
+        self._record_columns, self._token_dtype, self._token_bytes = columns, token_dtype, token_dtype.itemsize
+        self._width, self._with_segments = width, with_segments
         self._finished = FinishedRows(layouts, width)
-        self._patches = PatchReader(table, files, layouts, width)
-        self._first_touch = FirstTouch(table, files) if check_data else None
+        self._patches = PatchReader(table, files, columns, layouts, width)
+        self._first_touch = FirstTouch(table, files, columns, check_data=check_data)
 
     def fill(self, pieces: Pieces, dataset: Numbers, sample: Numbers, buffers: Buffers) -> Batch:
         """Read the pieces of one batch into `buffers`; the batch is made of views of them.
@@ -101,32 +62,27 @@ class Filler:
         """
         rows = len(sample)
         reads = Reads.of(pieces, self._table)
-        if self._first_touch is not None:
-            self._first_touch.check(reads.record, reads.shard)
+        self._first_touch.check(reads.record, reads.shard)
         tokens, mask, modality = buffers.tokens[:rows], buffers.loss_mask[:rows], buffers.modality[:rows]
-        buffers.raw_tokens[:rows] = 0
         runs = self._columns(reads, buffers)
-        np.copyto(tokens, buffers.raw_tokens[:rows])
+        self._tokens(reads, buffers, rows)
         self._leave_untrained(pieces, mask)
         length = np.zeros(rows, np.int32)
         length[pieces.row] = pieces.slot + pieces.length  # of several pieces in a row the last one counts
-        patches, patch_position = buffers.patches(sum(run.count for run in runs))
-        patch_slot = buffers.patch_slot[:0]
-        if runs:
-            self._patches.read(runs, patches, patch_position)
+        patch_index, patch_position = buffers.patches(int(runs.count.sum()))
+        patch_slot, distinct, num_distinct = buffers.patch_slot[:0], buffers.distinct(0), 0
+        if len(patch_index):
+            distinct, num_distinct = self._patches.read(runs, patch_index, patch_position, buffers)
             is_patch = modality == Modality.PATCH
             tokens[is_patch] = 0
             patch_slot = places_of(is_patch, buffers.patch_slot)
-        table, patch_index = distinct(patches)
-        padded = np.zeros((bucket(len(table)) if len(table) else 0, *table.shape[1:]), np.uint8)
-        padded[: len(table)] = table
         return Batch(
             tokens=tokens,
             loss_mask=mask,
             modality=modality,
             position=buffers.position[:rows],
-            distinct_patches=padded,
-            num_distinct=len(table),
+            distinct_patches=distinct,
+            num_distinct=num_distinct,
             patch_index=patch_index,
             patch_position=patch_position,
             patch_slot=patch_slot,
@@ -137,30 +93,27 @@ class Filler:
             segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
         )
 
-    def spans(self, reads: Reads) -> Iterator[tuple[int, int, int]]:
-        """Shard, offset and size of what the reads need, as far as that can be told without reading."""
-        layout = self._record_layout[reads.record]
-        byte = self._table.tokens_at[reads.record] + reads.offset * self._token_bytes
-        size = reads.length * self._token_bytes
-        yield from zip(reads.shard.tolist(), byte.tolist(), size.tolist(), strict=True)
-        runs = layout_runs(self._layouts, layout, reads.shard, reads.record, reads.offset, reads.length)
-        for run in runs.values():
-            yield self._patches.span(run)
-        for number in np.flatnonzero(layout == READ_COLUMNS).tolist():
-            shard = int(reads.shard[number])
-            index = self._files.index(shard)
+    def _tokens(self, reads: Reads, buffers: Buffers, rows: int) -> None:
+        """Token ids, from where they stand in their shards or from what was inflated."""
+        item = self._token_bytes
+        buffers.raw_tokens[:rows] = 0
+        at = self._table.tokens_at[reads.record]
+        place = (reads.row * self._width + reads.slot) * item
+        stored = self._table.tokens_stored[reads.record]
+        here = slice(None) if stored.all() else stored
+        columns = (reads.shard, at + reads.offset * item, place, place + reads.length * item)
+        shards, offsets, begins, ends = (column[here] for column in columns)
+        self._files.read_many(shards, offsets, begins, ends, byte_view(buffers.raw_tokens))
+        for number in np.flatnonzero(~stored).tolist():
+            shard, (row, slot, length, offset) = int(reads.shard[number]), reads.place(number)
             local = self._table.local(int(reads.record[number]), shard)
-            _, _, length, offset = reads.place(number)
-            for column, width in (("modality", 1), ("loss_mask", 1), ("position", 2)):
-                yield shard, index.payload(local, column) + offset * width, length * width
+            column = self._record_columns.read_at("tokens", shard, local, int(at[number]))
+            buffers.raw_tokens[row, slot : slot + length] = column.view(self._token_dtype)[offset : offset + length]
+        np.copyto(buffers.tokens[:rows], buffers.raw_tokens[:rows])
 
-    def _columns(self, reads: Reads, buffers: Buffers) -> list[PatchRun]:
-        """Tokens and all that goes with them, but for the pixels, which are left to be read."""
-        width, item = self._width, self._token_bytes
+    def _columns(self, reads: Reads, buffers: Buffers) -> PatchRuns:
+        """All that goes with tokens, but for patches, which are left to be read."""
         layout = self._record_layout[reads.record]
-        byte = self._table.tokens_at[reads.record] + reads.offset * item
-        place = (reads.row * width + reads.slot) * item
-        self._files.read_many(reads.shard, byte, place, place + reads.length * item, byte_view(buffers.raw_tokens))
         known, begins = layout != READ_COLUMNS, reads.slot == 0
         whole = known & begins
         if whole.all():
@@ -171,40 +124,23 @@ class Filler:
             buffers.clear(reads.row[~known & begins])
             for number in np.flatnonzero(known & ~begins).tolist():
                 self._finished.put(buffers, int(layout[number]), *reads.place(number))
-        if not self._with_patches and known.all():
-            return []
-        runs = layout_runs(self._layouts, layout, reads.shard, reads.record, reads.offset, reads.length)
+        runs = PatchRuns.of(self._layouts, layout, reads)
         for number in np.flatnonzero(~known).tolist():
-            runs[number] = self._read_columns(
+            runs.first[number], runs.count[number] = self._read_columns(
                 buffers, *reads.place(number), int(reads.record[number]), int(reads.shard[number])
             )
-        return [run for _, run in sorted(runs.items()) if run.count]
+        return runs.some()
 
     def _read_columns(
         self, buffers: Buffers, row: int, slot: int, length: int, offset: int, record: int, shard: int
-    ) -> PatchRun:
-        index = self._files.index(shard)
+    ) -> tuple[int, int]:
+        """Fill a read's slots from the columns of its record; its first patch in the record, and their number."""
         local = self._table.local(record, shard)
-        names = ("modality", "loss_mask", "position")
-        modality_at, mask_at, position_at = (index.payload(local, name) for name in names)
-        mark = offset // RANK_TOKENS
-        before = bytearray(offset - mark * RANK_TOKENS + length)
-        self._files.read(shard, modality_at + mark * RANK_TOKENS, memoryview(before))
-        modality = np.frombuffer(before, np.uint8)
-        here = slice(slot, slot + length)
-        buffers.modality[row, here] = modality[len(modality) - length :]
-        loss_mask = buffers.loss_mask[row, here]
-        self._files.read(shard, mask_at + offset, byte_view(loss_mask))
-        position = np.empty(length, "<u2")
-        self._files.read(shard, position_at + 2 * offset, byte_view(position))
-        buffers.position[row, here] = position
-        if (modality > max(Modality)).any():
-            raise self._files.error(shard, modality_at + offset, "has an unknown modality")
-        if (loss_mask > 1).any():
-            raise self._files.error(shard, mask_at + offset, "has a loss mask of other numbers than 0 and 1")
-        is_patch = modality == Modality.PATCH
-        first = int(index.ranks_of(local)[mark]) + int(is_patch[: len(modality) - length].sum())
-        return PatchRun(shard, record, first, int(is_patch[len(modality) - length :].sum()), READ_COLUMNS)
+        slots, tokens = slice(slot, slot + length), slice(offset, offset + length)
+        for name in ("modality", "loss_mask", "position"):
+            getattr(buffers, name)[row, slots] = self._record_columns.read(name, shard, local)[tokens]
+        is_patch = self._record_columns.read("modality", shard, local) == Modality.PATCH
+        return int(np.count_nonzero(is_patch[:offset])), int(np.count_nonzero(is_patch[tokens]))
 
     def _leave_untrained(self, pieces: Pieces, mask: NDArray[np.uint8]) -> None:
         mask[pieces.row, pieces.slot] = 0

@@ -2,22 +2,22 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 
-from gato_schemas.compression import inflate_block
+import numpy as np
+from numpy.typing import NDArray
 
 ENTRY_BYTES = 256
 """What a stream takes beside its content: the key, the object and its place in the order."""
 
 
 class Inflated:
-    """Inflated zlib streams by where they lie; the one used longest ago goes first. Safe to use from several threads.
+    """What streams inflate to, by where they lie; the one used longest ago goes first.
 
-    Two threads that miss the same stream at once both inflate it, to the same bytes.
+    Safe to use from several threads. Two threads that miss the same stream at once both inflate it, to the same bytes.
 
     Args:
         limit: bytes that are kept, `ENTRY_BYTES` for each stream among them; 0 keeps nothing. A stream that alone
-            takes more is handed on, but not kept.
+            takes more is not kept.
 
     Attributes:
         held: bytes that are kept now.
@@ -25,42 +25,27 @@ class Inflated:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: OrderedDict[tuple[int, int], bytearray] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, int], NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
         self.held = 0
 
-    def get(self, shard: int, offset: int, size: int, read: Callable[[], bytes | memoryview]) -> bytearray:
-        """The `size` bytes of the stream at `offset` of a shard; not to be written to.
+    def find(self, shard: int, offset: int, block: int = 0) -> NDArray[np.uint8] | None:
+        """The content of a stream, uint8 (n,), not to be written to; None where it is not kept.
 
         Args:
-            shard, offset: which stream.
-            size: of what it inflates to.
-            read: gives the stream where it is not kept.
-
-        Raises:
-            FormatError: the stream is damaged, or holds another number of bytes.
+            shard, offset: where the stream lies, or the first one of several.
+            block: which of those.
         """
-        key = (shard, offset)
+        key = (shard, offset, block)
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
                 self._kept.move_to_end(key)
-                return found
-        found = inflate_block(read(), size)
-        self._keep(key, found)
         return found
 
-    def __contains__(self, key: tuple[int, int]) -> bool:
-        """Whether the stream at (shard, offset) is kept."""
-        return key in self._kept
-
-    def clear(self) -> None:
-        """Keep nothing any more."""
-        with self._lock:
-            self._kept.clear()
-            self.held = 0
-
-    def _keep(self, key: tuple[int, int], content: bytearray) -> None:
+    def keep(self, shard: int, offset: int, content: NDArray[np.uint8], block: int = 0) -> None:
+        """Keep what a stream inflates to, for as long as there is room."""
+        key = (shard, offset, block)
         with self._lock:
             if _size(content) > self._limit or key in self._kept:
                 return
@@ -69,6 +54,12 @@ class Inflated:
             while self.held > self._limit:
                 self.held -= _size(self._kept.popitem(last=False)[1])
 
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        with self._lock:
+            self._kept.clear()
+            self.held = 0
 
-def _size(content: bytearray) -> int:
-    return len(content) + ENTRY_BYTES
+
+def _size(content: NDArray[np.uint8]) -> int:
+    return content.nbytes + ENTRY_BYTES

@@ -1,11 +1,12 @@
 """Finding the layouts of a mixture: one record of every task is read, the index says which others are like it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.reading.buffers import byte_view
+from gato_data.reading.columns import RecordColumns
 from gato_data.reading.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, plain_text
 from gato_data.shards.episodes import EpisodeTable, OpenDataset, RecordCounts, numbered_tasks
 from gato_data.shards.files import ShardFiles
@@ -13,7 +14,11 @@ from gato_schemas.sequence import Modality
 
 
 def find_layouts(
-    datasets: Sequence[OpenDataset], table: EpisodeTable, counts: RecordCounts, files: ShardFiles
+    datasets: Sequence[OpenDataset],
+    table: EpisodeTable,
+    counts: RecordCounts,
+    files: ShardFiles,
+    columns: RecordColumns,
 ) -> tuple[list[Layout], NDArray[np.int32]]:
     """The layouts, and the number of each record's own, int32 (R,), or `READ_COLUMNS`.
 
@@ -31,7 +36,7 @@ def find_layouts(
     for kind, record in zip(kinds.tolist(), stepped[first].tolist(), strict=True):
         if kind not in steady:
             continue
-        layout = _read_layout(record, table, files)
+        layout = _read_layout(record, table, files, columns)
         if layout is None:
             continue
         members = stepped[table.kind[stepped] == kind]
@@ -46,7 +51,7 @@ def _steady_kinds(datasets: Sequence[OpenDataset]) -> set[int]:
     return {number for number, dataset, task in numbered_tasks(datasets) if not dataset.manifest.tasks[task].has_text}
 
 
-def _read_layout(record: int, table: EpisodeTable, files: ShardFiles) -> Layout | None:
+def _read_layout(record: int, table: EpisodeTable, files: ShardFiles, columns: RecordColumns) -> Layout | None:
     """The first timestep of a record; None if the record is not made of whole timesteps of one length."""
     shard, local = table.place(record)
     index = files.index(shard)
@@ -56,20 +61,11 @@ def _read_layout(record: int, table: EpisodeTable, files: ShardFiles) -> Layout 
         return None
     period, count = tokens // timesteps, patches // timesteps
 
-    def column(name: str, dtype: str, rows: int) -> NDArray[np.generic]:
-        data = np.empty(rows, dtype)
-        files.read(shard, index.payload(local, name), byte_view(data))
-        return data
+    def column(name: str, rows: int) -> NDArray[Any]:
+        return np.array(columns.read(name, shard, local)[:rows])
 
-    modality = column("modality", "u1", period).astype(np.uint8)
-    if int(np.count_nonzero(modality == Modality.PATCH)) != count or modality.max() > max(Modality):
+    modality = column("modality", period)
+    if int(np.count_nonzero(modality == Modality.PATCH)) != count:
         return None
-    loss_mask = column("loss_mask", "u1", period).astype(np.uint8)
-    if loss_mask.max() > 1:
-        return None
-    return Layout(
-        modality,
-        loss_mask,
-        column("position", "<u2", period).astype(np.uint16),
-        column("patch_position", "u1", 4 * count).astype(np.uint8).reshape(-1, 4),
-    )
+    loss_mask, position = column("loss_mask", period), column("position", period)
+    return Layout(modality, loss_mask, position, column("patch_position", count))

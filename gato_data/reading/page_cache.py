@@ -1,12 +1,23 @@
 """Asking the kernel for what coming batches need: the future of a stream is known, so cold reads need not wait."""
 
-from gato_data.reading.fill import Filler, Reads
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gato_data.reading.layouts import READ_COLUMNS
 from gato_data.reading.pieces import Pieces
+from gato_data.reading.reads import Reads
 from gato_data.shards.episodes import EpisodeTable
 from gato_data.shards.files import ShardFiles
+from gato_schemas.index import ShardIndex
 
 PROBES = 8
 """Pieces of a batch that are looked for in memory before the kernel is told of all of them."""
+BACKGROUND_PATCHES = 64
+"""Distinct patches at the beginning of a record that windows anywhere in it need."""
+FEW_PATCHES = 1024
+"""Distinct patches of a record that are fetched all, if compressed."""
 MOST_SKIPPED = 15
 """Batches that are believed to be in memory, without a look, after enough others were."""
 
@@ -17,11 +28,15 @@ class CacheWarmer:
     Args:
         table: the episodes of the mixture.
         files: its shards.
-        filler: knows which bytes a piece needs.
+        record_layout: int32 (R,), the layout of each record or `READ_COLUMNS`.
+        token_bytes: 2 or 4.
     """
 
-    def __init__(self, table: EpisodeTable, files: ShardFiles, filler: Filler) -> None:
-        self._table, self._files, self._filler = table, files, filler
+    def __init__(
+        self, table: EpisodeTable, files: ShardFiles, record_layout: NDArray[np.int32], token_bytes: int
+    ) -> None:
+        self._table, self._files = table, files
+        self._record_layout, self._token_bytes = record_layout, token_bytes
         self._skip = self._skipped = 0
 
     def warm(self, pieces: Pieces) -> None:
@@ -36,12 +51,52 @@ class CacheWarmer:
             self._skip = min(2 * self._skip + 1, MOST_SKIPPED)
             return
         self._skip = 0
-        for place in self._filler.spans(Reads.of(pieces, self._table)):
+        for place in self._spans(Reads.of(pieces, self._table)):
             self._files.will_need(*place)
 
     def _in_memory(self, pieces: Pieces) -> bool:
         step = -(-len(pieces.row) // PROBES)
         some = pieces.take(slice(step // 2, None, step))
-        spans = self._filler.spans(Reads.of(some, self._table))
+        spans = self._spans(Reads.of(some, self._table))
         # The ends of a span share their pages with its neighbours, which may have been read before.
         return all(self._files.is_cached(shard, offset + size // 2) for shard, offset, size in spans)
+
+    def _spans(self, reads: Reads) -> Iterator[tuple[int, int, int]]:
+        """Shard, offset and size of what the reads need, as far as that can be told without reading."""
+        table = self._table
+        stored = table.tokens_stored[reads.record]
+        byte = table.tokens_at[reads.record] + reads.offset * self._token_bytes * stored
+        size = reads.length * self._token_bytes
+        has_patches = table.patches.distinct[reads.record] > 0 if len(table.patches.distinct) else np.zeros_like(stored)
+        read_columns = self._record_layout[reads.record] == READ_COLUMNS
+        plain = stored & ~has_patches & ~read_columns
+        yield from zip(reads.shard[plain].tolist(), byte[plain].tolist(), size[plain].tolist(), strict=True)
+        for number in np.flatnonzero(~plain).tolist():
+            shard, record = int(reads.shard[number]), int(reads.record[number])
+            index, local = self._files.index(shard), table.local(record, shard)
+            names = ["modality", "loss_mask", "position"] if read_columns[number] else []
+            if stored[number]:
+                yield shard, int(byte[number]), int(size[number])
+            else:
+                names.append("tokens")
+            if has_patches[number]:
+                names += ["patch_hash", "patch_index"]
+            yield from ((shard, *index.payload(local, name)) for name in names)
+            if has_patches[number]:
+                share = int(reads.offset[number]), int(reads.offset[number] + reads.length[number])
+                yield from ((shard, *index.pixels(local, *rows)) for rows in _likely_rows(index, local, *share))
+
+
+def _likely_rows(index: ShardIndex, record: int, first: int, stop: int) -> list[tuple[int, int]]:
+    """First and number of the distinct patches that tokens [first, stop) of a record probably need, in runs.
+
+    Those that appear first within them, as far along as they are, and those at the beginning, of the background; all
+    where that is not much.
+    """
+    distinct, tokens = int(index.num_distinct[record]), int(index.num_tokens[record])
+    if index.header.patch_encoding == "zlib" and distinct <= FEW_PATCHES:
+        return [(0, distinct)]
+    begin, end = distinct * first // tokens, -(-distinct * stop // tokens)
+    if begin <= BACKGROUND_PATCHES:
+        return [(0, end)]
+    return [(0, BACKGROUND_PATCHES), (begin, end - begin)]

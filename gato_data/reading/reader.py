@@ -2,7 +2,7 @@
 
 sample number -> dataset, draw     sampler.py over permutation.py
               -> episode, tokens   pieces.py over windows.py, prompts.py
-              -> batch             fill.py, patches.py over shards.py
+              -> batch             fill.py, patches.py over columns.py, shards/files.py
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,10 +14,12 @@ import numpy as np
 from gato_data.errors import SettingError
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Allocate, Buffers, batch_bytes, default_allocate
+from gato_data.reading.columns import RecordColumns
 from gato_data.reading.cut_timesteps import cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.explain import ExplainedWindow, Explainer
 from gato_data.reading.fill import Filler
+from gato_data.reading.inflated import Inflated
 from gato_data.reading.layout_search import find_layouts
 from gato_data.reading.page_cache import CacheWarmer
 from gato_data.reading.plan import BatchPlan, StreamPlanner
@@ -25,7 +27,7 @@ from gato_data.reading.settings import ReadSettings
 from gato_data.reading.stream import announce_ahead, plan_ahead, stream_batches
 from gato_data.reading.timesteps import TimestepStarts
 from gato_data.shards.episodes import EpisodeTable, OpenDataset, read_table
-from gato_data.shards.files import ShardFiles
+from gato_data.shards.files import ShardFiles, is_mapped
 from gato_schemas.mixture import Mixture, read_mixture
 from gato_schemas.sequence import Modality
 
@@ -89,29 +91,32 @@ class MixtureReader:
         self._files.check_sizes()
         table, counts = read_table(datasets, split, self._files, check=settings.verify != "off")
         self.warnings = cut_sentences(find_cut_tasks(table, datasets, settings.context_length), settings.context_length)
-        self._files.limit_indexes(half - _check_memory(table, settings))
-        self.planner = StreamPlanner(mixture, table, TimestepStarts(table, self._files), settings, split)
+        self._files.limit_indexes(half - _check_memory(table, settings) - settings.most_inflated)
+        self._inflated = Inflated(settings.most_inflated)
+        columns = RecordColumns(self._files, self._inflated)
+        self.planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), settings, split)
         self.fingerprint = self.planner.fingerprint
         self.dataset_windows = tuple(self.planner.numbers.of_datasets.tolist())
         self.num_windows = sum(self.dataset_windows)
         # copies from maps hold the interpreter's lock, so threads would only get into each other's way
-        self._all_mapped = settings.map_files and not any(shard.info.totals.patches for shard in shards)
+        self._all_mapped = settings.map_files and all(map(is_mapped, shards))
         self._with_patches = bool(counts.by_modality[:, Modality.PATCH].any())
         self._slots(1)
         self._token_dtype = np.dtype("<u2" if mixture.vocabulary.token_dtype == "uint16" else "<i4")
-        layouts, record_layout = find_layouts(datasets, table, counts, self._files)
+        layouts, record_layout = find_layouts(datasets, table, counts, self._files, columns)
         self._filler = Filler(
             table,
             self._files,
+            columns,
             layouts,
             record_layout,
             width=settings.context_length + 1,
-            token_bytes=self._token_dtype.itemsize,
+            token_dtype=self._token_dtype,
             with_segments=settings.pack,
             check_data=settings.verify == "touched",
         )
         self._explainer = Explainer(table, self._files, self.dataset_names)
-        self._warmer = CacheWarmer(table, self._files, self._filler)
+        self._warmer = CacheWarmer(table, self._files, record_layout, self._token_dtype.itemsize)
 
     def batch(self, samples: range) -> Batch:
         """Read the windows with these global sample numbers into new arrays.
@@ -159,6 +164,7 @@ class MixtureReader:
     def close(self) -> None:
         """Close all files."""
         self._files.close()
+        self._inflated.clear()
 
     def __enter__(self) -> "MixtureReader":
         return self

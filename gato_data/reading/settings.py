@@ -12,7 +12,7 @@ Verify: TypeAlias = Literal["touched", "frames", "full", "off"]
 CHECKED: dict[Verify, str] = {
     "touched": "the size of every shard, and the checksum of every record when it is first read",
     "frames": "the size of every shard, and where some of its records begin and end",
-    "full": "the size of every shard, and the checksum of every record when its shard is first opened",
+    "full": "the size of every shard, and checksum and patch hashes of every record when its shard is first opened",
     "off": "the size of every shard alone",
 }
 """What a run says of it."""
@@ -37,7 +37,8 @@ class ReadSettings:
         prompt_tokens: most tokens of a prompt; None is half the context.
         prompt_loss: train on the prompt's own actions and texts too, as the paper's letter has it.
         pack: put several short episodes into one window, as segments.
-        memory: bytes for batches, indexes and tables together.
+        memory: bytes for batches, indexes, tables and what is kept inflated, together.
+        inflated: bytes of them for inflated patches and columns, which coming batches need again; None is a sixteenth.
         threads: that read ahead in `MixtureReader.stream`.
         verify: what of a shard is checked: one of `CHECKED`.
         max_open_files: shards kept open at a time.
@@ -61,7 +62,15 @@ class ReadSettings:
     prompt_tokens: int | None = setting(None, "Most tokens of a prompt; half the context if not given.")
     prompt_loss: bool = setting(True, "Train on the actions and texts of prompts too.")
     pack: bool = setting(False, "Put several short episodes into one window, as segments.")
-    memory: int = setting(4 * 2**30, "Bytes for batches, indexes and tables together.", minimum=2**20, decides=False)
+    memory: int = setting(
+        4 * 2**30, "Bytes for batches, indexes, tables and what is kept inflated.", minimum=2**20, decides=False
+    )
+    inflated: int | None = setting(
+        None,
+        "Bytes of it for inflated patches and columns; a sixteenth if not given.",
+        minimum=0,
+        decides=False,
+    )
     threads: int = setting(2, "Threads that read ahead.", minimum=1, decides=False)
     verify: Verify = setting(
         "touched",
@@ -82,6 +91,17 @@ class ReadSettings:
                 f"a prompt of {self.prompt_tokens} tokens leaves nothing of a context of {self.context_length}: "
                 f"a number from 0 to {self.context_length - 1} is wanted"
             )
+
+        if self.inflated is not None and self.inflated > self.memory // 4:
+            raise SettingError(
+                f"{self.inflated / 2**20:,.1f} MiB of inflated patches and columns are more than a quarter of the "
+                f"memory, {self.memory / 2**22:,.1f} MiB: raise --memory"
+            )
+
+    @property
+    def most_inflated(self) -> int:
+        """Bytes of inflated patches and columns that are kept."""
+        return self.memory // 16 if self.inflated is None else self.inflated
 
     @property
     def most_prompt_tokens(self) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from gato_data.permutation import Numbers
 from gato_data.shards.files import ShardFiles
 from gato_data.shards.index import DatasetShard, check_footers
+from gato_data.shards.patch_table import PatchTable
 from gato_schemas.compression import STORED_HEAD
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
@@ -62,10 +63,12 @@ class EpisodeTable:
         episode_record: (E + 1,), first record of each episode.
         record_token: (R + 1,), tokens before each record.
         tokens_at: (R,), byte of the shard where the record's tokens stand, or, where they are compressed, their stream.
+        tokens_stored: bool (R,), whether they are not.
         timesteps: (E,), of each episode; 0 for documents.
         group: int32 (E,), number of the episode's dataset, task and agent.
         kind: int32 (R,), number of the record's dataset and task.
         loss_tokens: (E,), tokens under the mask.
+        patches: where the distinct patches of the records stand.
     """
 
     dataset_episode: Numbers
@@ -73,10 +76,12 @@ class EpisodeTable:
     episode_record: Numbers
     record_token: Numbers
     tokens_at: Numbers
+    tokens_stored: NDArray[np.bool_]
     timesteps: Numbers
     group: NDArray[np.int32]
     kind: NDArray[np.int32]
     loss_tokens: Numbers
+    patches: PatchTable
 
     @property
     def num_episodes(self) -> int:
@@ -127,6 +132,7 @@ def read_table(
         FormatError: an index is damaged, or not that of its shard.
     """
     parts: list[dict[str, NDArray[Any]]] = []
+    patches: list[PatchTable] = []
     first_group = 0
     for number, dataset in enumerate(datasets):
         for shard in dataset.shards(split):
@@ -135,12 +141,13 @@ def read_table(
                 check_footers(shard.path, index)
             if files is not None:
                 files.keep_index(len(parts), index, size)
+            patches.append(PatchTable.of(index))
             rows = _rows(index, dataset.manifest, first_group)
             rows["dataset"] = np.full(len(index), number, np.int32)
             parts.append({name: np.array(values) for name, values in rows.items()})  # a view would keep the whole index
         first_group += dataset.num_groups
     shard_sizes = np.array([len(part["dataset"]) for part in parts], np.int64)
-    return _join(join_columns(_PER_RECORD, parts), shard_sizes, len(datasets))
+    return _join(join_columns(_PER_RECORD, parts), PatchTable.join(patches), shard_sizes, len(datasets))
 
 
 def join_columns(
@@ -162,6 +169,7 @@ _PER_RECORD: Mapping[str, tuple[DTypeLike, tuple[int, ...]]] = {
     "dataset": (np.int32, ()),
     "tokens": (np.int64, ()),
     "tokens_at": (np.int64, ()),
+    "tokens_stored": (np.bool_, ()),
     "starts": (np.bool_, ()),
     "timesteps": (np.uint32, ()),
     "group": (np.int32, ()),
@@ -175,11 +183,12 @@ def _rows(index: ShardIndex, manifest: Manifest, first_group: int) -> dict[str, 
     agents = max(1, len(manifest.agents))
     task = _numbers(index.header.tasks, list(manifest.tasks), index)[index.task]
     group = first_group + task * agents + _numbers(index.header.agents, manifest.agents, index)[index.agent]
+    stored = index.tokens_stored
+    streams = index.offset.astype(np.int64) + index.columns[:, COLUMNS.index("tokens")]
     return {
         "tokens": index.num_tokens,
-        "tokens_at": index.offset.astype(np.int64)
-        + index.columns[:, COLUMNS.index("tokens")]
-        + np.where(index.tokens_stored, STORED_HEAD, 0),
+        "tokens_at": streams + np.where(stored, STORED_HEAD, 0),
+        "tokens_stored": stored,
         "starts": index.chunk == 0,
         "timesteps": index.num_timesteps,
         "group": group.astype(np.int32),
@@ -198,7 +207,9 @@ def _numbers(names: Sequence[str], known: Sequence[str], index: ShardIndex) -> N
     return np.array([number[name] for name in names] or [0], np.int64)
 
 
-def _join(rows: dict[str, NDArray[Any]], shard_sizes: Numbers, num_datasets: int) -> tuple[EpisodeTable, RecordCounts]:
+def _join(
+    rows: dict[str, NDArray[Any]], patches: PatchTable, shard_sizes: Numbers, num_datasets: int
+) -> tuple[EpisodeTable, RecordCounts]:
     starts = np.flatnonzero(rows["starts"])
     table = EpisodeTable(
         dataset_episode=_running(np.bincount(rows["dataset"][starts], minlength=num_datasets)),
@@ -206,10 +217,12 @@ def _join(rows: dict[str, NDArray[Any]], shard_sizes: Numbers, num_datasets: int
         episode_record=np.append(starts, len(rows["starts"])).astype(np.int64),
         record_token=_running(rows["tokens"]),
         tokens_at=rows["tokens_at"],
+        tokens_stored=rows["tokens_stored"],
         timesteps=sum_per_episode(rows["timesteps"], starts),
         group=rows["group"][starts],
         kind=rows["kind"],
         loss_tokens=sum_per_episode(rows["loss_tokens"], starts),
+        patches=patches,
     )
     return table, RecordCounts(rows["by_modality"], rows["loss_tokens"], rows["timesteps"])
 

@@ -5,24 +5,25 @@ Every failure names the file, the byte and, where it can be told, the record.
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
 from gato_data.reading.settings import Verify
 from gato_data.shards.file import ShardFile, most_open
 from gato_data.shards.index import DatasetShard
+from gato_data.shards.record_checks import data_problem, frame_problem, hash_problem, head_problem
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex
-from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, crc32c, frame_of, masked
+
+Problem: TypeAlias = Callable[[ShardFile, ShardIndex, int], str]
 
 _SAMPLED_FRAMES = 10
-_CHECKED_BYTES = 1 << 18
 
 
 class ShardFiles:
@@ -34,6 +35,9 @@ class ShardFiles:
         index_bytes: indexes kept in memory; at least one is.
         verify: what is checked when a shard is first opened.
         map_files: map shards without compressed patches: they are only copied, which costs least from a map.
+
+    Attributes:
+        max_open: files kept open at a time.
     """
 
     def __init__(
@@ -41,7 +45,8 @@ class ShardFiles:
     ) -> None:
         self.shards = shards
         self._map = map_files
-        self._max_open, self._index_bytes, self._verify = min(max_open, most_open()), index_bytes, verify
+        self.max_open = min(max_open, most_open())
+        self._index_bytes, self._verify = index_bytes, verify
         self._open: OrderedDict[int, ShardFile] = OrderedDict()
         self._indexes: OrderedDict[int, tuple[ShardIndex, int]] = OrderedDict()
         self._held = 0
@@ -81,39 +86,21 @@ class ShardFiles:
         Raises:
             FormatError: as `read`.
         """
-        numbers = shard.tolist()
-        maps: dict[int, memoryview | None] = {}
+        maps = Maps(self)
         last = offset + end - begin
         for number, at, beyond, first, stop in zip(
-            numbers, offset.tolist(), last.tolist(), begin.tolist(), end.tolist(), strict=True
+            shard.tolist(), offset.tolist(), last.tolist(), begin.tolist(), end.tolist(), strict=True
         ):
-            if number not in maps:
-                if len(maps) >= self._max_open:  # what is held here stays open
-                    maps.clear()
-                maps[number] = self._whole_map(number)
             mapped = maps[number]
             if mapped is not None and beyond <= len(mapped):
                 view[first:stop] = mapped[at:beyond]
             else:
                 self.read(number, at, view[first:stop])
 
-    def _whole_map(self, shard: int) -> memoryview | None:
+    def whole_map(self, shard: int) -> memoryview | None:
+        """The map of a shard; None where it is not mapped, or no longer as long as it was."""
         file = self._file(shard)
         return file.mapped if file.is_whole() else None
-
-    def read_large(self, shard: int, offset: int, out: NDArray[np.uint8]) -> None:
-        """Fill `out` with the bytes of a shard from `offset` on; copied from the map where there is one.
-
-        Raises:
-            FormatError: as `read`.
-        """
-        mapped = self._whole_map(shard)
-        if mapped is None or offset + len(out) > len(mapped):
-            self.read(shard, offset, out.data)
-            return
-        if not self.is_cached(shard, offset + len(out) // 2):  # page faults would fetch one page after the other
-            self.will_need(shard, offset, len(out))
-        np.copyto(out, np.frombuffer(mapped, np.uint8, len(out), offset))
 
     def check_data(self, shard: int, record: int) -> None:
         """Compare one record of a shard, counted in the shard, with its checksum; it is read whole.
@@ -121,7 +108,15 @@ class ShardFiles:
         Raises:
             FormatError: it is damaged, or as `read`.
         """
-        self._check_data(shard, self._file(shard), record)
+        self._check(shard, self._file(shard), record, data_problem)
+
+    def check_head(self, shard: int, record: int) -> None:
+        """Check that the tokens of a record are stored, as its index says.
+
+        Raises:
+            FormatError: they are not, or as `read`.
+        """
+        self._check(shard, self._file(shard), record, head_problem)
 
     def is_cached(self, shard: int, offset: int) -> bool:
         """Whether a byte of a shard can be read without waiting for a disk."""
@@ -188,12 +183,12 @@ class ShardFiles:
         if self._verify != "off" and shard not in self._checked:
             self._check_records(shard, file)
             self._checked.add(shard)
-        if self._map and (not info.totals.patches or self.shards[shard].manifest.patch_encoding.name == "raw"):
+        if self._map and is_mapped(self.shards[shard]):
             with suppress(OSError):  # without a map it is read like any other
                 file.map()
         with self._lock:
             self._open[shard] = file
-            while len(self._open) > self._max_open:
+            while len(self._open) > self.max_open:
                 self._open.popitem(last=False)
         return file
 
@@ -201,32 +196,35 @@ class ShardFiles:
         records = len(self.index(shard))
         if self._verify == "full":
             for record in range(records):
-                self._check_frame(shard, file, record)
-                self._check_data(shard, file, record)
+                self._check(shard, file, record, frame_problem, data_problem, hash_problem)
             return
         for record in np.unique(np.linspace(0, records - 1, min(records, _SAMPLED_FRAMES), dtype=np.int64)).tolist():
-            self._check_frame(shard, file, record)
+            self._check(shard, file, record, frame_problem)
 
-    def _check_frame(self, shard: int, file: ShardFile, record: int) -> None:
+    def _check(self, shard: int, file: ShardFile, record: int, *problems: Problem) -> None:
         index = self.index(shard)
-        offset, length = int(index.offset[record]), int(index.length[record])
-        found = file.read(offset - HEADER_BYTES, HEADER_BYTES), file.read(offset + length, FOOTER_BYTES)
-        if found != frame_of(length, int(index.crc[record])):
-            raise self.error(shard, offset, "has another record here than its index says: run gato-data verify")
+        for problem in problems:
+            if what := problem(file, index, record):
+                raise self.error(shard, int(index.offset[record]), what)
 
-    def _check_data(self, shard: int, file: ShardFile, record: int) -> None:
-        index = self.index(shard)
-        offset, length, crc = int(index.offset[record]), int(index.length[record]), 0
-        if file.mapped is not None and file.is_whole():
-            crc = crc32c(file.mapped[offset : offset + length])
-        else:
-            block = memoryview(bytearray(min(length, _CHECKED_BYTES)))
-            for start in range(0, length, _CHECKED_BYTES):
-                part = block[: min(length - start, _CHECKED_BYTES)]
-                done = file.fill(offset + start, part)
-                crc = crc32c(part[:done], crc)
-        if masked(crc) != int(index.crc[record]):
-            raise self.error(shard, offset, "does not match its checksum: run gato-data verify")
+
+class Maps(dict[int, memoryview | None]):
+    """The maps of shards that were whole when one batch first asked for them; None where one is not mapped, or cut."""
+
+    def __init__(self, files: ShardFiles) -> None:
+        super().__init__()
+        self._files = files
+
+    def __missing__(self, shard: int) -> memoryview | None:
+        if len(self) >= self._files.max_open:  # what is held here stays open
+            self.clear()
+        self[shard] = found = self._files.whole_map(shard)
+        return found
+
+
+def is_mapped(shard: DatasetShard) -> bool:
+    """Whether a shard is one to be mapped: nothing in it has to be inflated for every window."""
+    return not shard.info.totals.patches or shard.manifest.patch_encoding.name == "raw"
 
 
 def _not_opened(path: Path, error: OSError) -> FormatError:

@@ -3,15 +3,20 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
+from unittest import mock
 
 import google_crc32c
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from gato_data.errors import FormatError, GatoError, MixtureError
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.shards.files import ShardFiles
 from gato_data.shards.rebuild import rebuild_index
+from gato_schemas.columns import encode_column
+from gato_schemas.compression import STORED_HEAD
 from gato_schemas.dataset import read_manifest
 from gato_schemas.index import SUFFIX, encode_index, read_index
 from gato_schemas.index_rows import COLUMNS
@@ -99,7 +104,8 @@ def test_any_flipped_bit_is_found_when_its_record_is_read(library: Path, tmp_pat
     path, shard = mix(broken), shards(broken)[0]
     index = read_index(shard.with_name(shard.name + SUFFIX))
     data = bytearray(shard.read_bytes())
-    data[int(index.offset[0]) + int(index.columns[0, 0])] ^= 1
+    at = index.payload(0, "tokens")[0] + STORED_HEAD if index.tokens_stored[0] else index.payload(0, "patch_hash")[0]
+    data[at] ^= 1
     shard.write_bytes(data)
     read_all(path, FRAMES)
     for map_files in (True, False):
@@ -119,7 +125,7 @@ def test_a_record_is_checked_once(library: Path, mix: Mix, monkeypatch: pytest.M
         check(self, shard, record)
 
     monkeypatch.setattr(ShardFiles, "check_data", count)
-    monkeypatch.setattr("gato_data.shards.files._CHECKED_BYTES", 100)
+    monkeypatch.setattr("gato_data.shards.record_checks.CHECKED_BYTES", 100)
     path = mix(library / "pong", library / "walker")
     with open_mixture(path, settings=SETTINGS) as reader:
         for first in range(0, 480, 8):
@@ -158,9 +164,9 @@ def test_a_rebuilt_index_is_the_one_that_was_written(library: Path, kind: str) -
 
 def test_an_index_of_another_version(broken: Path, mix: Mix) -> None:
     path, index = mix(broken), shards(broken)[0].with_name(shards(broken)[0].name + SUFFIX)
-    data = index.read_bytes()[:-4].replace(b'"version":2', b'"version":9')
+    data = index.read_bytes()[:-4].replace(b'"version":3', b'"version":9')
     index.write_bytes(data + google_crc32c.value(data).to_bytes(4, "little"))
-    message = "00003.index has index version 9, this program reads version 2: run gato-data verify --repair"
+    message = "00003.index has index version 9, this program reads version 3: ingest again from its source"
     with pytest.raises(FormatError, match=message):
         read_all(path)
 
@@ -184,7 +190,8 @@ def test_the_index_of_another_shard(broken: Path, mix: Mix) -> None:
 @pytest.mark.parametrize(
     ("section", "value"),
     [("columns", 2**31), ("offset", 2**60), ("length", 2**31), ("num_tokens", 2**31), ("num_patches", 2**31),
-     ("task", 99), ("blocks", 2**31), ("block_starts", 2**40), ("rank_starts", 7), ("num_timesteps", 2**31)],
+     ("column_bytes", 2**31), ("num_distinct", 2**31),
+     ("task", 99), ("blocks", 2**31), ("block_starts", 2**40), ("num_timesteps", 2**31)],
 )  # fmt: skip
 def test_an_index_that_points_outside_its_shard(broken: Path, mix: Mix, section: str, value: int) -> None:
     """Even one whose own checksum fits."""
@@ -198,19 +205,66 @@ def test_an_index_that_points_outside_its_shard(broken: Path, mix: Mix, section:
         read_all(mix(broken))
 
 
+def write_lie(folder: Path, kind: str, encoding: Literal["zlib", "raw"], name: str, lie: Callable[..., Any]) -> Path:
+    """A dataset whose records, checksums and indexes agree, but for what one column says."""
+
+    def encode(column: str, values: NDArray[Any], encoding: str) -> bytes:
+        return encode_column(column, lie(values) if column == name and len(values) else values, encoding)
+
+    with mock.patch("gato_schemas.record.encode_column", encode):
+        return write_dataset(folder, {"train": [episodes(kind, [30, 40])]}, encoding=encoding)
+
+
+@pytest.mark.parametrize("verify", ["touched", "frames", "off"])
+@pytest.mark.parametrize("encoding", ["zlib", "raw"])
 @pytest.mark.parametrize(
-    ("column", "what"), [("modality", "an unknown modality"), ("loss_mask", "a loss mask of other")]
+    ("column", "lie", "what"),
+    [
+        ("modality", lambda values: values + 9, "an unknown modality"),
+        ("modality", lambda values: np.where(values == 1, 0, values), "another number of patch tokens here than its"),
+        ("loss_mask", lambda values: values + 2, "a loss mask of other"),
+        ("timestep_starts", lambda values: values[::-1], "timesteps out of order"),
+        ("patch_index", lambda values: np.append(values[:-1], 60_000), "a patch index that names patch 60000 of"),
+    ],
 )
-def test_columns_with_impossible_values(library: Path, tmp_path: Path, mix: Mix, column: str, what: str) -> None:
-    folder = Path(shutil.copytree(library / "told", tmp_path / "odd"))
-    shard = shards(folder)[0]
-    index = read_index(shard.with_name(shard.name + SUFFIX))
-    data = bytearray(shard.read_bytes())
-    for record in range(len(index)):
-        at = int(index.offset[record] + index.columns[record, COLUMNS.index(column)])
-        data[at : at + int(index.num_tokens[record])] = b"\x09" * int(index.num_tokens[record])
-    shard.write_bytes(data)
+def test_columns_with_impossible_values(
+    tmp_path: Path, mix: Mix, column: str, lie: Callable[..., Any], what: str, encoding: Any, verify: Any
+) -> None:
+    folder = write_lie(tmp_path / "odd", "told", encoding, column, lie)
     with pytest.raises(FormatError, match=rf"record \d+, byte \d+: the shard has {what}"):
+        read_all(mix(folder), ReadSettings(context_length=64, verify=verify))
+
+
+@pytest.mark.parametrize("encoding", ["zlib", "raw"])
+def test_a_hash_that_is_not_its_patch_s(tmp_path: Path, mix: Mix, encoding: Any) -> None:
+    folder = write_lie(tmp_path / "lie", "pong", encoding, "patch_hash", lambda values: values + (values == values[3]))
+    with pytest.raises(FormatError, match=r"record 0, byte 12: the shard has a patch_hash that is not"):
+        read_all(mix(folder), ReadSettings(context_length=64, verify="full"))
+
+
+def test_tokens_that_are_not_stored_as_the_index_says(library: Path, tmp_path: Path, mix: Mix) -> None:
+    folder = Path(shutil.copytree(library / "walker", tmp_path / "odd"))
+    for shard in shards(folder):
+        index = read_index(shard.with_name(shard.name + SUFFIX))
+        data = bytearray(shard.read_bytes())
+        for record in range(len(index)):
+            data[index.payload(record, "tokens")[0] + 2] = 0  # a block that is not the last one
+        shard.write_bytes(data)
+    with pytest.raises(FormatError, match=r"record \d+, byte \d+: the shard has no stored tokens"):
+        read_all(mix(folder), FRAMES)
+
+
+@pytest.mark.parametrize("column", ["tokens", "patch_index", "modality", "position", "patch_position", "loss_mask"])
+def test_a_column_that_is_cut(library: Path, tmp_path: Path, mix: Mix, column: str) -> None:
+    """Streams of which the index knows only the beginning."""
+    folder = Path(shutil.copytree(library / "told", tmp_path / "cut"))
+    for shard in shards(folder):
+        path = shard.with_name(shard.name + SUFFIX)
+        index = read_index(path)
+        sizes = index.column_bytes.copy()
+        sizes[:, COLUMNS.index(column)] -= 1
+        path.write_bytes(encode_index(index.header, {**index.arrays, "column_bytes": sizes}))
+    with pytest.raises(FormatError, match=r"record \d+, byte \d+: the shard is damaged here"):
         read_all(mix(folder), FRAMES)
 
 

@@ -172,5 +172,6 @@ def test_other_weights_are_noticed(library: Path, mix: Mix) -> None:
 
 
 def test_every_column_of_a_batch_is_compared_here() -> None:
-    others = {"patches", "patch_position", "patch_slot", "supervised_slot", "length", "dataset", "sample", "segment"}
-    assert {column.name for column in fields(Batch)} == {*ROW_COLUMNS, *others}
+    patches = {"distinct_patches", "num_distinct", "patch_index", "patch_position", "patch_slot"}  # Batch.patches
+    others = {"supervised_slot", "length", "dataset", "sample", "segment"}
+    assert {column.name for column in fields(Batch)} == {*ROW_COLUMNS, *patches, *others}

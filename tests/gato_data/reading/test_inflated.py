@@ -1,71 +1,68 @@
-"""Inflated streams: right bytes, within the bound, whatever is asked for in whatever order."""
+"""What was inflated: right bytes, within the bound, whatever is asked for in whatever order."""
 
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from gato_data.errors import FormatError
 from gato_data.reading.inflated import ENTRY_BYTES, Inflated
-from gato_schemas.compression import deflate_block
 
 
-def content(number: int) -> bytes:
+def content(number: int) -> NDArray[np.uint8]:
     """Of stream `number`: 0 to 90 bytes."""
-    return bytes([number % 251]) * (10 * (number % 10))
+    return np.full(10 * (number % 10), number % 251, np.uint8)
 
 
 def get(kept: Inflated, number: int) -> bytes:
-    """Stream `number` of shard 3."""
-    raw = content(number)
-    return bytes(kept.get(3, number, len(raw), lambda: deflate_block(raw, 6)))
+    """Block `number` of the streams at 7 of shard 3, made where it is not kept."""
+    found = kept.find(3, 7, number)
+    if found is None:
+        found = content(number)
+        kept.keep(3, 7, found, number)
+    return found.tobytes()
 
 
 @given(st.integers(0, 4000), st.lists(st.integers(0, 40), max_size=120))
 def test_right_bytes_within_the_bound(limit: int, numbers: list[int]) -> None:
     kept = Inflated(limit)
     for number in numbers:
-        assert get(kept, number) == content(number)
+        assert get(kept, number) == content(number).tobytes()
         assert 0 <= kept.held <= limit
-    assert kept.held == sum(ENTRY_BYTES + len(content(number)) for number in range(41) if (3, number) in kept)
+    there = [number for number in range(41) if kept.find(3, 7, number) is not None]
+    assert kept.held == sum(ENTRY_BYTES + len(content(number)) for number in there)
 
 
 def test_the_one_used_longest_ago_goes_first() -> None:
     kept = Inflated(100 + 2 * ENTRY_BYTES)
     for number in (3, 4, 3, 5):  # 30 + 40 bytes, 3 used again, then 50 more
         get(kept, number)
-    assert [(3, number) in kept for number in (3, 4, 5)] == [True, False, True]
+    assert [kept.find(3, 7, number) is not None for number in (3, 4, 5)] == [True, False, True]
 
 
-def test_what_is_kept_is_not_read_again() -> None:
-    kept, reads = Inflated(1000), []
-
-    def read() -> bytes:
-        reads.append(1)
-        return deflate_block(content(7), 6)
-
-    for _ in range(3):
-        kept.get(0, 8, 70, read)
-    kept.get(1, 8, 70, read)
-    assert len(reads) == 2
+def test_a_stream_is_told_by_shard_offset_and_block() -> None:
+    kept = Inflated(1000)
+    kept.keep(1, 2, content(7), 3)
+    assert all(kept.find(*other) is None for other in ((1, 2), (1, 3, 3), (2, 2, 3), (1, 2, 4)))
+    found = kept.find(1, 2, 3)
+    assert found is not None
+    assert found.tobytes() == content(7).tobytes()
     kept.clear()
     assert kept.held == 0
-    kept.get(0, 8, 70, read)
-    assert len(reads) == 3
+    assert kept.find(1, 2, 3) is None
 
 
-def test_a_damaged_stream_is_an_error_and_not_kept() -> None:
-    kept = Inflated(1000)
-    for stream, size in ((b"no stream", 5), (deflate_block(b"five!", 6), 6), (deflate_block(b"five!", 6), 4)):
-        with pytest.raises(FormatError):
-            kept.get(0, 0, size, lambda stream=stream: stream)  # type: ignore[misc]
-    assert (0, 0) not in kept
+def test_what_is_too_large_is_not_kept() -> None:
+    kept = Inflated(ENTRY_BYTES + 89)
+    kept.keep(0, 0, content(9))
+    assert kept.find(0, 0) is None
+    assert kept.held == 0
 
 
 def test_many_threads() -> None:
     kept = Inflated(3000)
     with ThreadPoolExecutor(8) as pool:
         numbers = [number % 37 for number in range(4000)]
-        assert list(pool.map(lambda number: get(kept, number), numbers)) == [content(number) for number in numbers]
+        assert list(pool.map(lambda n: get(kept, n), numbers)) == [content(n).tobytes() for n in numbers]
     assert kept.held <= 3000

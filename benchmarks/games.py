@@ -1,0 +1,66 @@
+"""Real Atari episodes for the benchmarks: recorded by a random player, ingested, and read back whole."""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from gato_schemas.dataset import read_manifest
+from gato_schemas.record import decode_record
+from gato_schemas.sequence import TokenSequence
+from gato_schemas.tfrecord import read_records
+
+
+def record(games: Iterable[str], folder: Path, *options: str) -> Iterator[Path]:
+    """Play and ingest some games, those that are not in the folder yet.
+
+    Args:
+        games: names, such as breakout or ms_pacman.
+        folder: where recordings and datasets are put.
+        options: of `gato-data record atari`.
+    """
+    for game in games:
+        raw, out = folder / f"{game}-rlds", folder / game
+        if not raw.exists():
+            _run("record", "atari", "--game", game, *options, "--out", str(raw))
+        if not out.exists():
+            _run("ingest", "atari", str(raw), "--out", str(out))
+        yield out
+
+
+def episodes(folder: Path) -> Iterator[TokenSequence]:
+    """The train episodes of a dataset with all their patches, chunks joined."""
+    manifest = read_manifest(folder)
+    for shard in manifest.splits["train"].shards:
+        pieces: list[TokenSequence] = []
+        for raw in read_records(folder / shard.name):
+            record = decode_record(raw.data, manifest.patch_encoding.name)
+            pieces.append(record.sequence)
+            if record.chunk == record.num_chunks - 1:
+                yield _joined(pieces)
+                pieces = []
+
+
+def _joined(pieces: list[TokenSequence]) -> TokenSequence:
+    tokens = np.cumsum([0, *(piece.num_tokens for piece in pieces)])
+    patches = np.cumsum([0, *(piece.num_patches for piece in pieces)])
+    columns = {
+        name: np.concatenate([getattr(piece, name) for piece in pieces])
+        for name in ("tokens", "loss_mask", "modality", "position", "reward", "patches", "patch_position")
+    }
+    starts = [piece.timestep_starts + before for piece, before in zip(pieces, tokens, strict=False)]
+    grids = [piece.image_grid + np.array([before, 0, 0, 0, 0]) for piece, before in zip(pieces, patches, strict=False)]
+    return TokenSequence(
+        **columns,
+        timestep_starts=np.concatenate(starts).astype(np.int32),
+        image_grid=np.concatenate(grids).astype(np.int32),
+    )
+
+
+def _run(*arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name("gato-data")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
