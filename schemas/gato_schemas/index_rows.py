@@ -13,7 +13,6 @@ from gato_schemas.record import EncodedRecord, Record, record_counts
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 
-RANK_TOKENS = 256
 COLUMNS = ("tokens", *ARRAY_COLUMNS)
 """Order of the columns in the `columns` and `column_bytes` sections."""
 

@@ -3,7 +3,7 @@
 `patch_index` says for every patch token which of them it is, so that patches are found by one gather.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,16 +81,6 @@ def check_payloads(payloads: Sequence[memoryview], distinct: int, encoding: str)
         raise FormatError(f"column patches has {len(payloads)} blocks for {distinct} distinct patches")
 
 
-def read_blocks(payloads: Sequence[memoryview], encoding: str) -> Iterator[memoryview]:
-    """Yield the pixels of every payload, one block in memory at a time; a last block ends with its padding.
-
-    Raises:
-        FormatError: a block is damaged.
-    """
-    for payload in payloads:
-        yield payload if encoding == "raw" else memoryview(inflate_patches(payload))
-
-
 def inflate_patches(block: bytes | memoryview) -> bytearray:
     """The pixels of one zlib block, its padding included.
 
@@ -113,9 +103,9 @@ def decode_patches(payloads: Sequence[memoryview], distinct: int, encoding: str)
     if encoding == "raw":
         return np.frombuffer(payloads[0], np.uint8).reshape(-1, *PATCH_SHAPE)
     out = np.empty((distinct, *PATCH_SHAPE), np.uint8)
-    for number, block in enumerate(read_blocks(payloads, encoding)):
+    for number, payload in enumerate(payloads):
         part = out[number * BLOCK_PATCHES : (number + 1) * BLOCK_PATCHES]
-        part[...] = np.frombuffer(block, np.uint8, part.size).reshape(part.shape)
+        part[...] = np.frombuffer(inflate_patches(payload), np.uint8, part.size).reshape(part.shape)
     return out
 
 
@@ -141,12 +131,3 @@ def gather_patches(
         for part in np.array_split(where, -(-len(where) // BLOCK_PATCHES)):
             out[part] = pixels[row[part]]
     return out
-
-
-def copy_patches(blocks: Iterable[memoryview], first: int, out: memoryview) -> None:
-    """Fill `out` with the pixels of consecutive blocks, from patch `first` of the first one on."""
-    skip, done = first * PATCH_BYTES, 0
-    for block in blocks:
-        part = block[skip : skip + len(out) - done]
-        out[done : done + len(part)] = part
-        skip, done = 0, done + len(part)

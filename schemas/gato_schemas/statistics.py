@@ -28,7 +28,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     tokens_by_modality: Annotated[tuple[Natural, ...], msgspec.Meta(min_length=5, max_length=5)] = (0, 0, 0, 0, 0)
 
     @classmethod
-    def of(cls, record: Record, distinct_patches: int = 0) -> "Counts":
+    def of(cls, record: Record, distinct_patches: int) -> "Counts":
         """What one record with so many distinct patches holds; an episode is counted with its first chunk."""
         sequence = record.sequence
         return cls(
