@@ -24,7 +24,9 @@ import msgspec
 import numpy as np
 
 from gato_data.mixing.make import plan_mixture
+from gato_data.reading.columns import RecordColumns
 from gato_data.reading.datasets import open_mixture_datasets
+from gato_data.reading.inflated import Inflated
 from gato_data.reading.plan import StreamPlanner
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
@@ -271,7 +273,8 @@ def open_and_plan(path: Path) -> dict[str, float]:
     table, counts = read_table(datasets, "train", files)
     del counts  # the reader lets go of them when its layouts are found
     done("table")
-    planner = StreamPlanner(mixture, table, TimestepStarts(table, files), settings, "train")
+    columns = RecordColumns(files, Inflated(settings.most_inflated))
+    planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), settings, "train")
     done("planner")
     for step in range(100):
         planner.plan([range(step * 512, (step + 1) * 512)])

@@ -28,6 +28,8 @@ def patch_problems(features: wire.Features, encoding: str, hasher: EpisodeHasher
         yield str(error)
         return
     yield from pixel_problems(features, patches, encoding)
+    if not len(patches.index) and not len(patches.patches):
+        return
     yield from _order(patches.index.astype(np.int64), len(patches.patches))
     yield from _hashes(patches)
     hasher.add_patches(patches)

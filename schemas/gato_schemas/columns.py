@@ -1,6 +1,7 @@
 """The columns of a record as they are stored: plain little-endian bytes, or a zlib stream of them."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ ROWS: Mapping[str, str] = {
 """Which of `RECORD_COUNTS` a column has rows for."""
 
 
+@cache
 def row_bytes(name: str) -> int:
     """Bytes of one row of an array column."""
     return int(np.dtype(ARRAY_COLUMNS[name]).itemsize * np.prod(ROW_SHAPES.get(name, ()), dtype=int))

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from gato_data.errors import FormatError, InputError
+from gato_data.report.encode import plain
+from gato_data.report.facts import patches_line
 from gato_data.report.shard import summarize_shard
 from gato_schemas.index import encode_index, read_index
 from gato_schemas.record import decode_record
+from gato_schemas.statistics import Counts
 from gato_schemas.tfrecord import frame, read_records
 from tests.gato_data.report.folders import robot_folder, write_folder
 
@@ -129,3 +132,16 @@ def test_an_id_that_lies_deep_in_its_record_is_left_out_of_the_list(tmp_path: Pa
     summary = summarize_shard(folder / TRAIN)
     assert [record.episode_id for record in summary.records] == [None, None]
     assert [record.tokens for record in summary.records] == [33, 44]
+
+
+@pytest.mark.parametrize(
+    ("counts", "encoding", "line"),
+    [
+        (Counts(patches=28_740, distinct_patches=2_370), "zlib", "28,740, 8.2% distinct, zlib"),
+        (Counts(patches=28_740, distinct_patches=2_370), None, "28,740, 8.2% distinct"),
+        (Counts(), "raw", "none"),
+    ],
+)
+def test_the_share_of_distinct_patches(counts: Counts, encoding: str | None, line: str) -> None:
+    assert patches_line(counts, encoding) == line
+    assert plain(counts)["distinct_patches"] == counts.distinct_patches
