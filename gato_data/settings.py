@@ -105,7 +105,8 @@ def _within(value: Any, minimum: float | None, maximum: float | None, below: flo
         return True
     least = -math.inf if minimum is None else minimum
     most = math.inf if maximum is None else maximum
-    return bool(math.isfinite(value) and least <= value <= most and (below is None or value < below))
+    finite = -math.inf < value < math.inf  # math.isfinite fails for whole numbers above all floats
+    return bool(finite and least <= value <= most and (below is None or value < below))
 
 
 def is_nested(kind: Any) -> bool:

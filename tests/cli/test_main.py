@@ -42,6 +42,13 @@ def test_an_unknown_command_names_the_nearest(word: str, hint: str) -> None:
     assert result.stderr.splitlines()[-1] == f"Error: no command named {word!r}. {hint}"
 
 
+@pytest.mark.parametrize(("word", "end"), [("atar", "'atar'. Did you mean 'atari'?"), ("zzz", "'zzz'.")])
+def test_an_unknown_recorder_names_the_nearest(word: str, end: str) -> None:
+    result = CliRunner().invoke(cli, ["record", word])
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == f"Error: No such command {end}"
+
+
 def test_an_unknown_option_is_wrong_usage() -> None:
     result = CliRunner().invoke(cli, ["--dbug"])
     assert result.exit_code == 2

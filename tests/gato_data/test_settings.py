@@ -29,6 +29,7 @@ class Settings:
 )
 def test_values_are_checked_against_what_was_declared(changes: dict[str, object], message: str) -> None:
     check(Settings(name="one"))
+    check(Settings(name="one", size=10**400))
     with pytest.raises(SettingError) as raised:
         check(Settings(name="one", **changes))  # type: ignore[arg-type]
     assert str(raised.value) == message

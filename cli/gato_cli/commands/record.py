@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gato_cli.options import first_line, settings_options
+from gato_data.closest import did_you_mean
 
 if TYPE_CHECKING:
     from gato_pipelines.recorders.recorder import SimulatorRecorder
@@ -28,8 +29,8 @@ class RecorderGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The subcommand of a recorder."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
+        if cmd_name not in (names := self.list_commands(ctx)):
+            ctx.fail(f"No such command {cmd_name!r}{did_you_mean(cmd_name, names)}")
         return _command(cmd_name, import_module(f"gato_pipelines.recorders.{cmd_name.replace('-', '_')}").Recorder)
 
 
