@@ -11,7 +11,7 @@ from gato_schemas.errors import FormatError
 from gato_schemas.regular_file import read_regular
 from gato_schemas.versioned import decode_versioned
 
-MIXTURE_VERSION = 2
+MIXTURE_VERSION = 3
 SHORT_DIGEST = 8
 """Hexadecimal digits of a shard's digest that a mixture keeps: by them a shard that changed is named."""
 

@@ -37,7 +37,7 @@ def test_every_row_has_figures(toy: tuple[str, dict[str, Any]]) -> None:
         assert "left_out" not in row, row
     assert results["machine"]["torch"] in printed
     lines = printed.splitlines()
-    assert len(lines) == 1 + 3 + 5 + 6 + 7  # the machine, sections, ceilings, operations and runs
+    assert len(lines) == 1 + 3 + 5 + 6 + 8  # the machine, sections, ceilings, operations and runs
     assert len(printed) < 12_000
     assert all("right, fused" in line for line in lines if "of floor" in line)
 
@@ -51,7 +51,7 @@ def test_every_operation_and_run_is_there(toy: tuple[str, dict[str, Any]]) -> No
         for kind in ("fused", "eager", "compiled"):
             assert rows["kernels", f"toy {name} {kind}"]["ms"] > 0
     runs = [row for (section, _), row in rows.items() if section == "steps-79m"]
-    assert len(runs) == 7
+    assert len(runs) == 8
     assert sum("ratio" in run for run in runs) == 2
     assert all(run["tokens_per_s"] > 0 and run["floor_ms"] > 0 for run in runs)
 

@@ -18,8 +18,8 @@ class TestWhatItPrints:
         assert result.exit_code == 0
         assert [line.split() for line in result.stdout.splitlines()[:3]] == [
             ["split", "shards", "episodes", "timesteps", "tokens", "trained", "on", "MB"],
-            ["train", "3", "3", "90", "1,980", "4.5%", "0.05"],
-            ["validation", "3", "3", "90", "1,980", "4.5%", "0.05"],
+            ["train", "3", "3", "90", "1,980", "4.5%", "0.01"],
+            ["validation", "3", "3", "90", "1,980", "4.5%", "0.01"],
         ]
         assert "task breakout: 22 tokens a timestep; final timestep: drop (6 of 6 episodes end " in result.stdout
         first, last = result.stderr.splitlines()
@@ -51,6 +51,7 @@ class TestWhatItPrints:
             "warnings",
         ]
         assert found["totals"] == {
+            "distinct_patches": 114,
             "episodes": 2,
             "images": 60,
             "loss_share": 1 / 22,

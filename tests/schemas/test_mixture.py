@@ -39,7 +39,7 @@ def test_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=1), "has mixture version 1, this program reads version 2: make the mixture again"),
+        (lambda m: m.update(version=2), "has mixture version 2, this program reads version 3: make the mixture again"),
         (lambda m: m.update(datasets=[]), "different datasets, at least one, are wanted, it has none"),
         (lambda m: m["datasets"][1].update(name="reach"), "different datasets.* it has reach, reach"),
         (lambda m: m.update(stages=[]), r"stages start at samples \[\]"),

@@ -316,14 +316,14 @@ def test_planning_opens_no_shard(library: Path, mix: Mix, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (b'"version": 2', "has mixture version 9"),
+        (b'"version": 3', "has mixture version 9"),
         (b'"stages"', "is not a mixture file"),
         (b'"first_sample": 0', "stages start at samples"),
     ],
 )
 def test_damaged_mixture_files(library: Path, mix: Mix, change: bytes, message: str) -> None:
     path = mix(library / "pong")
-    replaced = {b'"version": 2': b'"version": 9', b'"stages"': b'"stag"', b'"first_sample": 0': b'"first_sample": 5'}
+    replaced = {b'"version": 3': b'"version": 9', b'"stages"': b'"stag"', b'"first_sample": 0': b'"first_sample": 5'}
     path.write_bytes(path.read_bytes().replace(change, replaced[change]))
     with pytest.raises(FormatError, match=message):
         open_mixture(path)
