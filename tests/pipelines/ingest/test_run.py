@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gato_data.detokenize import frames
+from gato_data.distinct_patches import distinct_patches
 from gato_data.errors import MissingPackageError, OutputError, SettingError
 from gato_pipelines.images.episode import decode_images
 from gato_pipelines.images.fit import import_cv2
@@ -17,6 +18,7 @@ from gato_pipelines.ingest import commit, shards
 from gato_pipelines.ingest.run import DryRun, IngestSettings, plan_only
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
+from gato_schemas import patches as patches_module
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record, decode_record
 from gato_schemas.tfrecord import read_records
@@ -159,6 +161,25 @@ def test_raw_patches_are_the_patches(recording: Path, breakout: Path, tmp_path: 
     raw, blocks = records(tmp_path / "out", "raw")[0], records(breakout)[0]
     assert raw.episode_id == blocks.episode_id
     np.testing.assert_array_equal(raw.sequence.patches, blocks.sequence.patches)
+
+
+def test_an_episode_of_more_distinct_patches_than_a_record_holds_is_a_dead_letter(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ingest(recording, tmp_path / "whole").manifest
+    found = {record.episode_id: distinct_patches(record.sequence.patches) for record in records(tmp_path / "whole")}
+    count = {name: len(patches.patches) for name, patches in found.items()}
+    most = max(count.values())
+    monkeypatch.setattr(patches_module, "MOST_DISTINCT", most - 1)
+    made = ingest(recording, tmp_path / "less", max_bad=1.0).manifest
+    bad = [name for name, distinct in count.items() if distinct == most]
+    assert made.dead_letters == len(bad)
+    letters = [json.loads(line) for line in (tmp_path / "less" / "dead_letters.jsonl").read_text().splitlines()]
+    assert {letter["stage"] for letter in letters} == {"write"}
+    assert f"{most:,} distinct patches in one timestep or image, a record holds at most {most - 1:,}" in str(letters)
+    assert [record.episode_id for record in records(tmp_path / "less")] == [name for name in count if name not in bad]
+    assert made.totals.tokens == sum(row.count for row in made.statistics if row.role == "action") * 22
+    assert made.totals.distinct_patches == whole.totals.distinct_patches - most * len(bad)
 
 
 def test_separate_discrete_ids_stand_after_the_separator(recording: Path, breakout: Path, tmp_path: Path) -> None:
