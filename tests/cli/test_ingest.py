@@ -18,8 +18,8 @@ class TestWhatItPrints:
         assert result.exit_code == 0
         assert [line.split() for line in result.stdout.splitlines()[:3]] == [
             ["split", "shards", "episodes", "timesteps", "tokens", "trained", "on", "MB"],
-            ["train", "3", "3", "90", "1,980", "4.5%", "0.05"],
-            ["validation", "3", "3", "90", "1,980", "4.5%", "0.05"],
+            ["train", "3", "3", "90", "1,980", "4.5%", "0.01"],
+            ["validation", "3", "3", "90", "1,980", "4.5%", "0.01"],
         ]
         assert "task breakout: 22 tokens a timestep; final timestep: drop (6 of 6 episodes end " in result.stdout
         first, last = result.stderr.splitlines()
@@ -56,6 +56,7 @@ class TestWhatItPrints:
             "loss_share": 1 / 22,
             "loss_tokens": 60,
             "patches": 1200,
+            "distinct_patches": 114,
             "records": 2,
             "timesteps": 60,
             "tokens": 1320,
