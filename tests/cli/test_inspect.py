@@ -14,7 +14,7 @@ SHARD = """\
 arm-train.tfrecord-00000-of-00002
 size      {size}
 split     train
-patches   zlib
+patches   28, 46.4% distinct, zlib
 task      robot
 agent     agent
 left out  1 episode, see dead_letters.jsonl
@@ -101,8 +101,8 @@ def test_shard_without_its_index(arm: Path, tmp_path: Path) -> None:
     (tmp_path / TRAIN).write_bytes((arm / TRAIN).read_bytes())
     result = inspect("shard", tmp_path / TRAIN)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[5:] == SHARD.splitlines()[8:]
-    assert result.stdout.splitlines()[2:4] == ["task   robot", "agent  agent"]
+    assert result.stdout.splitlines()[6:] == SHARD.splitlines()[8:]
+    assert result.stdout.splitlines()[2:5] == ["patches  28, 46.4% distinct", "task     robot", "agent    agent"]
     assert result.stderr == f"Note: no index beside {TRAIN}: the whole shard is read.\n"
 
 
@@ -314,9 +314,9 @@ def test_what_is_not_there_is_one_sentence(arm: Path, tmp_path: Path) -> None:
 
 
 def test_another_format_version(arm: Path, tmp_path: Path) -> None:
-    manifest = (arm / "dataset.json").read_text().replace('"version": 2', '"version": 7')
+    manifest = (arm / "dataset.json").read_text().replace('"version": 3', '"version": 7')
     (tmp_path / "dataset.json").write_text(manifest)
-    message = f"{tmp_path / 'dataset.json'} has format version 7, this program reads version 2: "
+    message = f"{tmp_path / 'dataset.json'} has format version 7, this program reads version 3: "
     message += "ingest the input again, or use the gato-data that made the dataset"
     fails(1, message, "dataset", tmp_path)
     (tmp_path / TRAIN).write_bytes((arm / TRAIN).read_bytes())
@@ -450,7 +450,8 @@ def test_what_is_no_mixture(arm: Path, tmp_path: Path) -> None:
     fails(1, message, "mixture", tmp_path / "x")
     fails(
         1,
-        f"{arm / 'dataset.json'} is not a mixture file (Object contains unknown field `account`)",
+        f"{arm / 'dataset.json'} has mixture version 3, this program reads version 2: make the mixture again with "
+        "`gato-data mix`",
         "mixture",
         arm / "dataset.json",
     )
