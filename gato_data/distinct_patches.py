@@ -70,8 +70,8 @@ def merge(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int
     count = len(hashes)
     row = np.arange(count, dtype=np.int32)
     bits = max(count * _SLOTS_A_ROW - 1, 1).bit_length()
-    slot = (hashes >> np.uint64(64 - bits)).astype(np.int32 if bits < 32 else np.int64)
-    table = np.zeros(1 << bits, np.int32)
+    slot = (hashes >> np.uint64(64 - bits)).astype(np.int64)
+    table = np.empty(1 << bits, np.int32)  # only slots that were written to are read
     table[slot[::-1]] = row[::-1]  # of several that fall into one slot the first row stays
     found = table[slot]
     apart = np.flatnonzero(hashes[found] != hashes)
