@@ -114,12 +114,12 @@ class PatchReader:
         flags = np.zeros(total, np.bool_)
         flags[row] = True
         used = np.flatnonzero(flags)
-        kept, merged = merge(self._hashes(records)[used])
+        kept, merged = merge(self._hashes(records).take(used))
         new = np.empty(total, np.int32)
         new[used] = merged
         new.take(row, out=patch_index, mode="clip")  # any other mode would copy what it writes
         distinct = buffers.distinct(len(kept))
-        self._copy(records, used[kept], distinct.reshape(-1, PATCH_BYTES))
+        self._copy(records, used.take(kept), distinct.reshape(-1, PATCH_BYTES))
         self._place(runs, positions)
         return distinct, len(kept)
 
