@@ -70,17 +70,17 @@ def merge(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int
     count = len(hashes)
     row = np.arange(count, dtype=np.int32)
     bits = max(count * _SLOTS_A_ROW - 1, 1).bit_length()
-    slot = (hashes >> np.uint64(64 - bits)).astype(np.int32 if bits < 32 else np.int64)
-    table = np.zeros(1 << bits, np.int32)
+    slot = (hashes >> np.uint64(64 - bits)).astype(np.int64)
+    table = np.empty(1 << bits, np.int32)  # only slots that were written to are read
     table[slot[::-1]] = row[::-1]  # of several that fall into one slot the first row stays
-    found = table[slot]
-    apart = np.flatnonzero(hashes[found] != hashes)
+    found = table.take(slot)
+    apart = np.flatnonzero(hashes.take(found) != hashes)
     if len(apart):  # the slot was another hash's: all rows of such a hash are here
         _, place, inverse = np.unique(hashes[apart], return_index=True, return_inverse=True)
         found[apart] = apart[place][inverse]
     is_first = found == row
     number = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
-    return np.flatnonzero(is_first), number[found]
+    return np.flatnonzero(is_first), number.take(found)
 
 
 def bucket(count: int) -> int:

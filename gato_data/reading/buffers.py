@@ -49,6 +49,7 @@ class Buffers:
         self._patch_index = np.empty(0, np.int32)
         self._patch_position = np.empty((0, 4), np.uint8)
         self._distinct = np.empty((0, *PATCH_SHAPE), np.uint8)
+        self._written = 0
 
     def clear(self, rows: NDArray[np.int64]) -> None:
         """Make some rows all padding, but for their tokens."""
@@ -72,7 +73,9 @@ class Buffers:
         if padded > len(self._distinct):
             size = _room(padded, bucket(self.rows * self.width))
             self._distinct = self._array((size, *PATCH_SHAPE), np.uint8)
-        self._distinct[count:padded] = 0
+            self._distinct[...] = 0
+        self._distinct[count : self._written] = 0
+        self._written = count
         return self._distinct[:padded]
 
     def _array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

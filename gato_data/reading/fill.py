@@ -114,22 +114,26 @@ class Filler:
     def _columns(self, reads: Reads, buffers: Buffers) -> PatchRuns:
         """All that goes with tokens, but for patches, which are left to be read."""
         layout = self._record_layout[reads.record]
-        known, begins = layout != READ_COLUMNS, reads.slot == 0
-        whole = known & begins
-        if whole.all():
-            self._finished.put_whole(buffers, layout, reads.row, reads.length, reads.offset)
-        else:
-            at = np.flatnonzero(whole)
-            self._finished.put_whole(buffers, layout[at], reads.row[at], reads.length[at], reads.offset[at])
-            buffers.clear(reads.row[~known & begins])
-            for number in np.flatnonzero(known & ~begins).tolist():
-                self._finished.put(buffers, int(layout[number]), *reads.place(number))
+        self._repeat_columns(*reads.joined(layout, self._finished.periods), buffers)
         runs = PatchRuns.of(self._layouts, layout, reads)
-        for number in np.flatnonzero(~known).tolist():
+        for number in np.flatnonzero(layout == READ_COLUMNS).tolist():
             runs.first[number], runs.count[number] = self._read_columns(
                 buffers, *reads.place(number), int(reads.record[number]), int(reads.shard[number])
             )
         return runs.some()
+
+    def _repeat_columns(self, reads: Reads, layout: NDArray[np.int32], buffers: Buffers) -> None:
+        """Columns of reads whose layout is known; rows that begin with another one become padding."""
+        known, begins = layout != READ_COLUMNS, reads.slot == 0
+        whole = known & begins
+        if whole.all():
+            self._finished.put_whole(buffers, layout, reads.row, reads.length, reads.offset)
+            return
+        at = np.flatnonzero(whole)
+        self._finished.put_whole(buffers, layout[at], reads.row[at], reads.length[at], reads.offset[at])
+        buffers.clear(reads.row[~known & begins])
+        for number in np.flatnonzero(known & ~begins).tolist():
+            self._finished.put(buffers, int(layout[number]), *reads.place(number))
 
     def _read_columns(
         self, buffers: Buffers, row: int, slot: int, length: int, offset: int, record: int, shard: int

@@ -88,11 +88,14 @@ class FinishedRows:
     Args:
         layouts: by number.
         width: slots of a row.
+
+    Attributes:
+        periods: int64, tokens of the period of each layout.
     """
 
     def __init__(self, layouts: Sequence[Layout], width: int) -> None:
         self._layouts, self._width = layouts, width
-        self._periods = np.array([layout.period for layout in layouts], np.int64)
+        self.periods = np.array([layout.period for layout in layouts], np.int64)
         self._rows: dict[tuple[int, int, int], _Row] = {}
 
     def put_whole(
@@ -104,8 +107,8 @@ class FinishedRows:
         # A row is told by (layout, length, phase), and length <= width, phase < longest period, so these
         # are the digits of one number. Where one kind fills more than half of the rows it is the median:
         # it is written to all rows at once, then the rows of other kinds one by one.
-        phase = offset % self._periods[number]
-        kind = (number.astype(np.int64) * (self._width + 1) + length) * self._periods.max() + phase
+        phase = offset % self.periods[number]
+        kind = (number.astype(np.int64) * (self._width + 1) + length) * self.periods.max() + phase
         common = np.sort(kind)[len(kind) // 2]
         all_rows = slice(int(row[0]), int(row[-1]) + 1)  # rows between that are not ours are filled by others, later
         at = int(np.argmax(kind == common))

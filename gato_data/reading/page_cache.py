@@ -15,7 +15,7 @@ from gato_schemas.index import ShardIndex
 PROBES = 8
 """Pieces of a batch that are looked for in memory before the kernel is told of all of them."""
 BACKGROUND_PATCHES = 64
-"""Distinct patches at the beginning of a record that windows anywhere in it need."""
+"""Distinct patches at the beginning of a record that windows anywhere in it need; and how uneven the others come."""
 FEW_PATCHES = 1024
 """Distinct patches of a record that are fetched all, if compressed."""
 MOST_SKIPPED = 15
@@ -90,13 +90,14 @@ class CacheWarmer:
 def _likely_rows(index: ShardIndex, record: int, first: int, stop: int) -> list[tuple[int, int]]:
     """First and number of the distinct patches that tokens [first, stop) of a record probably need, in runs.
 
-    Those that appear first within them, as far along as they are, and those at the beginning, of the background; all
-    where that is not much.
+    Those that appear first within them, if they come as evenly as may be expected, and those at the beginning, of the
+    background; all where that is not much.
     """
     distinct, tokens = int(index.num_distinct[record]), int(index.num_tokens[record])
     if index.header.patch_encoding == "zlib" and distinct <= FEW_PATCHES:
         return [(0, distinct)]
-    begin, end = distinct * first // tokens, -(-distinct * stop // tokens)
+    begin = distinct * first // tokens - BACKGROUND_PATCHES
+    end = min(distinct, -(-distinct * stop // tokens) + BACKGROUND_PATCHES)
     if begin <= BACKGROUND_PATCHES:
         return [(0, end)]
     return [(0, BACKGROUND_PATCHES), (begin, end - begin)]

@@ -6,14 +6,13 @@ by flags, those of equal hash made one, and only what is left is copied.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from gato_data.distinct_patches import merge
 from gato_data.permutation import Numbers
-from gato_data.reading.buffers import Buffers
+from gato_data.reading.buffers import Buffers, byte_view
 from gato_data.reading.columns import RecordColumns
 from gato_data.reading.layouts import READ_COLUMNS, Layout
 from gato_data.reading.reads import Reads
@@ -58,29 +57,22 @@ class PatchRuns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Records:
-    """The records of a batch, ascending, and what is asked of the table about them; lists of R.
+    """The R records of a batch, ascending, and what the table says of them; int64 (R,).
 
     Attributes:
         shard, local: each one's shard, and its number there.
-        patches, distinct: how many it has.
+        is_raw: bool (R,), whether its pixels are raw.
         index_at, hash_at, pixels_at: where they begin in the shard.
-        is_raw: whether its pixels are raw.
-        maps: of shards, where raw ones are read in place.
+        base: (R + 1,), distinct patches of the records before it.
     """
 
-    shard: list[int]
-    local: list[int]
-    patches: list[int]
-    distinct: list[int]
-    index_at: list[int]
-    hash_at: list[int]
-    pixels_at: list[int]
-    is_raw: list[bool]
-    maps: Maps
-
-    def mapped(self, number: int) -> memoryview | None:
-        """The shard of a record, where it is read in place; to be let go of before the next one is asked for."""
-        return self.maps[self.shard[number]] if self.is_raw[number] else None
+    shard: Numbers
+    local: Numbers
+    is_raw: NDArray[np.bool_]
+    index_at: Numbers
+    hash_at: Numbers
+    pixels_at: Numbers
+    base: Numbers
 
 
 class PatchReader:
@@ -96,9 +88,10 @@ class PatchReader:
         self, table: EpisodeTable, files: ShardFiles, columns: RecordColumns, layouts: Sequence[Layout], width: int
     ) -> None:
         self._table, self._files, self._columns, self._layouts = table, files, columns, layouts
-        self._is_raw = [shard.manifest.patch_encoding.name == "raw" for shard in files.shards]
+        self._is_raw = np.array([shard.manifest.patch_encoding.name == "raw" for shard in files.shards], np.bool_)
+        self._patches_a_period = np.array([max(layout.num_patches, 1) for layout in layouts], np.int64)
         self._positions = [
-            np.resize(layout.patch_position, (width + layout.num_patches, 4)) if layout.num_patches else None
+            np.resize(np.ascontiguousarray(layout.patch_position).view("<u4"), width + layout.num_patches)
             for layout in layouts
         ]
 
@@ -116,116 +109,105 @@ class PatchReader:
         """
         number, place = np.unique(runs.record, return_inverse=True)
         records = self._records(number)
-        base = np.concatenate([[0], np.cumsum(records.distinct)])
-        self._name_rows(runs, place, records, base, patch_index)
-        used = _used(patch_index, int(base[-1]))
-        bounds = np.searchsorted(used, base)
-        row = used - np.repeat(base[:-1], np.diff(bounds))
-        kept, merged = merge(self._hashes(records, row, bounds))
-        new = np.empty(int(base[-1]), np.int32)
+        row = self._rows(runs, place, records)
+        total = int(records.base[-1])
+        flags = np.zeros(total, np.bool_)
+        flags[row] = True
+        used = np.flatnonzero(flags)
+        kept, merged = merge(self._hashes(records).take(used))
+        new = np.empty(total, np.int32)
         new[used] = merged
-        np.take(new, patch_index, out=patch_index, mode="clip")
+        new.take(row, out=patch_index, mode="clip")  # any other mode would copy what it writes
         distinct = buffers.distinct(len(kept))
-        self._copy(records, row[kept], np.searchsorted(kept, bounds), distinct.reshape(-1, PATCH_BYTES))
+        self._copy(records, used.take(kept), distinct.reshape(-1, PATCH_BYTES))
         self._place(runs, positions)
         return distinct, len(kept)
 
     def _records(self, number: Numbers) -> _Records:
         table, where = self._table, self._table.patches
-        shards = np.searchsorted(table.shard_record, number, side="right") - 1
-        shard = shards.tolist()
+        shard = np.searchsorted(table.shard_record, number, side="right") - 1
         return _Records(
             shard=shard,
-            local=(number - table.shard_record[shards]).tolist(),
-            patches=where.patches[number].tolist(),
-            distinct=where.distinct[number].tolist(),
-            index_at=where.index_at[number].tolist(),
-            hash_at=where.hash_at[number].tolist(),
-            pixels_at=where.pixels_at[number].tolist(),
-            is_raw=[self._is_raw[one] for one in shard],
-            maps=Maps(self._files),
+            local=number - table.shard_record[shard],
+            is_raw=self._is_raw[shard],
+            index_at=where.index_at[number],
+            hash_at=where.hash_at[number],
+            pixels_at=where.pixels_at[number],
+            base=np.concatenate([[0], np.cumsum(where.distinct[number], dtype=np.int64)]),
         )
 
-    def _name_rows(
-        self, runs: PatchRuns, place: Numbers, records: _Records, base: Numbers, out: NDArray[np.int32]
-    ) -> None:
-        """Fill `out` (P,) with the patches of the runs, counted through the records of the batch."""
-        at = 0
-        for number, first, count in zip(place.tolist(), runs.first.tolist(), runs.count.tolist(), strict=True):
-            column = self._column(
-                records, number, "patch_index", records.index_at[number], records.patches[number], "<u2"
-            )
-            out[at : at + count] = column[first : first + count]
-            at += count
-        out += np.repeat(base[place].astype(np.int32), runs.count)
+    def _rows(self, runs: PatchRuns, place: Numbers, records: _Records) -> Numbers:
+        """The patches of the runs, int64 (P,), counted through the records of the batch."""
+        end = np.cumsum(runs.count)
+        own = np.empty(int(end[-1]), "<u2")
+        begin, is_raw = end - runs.count, records.is_raw[place]
+        raw = np.flatnonzero(is_raw)
+        offset = records.index_at[place[raw]] + 2 * runs.first[raw]
+        self._files.read_many(runs.shard[raw], offset, 2 * begin[raw], 2 * end[raw], byte_view(own))
+        inflated = np.flatnonzero(~is_raw)
+        record = place[inflated]
+        places = (runs.shard[inflated], records.local[record], records.index_at[record])
+        slices = (runs.first[inflated], runs.count[inflated], begin[inflated])
+        for shard, local, at, first, count, to in zip(*(column.tolist() for column in (*places, *slices)), strict=True):
+            column = self._columns.read_at("patch_index", shard, local, at).view("<u2")
+            own[to : to + count] = column[first : first + count]
+        row = np.repeat(records.base[place], runs.count)
+        row += own
+        return row
 
-    def _hashes(self, records: _Records, row: Numbers, bounds: Numbers) -> NDArray[np.uint64]:
-        """The hashes of rows (N,), of which [bounds[n], bounds[n + 1]) are of record n."""
-        hashes = np.empty(len(row), np.uint64)
-        for number, (at, begin, end) in enumerate(zip(records.hash_at, *_pairs(bounds), strict=True)):
-            column = self._column(records, number, "patch_hash", at, records.distinct[number], "<u8")
-            np.take(column, row[begin:end], out=hashes[begin:end], mode="clip")
+    def _hashes(self, records: _Records) -> NDArray[np.uint64]:
+        """The hashes of all distinct patches of the records."""
+        hashes = np.empty(records.base[-1], "<u8")
+        at = 8 * records.base
+        self._files.read_many(records.shard, records.hash_at, at[:-1], at[1:], byte_view(hashes))
         return hashes
 
-    def _copy(self, records: _Records, row: Numbers, bounds: Numbers, out: NDArray[np.uint8]) -> None:
-        """Copy the pixels of rows into `out` (K, 768); rows [bounds[n], bounds[n + 1]) are of record n."""
-        for number, (begin, end) in enumerate(zip(*_pairs(bounds), strict=True)):
-            if begin == end:
-                continue
+    def _copy(self, records: _Records, row: Numbers, out: NDArray[np.uint8]) -> None:
+        """Copy the pixels of rows (D,), counted through the records, ascending, into the first of `out` (K, 768)."""
+        bounds = np.searchsorted(row, records.base)
+        row = row - np.repeat(records.base[:-1], np.diff(bounds))
+        some = np.flatnonzero(bounds[1:] > bounds[:-1])
+        columns = (records.shard[some], records.local[some], records.pixels_at[some], bounds[some], bounds[some + 1])
+        maps = Maps(self._files)
+        for shard, local, at, begin, end in zip(*(column.tolist() for column in columns), strict=True):
             rows, pixels = row[begin:end], out[begin:end]
-            shard, at = records.shard[number], records.pixels_at[number]
-            mapped = records.mapped(number)
-            if mapped is not None:
-                _take(np.frombuffer(mapped, np.uint8, records.distinct[number] * PATCH_BYTES, at), rows, pixels)
-            elif records.is_raw[number]:
+            if not self._is_raw[shard]:
+                self._inflate(shard, local, at, rows, pixels)
+            elif (mapped := maps[shard]) is not None:
+                count = int(rows[-1]) + 1
+                _take(np.frombuffer(mapped, np.uint8, count * PATCH_BYTES, at), rows, pixels)
+            else:
                 first = int(rows[0])
                 part = np.empty((int(rows[-1]) + 1 - first) * PATCH_BYTES, np.uint8)
                 self._files.read(shard, at + first * PATCH_BYTES, part.data)
                 _take(part, rows - first, pixels)
-            else:
-                self._inflate(shard, records.local[number], at, rows, pixels)
 
     def _inflate(self, shard: int, local: int, at: int, rows: Numbers, out: NDArray[np.uint8]) -> None:
-        block = rows // BLOCK_PATCHES
-        begins = np.flatnonzero(np.diff(block, prepend=-1))
-        numbers = block[begins].tolist()
-        blocks = self._columns.read_blocks(shard, local, at, numbers)
-        bounds = [*begins.tolist(), len(rows)]
-        for number, pixels, begin, end in zip(numbers, blocks, bounds[:-1], bounds[1:], strict=True):
+        first, last = int(rows[0]) // BLOCK_PATCHES, int(rows[-1]) // BLOCK_PATCHES
+        ends = rows.searchsorted(np.arange(first + 1, last + 2) * BLOCK_PATCHES).tolist()
+        parts = [part for part in zip(range(first, last + 1), [0, *ends], ends, strict=False) if part[1] < part[2]]
+        blocks = self._columns.read_blocks(shard, local, at, [number for number, _, _ in parts])
+        for (number, begin, end), pixels in zip(parts, blocks, strict=True):
             _take(pixels, rows[begin:end] - number * BLOCK_PATCHES, out[begin:end])
-
-    def _column(self, records: _Records, number: int, name: str, at: int, rows: int, dtype: DTypeLike) -> NDArray[Any]:
-        mapped = records.mapped(number)
-        if mapped is not None:
-            return np.frombuffer(mapped, dtype, rows, at)
-        return self._columns.read_at(name, records.shard[number], records.local[number], at).view(dtype)
 
     def _place(self, runs: PatchRuns, out: NDArray[np.uint8]) -> None:
         """Fill `out` (P, 4) with the positions of the patches of the runs."""
-        columns = (runs.shard, runs.record, runs.first, runs.count, runs.layout)
+        whole = out.view("<u4")[:, 0]
+        phase = runs.first % self._patches_a_period[runs.layout]
         at = 0
-        for shard, record, first, count, layout in zip(*(column.tolist() for column in columns), strict=True):
-            tile = self._positions[layout] if layout != READ_COLUMNS else None
-            if tile is None:
-                column = self._columns.read("patch_position", shard, self._table.local(record, shard))
-                out[at : at + count] = column[first : first + count]
+        for number, (layout, begin, count) in enumerate(
+            zip(runs.layout.tolist(), phase.tolist(), runs.count.tolist(), strict=True)
+        ):
+            if layout != READ_COLUMNS:
+                column = self._positions[layout]
             else:
-                phase = first % self._layouts[layout].num_patches
-                out[at : at + count] = tile[phase : phase + count]
+                shard, record = int(runs.shard[number]), int(runs.record[number])
+                begin = int(runs.first[number])
+                column = self._columns.read("patch_position", shard, self._table.local(record, shard)).view("<u4")[:, 0]
+            whole[at : at + count] = column[begin : begin + count]
             at += count
-
-
-def _used(rows: NDArray[np.int32], total: int) -> Numbers:
-    """Which of `total` rows are named, ascending."""
-    flags = np.zeros(total, np.bool_)
-    flags[rows] = True
-    return np.flatnonzero(flags)
-
-
-def _pairs(bounds: Numbers) -> tuple[list[int], list[int]]:
-    return bounds[:-1].tolist(), bounds[1:].tolist()
 
 
 def _take(pixels: NDArray[np.uint8], rows: Numbers, out: NDArray[np.uint8]) -> None:
     """Copy rows of 768 bytes; they are known to be there, and any other mode would copy them twice."""
-    np.take(pixels.reshape(-1, PATCH_BYTES), rows, axis=0, out=out, mode="clip")
+    pixels.reshape(-1, PATCH_BYTES).take(rows, axis=0, out=out, mode="clip")

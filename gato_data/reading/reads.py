@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gato_data.permutation import Numbers
 from gato_data.reading.pieces import Pieces
@@ -47,3 +48,20 @@ class Reads:
             slot, row, token = slot[piece] + begin - token[piece], row[piece], begin
         shard = np.searchsorted(table.shard_record, record, side="right") - 1
         return cls(row, slot, end - token, record, shard, token - table.record_token[record])
+
+    def joined(self, layout: NDArray[np.int32], period: Numbers) -> tuple["Reads", NDArray[np.int32]]:
+        """The same slots in fewer reads: those side by side that go on in one layout become one, of the first record.
+
+        Args:
+            layout: int32 (N,), of each read, negative where it is not known.
+            period: of each layout, in tokens.
+        """
+        if not self.slot.any():
+            return self, layout
+        beyond = self.offset[1:] - self.offset[:-1] - self.length[:-1]
+        goes_on = (layout[1:] >= 0) & (layout[1:] == layout[:-1]) & (beyond % period[layout[1:]] == 0)
+        goes_on &= (self.row[1:] == self.row[:-1]) & (self.slot[1:] == self.slot[:-1] + self.length[:-1])
+        first = np.flatnonzero(np.concatenate([[True], ~goes_on]))
+        length = np.add.reduceat(self.length, first)
+        columns = (self.row, self.slot, length, self.record, self.shard, self.offset)
+        return Reads(*(column if column is length else column[first] for column in columns)), layout[first]

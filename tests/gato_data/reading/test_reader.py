@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gato_data.distinct_patches import bucket
 from gato_data.errors import MixtureError, SettingError
 from gato_data.mixing.make import add_stage
 from gato_data.reading.batch import PADDING, Batch
@@ -118,6 +119,35 @@ def test_windows_do_not_depend_on_how_episodes_are_cut_into_records(tmp_path: Pa
         assert np.array_equal(getattr(whole, name), getattr(cut, name)), name
 
 
+@pytest.mark.parametrize("kinds", [("pong",), ("raw",), ("pong", "raw"), ("captions",), ("walker",)])
+@pytest.mark.parametrize("map_files", [True, False])
+@pytest.mark.parametrize("inflated", [None, 0, 5000])
+def test_every_distinct_patch_of_a_batch_comes_once(
+    library: Path, mix: Mix, kinds: tuple[str, ...], map_files: bool, inflated: int | None
+) -> None:
+    """Of whatever records; then come zeros, also where a larger batch stood in the same memory before."""
+    settings = plain(map_files=map_files, inflated=inflated)
+    with open_mixture(mix(*(library / kind for kind in kinds)), settings=settings) as reader:
+        for batch in reader.stream([range(40), range(40, 43), range(43, 60), range(60, 60)]):
+            distinct, count = batch.distinct_patches, batch.num_distinct
+            assert len(distinct) == (bucket(count) if count else 0)
+            assert not distinct[count:].any()
+            rows = distinct[:count].reshape(count, -1)
+            assert len(np.unique(rows, axis=0)) == count
+            assert np.array_equal(np.unique(batch.patch_index), np.arange(count))
+            assert len(batch.patch_index) == len(batch.patch_slot)
+
+
+def test_the_same_game_in_two_encodings_has_its_patches_once(library: Path, tmp_path: Path, mix: Mix) -> None:
+    made = episodes("pong", [30, 40])
+    both = [write_dataset(tmp_path / name, {"train": [made]}, encoding=name) for name in ("raw", "zlib")]  # type: ignore[arg-type]
+    counts = []
+    for folders in (both[:1], both):
+        with open_mixture(mix(*folders), settings=plain()) as reader:
+            counts.append(reader.batch(range(6 * reader.num_windows)).num_distinct)
+    assert counts[0] == counts[1] > 0
+
+
 def assert_same(one: Batch, other: Batch) -> None:
     for column in fields(Batch):
         mine, theirs = getattr(one, column.name), getattr(other, column.name)
@@ -194,6 +224,8 @@ def test_validation_reads_the_datasets_that_have_it(library: Path, mix: Mix) -> 
         ({"prompt_share": 1.5}, "prompt_share 1.5 is not a share"),
         ({"prompt_tokens": 64}, "leaves nothing of a context of 64"),
         ({"window": "epoch"}, "window 'epoch' is unknown"),
+        ({"inflated": -1}, "inflated -1 is not possible"),
+        ({"memory": 2**30, "inflated": 2**29}, "more than a quarter of the memory, 256.0 MiB: raise --memory"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, object], message: str) -> None:
