@@ -70,8 +70,8 @@ def decode_image(data: bytes, fit: ImageFit) -> Image:
 
 def _decoded(data: bytes, fit: ImageFit) -> Image:
     try:
-        with Pillow.open(io.BytesIO(data), formats=FORMATS) as photo:
-            return _fitted(photo, data, fit)
+        with Pillow.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _fitted(image, data, fit)
     except OSError:
         whole = with_end(data) if data[:2] == JPEG_MAGIC and not data.endswith(JPEG_END) else None
         if whole is None:
@@ -89,8 +89,8 @@ def _too_large() -> EpisodeError:
     return EpisodeError(f"the image has more than {MAX_IMAGE_PIXELS:,} pixels", stage="decode")
 
 
-def _fitted(photo: Pillow.Image, data: bytes, fit: ImageFit) -> Image:
-    width, height = photo.size
+def _fitted(image: Pillow.Image, data: bytes, fit: ImageFit) -> Image:
+    width, height = image.size
     if width * height > MAX_IMAGE_PIXELS:
         raise _too_large()
     if min(width, height) < MIN_SIDE:
@@ -99,13 +99,13 @@ def _fitted(photo: Pillow.Image, data: bytes, fit: ImageFit) -> Image:
         raise EpisodeError(f"the image is more than {MAX_ASPECT} times as long as it is wide", stage="decode")
     if data[:2] == JPEG_MAGIC:
         check_scans(data, width * height)
-    turns, mirrored = _TURNS.get(orientation(photo, _DAMAGE), (0, False))
+    turns, mirrored = _TURNS.get(orientation(image, _DAMAGE), (0, False))
     seen = (width, height) if turns % 2 else (height, width)
     scaled = fit.scaled(*seen)
     stored = scaled[::-1] if turns % 2 else scaled
-    if photo.format == "JPEG":
-        photo.draft(None, (stored[1], stored[0]))
-    pixels = np.rot90(resize(opaque_pixels(photo, data), stored), turns)
+    if image.format == "JPEG":
+        image.draft(None, (stored[1], stored[0]))
+    pixels = np.rot90(resize(opaque_pixels(image, data), stored), turns)
     pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
     return _placed(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), fit)
 

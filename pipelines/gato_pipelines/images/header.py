@@ -110,7 +110,7 @@ def check_scans(data: EncodedImage, pixels: int) -> None:
         EpisodeError: it has more than `MAX_SCANS` scans, or fewer if it is large.
     """
     data, most = bytes(data), max(min(MAX_SCANS, _MAX_SCANNED_PIXELS // pixels), _USUAL_SCANS)
-    if data.count(_SCAN) <= most:  # also counts what metadata hold, and pictures behind the end
+    if data.count(_SCAN) <= most:  # also counts what metadata hold, and images behind the end
         return
     at, scans = len(JPEG_MAGIC), 0
     while (found := _SEGMENT.search(data, at)) and found[0] != _END and found.end() + 2 <= len(data):

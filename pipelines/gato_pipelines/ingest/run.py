@@ -23,7 +23,7 @@ from gato_pipelines.files.git_lfs import fetched_parts, unfetched
 from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.complete import without_dead_letters
 from gato_pipelines.ingest.dataset_writer import DatasetWriter
-from gato_pipelines.ingest.families import check_family
+from gato_pipelines.ingest.families import check_looks
 from gato_pipelines.ingest.fingerprint import Recipe, make_recipe
 from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.job import Job
@@ -165,7 +165,7 @@ def _parts(source: ChosenSource, inputs: InputFolders) -> list[Part]:
     for name, folder in inputs.folders.items():
         found = fetched_parts(source.made, folder)
         if "family" not in source.settings:
-            check_family(source.made, source.name, folder)
+            check_looks(source.made, source.name, folder)
         if not found:
             raise InputError(f"{folder} has no episodes: nothing was written")
         parts += [msgspec.structs.replace(part, input=name) for part in found]
