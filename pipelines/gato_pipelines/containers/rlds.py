@@ -83,7 +83,7 @@ class RldsContainer(Container):
             for record in read_shard(self.path / file, self.directory.file_format, first, count):
                 yield _decode(decoder, record)
         except TFRecordError as error:
-            # the damaged rest counts as one episode where the dataset does not say how many there are
+            # the damaged rest counts as one episode where the dataset does not say how many
             start = max(first, error.ordinal)
             lost = 1 if count is None else first + count - start
             reason = EpisodeError(f"{error}; {counted(lost, 'episode')} from there on cannot be read", stage="read")

@@ -32,8 +32,8 @@ class Form:
         texts: how many texts.
         action: what actions are; None for both.
         width: how many values an action has.
-        takes_image: whether an image stored with this height, width and number of channels may be one
-            of the family.
+        takes_image: whether an image stored with this height, width and number of channels may be
+            one of the family.
         unlike: sources of narrower forms, whose data is not meant although it fits.
     """
 

@@ -132,17 +132,7 @@ def run(
             plan = _plan(scan, scans, ingest)
             for note in plan.notes + [note for note in plan.expected if note.kind == "left-out"]:
                 report(headed_line(note))
-            job = Job(
-                source=chosen,
-                settings=ingest,
-                plan=plan,
-                recipe=make_recipe(chosen, plan, ingest),
-                inputs=scan.inputs,
-                out=found.out,
-                name=ingest.name or dataset_name(found.out),
-                remote=found.remote,
-            )
-            writer = DatasetWriter(job, scans, report, watcher)
+            writer = DatasetWriter(_job(scan, plan, ingest, found), scans, report, watcher)
             return writer.retry() if retries else writer.write()
 
 
@@ -150,6 +140,20 @@ def _scan_job(source: ChosenSource, found: Places) -> ScanJob:
     """The planning pass over the parts of all inputs."""
     inputs = found.find(source.made)
     return ScanJob(source, inputs, _parts(source, inputs), found.out / WORK)
+
+
+def _job(scan: ScanJob, plan: Plan, ingest: IngestSettings, found: Places) -> Job:
+    """All that the shards of every part are made by."""
+    return Job(
+        source=scan.source,
+        settings=ingest,
+        plan=plan,
+        recipe=make_recipe(scan.source, plan, ingest),
+        inputs=scan.inputs,
+        out=found.out,
+        name=ingest.name or dataset_name(found.out),
+        remote=found.remote,
+    )
 
 
 def _as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:

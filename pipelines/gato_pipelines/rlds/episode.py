@@ -23,7 +23,8 @@ class RldsEpisode:
     Attributes:
         num_timesteps: T.
         tensors: numbers and truth values, (T, *shape) in the declared dtype; read-only.
-        images: T encoded images each (PNG or JPEG); decoding them is up to `gato_pipelines.images.episode`.
+        images: T encoded images each (PNG or JPEG); decoding them is up to
+            `gato_pipelines.images.episode`.
         texts: T strings each.
         episode: what the episode has once.
     """

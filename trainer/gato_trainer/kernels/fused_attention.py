@@ -113,8 +113,9 @@ def backward(
     """All gradients, from that of `out`; both are contiguous (B, T, H, E).
 
     Returns:
-        (B, T, 3, H, E), of q, k and v; float32 (H, T, E) of `distance` without its part through `term`; float32
-        (H, T) of `term`; float32 (H, E) of content_bias. The last three are None without a relative term.
+        (B, T, 3, H, E), of q, k and v; float32 (H, T, E) of `distance` without its part through
+        `term`; float32 (H, T) of `term`; float32 (H, E) of content_bias. The last three are None
+        without a relative term.
     """
     launch = _Launch.of(q, k, v, relative, segment)
     gradients = new_gradients(q)

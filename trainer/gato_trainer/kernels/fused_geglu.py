@@ -1,8 +1,9 @@
 """GEGLU in one pass forward and one backward, which computes the activation again instead of keeping it.
 
-Forward: read both halves, write their product. Backward: read both halves and the gradient, write the gradient of
-both halves, and one partial sum of the bias's gradient for each strip of rows, which a second step adds up. No
-atomics. Inside, everything is float32; the reference rounds to x's dtype three times on the way.
+Forward: read both halves, write their product. Backward: read both halves and the gradient, write
+the gradient of both halves, and one partial sum of the bias's gradient for each strip of rows,
+which a second step adds up. No atomics. Inside, everything is float32; the reference rounds to x's
+dtype three times on the way.
 """
 
 from typing import TYPE_CHECKING

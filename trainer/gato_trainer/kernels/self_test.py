@@ -1,8 +1,9 @@
 """The test that every fused operation must pass at the start of a run, at the run's own shapes.
 
-Both implementations get the same random values in the run's dtype; a third computation, the reference in a wider
-dtype, is taken for the truth. A fused operation may be off by twice what plain torch is, and no more: that holds
-its rounding to torch's without a tolerance made up for each operation.
+Both implementations get the same random values in the run's dtype; a third computation, the
+reference in a wider dtype, is taken for the truth. A fused operation may be off by twice what plain
+torch is, and no more: that holds its rounding to torch's without a tolerance made up for each
+operation.
 """
 
 import subprocess
@@ -31,7 +32,8 @@ def self_test(name: str, fused: Callable[..., Any], reference: Callable[..., Any
     Args:
         name: the field of `Operations`.
         fused, reference: the two implementations.
-        shapes: of the run; fewer windows are tested if the run's are many, everything else is as it will be.
+        shapes: of the run; fewer windows are tested if the run's are many, everything else is as it
+            will be.
     """
     from triton.errors import TritonError
 

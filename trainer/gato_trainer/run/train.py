@@ -108,7 +108,8 @@ def run(
         quiet: no lines on stderr.
 
     Raises:
-        TrainError: see the messages: device, memory, disk, checkpoint of another run, loss not finite.
+        TrainError: see the messages: device, memory, disk, checkpoint of another run, loss not
+            finite.
         OutputError: the run folder is not ours or cannot be written.
     """
     world = join_world(settings.device)
