@@ -16,7 +16,8 @@ _MODEL: dict[str, Any] = {
     "minimum": 1,
     "refusal": "a model with {name} {value} is not possible: 1 to {maximum:,} is wanted",
 }
-"""A size of a model; the maxima are far above any: what lies beyond is damage, no tensor has such a shape."""
+"""A size of a model; the maxima are far above any: what lies beyond is damage,
+no tensor has such a shape."""
 _COUNT: dict[str, Any] = {
     "minimum": 1,
     "refusal": "{name} must be a finite number above 0; got {value}",

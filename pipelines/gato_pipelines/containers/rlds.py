@@ -18,7 +18,8 @@ from gato_schemas.dataset import FinalStep
 from gato_schemas.tfrecord import RawRecord, TFRecordError
 
 _WITHOUT_LAST_REWARD = {"rlu_control_suite", "rlu_locomotion", "rlu_rwrl"}
-"""TFDS's builders of these shift rewards by one timestep against actions, so that the last timestep has none."""
+"""TFDS's builders of these shift rewards by one timestep against actions,
+so that the last timestep has none."""
 
 
 class RecordDecoder(Protocol):

@@ -13,9 +13,11 @@ from gato_schemas.episode import Field, FieldModality
 from gato_schemas.sequence import PATCH_SIZE
 
 SMALLEST_GRAY = 32
-"""Sides from which bytes of shape (H, W) are an image: smaller grids, such as NetHack's 21x79, are symbols."""
+"""Sides from which bytes of shape (H, W) are an image: smaller grids, such as NetHack's 21x79,
+are symbols."""
 LARGEST_GRID = 40
-"""Sides below which bytes may be symbols: MiniGrid's levels have up to 25 cells, rendered ones 40 pixels."""
+"""Sides below which bytes may be symbols: MiniGrid's levels have up to 25 cells,
+rendered ones 40 pixels."""
 _MAP = re.compile(r"(^|[/_\-.])(depths?|labels?|masks?|panoptic|seg|segm|segmentations?|semantic)\d*([/_\-.]|$)")
 """Names of images whose values are labels or distances."""
 

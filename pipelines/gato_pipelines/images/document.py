@@ -31,16 +31,19 @@ MAX_ENCODED_BYTES = 1 << 26
 MAX_IMAGE_PIXELS = 1 << 26
 """Pixels of one photograph: a larger one is taken for an attack on the memory."""
 MAX_TEXT_BYTES = 1 << 26
-"""Bytes of all texts and profiles that a photograph carries; editing programs leave several megabytes."""
+"""Bytes of all texts and profiles that a photograph carries;
+editing programs leave several megabytes."""
 MIN_SIDE = PATCH_SIZE
 """Pixels of the shorter side: less than a patch shows nothing (tracking pixels, rules, spacers)."""
 MAX_ASPECT = 10
-"""Longer side divided by the shorter one: beyond it are banners and rules, which no square can show."""
+"""Longer side divided by the shorter one: beyond it are banners and rules,
+which no square can show."""
 
 _TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 """EXIF orientation: quarter turns anticlockwise, then whether left and right are swapped."""
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
-warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said by its dead letter
+# what is wrong with an image is said by its dead letter
+warnings.filterwarnings("ignore", module=r"PIL\.")
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError)
 """What Pillow raises for damaged files of one format or another."""
 

@@ -16,7 +16,8 @@ JPEG_MAGIC = b"\xff\xd8"
 PNG_DEPTH_BYTE = 24
 """Where a PNG says how many bits its samples have."""
 PNG_HEADER_BYTES = 26
-"""Bytes of a PNG up to its colour type: where they are equal, so are the headers (but for palettes)."""
+"""Bytes of a PNG up to its colour type: where they are equal,
+so are the headers (but for palettes)."""
 
 MAX_SCANS = 100
 """Scans of one JPEG: progressive encoders write ten or so, those that search for the fewest bytes a few dozen. Each

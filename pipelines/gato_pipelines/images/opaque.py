@@ -23,14 +23,16 @@ def opaque_pixels(image: Pillow.Image, data: bytes) -> Pixels:
     """
     key = image.info.get("transparency")
     if image.format == "PNG" and key is not None and image.mode in ("L", "RGB"):
-        if data[PNG_DEPTH_BYTE] == 16:  # of which Pillow keeps 8, and can no longer tell the transparent colour
+        # of which Pillow keeps 8, and can no longer tell the transparent colour
+        if data[PNG_DEPTH_BYTE] == 16:
             return _wide_colour(data)
         image.load()
         image.info["transparency"] = _as_decoded(key, data[PNG_DEPTH_BYTE])
     pixels = _in_strips(image)
     if image.format == "GIF":
         left, top, right, bottom = image.dispose_extent  # type: ignore[attr-defined]
-        if (left, top, right, bottom) != (0, 0, *image.size):  # the screen around the first frame shows nothing
+        # the screen around the first frame shows nothing
+        if (left, top, right, bottom) != (0, 0, *image.size):
             screen = np.full_like(pixels, 255)
             screen[top:bottom, left:right] = pixels[top:bottom, left:right]
             return screen

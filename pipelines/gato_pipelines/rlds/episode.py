@@ -11,7 +11,8 @@ from gato_data.errors import EpisodeError
 
 EncodedImage: TypeAlias = bytes | memoryview
 EpisodeValue: TypeAlias = NDArray[Any] | str | list[str] | EncodedImage
-"""What an episode has once: an array (of no dimensions for a number), a text, several texts, or an encoded image."""
+"""What an episode has once: an array (of no dimensions for a number), a text, several texts, or an
+encoded image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -15,10 +15,12 @@ from gato_trainer.kernels.fused_attention_scores import load_rows
 from gato_trainer.kernels.fused_attention_tiles import cut
 
 BAND_BYTES = 2**30
-"""Memory for the gradients of scores by distance; more windows than fit are computed in several goes."""
+"""Memory for the gradients of scores by distance;
+more windows than fit are computed in several goes."""
 
 PARTS = 8
-"""Most partial sums of the gradient of `distance`; fixed, so that a device does not change the order of additions."""
+"""Most partial sums of the gradient of `distance`; fixed, so that a device does not change the
+order of additions."""
 
 
 @dataclass(frozen=True, slots=True)

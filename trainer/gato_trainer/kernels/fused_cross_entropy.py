@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from gato_trainer.kernels import Shapes
 
 KEPT_ROWS = 28_672
-"""Rows whose logits exist at one time: in bf16 the memory that the reference needs for its 4,096."""
+"""Rows whose logits exist at one time: in bf16 the memory that the reference needs for its
+4,096."""
 
 _ALIGNMENT = 128
 _BLOCK, _WARPS = 2048, 8

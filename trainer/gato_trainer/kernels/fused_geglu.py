@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from gato_trainer.kernels import Shapes
 
 STRIPS = 64
-"""Most strips of rows in the backward; fixed, so that a device's size does not change the order of additions."""
+"""Most strips of rows in the backward; fixed,
+so that a device's size does not change the order of additions."""
 
 _ROWS, _COLUMNS, _WARPS = 4, 256, 4
 """A program's tile: 8 values a thread, 16 bytes of bf16."""

@@ -27,7 +27,8 @@ WIDEST = 8192
 """A program holds whole rows in registers."""
 
 STRIPS = 1024
-"""Most programs of the backward; fixed, so that a device's size does not change the order of additions."""
+"""Most programs of the backward; fixed, so that a device's size does not change the order of
+additions."""
 
 
 def why_not(shapes: "Shapes") -> str | None:

@@ -16,7 +16,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 LOGIT_ROWS = 4096
-"""Supervised rows whose logits exist at one time; more are computed in pieces and again in the backward."""
+"""Supervised rows whose logits exist at one time;
+more are computed in pieces and again in the backward."""
 
 BACKENDS = [
     SDPBackend.CUDNN_ATTENTION,
@@ -24,7 +25,8 @@ BACKENDS = [
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 ]
-"""Of torch's attention without a mask, the fastest first: the default order changes between releases."""
+"""Of torch's attention without a mask, the fastest first:
+the default order changes between releases."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
