@@ -99,7 +99,8 @@ def _quiet(debug: bool) -> None:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("DASK_DISTRIBUTED__LOGGING__DISTRIBUTED", "critical")  # of the processes that it starts, too
+    # of the processes that it starts, too
+    os.environ.setdefault("DASK_DISTRIBUTED__LOGGING__DISTRIBUTED", "critical")
     logging.root.addFilter(lambda record: "apitools" not in record.getMessage())
 
 
@@ -113,6 +114,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
-        cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__  # a command may say how to go on
+        # a command may say how to go on
+        cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
         click.echo(f"Interrupted: {cause}" if cause and cause.args else "Interrupted.", err=True)
         sys.exit(130)

@@ -58,7 +58,8 @@ class ControlSource(Source):
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: ClassVar[Mapping[str, str]] = {}
     grids_below: ClassVar[int] = 0
-    """Sides below which whole numbers (H, W, layers) or (H, W) are symbols, though they have a picture's size."""
+    """Sides below which whole numbers (H, W, layers) or (H, W) are symbols, though they have a
+    picture's size."""
     form: ClassVar[Form | None] = None
     """What its data looks like; None where it takes any."""
     read_by_part: ClassVar[str] = r"\.tfrecord"

@@ -1,6 +1,7 @@
 """`python -m gato_trainer`: train, evaluate and export without the rest of the project's command line.
 
-This is also what torchrun starts: `torchrun --nproc-per-node 8 -m gato_trainer train --mixture M --out RUN`.
+This is also what torchrun starts:
+`torchrun --nproc-per-node 8 -m gato_trainer train --mixture M --out RUN`.
 """
 
 import argparse

@@ -16,7 +16,8 @@ _MODEL: dict[str, Any] = {
     "minimum": 1,
     "refusal": "a model with {name} {value} is not possible: 1 to {maximum:,} is wanted",
 }
-"""A size of a model; the maxima are far above any: what lies beyond is damage, no tensor has such a shape."""
+"""A size of a model; the maxima are far above any: what lies beyond is damage,
+no tensor has such a shape."""
 _COUNT: dict[str, Any] = {
     "minimum": 1,
     "refusal": "{name} must be a finite number above 0; got {value}",
@@ -52,12 +53,15 @@ class ModelConfig:
         vocabulary_size: rows of the token table, which is also the output head.
         local_positions: rows of the within-timestep position table, without the shared action row.
         patch_channels: channels of the ResNet block of a patch, a multiple of 32.
-        patch_grid: the block's output is averaged to `patch_grid` x `patch_grid` cells before the projection.
+        patch_grid: the block's output is averaged to `patch_grid` x `patch_grid` cells before the
+            projection.
         positions: how attention sees distance along the sequence.
-        action_position: "shared" adds one learned row to all action tokens (appendix C.3), "none" nothing.
+        action_position: "shared" adds one learned row to all action tokens (appendix C.3), "none"
+            nothing.
         separator_position: "none" adds nothing to separators, "own" one learned row.
-        stochastic_depth: chance that a sub-layer is skipped for a sequence in training (appendix C.2).
-        dropout: on the embeddings and on each sub-layer's output; 0 in pre-training, 0.1 in fine-tuning.
+        stochastic_depth: chance that training skips a sub-layer for a sequence (appendix C.2).
+        dropout: on the embeddings and on each sub-layer's output; 0 in pre-training, 0.1 in
+            fine-tuning.
     """
 
     width: int = setting(MISSING, "", maximum=2**20, **_MODEL)
@@ -108,12 +112,13 @@ class TrainSettings:
         micro_batch_size: None takes a process's whole share.
         learning_rate: reached after `warmup_steps`; it falls to a tenth of it by `steps`.
         weight_decay: on matrices and tables (not on gains, biases or single vectors).
-        precision: None means bf16 on a GPU and fp32 on a CPU. Parameters, gradients and optimizer state are always
-            float32.
-        sharding: "zero2" shards gradients and optimizer state and keeps the gathered parameters between forward and
-            backward, "full" gathers twice, "none" is for one process only.
-        kernels: which implementation of the fusable operations runs: "reference", plain torch; "auto", each fused
-            one that this machine runs and that passes its test; "fused", all of them or an error.
+        precision: None means bf16 on a GPU and fp32 on a CPU. Parameters, gradients and optimizer
+            state are always float32.
+        sharding: "zero2" shards gradients and optimizer state and keeps the gathered parameters
+            between forward and backward, "full" gathers twice, "none" is for one process only.
+        kernels: which implementation of the fusable operations runs: "reference", plain torch;
+            "auto", each fused one that this machine runs and that passes its test; "fused", all of
+            them or an error.
         compile: None means on a GPU only.
         read_ahead: steps that are read before they are needed.
     """

@@ -79,7 +79,8 @@ FINE_TUNING: dict[str, Any] = {
     "dropout": 0.1,
     "stochastic_depth": 0.0,
 }
-"""The paper's fine-tuning (appendix E): Adam at a constant rate with dropout; stochastic depth is for pre-training."""
+"""The paper's fine-tuning (appendix E): Adam at a constant rate with dropout; stochastic depth is
+for pre-training."""
 
 
 def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options: Any) -> TrainSettings:

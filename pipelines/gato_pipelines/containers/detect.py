@@ -83,7 +83,8 @@ def _open(path: Path, through_tfds: str, episode_length: int | None) -> Containe
         raise refusal(path, sight)
     if path.is_dir():
         return _open_files(path)
-    if path.suffix in (PARQUET, *HDF5):  # damaged, or of a layout that nothing tells: their readers say what is wrong
+    # damaged, or of a layout that nothing tells: their readers say what is wrong
+    if path.suffix in (PARQUET, *HDF5):
         return (_jat if path.suffix == PARQUET else _d4rl)(path)
     raise InputError(f"{path} is no file that can be read here: {_WANTED} is wanted")
 

@@ -107,7 +107,8 @@ MAGIC = (
     (4, b"ftyp", "video"),
     (257, b"ustar", "webdataset"),
 )
-"""What files begin with: where, what, and of which format they are; HDF5 and parquet are told by what is in them."""
+"""What files begin with: where, what, and of which format they are; HDF5 and parquet are told by
+what is in them."""
 
 SUFFIXES = {
     **dict.fromkeys((".npy", ".npz"), "numpy"),

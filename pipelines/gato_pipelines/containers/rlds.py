@@ -18,7 +18,8 @@ from gato_schemas.dataset import FinalStep
 from gato_schemas.tfrecord import RawRecord, TFRecordError
 
 _WITHOUT_LAST_REWARD = {"rlu_control_suite", "rlu_locomotion", "rlu_rwrl"}
-"""TFDS's builders of these shift rewards by one timestep against actions, so that the last timestep has none."""
+"""TFDS's builders of these shift rewards by one timestep against actions,
+so that the last timestep has none."""
 
 
 class RecordDecoder(Protocol):
@@ -83,7 +84,7 @@ class RldsContainer(Container):
             for record in read_shard(self.path / file, self.directory.file_format, first, count):
                 yield _decode(decoder, record)
         except TFRecordError as error:
-            # the damaged rest counts as one episode where the dataset does not say how many there are
+            # the damaged rest counts as one episode where the dataset does not say how many
             start = max(first, error.ordinal)
             lost = 1 if count is None else first + count - start
             reason = EpisodeError(f"{error}; {counted(lost, 'episode')} from there on cannot be read", stage="read")

@@ -37,9 +37,9 @@ from gato_schemas.errors import FormatError
 from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc32c
 from gato_schemas.wire import decode_example, read_feature
 
-GZIP_MAGIC = b"\x1f\x8b"
 MAX_EPISODE_BYTES = 1 << 30
-"""Bytes of one episode: far above any of the public ones, so that a small file cannot claim all memory."""
+"""Bytes of one episode: far above any of the public ones,
+so that a small file cannot claim all memory."""
 FILE_NAME = re.compile(r"^(?P<run>run_\d+)-\d{5}-of-\d{5}$")
 _KEYS = {
     "checkpoint_id": "checkpoint_idx",

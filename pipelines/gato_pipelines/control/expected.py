@@ -13,7 +13,8 @@ from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep, TaskInfo
 
 MANY_SHORT = 0.1
-"""Share of one-timestep episodes from which on something is likely to be wrong with where episodes end."""
+"""Share of one-timestep episodes from which on something is likely to be wrong with where episodes
+end."""
 
 
 class OutsideBuilder:

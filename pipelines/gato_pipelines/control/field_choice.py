@@ -14,7 +14,8 @@ from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.episode import FieldModality
 
 MAX_UNNAMED_ELEMENTS = 256
-"""A tensor with more elements (an embedding, a depth map) becomes tokens only where it is named, or all there is."""
+"""A tensor with more elements (an embedding, a depth map) becomes tokens only where it is named, or
+all there is."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,8 +32,8 @@ class Form:
         texts: how many texts.
         action: what actions are; None for both.
         width: how many values an action has.
-        picture: whether an image stored with this height, width and number of channels may be one
-            of the family.
+        takes_image: whether an image stored with this height, width and number of channels may be
+            one of the family.
         unlike: sources of narrower forms, whose data is not meant although it fits.
     """
 
@@ -44,7 +44,7 @@ class Form:
     texts: Range = NONE
     action: Literal["discrete", "continuous"] | None
     width: Range = SOME
-    picture: Callable[[int, int, int], bool] = lambda height, width, channels: True
+    takes_image: Callable[[int, int, int], bool] = lambda height, width, channels: True
     unlike: tuple[str, ...] = ()
 
 
@@ -65,7 +65,7 @@ class Timestep:
             all(low <= count <= high for count, (low, high) in (*counts, (self.texts, form.texts)))
             and (form.action is None or set(self.actions) == {form.action})
             and form.width[0] <= sum(self.actions.values()) <= form.width[1]
-            and all(0 in shape or form.picture(*shape) for shape in self.images)
+            and all(0 in shape or form.takes_image(*shape) for shape in self.images)
         )
 
     def __str__(self) -> str:

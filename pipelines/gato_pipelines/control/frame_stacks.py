@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from gato_pipelines.rlds.features import Kind, Leaf
 
 FrameStack: TypeAlias = Literal["auto", "newest", "none"]
-"""What channels of a picture or planes of bytes are: frames of which the newest is taken, or no frames."""
+"""What channels of an image or planes of bytes are: frames of which the newest is taken,
+or no frames."""
 
 MAX_FRAMES = 16
 SMALLEST_SIDE = 32

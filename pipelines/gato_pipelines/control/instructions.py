@@ -13,7 +13,8 @@ from gato_pipelines.rlds.features import STEPS, Leaf
 
 AUTO, NONE = "auto", "none"
 _INSTRUCTIONS = ("language_instruction", "natural_language_instruction", "instruction")
-"""Names of instructions, the usual ones first; others end like the last one: VIMA's `multimodal_instruction`."""
+"""Names of instructions, the usual ones first; others end like the last one: VIMA's
+`multimodal_instruction`."""
 _MISSION = "mission"
 """What Gymnasium's environments call an instruction that they show in the observation."""
 

@@ -13,11 +13,13 @@ from gato_schemas.episode import Field, FieldModality
 from gato_schemas.sequence import PATCH_SIZE
 
 SMALLEST_GRAY = 32
-"""Sides from which bytes of shape (H, W) are a picture: smaller grids, such as NetHack's 21x79, are symbols."""
+"""Sides from which bytes of shape (H, W) are an image: smaller grids, such as NetHack's 21x79,
+are symbols."""
 LARGEST_GRID = 40
-"""Sides below which bytes may be symbols: MiniGrid's levels have up to 25 cells, rendered ones 40 pixels."""
+"""Sides below which bytes may be symbols: MiniGrid's levels have up to 25 cells,
+rendered ones 40 pixels."""
 _MAP = re.compile(r"(^|[/_\-.])(depths?|labels?|masks?|panoptic|seg|segm|segmentations?|semantic)\d*([/_\-.]|$)")
-"""Names of pictures whose values are labels or distances."""
+"""Names of images whose values are labels or distances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ DEFAULT = ImageChoice()
 
 
 def modality_of(leaf: Leaf) -> FieldModality:
-    """How a leaf becomes tokens; bytes of a picture's size are a picture, even where they are called a tensor."""
+    """How a leaf becomes tokens; bytes of an image's size are an image, even where they are called a tensor."""
     if leaf.kind == Kind.IMAGE or _is_picture(leaf):
         return "image"
     if leaf.dtype in STRING_DTYPES:
@@ -74,7 +76,7 @@ def is_grid(leaf: Leaf, below: int) -> bool:
 
 
 def is_map(name: str) -> bool:
-    """Whether what looks like a picture is a map of labels, masks or distances by its name."""
+    """Whether what looks like an image is a map of labels, masks or distances by its name."""
     return _MAP.search(name.lower()) is not None
 
 

@@ -176,7 +176,8 @@ class _PartScanner:
             if spec.modality != "continuous":
                 continue
             values = episode.tensors[leaf.path]
-            if self._choice.ranges and spec.name not in self.ranges:  # of a length that is not declared
+            # of a length that is not declared
+            if self._choice.ranges and spec.name not in self.ranges:
                 self._begin_ranges(spec, prod(values.shape[1:]))
             for found in (self.ranges, self.outside):
                 if spec.name in found:

@@ -15,8 +15,8 @@ class ImageSource(DocumentSource):
     """Reads documents with images; the fields are settings."""
 
     images: str = setting("", "Folder, .tar or .zip of the images; by default INPUT itself.", "PATH")
-    # 144 patches: five images take 720 of a context of 1024 tokens and leave 60 for each text, several times what
-    # captions and questions need. At 224 pixels five images alone would take 980.
+    # 144 patches: five images take 720 of a context of 1024 tokens and leave 60 for each text,
+    # several times what captions and questions need. At 224 pixels five images would take 980.
     image_size: tuple[int, int] = setting(
         (192, 192), "Pixels of the images; of the default, five leave room for their texts in 1024 tokens.", "HxW"
     )

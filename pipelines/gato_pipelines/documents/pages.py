@@ -76,7 +76,8 @@ def obelics_parts(images: Sequence[Any], texts: Sequence[Any]) -> Iterator[PageP
     if not isinstance(images, list) or not isinstance(texts, list) or len(images) != len(texts):
         raise EpisodeError("the page's images and texts are not lists of one length", stage="read")
     for image, text in zip(images, texts, strict=True):
-        is_shown = any(image.values()) if isinstance(image, dict) else bool(image)  # mirrors write "" for null
+        # mirrors write "" for null
+        is_shown = any(image.values()) if isinstance(image, dict) else bool(image)
         if is_shown and text:
             yield _BOTH
         if is_shown or text is None:

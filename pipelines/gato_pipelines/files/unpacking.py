@@ -21,13 +21,15 @@ SUFFIXES = {
 }
 """How files of a suffix are compressed."""
 WINDOW_MIB = 128
-"""MiB of what was unpacked before that a file may want to look back at: those of `zstd -19` and `xz -9`."""
+"""MiB of what was unpacked before that a file may want to look back at:
+those of `zstd -19` and `xz -9`."""
 MAX_WINDOW_MIB = 2048
 """What zstd looks back at most."""
 _STEP = 64
 """Bytes unpacked at once: even those of a bomb fit into memory."""
 _MAX_PADDING = 1 << 20
-"""Zeros behind the last member that fill up a block of a tape or disk; more of them are something that is missing."""
+"""Zeros behind the last member that fill up a block of a tape or disk; more of them are something
+that is missing."""
 
 
 class DamageError(Exception):

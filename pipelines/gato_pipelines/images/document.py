@@ -31,16 +31,19 @@ MAX_ENCODED_BYTES = 1 << 26
 MAX_IMAGE_PIXELS = 1 << 26
 """Pixels of one photograph: a larger one is taken for an attack on the memory."""
 MAX_TEXT_BYTES = 1 << 26
-"""Bytes of all texts and profiles that a photograph carries; editing programs leave several megabytes."""
+"""Bytes of all texts and profiles that a photograph carries;
+editing programs leave several megabytes."""
 MIN_SIDE = PATCH_SIZE
 """Pixels of the shorter side: less than a patch shows nothing (tracking pixels, rules, spacers)."""
 MAX_ASPECT = 10
-"""Longer side divided by the shorter one: beyond it are banners and rules, which no square can show."""
+"""Longer side divided by the shorter one: beyond it are banners and rules,
+which no square can show."""
 
 _TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 """EXIF orientation: quarter turns anticlockwise, then whether left and right are swapped."""
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
-warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said by its dead letter
+# what is wrong with an image is said by its dead letter
+warnings.filterwarnings("ignore", module=r"PIL\.")
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError)
 """What Pillow raises for damaged files of one format or another."""
 
@@ -70,8 +73,8 @@ def decode_image(data: bytes, fit: ImageFit) -> Image:
 
 def _decoded(data: bytes, fit: ImageFit) -> Image:
     try:
-        with Pillow.open(io.BytesIO(data), formats=FORMATS) as photo:
-            return _fitted(photo, data, fit)
+        with Pillow.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _fitted(image, data, fit)
     except OSError:
         whole = with_end(data) if data[:2] == JPEG_MAGIC and not data.endswith(JPEG_END) else None
         if whole is None:
@@ -89,8 +92,8 @@ def _too_large() -> EpisodeError:
     return EpisodeError(f"the image has more than {MAX_IMAGE_PIXELS:,} pixels", stage="decode")
 
 
-def _fitted(photo: Pillow.Image, data: bytes, fit: ImageFit) -> Image:
-    width, height = photo.size
+def _fitted(image: Pillow.Image, data: bytes, fit: ImageFit) -> Image:
+    width, height = image.size
     if width * height > MAX_IMAGE_PIXELS:
         raise _too_large()
     if min(width, height) < MIN_SIDE:
@@ -99,13 +102,13 @@ def _fitted(photo: Pillow.Image, data: bytes, fit: ImageFit) -> Image:
         raise EpisodeError(f"the image is more than {MAX_ASPECT} times as long as it is wide", stage="decode")
     if data[:2] == JPEG_MAGIC:
         check_scans(data, width * height)
-    turns, mirrored = _TURNS.get(orientation(photo, _DAMAGE), (0, False))
+    turns, mirrored = _TURNS.get(orientation(image, _DAMAGE), (0, False))
     seen = (width, height) if turns % 2 else (height, width)
     scaled = fit.scaled(*seen)
     stored = scaled[::-1] if turns % 2 else scaled
-    if photo.format == "JPEG":
-        photo.draft(None, (stored[1], stored[0]))
-    pixels = np.rot90(resize(opaque_pixels(photo, data), stored), turns)
+    if image.format == "JPEG":
+        image.draft(None, (stored[1], stored[0]))
+    pixels = np.rot90(resize(opaque_pixels(image, data), stored), turns)
     pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
     return _placed(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), fit)
 

@@ -195,7 +195,8 @@ class _ImageDecoder:
     def _flatten(self, image: Images) -> Images:
         """An image with alpha as declared: its four channels, the last of them, or shown on white."""
         if image.dtype != np.uint8:
-            image = (image >> 8).astype(np.uint8)  # a PNG of 16 bits: OpenCV keeps those beside an alpha channel
+            # a PNG of 16 bits: OpenCV keeps those beside an alpha channel
+            image = (image >> 8).astype(np.uint8)
         if self._alpha == "newest":
             return np.ascontiguousarray(image[..., RGBA - 1])
         rgba: Images = self._cv2.cvtColor(image, self._cv2.COLOR_BGRA2RGBA)

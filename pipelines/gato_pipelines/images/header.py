@@ -16,7 +16,8 @@ JPEG_MAGIC = b"\xff\xd8"
 PNG_DEPTH_BYTE = 24
 """Where a PNG says how many bits its samples have."""
 PNG_HEADER_BYTES = 26
-"""Bytes of a PNG up to its colour type: where they are equal, so are the headers (but for palettes)."""
+"""Bytes of a PNG up to its colour type: where they are equal,
+so are the headers (but for palettes)."""
 
 MAX_SCANS = 100
 """Scans of one JPEG: progressive encoders write ten or so, those that search for the fewest bytes a few dozen. Each
@@ -110,7 +111,7 @@ def check_scans(data: EncodedImage, pixels: int) -> None:
         EpisodeError: it has more than `MAX_SCANS` scans, or fewer if it is large.
     """
     data, most = bytes(data), max(min(MAX_SCANS, _MAX_SCANNED_PIXELS // pixels), _USUAL_SCANS)
-    if data.count(_SCAN) <= most:  # also counts what metadata hold, and pictures behind the end
+    if data.count(_SCAN) <= most:  # also counts what metadata hold, and images behind the end
         return
     at, scans = len(JPEG_MAGIC), 0
     while (found := _SEGMENT.search(data, at)) and found[0] != _END and found.end() + 2 <= len(data):

@@ -21,5 +21,5 @@ def with_end(data: bytes) -> bytes | None:
 
 
 def _checksum(data: bytes) -> int:
-    with Pillow.open(io.BytesIO(data), formats=("JPEG",)) as photo:
-        return zlib.crc32(photo.tobytes())
+    with Pillow.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        return zlib.crc32(image.tobytes())

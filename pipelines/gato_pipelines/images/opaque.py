@@ -14,37 +14,39 @@ Pixels: TypeAlias = NDArray[np.uint8]
 _STRIP_PIXELS = 1 << 22
 
 
-def opaque_pixels(photo: Pillow.Image, data: bytes) -> Pixels:
+def opaque_pixels(image: Pillow.Image, data: bytes) -> Pixels:
     """Pixels as stored, uint8 (H, W, 3) or gray (H, W); a large photograph in strips, which take less memory.
 
     Args:
-        photo: opened, or decoded already.
+        image: opened, or decoded already.
         data: what it was opened from.
     """
-    key = photo.info.get("transparency")
-    if photo.format == "PNG" and key is not None and photo.mode in ("L", "RGB"):
-        if data[PNG_DEPTH_BYTE] == 16:  # of which Pillow keeps 8, and can no longer tell the transparent colour
+    key = image.info.get("transparency")
+    if image.format == "PNG" and key is not None and image.mode in ("L", "RGB"):
+        # of which Pillow keeps 8, and can no longer tell the transparent colour
+        if data[PNG_DEPTH_BYTE] == 16:
             return _wide_colour(data)
-        photo.load()
-        photo.info["transparency"] = _as_decoded(key, data[PNG_DEPTH_BYTE])
-    pixels = _in_strips(photo)
-    if photo.format == "GIF":
-        left, top, right, bottom = photo.dispose_extent  # type: ignore[attr-defined]
-        if (left, top, right, bottom) != (0, 0, *photo.size):  # the screen around the first frame shows nothing
+        image.load()
+        image.info["transparency"] = _as_decoded(key, data[PNG_DEPTH_BYTE])
+    pixels = _in_strips(image)
+    if image.format == "GIF":
+        left, top, right, bottom = image.dispose_extent  # type: ignore[attr-defined]
+        # the screen around the first frame shows nothing
+        if (left, top, right, bottom) != (0, 0, *image.size):
             screen = np.full_like(pixels, 255)
             screen[top:bottom, left:right] = pixels[top:bottom, left:right]
             return screen
     return pixels
 
 
-def _in_strips(photo: Pillow.Image) -> Pixels:
-    width, height = photo.size
+def _in_strips(image: Pillow.Image) -> Pixels:
+    width, height = image.size
     rows = max(_STRIP_PIXELS // width, 1)
     if rows >= height:
-        return _converted(photo)
+        return _converted(image)
     pixels = None
     for top in range(0, height, rows):
-        strip = _converted(photo.crop((0, top, width, min(top + rows, height))))
+        strip = _converted(image.crop((0, top, width, min(top + rows, height))))
         if pixels is None:
             pixels = np.empty((height, *strip.shape[1:]), np.uint8)
         pixels[top : top + rows] = strip
@@ -60,18 +62,18 @@ def _as_decoded(key: int | tuple[int, ...], depth: int) -> int | tuple[int, ...]
     return tuple((value & largest) * (255 // largest) for value in key)
 
 
-def _converted(photo: Pillow.Image) -> Pixels:
-    key = photo.info.get("transparency")
-    if photo.mode.startswith("I;16") or photo.mode == "I":  # a PNG of 16 bits
-        wide = np.clip(np.asarray(photo), 0, 65535)
+def _converted(image: Pillow.Image) -> Pixels:
+    key = image.info.get("transparency")
+    if image.mode.startswith("I;16") or image.mode == "I":  # a PNG of 16 bits
+        wide = np.clip(np.asarray(image), 0, 65535)
         pixels = np.asarray(wide >> 8, np.uint8)
         return pixels if key is None else np.where(wide == key, np.uint8(255), pixels)
-    if photo.mode in ("RGB", "L") and key is None:
-        return np.asarray(photo)
-    if photo.has_transparency_data:
-        photo = photo.convert("RGBA")
-        photo = Pillow.alpha_composite(Pillow.new("RGBA", photo.size, "white"), photo)
-    return np.asarray(photo.convert("RGB"))
+    if image.mode in ("RGB", "L") and key is None:
+        return np.asarray(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
 
 
 def _wide_colour(data: bytes) -> Pixels:

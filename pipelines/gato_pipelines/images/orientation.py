@@ -13,16 +13,16 @@ _XMP_TEXTS = ("xmp", "XML:com.adobe.xmp")
 _XMP_PROFILES = ("Raw profile type xmp", "Raw profile type APP1")
 
 
-def orientation(photo: Pillow.Image, damage: tuple[type[Exception], ...]) -> int:
+def orientation(image: Pillow.Image, damage: tuple[type[Exception], ...]) -> int:
     """1 to 8, as EXIF numbers them: what EXIF says, else XMP; 1 where neither does or can be read.
 
     Args:
-        photo: opened; a PNG is decoded, since what it says may stand behind its pixels.
+        image: opened; a PNG is decoded, since what it says may stand behind its pixels.
         damage: what Pillow raises for EXIF that cannot be read.
     """
-    if photo.format == "PNG":
-        photo.load()
-    for block in _exif_blocks(photo.info):
+    if image.format == "PNG":
+        image.load()
+    for block in _exif_blocks(image.info):
         try:
             exif = Pillow.Exif()
             exif.load(block)
@@ -31,7 +31,7 @@ def orientation(photo: Pillow.Image, damage: tuple[type[Exception], ...]) -> int
             continue
         if value is not None:
             return value if isinstance(value, int) else 1
-    found = (_XMP_TAG.search(text) for text in _xmp_texts(photo.info))
+    found = (_XMP_TAG.search(text) for text in _xmp_texts(image.info))
     return next((int(match[1]) for match in found if match), 1)
 
 

@@ -11,7 +11,8 @@ from gato_schemas.sequence import Modality, TokenSequence
 from gato_schemas.statistics import FieldStatistics
 
 MANY_UNKNOWN = 0.01
-"""Share of text tokens that are no piece from which on the text model is likely to be the wrong one."""
+"""Share of text tokens that are no piece from which on the text model is likely to be the wrong
+one."""
 
 
 class PartAccount:

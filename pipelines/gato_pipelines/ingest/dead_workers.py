@@ -36,7 +36,8 @@ class TrackedCall:
     def __call__(self, element: Any) -> None:
         """Call the function."""
         note = self.folder / f"{_NOTE}{os.environ.get('WORKER_ID', '')}"
-        with suppress(OSError):  # what the function writes itself says what is wrong with the folder
+        # what the function writes itself says what is wrong with the folder
+        with suppress(OSError):
             note.write_text(str(element))
         self.function(element)
         note.unlink(missing_ok=True)

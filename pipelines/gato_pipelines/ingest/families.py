@@ -12,7 +12,7 @@ from gato_pipelines.source import Source
 _MAX_NAMED = 3
 
 
-def check_family(source: Source, name: str, folder: Path) -> None:
+def check_looks(source: Source, name: str, folder: Path) -> None:
     """Check that an input looks like what a source is for, as far as the source says what that is.
 
     The fields that the user has chosen may be those of the family, or those that the source chooses

@@ -23,7 +23,8 @@ _FILES = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEA
 _SHARD = re.compile(r"^[a-z0-9_]+-(train|validation)\.tfrecord-\d{5,}-of-\d{5,}(\.index)?(\.tmp)?$")
 _JOB, _LOCK = "job.json", "lock"
 RETRY = "retry"
-"""Folder inside the work folder for the shards of dead letters that are tried again; it outlives an interruption."""
+"""Folder inside the work folder for the shards of dead letters that are tried again; it outlives an
+interruption."""
 _MAX_SHOWN = 100
 _MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
 
@@ -97,7 +98,8 @@ def _lock(path: Path, out: Path) -> Iterator[IO[str]]:
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.fstat(lock.fileno()).st_ino == path.stat().st_ino  # else its holder just ended and removed it
+            # else its holder just ended and removed it
+            held = os.fstat(lock.fileno()).st_ino == path.stat().st_ino
         except (BlockingIOError, FileNotFoundError):
             held = False
         if not held:

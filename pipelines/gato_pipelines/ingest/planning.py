@@ -50,11 +50,13 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
     for scan in scans:
         if (count := read.get(part_key(scan.part))) is not None:
             by_task[scan.part.task].append((scan, count))
-    sizes = {scan.part: scan.size for scan in scans}  # a part of which only the first episodes are wanted has none
+    # a part of which only the first episodes are wanted has none
+    sizes = {scan.part: scan.size for scan in scans}
     kept = [scan for pairs in by_task.values() for scan, _ in pairs]
     _check_modalities(kept)
     found = [note for scan in scans for note in scan.notes]
-    how = dict.fromkeys(note for note in found if note.kind == "read")  # is said once, however many parts there are
+    # is said once, however many parts there are
+    how = dict.fromkeys(note for note in found if note.kind == "read")
     notes = [*notes, *how, *(note for note in found if note.kind != "read")]
     notes += border_notes(kept, ignored=source.ignore_borders)
     notes += [note for name, pairs in sorted(by_task.items()) for note in _unused_texts(name, pairs)]

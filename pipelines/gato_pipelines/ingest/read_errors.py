@@ -33,7 +33,8 @@ def find_read_errors(scans: Sequence[PartScan], plan: Plan) -> ReadErrors:
     first = ""
     if bad:
         file, reason = bad[0].part.file, bad[0].reason
-        first = reason.partition(": ")[2] if file in reason else f"{file}, {reason}"  # which says where by itself
+        # which says where by itself
+        first = reason.partition(": ")[2] if file in reason else f"{file}, {reason}"
     found = ReadErrors(count, sum(wanted.values()), first)
     if found.count and found.count == found.of:
         raise InputError(f"no episode can be read (the first of {found.count}: {found.first})")

@@ -23,7 +23,7 @@ from gato_pipelines.files.git_lfs import fetched_parts, unfetched
 from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.complete import without_dead_letters
 from gato_pipelines.ingest.dataset_writer import DatasetWriter
-from gato_pipelines.ingest.families import check_family
+from gato_pipelines.ingest.families import check_looks
 from gato_pipelines.ingest.fingerprint import Recipe, make_recipe
 from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.job import Job
@@ -132,17 +132,7 @@ def run(
             plan = _plan(scan, scans, ingest)
             for note in plan.notes + [note for note in plan.expected if note.kind == "left-out"]:
                 report(headed_line(note))
-            job = Job(
-                source=chosen,
-                settings=ingest,
-                plan=plan,
-                recipe=make_recipe(chosen, plan, ingest),
-                inputs=scan.inputs,
-                out=found.out,
-                name=ingest.name or dataset_name(found.out),
-                remote=found.remote,
-            )
-            writer = DatasetWriter(job, scans, report, watcher)
+            writer = DatasetWriter(_job(scan, plan, ingest, found), scans, report, watcher)
             return writer.retry() if retries else writer.write()
 
 
@@ -150,6 +140,20 @@ def _scan_job(source: ChosenSource, found: Places) -> ScanJob:
     """The planning pass over the parts of all inputs."""
     inputs = found.find(source.made)
     return ScanJob(source, inputs, _parts(source, inputs), found.out / WORK)
+
+
+def _job(scan: ScanJob, plan: Plan, ingest: IngestSettings, found: Places) -> Job:
+    """All that the shards of every part are made by."""
+    return Job(
+        source=scan.source,
+        settings=ingest,
+        plan=plan,
+        recipe=make_recipe(scan.source, plan, ingest),
+        inputs=scan.inputs,
+        out=found.out,
+        name=ingest.name or dataset_name(found.out),
+        remote=found.remote,
+    )
 
 
 def _as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:
@@ -165,7 +169,7 @@ def _parts(source: ChosenSource, inputs: InputFolders) -> list[Part]:
     for name, folder in inputs.folders.items():
         found = fetched_parts(source.made, folder)
         if "family" not in source.settings:
-            check_family(source.made, source.name, folder)
+            check_looks(source.made, source.name, folder)
         if not found:
             raise InputError(f"{folder} has no episodes: nothing was written")
         parts += [msgspec.structs.replace(part, input=name) for part in found]

@@ -27,7 +27,8 @@ _INTERRUPTED = re.compile(r"^KeyboardInterrupt\b", re.MULTILINE)
 """What a user's Ctrl-C makes of a worker in this process."""
 _MAX_LINES, _MAX_REASON = 8, 300
 _BEAM_NAMES = {
-    "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",  # Beam knows this one by its whole name only
+    # Beam knows this one by its whole name only
+    "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",
     "flink": "FlinkRunner",
     "spark": "SparkRunner",
     "dataflow": "DataflowRunner",
@@ -111,7 +112,8 @@ def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
     if runner == "dask" and find_spec("distributed") is None:
         raise MissingPackageError("runner dask needs Dask: pip install 'gato-data[ingest,dask]'")
     if runner == "dask":
-        import_module("apache_beam.runners.dask.dask_runner")  # only then does Beam know its options
+        # only then does Beam know its options
+        import_module("apache_beam.runners.dask.dask_runner")
     for option in options:
         if not re.match(r"\w+=", option):
             raise SettingError(f"--beam-option {option!r} is not of the form NAME=VALUE")

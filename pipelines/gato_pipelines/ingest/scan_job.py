@@ -93,7 +93,7 @@ class ScanJob:
         part = self.parts[number]
         try:
             with self.source.blamed():
-                return self._scan(self.parts[number])
+                return self._scan(part)
         except OSError as error:
             raise cannot_read(error, part.file) from error
 

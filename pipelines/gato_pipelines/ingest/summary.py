@@ -35,7 +35,8 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
                 f"the {name} split is empty: --holdout draws every episode on its own, "
                 f"and none of these fell to it; give more episodes or another share"
             )
-    clips = manifest.source.settings.get("action_range") != "quantile"  # which leaves values out on purpose
+    # which leaves values out on purpose
+    clips = manifest.source.settings.get("action_range") != "quantile"
     for row in manifest.statistics if clips else ():
         if row.role == "action" and row.modality == "continuous" and any(row.saturated):
             clipped = sum(row.saturated) / (row.count * len(row.saturated))

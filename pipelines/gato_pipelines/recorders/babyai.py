@@ -15,7 +15,8 @@ from gato_pipelines.simulators.simulator import Observation
 
 POLICY = "minigrid's BabyAIBot"
 MAX_ATTEMPTS = 20
-"""Layouts of one episode that the bot may give up before the level counts as one it cannot solve."""
+"""Layouts of one episode that the bot may give up before the level counts as one it cannot
+solve."""
 
 _MAX_SEARCHES = 200
 """Searches of the bot before one action; 8 are many."""

@@ -117,7 +117,8 @@ class _Reacher:
 
     def __call__(self) -> NDArray[np.float64]:
         errors = self._postures - self._data.qpos
-        errors[:, 0] = (errors[:, 0] + np.pi) % (2 * np.pi) - np.pi  # the shoulder turns all the way round
+        # the shoulder turns all the way round
+        errors[:, 0] = (errors[:, 0] + np.pi) % (2 * np.pi) - np.pi
         error = errors[np.abs(errors).max(axis=1).argmin()]
         return np.asarray(3 * error - 0.45 * self._data.qvel)
 
@@ -136,4 +137,5 @@ CONTROLLERS: Mapping[str, tuple[str, Callable[[Any], Controller]]] = {
     "reacher-easy": (_PULL, _Reacher),
     "reacher-hard": (_PULL, _Reacher),
 }
-"""The tasks that are played well: what plays them, and how it is made from the physics of an episode just begun."""
+"""The tasks that are played well: what plays them, and how it is made from the physics of an
+episode just begun."""

@@ -56,7 +56,8 @@ class Recorder(SimulatorRecorder[MetaWorld]):
         """The expert."""
 
         def act(seen: Observation) -> Any:
-            with warnings.catch_warnings(action="ignore"):  # of actions beyond [-1, 1], which are clipped
+            # of actions beyond [-1, 1], which are clipped
+            with warnings.catch_warnings(action="ignore"):
                 return self._expert.get_action(seen[OBSERVATION])
 
         return act

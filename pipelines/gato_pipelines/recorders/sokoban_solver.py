@@ -15,7 +15,8 @@ _State: TypeAlias = tuple[int, int, int, Boxes, Cell, Any]
 
 UP, DOWN, LEFT, RIGHT = range(4)
 PUSH, MOVE = 1, 5
-"""gym-sokoban's first action that pushes and first one that moves; directions follow in the order above."""
+"""gym-sokoban's first action that pushes and first one that moves;
+directions follow in the order above."""
 _STEPS = {UP: (-1, 0), DOWN: (1, 0), LEFT: (0, -1), RIGHT: (0, 1)}
 _WALL, _EMPTY, _TARGET, _BOX_ON_TARGET, _BOX, _PLAYER = range(6)
 _MAX_STATES = 50_000

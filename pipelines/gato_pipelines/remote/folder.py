@@ -38,7 +38,8 @@ _FOREIGN_ERRORS = (
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
 )
-"""What packages raise that are no OSErrors; they are looked up only where the package has been imported."""
+"""What packages raise that are no OSErrors;
+they are looked up only where the package has been imported."""
 
 
 def is_remote(place: Path | str) -> bool:

@@ -72,7 +72,8 @@ class Mirror:
                 fcntl.flock(held, fcntl.LOCK_EX)
                 if not here.exists():
                     self._fetch(name)
-                fcntl.flock(held, fcntl.LOCK_SH)  # another process may make room in between: look again
+                # another process may make room in between: look again
+                fcntl.flock(held, fcntl.LOCK_SH)
             here.touch()
             yield
 

@@ -136,8 +136,8 @@ def open_directory(path: Path, formats: Collection[str] = (FILE_FORMAT,)) -> Dir
         formats: file formats that will do, the first of them preferred.
 
     Raises:
-        InputError: the folder is empty, holds several versions or no RLDS dataset, or its file format is not among
-            `formats`.
+        InputError: the folder is empty, holds several versions or no RLDS dataset, or its file
+            format is not among `formats`.
         FormatError: its JSON files are damaged.
     """
     folder = find_version(path)

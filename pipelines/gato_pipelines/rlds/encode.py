@@ -32,7 +32,8 @@ def encode_episode(episode: RldsEpisode, leaves: Iterable[Leaf]) -> bytes:
     """Serialize one episode; the same episode gives the same bytes.
 
     Raises:
-        EpisodeError: a leaf has no values, another number of timesteps, or another dtype or shape than declared.
+        EpisodeError: a leaf has no values, another number of timesteps, or another dtype or shape
+            than declared.
     """
     features = {leaf.path: _feature(leaf, episode) for leaf in leaves}
     return encode_example(features)[0]

@@ -11,7 +11,8 @@ from gato_data.errors import EpisodeError
 
 EncodedImage: TypeAlias = bytes | memoryview
 EpisodeValue: TypeAlias = NDArray[Any] | str | list[str] | EncodedImage
-"""What an episode has once: an array (of no dimensions for a number), a text, several texts, or an encoded image."""
+"""What an episode has once: an array (of no dimensions for a number), a text, several texts, or an
+encoded image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -23,7 +24,8 @@ class RldsEpisode:
     Attributes:
         num_timesteps: T.
         tensors: numbers and truth values, (T, *shape) in the declared dtype; read-only.
-        images: T encoded images each (PNG or JPEG); decoding them is up to `gato_pipelines.images.episode`.
+        images: T encoded images each (PNG or JPEG); decoding them is up to
+            `gato_pipelines.images.episode`.
         texts: T strings each.
         episode: what the episode has once.
     """

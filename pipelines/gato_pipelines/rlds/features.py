@@ -44,13 +44,16 @@ class Leaf:
     """One feature without features of its own.
 
     Attributes:
-        path: its name with those around it, such as "steps/observation/image"; also its key in the record.
+        path: its name with those around it, such as "steps/observation/image"; also its key in the
+            record.
         kind: what it stands for.
         dtype: a numpy name such as "float32", or "string".
         shape: of one value; None is a side that varies.
-        encoding: how a numeric value is stored: a list of numbers, or bytes (zlib-compressed) of its own.
+        encoding: how a numeric value is stored: a list of numbers, or bytes (zlib-compressed) of
+            its own.
         image_format: "png" or "jpeg"; empty if undeclared or no image.
-        sequences: declared lengths of the Sequence features around it, outermost first, `steps` left out.
+        sequences: declared lengths of the Sequence features around it, outermost first, `steps`
+            left out.
         description: free text.
         value_range: free text such as "[-1, 1]".
         start: the least of its discrete values, where they do not fit between 0 and 1023.

@@ -1,7 +1,8 @@
 """`features.json` as TFDS wrote it before 2023, turned into today's form.
 
-Until 2022 a feature was {"type": class, "content": {...}}, its content differing by class; then the content became
-the protocol buffer of today's form, named by "proto_cls", as JSON or as a string of JSON.
+Until 2022 a feature was {"type": class, "content": {...}}, its content differing by class; then the
+content became the protocol buffer of today's form, named by "proto_cls", as JSON or as a string of
+JSON.
 """
 
 from typing import Any

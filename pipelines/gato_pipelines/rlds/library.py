@@ -1,9 +1,10 @@
 """The one way to import rlds here.
 
-rlds 0.1.8, its last release, imports Reverb at the top of `rlds/transformations/pattern.py`. Reverb's last release
-needs TensorFlow 2.15 and cannot be installed beside the TensorFlow that this package uses. Only two functions of
-rlds use Reverb (`pattern_map` and `pattern_map_from_transform`); for the others its name has to exist while rlds is
-imported, because four annotations mention it. `import_rlds` provides that name and nothing more.
+rlds 0.1.8, its last release, imports Reverb at the top of `rlds/transformations/pattern.py`.
+Reverb's last release needs TensorFlow 2.15 and cannot be installed beside the TensorFlow that this
+package uses. Only two functions of rlds use Reverb (`pattern_map` and
+`pattern_map_from_transform`); for the others its name has to exist while rlds is imported, because
+four annotations mention it. `import_rlds` provides that name and nothing more.
 """
 
 import importlib
@@ -31,8 +32,8 @@ class _MissingReverb(ModuleType):
 def import_rlds() -> ModuleType:
     """Imports rlds, with or without Reverb, and returns it.
 
-    A Reverb that is installed is used. Otherwise a placeholder takes its name in `sys.modules` during the import
-    only, so that `import reverb` elsewhere still fails as it should.
+    A Reverb that is installed is used. Otherwise a placeholder takes its name in `sys.modules`
+    during the import only, so that `import reverb` elsewhere still fails as it should.
 
     Raises:
         MissingPackageError: rlds or TensorFlow is not installed.

@@ -14,7 +14,8 @@ from gato_schemas.wire import Value
 
 FLAT_VALUES = "/ragged_flat_values"
 ROW_LENGTHS = "/ragged_row_lengths_0"
-"""TFDS stores a Sequence inside the timesteps as all its values and the number of them in each timestep."""
+"""TFDS stores a Sequence inside the timesteps as all its values and the number of them in each
+timestep."""
 MAX_TENSOR_BYTES = 1 << 32
 """Bytes of one leaf over a whole episode, so that a small record cannot claim all memory."""
 
@@ -102,7 +103,8 @@ def _numbers(leaf: Leaf, value: Value | None) -> NDArray[Any]:
         )
     numbers: NDArray[Any] = value
     if dtype == np.float32:
-        return np.require(numbers, requirements="A")  # a view of the record unless it lies unaligned in it
+        # a view of the record unless it lies unaligned in it
+        return np.require(numbers, requirements="A")
     if dtype == np.uint64:
         return numbers.view(np.uint64)  # TFDS stores the same 64 bits
     if dtype.kind in "iu" and dtype.itemsize < 8 and len(numbers):

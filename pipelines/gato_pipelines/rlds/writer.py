@@ -39,13 +39,15 @@ def write_directory(
 ) -> Directory:
     """Write `num_episodes` episodes in order, spread evenly over the shards; one episode is held at a time.
 
-    `metadata.json` comes first and says that the folder is `card.module`'s; a shard gets its name when it is whole;
-    `dataset_info.json` is last, and without it the folder is unfinished. The same episodes and card give the same
-    bytes.
+    `metadata.json` comes first and says that the folder is `card.module`'s; a shard gets its name
+    when it is whole; `dataset_info.json` is last, and without it the folder is unfinished. The same
+    episodes and card give the same bytes.
 
     Raises:
-        SettingError: there are more shards than episodes, or none; or fewer episodes come than were announced.
-        OutputError: the folder holds something else, or a finished dataset without `overwrite`, or cannot be written.
+        SettingError: there are more shards than episodes, or none; or fewer episodes come than were
+            announced.
+        OutputError: the folder holds something else, or a finished dataset without `overwrite`, or
+            cannot be written.
         EpisodeError: an episode is not what the features say.
         InputError: a feature is of a kind that cannot be written.
     """

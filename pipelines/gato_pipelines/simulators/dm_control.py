@@ -45,7 +45,8 @@ class DmControl(Simulator):
         """Draw an initial state; the physics are new ones."""
         self.close()
         self.env = self._load(draw_seed(rng))
-        # Soft shadows and smooth edges take ten times as long without a GPU, and do not show at 64x64.
+        # Soft shadows and smooth edges do not show at 64x64, and take ten times as long without
+        # a GPU.
         self.env.physics.model.vis.quality.offsamples = self.env.physics.model.vis.quality.shadowsize = 0
         return self._seen(self.env.reset().observation)
 

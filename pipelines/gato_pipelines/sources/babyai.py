@@ -30,7 +30,7 @@ class Source(ControlSource):
         texts=ANY,
         action="discrete",
         width=(1, 1),
-        picture=lambda height, width, channels: max(height, width) < LARGEST_GRID,
+        takes_image=lambda height, width, channels: max(height, width) < LARGEST_GRID,
     )
 
     grids_below: ClassVar[int] = LARGEST_GRID

@@ -138,5 +138,6 @@ def _places(image: _ListedImage, subset: str) -> Iterator[str]:
     if image.filepath:
         yield f"{image.filepath}/{name}"
     yield name
-    pieces = PurePosixPath(name).name.split("_")  # COCO_train2014_000000000009.jpg; 000000000009.jpg since 2017
+    # COCO_train2014_000000000009.jpg; 000000000009.jpg since 2017
+    pieces = PurePosixPath(name).name.split("_")
     yield f"{pieces[1] if len(pieces) == 3 else subset}/{name}"

@@ -26,7 +26,7 @@ class Source(ControlSource):
         texts=ANY,
         action="discrete",
         width=(1, 1),
-        picture=lambda height, width, channels: channels == 3,
+        takes_image=lambda height, width, channels: channels == 3,
         unlike=("procgen", "sokoban"),
     )
 

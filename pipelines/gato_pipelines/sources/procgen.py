@@ -21,7 +21,7 @@ class Source(ControlSource):
         images=(1, 1),
         action="discrete",
         width=(1, 1),
-        picture=lambda *shape: shape == (64, 64, 3),
+        takes_image=lambda *shape: shape == (64, 64, 3),
     )
 
     family: str = default("family", "procgen")

@@ -29,7 +29,7 @@ class Source(ControlSource):
         images=(1, 1),
         action="discrete",
         width=(1, 1),
-        picture=lambda height, width, channels: (
+        takes_image=lambda height, width, channels: (
             height % PATCH_SIZE == width % PATCH_SIZE == 0 and min(height, width) >= _SMALLEST_ROOM and channels == 3
         ),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import InputError
-from gato_pipelines.ingest.families import check_family
+from gato_pipelines.ingest.families import check_looks
 from gato_pipelines.ingest.inputs import find_inputs
 from gato_pipelines.registry.find import make_source, source_class, source_names
 from tests.pipelines.sources.cases import CASES, DATA
@@ -45,7 +45,7 @@ def refusal(source: str, folder: Path, **settings: Any) -> str:
     made = make_source(source, settings)
     find_inputs(made, folder)
     try:
-        check_family(made, source, folder)
+        check_looks(made, source, folder)
     except InputError as error:
         return str(error)
     return ""

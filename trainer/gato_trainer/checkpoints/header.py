@@ -37,7 +37,8 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     Attributes:
         settings: every field of `TrainSettings` but the model.
         model: its shape, with the vocabulary and the position table of the datasets.
-        vocabulary: the id ranges and the text model of the datasets; None where the source cannot tell.
+        vocabulary: the id ranges and the text model of the datasets; None where the source cannot
+            tell.
         datasets: content of each dataset by name; "" where the source cannot tell.
         parameters: their number.
         torch: the version.

@@ -1,8 +1,8 @@
 """Checkpoints: written in the background, committed by a rename, checked before they are read.
 
-`checkpoints/step-00000050/` exists only when it is whole: files are written and synced under a hidden name,
-`checkpoint.json` last, with the checksums of all of them, then the folder is renamed. Reading parses safetensors
-headers and JSON, never pickles.
+`checkpoints/step-00000050/` exists only when it is whole: files are written and synced under a
+hidden name, `checkpoint.json` last, with the checksums of all of them, then the folder is renamed.
+Reading parses safetensors headers and JSON, never pickles.
 """
 
 import os

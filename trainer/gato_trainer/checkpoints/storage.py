@@ -1,6 +1,7 @@
 """The tensors of a checkpoint on disk: torch.distributed.checkpoint in safetensors files, digested as they are written.
 
-SHA-256 takes about a second a gigabyte, in the thread that writes in the background; every process has its own share.
+SHA-256 takes about a second a gigabyte, in the thread that writes in the background; every process
+has its own share.
 """
 
 import hashlib

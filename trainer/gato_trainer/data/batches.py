@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class BatchSource(Protocol):
     """Windows by global sample number; a mixture's reader is one.
 
-    What a source cannot tell of its windows need not be written: a class that inherits from this one has it.
+    What a source cannot tell of its windows need not be written: a class that inherits from this
+    one has it.
     """
 
     @property

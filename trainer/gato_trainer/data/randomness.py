@@ -1,6 +1,7 @@
 """Random numbers as pure functions of (seed, step, global sample number): the same on any number of processes.
 
-Nothing draws from a generator with state, so a resumed run, or one on other processes, sees the same numbers.
+Nothing draws from a generator with state, so a resumed run, or one on other processes, sees the
+same numbers.
 """
 
 import numpy as np

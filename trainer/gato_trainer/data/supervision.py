@@ -6,7 +6,8 @@ from gato_trainer.data.batches import BatchSource
 
 _AT_ONCE = 64
 _LOOKED_AT = 4096
-"""Windows that are looked at: where so many hold nothing to train on, more of them would be of no use."""
+"""Windows that are looked at: where so many hold nothing to train on,
+more of them would be of no use."""
 
 
 def check_supervised(source: BatchSource, settings: TrainSettings) -> None:

@@ -1,15 +1,16 @@
 """The fusable operations of the model, behind one switch.
 
-`reference.py` holds each of them in plain torch: the definition of what is right. A fused implementation has the
-same signature and stands in a file of its own, `fused_*.py`, which only this module imports, and only when a run
-asks for it: a machine without Triton or without a GPU never gets there. Parameters and checkpoints do not depend
-on the choice.
+`reference.py` holds each of them in plain torch: the definition of what is right. A fused
+implementation has the same signature and stands in a file of its own, `fused_*.py`, which only this
+module imports, and only when a run asks for it: a machine without Triton or without a GPU never
+gets there. Parameters and checkpoints do not depend on the choice.
 
 To add a fused operation, write `fused_<what>.py` with
 
-- a function that has the name and the signature of a field of `Operations`. Make it of `torch.library.custom_op`
-  if a block calls it, so that torch.compile passes it by;
-- `why_not(shapes) -> str | None`: why it does not take these shapes, in words that follow "because", or None.
+- a function that has the name and the signature of a field of `Operations`. Make it of
+  `torch.library.custom_op` if a block calls it, so that torch.compile passes it by;
+- `why_not(shapes) -> str | None`: why it does not take these shapes, in words that follow
+  "because", or None.
 
 and name it in `FUSED`. `self_test.py` then runs it beside its reference at the start of every run.
 """
@@ -103,13 +104,14 @@ def operations(kernels: str, shapes: Shapes) -> Operations:
     """The operations for `--kernels`.
 
     Args:
-        kernels: "reference"; "auto", which takes every fused operation that runs here and passes its test; or
-            "fused", which wants all of them. "fused" also takes Triton's interpreter (`TRITON_INTERPRET=1`),
-            which needs no GPU and is far too slow for anything but tests.
+        kernels: "reference"; "auto", which takes every fused operation that runs here and passes
+            its test; or "fused", which wants all of them. "fused" also takes Triton's interpreter
+            (`TRITON_INTERPRET=1`), which needs no GPU and is far too slow for anything but tests.
         shapes: of the run.
 
     Raises:
-        TrainError: `kernels` is "fused" and an operation is not available; names each with its reason.
+        TrainError: `kernels` is "fused" and an operation is not available; names each with its
+            reason.
     """
     if kernels == "reference":
         return REFERENCE

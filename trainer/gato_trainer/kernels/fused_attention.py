@@ -15,10 +15,12 @@ from gato_trainer.kernels.fused_attention_scores import load_rows
 from gato_trainer.kernels.fused_attention_tiles import cut
 
 BAND_BYTES = 2**30
-"""Memory for the gradients of scores by distance; more windows than fit are computed in several goes."""
+"""Memory for the gradients of scores by distance;
+more windows than fit are computed in several goes."""
 
 PARTS = 8
-"""Most partial sums of the gradient of `distance`; fixed, so that a device does not change the order of additions."""
+"""Most partial sums of the gradient of `distance`; fixed, so that a device does not change the
+order of additions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,9 @@ def backward(
     """All gradients, from that of `out`; both are contiguous (B, T, H, E).
 
     Returns:
-        (B, T, 3, H, E), of q, k and v; float32 (H, T, E) of `distance` without its part through `term`; float32
-        (H, T) of `term`; float32 (H, E) of content_bias. The last three are None without a relative term.
+        (B, T, 3, H, E), of q, k and v; float32 (H, T, E) of `distance` without its part through
+        `term`; float32 (H, T) of `term`; float32 (H, E) of content_bias. The last three are None
+        without a relative term.
     """
     launch = _Launch.of(q, k, v, relative, segment)
     gradients = new_gradients(q)

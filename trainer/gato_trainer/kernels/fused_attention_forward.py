@@ -1,7 +1,7 @@
 """Attention in tiles: the forward kernel.
 
-One program computes ROWS queries of one head. It walks over tiles of KEYS keys with an online softmax, so no score
-is ever stored; the softmax works in powers of two. Everything is causal.
+One program computes ROWS queries of one head. It walks over tiles of KEYS keys with an online
+softmax, so no score is ever stored; the softmax works in powers of two. Everything is causal.
 """
 
 from typing import Any, NamedTuple

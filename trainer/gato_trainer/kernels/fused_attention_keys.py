@@ -1,7 +1,7 @@
 """Attention in tiles, backward: the gradients of keys, values and content_bias.
 
-One program holds KEYS keys and walks over the queries that see them. Scores stand as keys by queries here, so that
-the weights need no transposition on their way into the next product.
+One program holds KEYS keys and walks over the queries that see them. Scores stand as keys by
+queries here, so that the weights need no transposition on their way into the next product.
 """
 
 from typing import Any, NamedTuple

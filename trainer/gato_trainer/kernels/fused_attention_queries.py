@@ -1,8 +1,9 @@
 """Attention in tiles, backward: the gradients of queries and distances.
 
-The kernel for queries walks over keys as the forward does and computes the scores again. With Transformer-XL
-positions it also turns the gradient of the scores back, so that columns belong to distances, and stores that: the
-gradient of `distance` is then a matrix product over all windows, which a second kernel adds up in a fixed order.
+The kernel for queries walks over keys as the forward does and computes the scores again. With
+Transformer-XL positions it also turns the gradient of the scores back, so that columns belong to
+distances, and stores that: the gradient of `distance` is then a matrix product over all windows,
+which a second kernel adds up in a fixed order.
 """
 
 from typing import Any, NamedTuple

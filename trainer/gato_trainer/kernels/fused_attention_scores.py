@@ -1,11 +1,12 @@
 """Attention in tiles: the scores of a tile, which every kernel of it computes.
 
-With Transformer-XL positions the score of query i for key j is q_i . k_j + content_j + q_i . r_{i-j} + term_{i-j},
-where content_j = content_bias . k_j and term_m = distance_bias . r_m are computed before. The scores of a tile need
-a band of ROWS + KEYS - 1 distances. They are taken in blocks of KEYS rows of `distance`: the queries times a block,
-each row a turned right by a + 1 columns (`by_key`), hold the term for the keys b <= a mod KEYS of one tile and for
-b > a mod KEYS of the tile before. So walking on by one tile needs one new block, and no score is computed twice.
-ROWS is KEYS or twice KEYS there, any multiple of KEYS without the term.
+With Transformer-XL positions the score of query i for key j is q_i . k_j + content_j + q_i .
+r_{i-j} + term_{i-j}, where content_j = content_bias . k_j and term_m = distance_bias . r_m are
+computed before. The scores of a tile need a band of ROWS + KEYS - 1 distances. They are taken in
+blocks of KEYS rows of `distance`: the queries times a block, each row a turned right by a + 1
+columns (`by_key`), hold the term for the keys b <= a mod KEYS of one tile and for b > a mod KEYS of
+the tile before. So walking on by one tile needs one new block, and no score is computed twice. ROWS
+is KEYS or twice KEYS there, any multiple of KEYS without the term.
 """
 
 from typing import Any, NamedTuple

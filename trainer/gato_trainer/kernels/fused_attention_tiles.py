@@ -41,7 +41,8 @@ CUTS: dict[tuple[bool, bool], Cut] = {
     (False, False): Cut(Tiles(128, 64, 8, 2), Tiles(64, 64, 4, 2), Tiles(64, 64, 4, 2)),
     (False, True): Cut(Tiles(128, 64, 8, 2), Tiles(64, 64, 8, 2), Tiles(32, 64, 8, 2)),
 }
-"""By whether there is a relative term, and whether the head size is above 32: what compiles without spills."""
+"""By whether there is a relative term, and whether the head size is above 32:
+what compiles without spills."""
 
 
 def why_not(shapes: "Shapes") -> str | None:

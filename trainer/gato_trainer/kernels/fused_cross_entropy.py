@@ -1,13 +1,14 @@
 """The tied head and its loss: a matrix product of the library, then one kernel over the logits, in place.
 
-The kernel reads a row of logits twice (the second time from the L2 cache) and leaves the gradient of the row's loss
-in its place, so logits exist once, in the dtype that is computed in; the reference keeps them in float32 as well.
-The loss's own gradient is not known yet: it is one factor a row, which the backward applies to the other operand of
-its two matrix products. The vocabulary is padded to a multiple of 128, which the matrix unit's loads want.
+The kernel reads a row of logits twice (the second time from the L2 cache) and leaves the gradient
+of the row's loss in its place, so logits exist once, in the dtype that is computed in; the
+reference keeps them in float32 as well. The loss's own gradient is not known yet: it is one factor
+a row, which the backward applies to the other operand of its two matrix products. The vocabulary is
+padded to a multiple of 128, which the matrix unit's loads want.
 
-Of more than `KEPT_ROWS` rows nothing of that size is kept: the backward makes the logits again, piece by piece.
-Shapes depend on the number of rows alone and nothing waits for the device. A row whose target is -1 is
-padding, for a caller that wants a fixed number of rows.
+Of more than `KEPT_ROWS` rows nothing of that size is kept: the backward makes the logits again,
+piece by piece. Shapes depend on the number of rows alone and nothing waits for the device. A row
+whose target is -1 is padding, for a caller that wants a fixed number of rows.
 """
 
 from typing import TYPE_CHECKING
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from gato_trainer.kernels import Shapes
 
 KEPT_ROWS = 28_672
-"""Rows whose logits exist at one time: in bf16 the memory that the reference needs for its 4,096."""
+"""Rows whose logits exist at one time: in bf16 the memory that the reference needs for its
+4,096."""
 
 _ALIGNMENT = 128
 _BLOCK, _WARPS = 2048, 8
@@ -39,7 +41,8 @@ def cross_entropy(
 ):  # fmt: skip
     """One row of logits (N, columns), of which the first `vocabulary` are ids and the others nothing.
 
-    KNOWN: `log_sum` was computed before, only the gradient is wanted. GRADIENT: logits become the loss's gradient.
+    KNOWN: `log_sum` was computed before, only the gradient is wanted. GRADIENT: logits become the
+        loss's gradient.
     """
     row = tl.program_id(0).to(tl.int64)
     place = logits + row * columns
@@ -54,7 +57,8 @@ def cross_entropy(
         beaten = tl.zeros((BLOCK,), tl.int32)
         for begin in range(0, vocabulary, BLOCK):
             column = begin + tl.arange(0, BLOCK)
-            # Masked by the multiple of 128, so that a thread loads 16 bytes at once; then by the real size.
+            # Masked by the multiple of 128, so that a thread loads 16 bytes at once; then by the
+            # real size.
             value = tl.load(place + column, mask=column < columns, other=0.0).to(tl.float32)
             value = tl.where(column < vocabulary, value, -float("inf"))
             larger = tl.maximum(largest, tl.max(value, axis=0))

@@ -1,8 +1,9 @@
 """GEGLU in one pass forward and one backward, which computes the activation again instead of keeping it.
 
-Forward: read both halves, write their product. Backward: read both halves and the gradient, write the gradient of
-both halves, and one partial sum of the bias's gradient for each strip of rows, which a second step adds up. No
-atomics. Inside, everything is float32; the reference rounds to x's dtype three times on the way.
+Forward: read both halves, write their product. Backward: read both halves and the gradient, write
+the gradient of both halves, and one partial sum of the bias's gradient for each strip of rows,
+which a second step adds up. No atomics. Inside, everything is float32; the reference rounds to x's
+dtype three times on the way.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from gato_trainer.kernels import Shapes
 
 STRIPS = 64
-"""Most strips of rows in the backward; fixed, so that a device's size does not change the order of additions."""
+"""Most strips of rows in the backward; fixed,
+so that a device's size does not change the order of additions."""
 
 _ROWS, _COLUMNS, _WARPS = 4, 256, 4
 """A program's tile: 8 values a thread, 16 bytes of bf16."""

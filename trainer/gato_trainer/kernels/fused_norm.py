@@ -1,11 +1,13 @@
 """Residual, stochastic depth and layer normalisation in one pass over the residual stream.
 
-Forward: read x, and branch where it is kept; write their sum and its normalisation. Backward: read the sum and both
-gradients; write the gradients of x and branch, and one partial sum of the gain's and bias's gradients for each
-program, which a second step adds up. No atomics: the same input gives the same bits.
+Forward: read x, and branch where it is kept; write their sum and its normalisation. Backward: read
+the sum and both gradients; write the gradients of x and branch, and one partial sum of the gain's
+and bias's gradients for each program, which a second step adds up. No atomics: the same input gives
+the same bits.
 
-The branch of a dropped sequence (keep == 0) is not read, and its gradient is written without computing it.
-Inside, everything is float32; `keep`, gain and bias are not rounded to x's dtype as the reference rounds them.
+The branch of a dropped sequence (keep == 0) is not read, and its gradient is written without
+computing it. Inside, everything is float32; `keep`, gain and bias are not rounded to x's dtype as
+the reference rounds them.
 """
 
 from typing import TYPE_CHECKING
@@ -25,7 +27,8 @@ WIDEST = 8192
 """A program holds whole rows in registers."""
 
 STRIPS = 1024
-"""Most programs of the backward; fixed, so that a device's size does not change the order of additions."""
+"""Most programs of the backward; fixed, so that a device's size does not change the order of
+additions."""
 
 
 def why_not(shapes: "Shapes") -> str | None:

@@ -1,7 +1,7 @@
 """Attention with Transformer-XL's relative positions, without ever storing scores; see `fused_attention_scores`.
 
-The backward stores the gradients of the scores once, by distance, in pieces of at most `BAND_BYTES`. Nothing is added
-by atomics: the same input gives the same bytes.
+The backward stores the gradients of the scores once, by distance, in pieces of at most
+`BAND_BYTES`. Nothing is added by atomics: the same input gives the same bytes.
 """
 
 import torch

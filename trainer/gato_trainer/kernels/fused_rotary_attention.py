@@ -1,7 +1,8 @@
 """Attention with rotary positions: one kernel turns queries and keys, then torch's attention or our own tiles.
 
-Heads of 64 and 128 features go to cuDNN's or the flash kernel of torch, whose backward is unsafe with a mask; packed
-episodes, and heads of 16 and 32, which these libraries pad or do not tune for, go to `fused_attention`.
+Heads of 64 and 128 features go to cuDNN's or the flash kernel of torch, whose backward is unsafe
+with a mask; packed episodes, and heads of 16 and 32, which these libraries pad or do not tune for,
+go to `fused_attention`.
 """
 
 import torch

@@ -1,8 +1,9 @@
 """Every fusable operation in plain torch, on any device and dtype: the definition that faster kernels must meet.
 
-Shapes: B windows, T tokens of a window, D width, H heads, E head size, N rows, P patch tokens, K distinct patches,
-V vocabulary.
-Parameters are float32 masters; `.to(x.dtype)` casts them to the dtype that is computed in (free when equal).
+Shapes: B windows, T tokens of a window, D width, H heads, E head size, N rows, P patch tokens, K
+distinct patches, V vocabulary.
+Parameters are float32 masters; `.to(x.dtype)` casts them to the dtype that is computed in (free
+when equal).
 """
 
 import math
@@ -15,7 +16,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 LOGIT_ROWS = 4096
-"""Supervised rows whose logits exist at one time; more are computed in pieces and again in the backward."""
+"""Supervised rows whose logits exist at one time;
+more are computed in pieces and again in the backward."""
 
 BACKENDS = [
     SDPBackend.CUDNN_ATTENTION,
@@ -23,7 +25,8 @@ BACKENDS = [
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 ]
-"""Of torch's attention without a mask, the fastest first: the default order changes between releases."""
+"""Of torch's attention without a mask, the fastest first:
+the default order changes between releases."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -37,7 +40,8 @@ def add(x: Tensor, branch: Tensor | None, keep: Tensor | None) -> Tensor:
     Args:
         x: (B, T, D) or (N, D), the residual stream.
         branch: like x, a sub-layer's output; None adds nothing.
-        keep: float (B,) or (N,), 0 where the sub-layer is skipped, 1 / (1 - rate) where not; None keeps all.
+        keep: float (B,) or (N,), 0 where the sub-layer is skipped, 1 / (1 - rate) where not; None
+            keeps all.
     """
     if branch is None:
         return x
@@ -75,7 +79,8 @@ def relative_shift(by_distance: Tensor) -> Tensor:
         by_distance: (..., T, T); column c belongs to distance T - 1 - c.
 
     Returns:
-        (..., T, T); [i, j] is row i's score at distance i - j for j <= i. Entries with j > i mean nothing.
+        (..., T, T); [i, j] is row i's score at distance i - j for j <= i. Entries with j > i mean
+        nothing.
     """
     *lead, rows, columns = by_distance.shape
     padded = F.pad(by_distance, (1, 0)).view(*lead, columns + 1, rows)
@@ -101,13 +106,15 @@ def relative_attention(
 ) -> Tensor:
     """Causal attention with Transformer-XL's relative positions.
 
-    The score of query i for key j <= i is ((q_i + content_bias) . k_j + (q_i + distance_bias) . r_{i-j}) / sqrt(E).
+    The score of query i for key j <= i is ((q_i + content_bias) . k_j + (q_i + distance_bias) .
+    r_{i-j}) / sqrt(E).
 
     Args:
         q, k, v: (B, H, T, E).
         distance: (H, T, E); row c is r at distance T - 1 - c.
         content_bias, distance_bias: (H, E).
-        segment: integers (B, T), episodes packed into one window, which do not see each other; None for one.
+        segment: integers (B, T), episodes packed into one window, which do not see each other; None
+            for one.
 
     Returns:
         (B, H, T, E).
@@ -182,7 +189,8 @@ def embed(
         (B, T, D).
     """
     x = F.embedding(tokens, table).to(dtype).flatten(0, 1)
-    # Gradients of equal patches, which may be thousands, are summed in float32 at least, as a table's are.
+    # Gradients of equal patches, which may be thousands, are summed in float32 at least, as a
+    # table's are.
     wide = torch.promote_types(patch_vectors.dtype, torch.float32)
     image = F.embedding(patch_index, patch_vectors.to(wide)).to(dtype)
     image = image + F.embedding(patch_row, row_table).to(dtype) + F.embedding(patch_column, column_table).to(dtype)
@@ -200,7 +208,8 @@ def linear_cross_entropy(hidden: Tensor, table: Tensor, target: Tensor) -> tuple
         target: int64 (N,); -1 marks a row of padding, whose loss and gradients are 0.
 
     Returns:
-        float32 (N,) (float64 if `hidden` is), the losses, and bool (N,), whether the most likely id is the target.
+        float32 (N,) (float64 if `hidden` is), the losses, and bool (N,), whether the most likely id
+        is the target.
     """
     if len(hidden) <= LOGIT_ROWS:
         return _linear_cross_entropy(hidden, table, target)

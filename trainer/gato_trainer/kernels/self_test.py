@@ -1,8 +1,9 @@
 """The test that every fused operation must pass at the start of a run, at the run's own shapes.
 
-Both implementations get the same random values in the run's dtype; a third computation, the reference in a wider
-dtype, is taken for the truth. A fused operation may be off by twice what plain torch is, and no more: that holds
-its rounding to torch's without a tolerance made up for each operation.
+Both implementations get the same random values in the run's dtype; a third computation, the
+reference in a wider dtype, is taken for the truth. A fused operation may be off by twice what plain
+torch is, and no more: that holds its rounding to torch's without a tolerance made up for each
+operation.
 """
 
 import subprocess
@@ -22,7 +23,8 @@ _FLOOR = {torch.float32: 1e-5, torch.float16: 5e-4, torch.bfloat16: 4e-3}
 
 _ELEMENTS = 2**26
 _LOGITS = 2**27
-"""Elements of the largest tensor of a test: enough programs to fill a GPU, little memory beside a run's."""
+"""Elements of the largest tensor of a test: enough programs to fill a GPU,
+little memory beside a run's."""
 
 
 def self_test(name: str, fused: Callable[..., Any], reference: Callable[..., Any], shapes: "Shapes") -> str | None:
@@ -31,7 +33,8 @@ def self_test(name: str, fused: Callable[..., Any], reference: Callable[..., Any
     Args:
         name: the field of `Operations`.
         fused, reference: the two implementations.
-        shapes: of the run; fewer windows are tested if the run's are many, everything else is as it will be.
+        shapes: of the run; fewer windows are tested if the run's are many, everything else is as it
+            will be.
     """
     from triton.errors import TritonError
 
@@ -161,7 +164,8 @@ def _embed(shapes: "Shapes", draw: _Draw) -> list[list[Any]]:
     tokens = draw.below(config.vocabulary_size, windows, length)
     local = draw.below(config.local_positions, windows, length, low=-1)
     distinct = len(slot) // 4 + 1
-    vectors, index = draw.values(distinct + 1, config.width), draw.below(distinct, len(slot))  # the last is padding
+    # the last is padding
+    vectors, index = draw.values(distinct + 1, config.width), draw.below(distinct, len(slot))
     places = [draw.below(PATCH_POSITIONS, len(slot)) for _ in range(2)]
     return [[*tables, tokens, local, vectors, index, slot, *places, shapes.dtype]]
 

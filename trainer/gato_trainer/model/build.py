@@ -32,7 +32,8 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
     parameters = count_parameters(model)
     compiled = world.device.type == "cuda" if settings.compile is None else settings.compile
     if compiled:
-        # The last block sees a varying number of supervised rows; compiling it would recompile often.
+        # The last block sees a varying number of supervised rows; compiling it would recompile
+        # often.
         for block in model.blocks[:-1]:
             block.compile(dynamic=False)
     shard(model, world, settings.sharding)

@@ -1,7 +1,8 @@
 """The masked loss: a sum over supervised tokens, divided by their number in the whole global batch.
 
-Every token counts the same wherever it lies, so the gradient does not depend on micro-batches or processes
-(paper equation 2 is the sum; the division makes the step size independent of the mixture).
+Every token counts the same wherever it lies, so the gradient does not depend on micro-batches or
+processes (paper equation 2 is the sum; the division makes the step size independent of the
+mixture).
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ class LossTotals:
     """Running sums on the device since the last log line; nothing here waits for the device.
 
     Attributes:
-        loss, count, correct: float64 (groups,), one group per dataset, then one per target modality, then actions.
+        loss, count, correct: float64 (groups,), one group per dataset, then one per target
+            modality, then actions.
     """
 
     datasets: tuple[str, ...]

@@ -11,8 +11,8 @@ from gato_trainer.config import TrainSettings
 def learning_rate(step: int, settings: TrainSettings) -> float:
     """The rate of optimizer step `step` (0 for the first).
 
-    Linear from `warmup_from` to the peak over `warmup_steps`, then a cosine to a tenth of the peak at `steps`
-    (the horizon includes the warm-up), or constant.
+    Linear from `warmup_from` to the peak over `warmup_steps`, then a cosine to a tenth of the peak
+    at `steps` (the horizon includes the warm-up), or constant.
     """
     peak = settings.learning_rate
     if step < settings.warmup_steps:

@@ -13,8 +13,8 @@ from gato_trainer.world import World
 def shard(model: Gato, world: World, sharding: str) -> None:
     """Shard a model's parameters, gradients and optimizer state over the processes (FSDP2), in place.
 
-    Every block is a group; the root group holds table, patch block and last norm together, because the table is
-    used at both ends of the model and a parameter cannot live in two groups.
+    Every block is a group; the root group holds table, patch block and last norm together, because
+    the table is used at both ends of the model and a parameter cannot live in two groups.
 
     Raises:
         TrainError: several processes without sharding.

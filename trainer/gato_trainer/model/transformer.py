@@ -32,7 +32,8 @@ class Stream(NamedTuple):
     """What goes from block to block: the residual stream, and a branch not yet added to it.
 
     Attributes:
-        x: (B, T, D), or (S, D) of some rows. branch: like x. keep: float (B,) or (S,), scale of the branch.
+        x: (B, T, D), or (S, D) of some rows. branch: like x. keep: float (B,) or (S,), scale of the
+            branch.
     """
 
     x: Tensor
@@ -45,8 +46,8 @@ class BlockNoise(NamedTuple):
 
     Attributes:
         keep_attention, keep_feed_forward: float (B,), scales of its sub-layers' outputs.
-        row_key: int64 (B * T,), for dropout. site: int64 (), of the block's first one: a tensor, since torch.compile
-            would make code for every value of a number.
+        row_key: int64 (B * T,), for dropout. site: int64 (), of the block's first one: a tensor,
+            since torch.compile would make code for every value of a number.
     """
 
     keep_attention: Tensor | None = None
@@ -108,7 +109,8 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Split GEGLU: width to `feed_forward`, whose halves are value and gate, and from half of it back.
 
-    Of the usual readings of the listed hidden size only this one meets the published parameter counts.
+    Of the usual readings of the listed hidden size only this one meets the published parameter
+    counts.
     """
 
     def __init__(self, config: ModelConfig, operations: Operations) -> None:
@@ -127,8 +129,8 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """One attention and one feed-forward sub-layer, each after a layer normalisation.
 
-    A block hands on its feed-forward output unadded, so that residual, stochastic depth and the next
-    normalisation are one operation, across the border between blocks too.
+    A block hands on its feed-forward output unadded, so that residual, stochastic depth and the
+    next normalisation are one operation, across the border between blocks too.
     """
 
     def __init__(self, config: ModelConfig, operations: Operations) -> None:
@@ -149,7 +151,8 @@ class Block(nn.Module):
             stream: of the block before.
             positions: of `Gato.positions`. segment: int64 (B, T), of `Inputs`.
             noise: of this block.
-            rows: int64 (S,), the only rows whose output is needed; attention still sees all of them.
+            rows: int64 (S,), the only rows whose output is needed; attention still sees all of
+                them.
 
         Returns:
             The stream, whose branch is the feed-forward output, of all rows or of those.

@@ -37,8 +37,8 @@ def open_curves(out: Path, *, tensorboard: bool, wandb: str | None, config: dict
 
     Args:
         out: the run folder. tensorboard: write its files into `out/tensorboard`.
-        wandb: the project of Weights & Biases, in which the run has the name of `out`; its own environment variables
-            (`WANDB_MODE=offline`) hold.
+        wandb: the project of Weights & Biases, in which the run has the name of `out`; its own
+            environment variables (`WANDB_MODE=offline`) hold.
         config: shown beside the run there.
     """
     return [*([_tensorboard(out)] if tensorboard else []), *([_WeightsAndBiases(out, wandb, config)] if wandb else [])]

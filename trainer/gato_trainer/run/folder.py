@@ -36,7 +36,8 @@ def check_folder(settings: TrainSettings) -> bool:
 
     Raises:
         OutputError: the folder holds something that is not a run.
-        TrainError: it holds a run and neither `resume` nor `overwrite` was asked for, or there is nothing to resume.
+        TrainError: it holds a run and neither `resume` nor `overwrite` was asked for, or there is
+            nothing to resume.
     """
     out = settings.out
     if settings.resume and settings.overwrite:
@@ -75,8 +76,8 @@ def check_same_run(old: RunHeader, new: RunHeader, path: Path) -> None:
     """Refuse to continue a checkpoint with what would be another run.
 
     Raises:
-        TrainError: names everything that differs: the model's shape, vocabulary, context length, batch size,
-            seed or optimizer constants. (The mixture is checked by its reader.)
+        TrainError: names everything that differs: the model's shape, vocabulary, context length,
+            batch size, seed or optimizer constants. (The mixture is checked by its reader.)
     """
     fixed = ("context_length", "batch_size", "seed", "precision", "ema", "weight_decay")
     before, now = ({**{name: run.settings.get(name) for name in fixed}, **asdict(run.model)} for run in (old, new))

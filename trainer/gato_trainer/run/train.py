@@ -108,7 +108,8 @@ def run(
         quiet: no lines on stderr.
 
     Raises:
-        TrainError: see the messages: device, memory, disk, checkpoint of another run, loss not finite.
+        TrainError: see the messages: device, memory, disk, checkpoint of another run, loss not
+            finite.
         OutputError: the run folder is not ours or cannot be written.
     """
     world = join_world(settings.device)
@@ -136,12 +137,13 @@ def _explained(settings: TrainSettings, processes: int) -> Iterator[None]:
         ) from error
 
 
-def _run(training: Training, stop: StopSignal) -> RunResult:
-    settings, world, progress = training.settings, training.world, training.progress
+def _announce(training: Training) -> None:
+    """Say in the log what is about to run, on what, and what is wrong with it."""
+    settings, world = training.settings, training.world
     processes = "1 process" if world.size == 1 else f"{world.size} processes"
     training.log.say(
         f"{settings.model_name}: {training.parameters / 1e6:.1f}M parameters, {processes} on "
-        f"{world.device}, steps {progress.step} to {settings.last_step} of {settings.steps}"
+        f"{world.device}, steps {training.progress.step} to {settings.last_step} of {settings.steps}"
     )
     training.log.say(training.model.operations.summary)
     if check := checked(training.source):
@@ -152,6 +154,11 @@ def _run(training: Training, stop: StopSignal) -> RunResult:
         training.log.say("no evaluation: no dataset has a validation split; gato-data ingest --holdout makes one")
     if peak_flops(world.device) is not None:
         training.log.say(MFU_FORMULA)
+
+
+def _run(training: Training, stop: StopSignal) -> RunResult:
+    settings, world, progress = training.settings, training.world, training.progress
+    _announce(training)
     try:
         with Profile(settings.out / "profile", settings.profile and world.is_first) as profile:
             training.steps(stop, profile.step)

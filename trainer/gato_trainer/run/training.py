@@ -125,7 +125,8 @@ class Training:
     def _next(self, feed: Feed, stop: StopSignal) -> tuple[list[Inputs], int] | None:
         """The step's micro-batches and the number of supervised rows over all processes; None to stop.
 
-        A failing reader or a signal in one process stops all of them, with everything up to here saved.
+        A failing reader or a signal in one process stops all of them, with everything up to here
+        saved.
         """
         failure: GatoError | None = None
         micro_batches: list[Inputs] = []

@@ -62,7 +62,8 @@ def read_passages(
 
 def split_passages(file: Readable, separator: bytes = b"\n", start: int = 0) -> Iterator[Passage]:
     """All passages from here on; `start` is the offset of the first."""
-    tail, lost = b"", 0  # the beginning of the next passage, and how many bytes of it are gone already
+    # the beginning of the next passage, and how many bytes of it are gone already
+    tail, lost = b"", 0
     while True:
         try:
             block = file.read(max(_BLOCK, min(len(tail), MAX_PASSAGE_BYTES - len(tail))))
