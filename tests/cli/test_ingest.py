@@ -57,7 +57,6 @@ class TestWhatItPrints:
             "loss_share": 1 / 22,
             "loss_tokens": 60,
             "patches": 1200,
-            "distinct_patches": 114,
             "records": 2,
             "timesteps": 60,
             "tokens": 1320,
