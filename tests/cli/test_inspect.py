@@ -317,7 +317,7 @@ def test_another_format_version(arm: Path, tmp_path: Path) -> None:
     manifest = (arm / "dataset.json").read_text().replace('"version": 3', '"version": 7')
     (tmp_path / "dataset.json").write_text(manifest)
     message = f"{tmp_path / 'dataset.json'} has format version 7, this program reads version 3: "
-    message += "ingest the input again, or use the gato-data that made the dataset"
+    message += "ingest again from its source"
     fails(1, message, "dataset", tmp_path)
     (tmp_path / TRAIN).write_bytes((arm / TRAIN).read_bytes())
     fails(1, message, "shard", tmp_path / TRAIN, "--record", 0)
