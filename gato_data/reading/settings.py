@@ -5,18 +5,9 @@ from typing import Any, Literal, TypeAlias
 
 from gato_data.errors import SettingError
 from gato_data.settings import check, deciding, setting
+from gato_data.shards.checked import Verify
 
 WindowMode: TypeAlias = Literal["timestep", "token"]
-Verify: TypeAlias = Literal["touched", "frames", "full", "off"]
-"""What is checked of a shard."""
-CHECKED: dict[Verify, str] = {
-    "touched": "the size of every shard, and the checksum of every record when it is first read",
-    "frames": "the size of every shard, and where some of its records begin and end",
-    "full": "the size of every shard, and checksum and patch hashes of every record when its shard is first opened",
-    "off": "the size of every shard alone",
-}
-"""What a run says of it."""
-
 _SHARE: dict[str, Any] = {
     "minimum": 0,
     "maximum": 1,

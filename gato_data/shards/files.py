@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gato_data.permutation import Numbers
-from gato_data.reading.settings import Verify
+from gato_data.shards.checked import Verify
 from gato_data.shards.file import ShardFile, most_open
 from gato_data.shards.index import DatasetShard
 from gato_data.shards.record_checks import data_problem, frame_problem, hash_problem, head_problem

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from gato_data.errors import FormatError, MixtureError, TrainError
 from gato_data.mixing.make import add_stage, plan_mixture
-from gato_data.reading.settings import CHECKED, Verify
+from gato_data.shards.checked import CHECKED, Verify
 from gato_schemas.mixture import encode_mixture, read_mixture
 from gato_trainer.checkpoints.header import read_header
 from gato_trainer.checkpoints.saving import committed

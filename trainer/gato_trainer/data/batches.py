@@ -8,7 +8,8 @@ import msgspec
 
 from gato_data.errors import MixtureError
 from gato_data.reading.batch import Batch
-from gato_data.reading.settings import CHECKED, ReadSettings
+from gato_data.reading.settings import ReadSettings
+from gato_data.shards.checked import CHECKED
 from gato_schemas.dataset import VocabularyInfo
 
 if TYPE_CHECKING:
