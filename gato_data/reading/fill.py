@@ -50,6 +50,8 @@ class Filler:
         self._table, self._files, self._layouts, self._record_layout = table, files, layouts, record_layout
         self._record_columns, self._token_dtype, self._token_bytes = columns, token_dtype, token_dtype.itemsize
         self._width, self._with_segments = width, with_segments
+        self._with_patches = any(layout.num_patches for layout in layouts)
+        self._all_stored = bool(table.tokens_stored.all())
         self._finished = FinishedRows(layouts, width)
         self._patches = PatchReader(table, files, columns, layouts, width)
         self._first_touch = FirstTouch(table, files, columns, check_data=check_data)
@@ -69,9 +71,9 @@ class Filler:
         self._leave_untrained(pieces, mask)
         length = np.zeros(rows, np.int32)
         length[pieces.row] = pieces.slot + pieces.length  # of several pieces in a row the last one counts
-        patch_index, patch_position = buffers.patches(int(runs.count.sum()))
+        patch_index, patch_position = buffers.patches(int(runs.count.sum()) if runs else 0)
         patch_slot, distinct, num_distinct = buffers.patch_slot[:0], buffers.distinct(0), 0
-        if len(patch_index):
+        if runs and len(patch_index):
             distinct, num_distinct = self._patches.read(runs, patch_index, patch_position, buffers)
             is_patch = modality == Modality.PATCH
             tokens[is_patch] = 0
@@ -99,10 +101,11 @@ class Filler:
         buffers.raw_tokens[:rows] = 0
         at = self._table.tokens_at[reads.record]
         place = (reads.row * self._width + reads.slot) * item
-        stored = self._table.tokens_stored[reads.record]
-        here = slice(None) if stored.all() else stored
-        columns = (reads.shard, at + reads.offset * item, place, place + reads.length * item)
-        shards, offsets, begins, ends = (column[here] for column in columns)
+        columns = [reads.shard, at + reads.offset * item, place, place + reads.length * item]
+        stored = np.ones(0, np.bool_) if self._all_stored else self._table.tokens_stored[reads.record]
+        if not stored.all():
+            columns = [column[stored] for column in columns]
+        shards, offsets, begins, ends = columns
         self._files.read_many(shards, offsets, begins, ends, byte_view(buffers.raw_tokens))
         for number in np.flatnonzero(~stored).tolist():
             shard, (row, slot, length, offset) = int(reads.shard[number]), reads.place(number)
@@ -111,12 +114,15 @@ class Filler:
             buffers.raw_tokens[row, slot : slot + length] = column.view(self._token_dtype)[offset : offset + length]
         np.copyto(buffers.tokens[:rows], buffers.raw_tokens[:rows])
 
-    def _columns(self, reads: Reads, buffers: Buffers) -> PatchRuns:
-        """All that goes with tokens, but for patches, which are left to be read."""
+    def _columns(self, reads: Reads, buffers: Buffers) -> PatchRuns | None:
+        """All that goes with tokens, but for patches, which are left to be read, if there may be any."""
         layout = self._record_layout[reads.record]
         self._repeat_columns(*reads.joined(layout, self._finished.periods), buffers)
+        read_columns = np.flatnonzero(layout == READ_COLUMNS).tolist()
+        if not self._with_patches and not read_columns:
+            return None
         runs = PatchRuns.of(self._layouts, layout, reads)
-        for number in np.flatnonzero(layout == READ_COLUMNS).tolist():
+        for number in read_columns:
             runs.first[number], runs.count[number] = self._read_columns(
                 buffers, *reads.place(number), int(reads.record[number]), int(reads.shard[number])
             )

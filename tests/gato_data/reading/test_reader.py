@@ -132,7 +132,7 @@ def test_every_distinct_patch_of_a_batch_comes_once(
             distinct, count = batch.distinct_patches, batch.num_distinct
             assert len(distinct) == (bucket(count) if count else 0)
             assert not distinct[count:].any()
-            rows = distinct[:count].reshape(count, -1)
+            rows = distinct[:count].reshape(count, 768)
             assert len(np.unique(rows, axis=0)) == count
             assert np.array_equal(np.unique(batch.patch_index), np.arange(count))
             assert len(batch.patch_index) == len(batch.patch_slot)
