@@ -450,8 +450,7 @@ def test_what_is_no_mixture(arm: Path, tmp_path: Path) -> None:
     fails(1, message, "mixture", tmp_path / "x")
     fails(
         1,
-        f"{arm / 'dataset.json'} has mixture version 3, this program reads version 2: make the mixture again with "
-        "`gato-data mix`",
+        f"{arm / 'dataset.json'} is not a mixture file (Object contains unknown field `account`)",
         "mixture",
         arm / "dataset.json",
     )

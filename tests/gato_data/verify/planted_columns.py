@@ -54,7 +54,7 @@ def stored(change: Callable[[Stored], None]) -> Damage:
 
 def _write_manifest(folder: Path) -> None:
     """The manifest follows, also where the index is one that is refused."""
-    with mock.patch("gato_schemas.index._inside", return_value=True):
+    with mock.patch("gato_schemas.index.inside", return_value=True):
         planted.write_manifest(folder, read_manifest(folder))
 
 
