@@ -16,7 +16,7 @@ from gato_data.reading.patches import PatchReader, PatchRuns
 from gato_data.reading.pieces import Pieces
 from gato_data.reading.reads import Reads
 from gato_data.shards.episodes import EpisodeTable
-from gato_data.shards.files import ShardFiles
+from gato_data.shards.files import Maps, ShardFiles
 from gato_schemas.sequence import Modality
 
 
@@ -67,17 +67,19 @@ class Filler:
         self._first_touch.check(reads.record, reads.shard)
         tokens, mask, modality = buffers.tokens[:rows], buffers.loss_mask[:rows], buffers.modality[:rows]
         runs = self._columns(reads, buffers)
-        self._tokens(reads, buffers, rows)
+        maps = Maps(self._files)
+        self._tokens(reads, buffers, rows, maps)
         self._leave_untrained(pieces, mask)
         length = np.zeros(rows, np.int32)
         length[pieces.row] = pieces.slot + pieces.length  # of several pieces in a row the last one counts
         patch_index, patch_position = buffers.patches(int(runs.count.sum()) if runs else 0)
-        patch_slot, distinct, num_distinct = buffers.patch_slot[:0], buffers.distinct(0), 0
         if runs and len(patch_index):
-            distinct, num_distinct = self._patches.read(runs, patch_index, patch_position, buffers)
+            distinct, num_distinct = self._patches.read(runs, patch_index, patch_position, buffers, maps)
             is_patch = modality == Modality.PATCH
-            tokens[is_patch] = 0
+            tokens *= ~is_patch  # ten times faster than to write to those alone
             patch_slot = places_of(is_patch, buffers.patch_slot)
+        else:
+            patch_slot, distinct, num_distinct = buffers.patch_slot[:0], buffers.distinct(0), 0
         return Batch(
             tokens=tokens,
             loss_mask=mask,
@@ -95,7 +97,7 @@ class Filler:
             segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
         )
 
-    def _tokens(self, reads: Reads, buffers: Buffers, rows: int) -> None:
+    def _tokens(self, reads: Reads, buffers: Buffers, rows: int, maps: Maps) -> None:
         """Token ids, from where they stand in their shards or from what was inflated."""
         item = self._token_bytes
         buffers.raw_tokens[:rows] = 0
@@ -106,7 +108,7 @@ class Filler:
         if not stored.all():
             columns = [column[stored] for column in columns]
         shards, offsets, begins, ends = columns
-        self._files.read_many(shards, offsets, begins, ends, byte_view(buffers.raw_tokens))
+        self._files.read_many(shards, offsets, begins, ends, byte_view(buffers.raw_tokens), maps)
         for number in np.flatnonzero(~stored).tolist():
             shard, (row, slot, length, offset) = int(reads.shard[number]), reads.place(number)
             local = self._table.local(int(reads.record[number]), shard)

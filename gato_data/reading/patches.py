@@ -96,7 +96,12 @@ class PatchReader:
         ]
 
     def read(
-        self, runs: PatchRuns, patch_index: NDArray[np.int32], positions: NDArray[np.uint8], buffers: Buffers
+        self,
+        runs: PatchRuns,
+        patch_index: NDArray[np.int32],
+        positions: NDArray[np.uint8],
+        buffers: Buffers,
+        maps: Maps,
     ) -> tuple[NDArray[np.uint8], int]:
         """Fill `patch_index` (P,) and `positions` (P, 4) with the runs, one after the other.
 
@@ -109,17 +114,17 @@ class PatchReader:
         """
         number, place = np.unique(runs.record, return_inverse=True)
         records = self._records(number)
-        row = self._rows(runs, place, records)
+        row = self._rows(runs, place, records, maps)
         total = int(records.base[-1])
         flags = np.zeros(total, np.bool_)
         flags[row] = True
         used = np.flatnonzero(flags)
-        kept, merged = merge(self._hashes(records).take(used))
+        kept, merged = merge(self._hashes(records, maps).take(used))
         new = np.empty(total, np.int32)
         new[used] = merged
         new.take(row, out=patch_index, mode="clip")  # any other mode would copy what it writes
         distinct = buffers.distinct(len(kept))
-        self._copy(records, used.take(kept), distinct.reshape(-1, PATCH_BYTES))
+        self._copy(records, used.take(kept), distinct.reshape(-1, PATCH_BYTES), maps)
         self._place(runs, positions)
         return distinct, len(kept)
 
@@ -136,14 +141,14 @@ class PatchReader:
             base=np.concatenate([[0], np.cumsum(where.distinct[number], dtype=np.int64)]),
         )
 
-    def _rows(self, runs: PatchRuns, place: Numbers, records: _Records) -> Numbers:
+    def _rows(self, runs: PatchRuns, place: Numbers, records: _Records, maps: Maps) -> Numbers:
         """The patches of the runs, int64 (P,), counted through the records of the batch."""
         end = np.cumsum(runs.count)
         own = np.empty(int(end[-1]), "<u2")
         begin, is_raw = end - runs.count, records.is_raw[place]
         raw = np.flatnonzero(is_raw)
         offset = records.index_at[place[raw]] + 2 * runs.first[raw]
-        self._files.read_many(runs.shard[raw], offset, 2 * begin[raw], 2 * end[raw], byte_view(own))
+        self._files.read_many(runs.shard[raw], offset, 2 * begin[raw], 2 * end[raw], byte_view(own), maps)
         inflated = np.flatnonzero(~is_raw)
         record = place[inflated]
         places = (runs.shard[inflated], records.local[record], records.index_at[record])
@@ -155,20 +160,19 @@ class PatchReader:
         row += own
         return row
 
-    def _hashes(self, records: _Records) -> NDArray[np.uint64]:
+    def _hashes(self, records: _Records, maps: Maps) -> NDArray[np.uint64]:
         """The hashes of all distinct patches of the records."""
         hashes = np.empty(records.base[-1], "<u8")
         at = 8 * records.base
-        self._files.read_many(records.shard, records.hash_at, at[:-1], at[1:], byte_view(hashes))
+        self._files.read_many(records.shard, records.hash_at, at[:-1], at[1:], byte_view(hashes), maps)
         return hashes
 
-    def _copy(self, records: _Records, row: Numbers, out: NDArray[np.uint8]) -> None:
+    def _copy(self, records: _Records, row: Numbers, out: NDArray[np.uint8], maps: Maps) -> None:
         """Copy the pixels of rows (D,), counted through the records, ascending, into the first of `out` (K, 768)."""
         bounds = np.searchsorted(row, records.base)
         row = row - np.repeat(records.base[:-1], np.diff(bounds))
         some = np.flatnonzero(bounds[1:] > bounds[:-1])
         columns = (records.shard[some], records.local[some], records.pixels_at[some], bounds[some], bounds[some + 1])
-        maps = Maps(self._files)
         for shard, local, at, begin, end in zip(*(column.tolist() for column in columns), strict=True):
             rows, pixels = row[begin:end], out[begin:end]
             if not self._is_raw[shard]:

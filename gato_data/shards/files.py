@@ -80,13 +80,14 @@ class ShardFiles:
         if done < len(view):
             raise self.error(shard, offset + done, "ends here, more was wanted: was it truncated?")
 
-    def read_many(self, shard: Numbers, offset: Numbers, begin: Numbers, end: Numbers, view: memoryview) -> None:
+    def read_many(
+        self, shard: Numbers, offset: Numbers, begin: Numbers, end: Numbers, view: memoryview, maps: "Maps"
+    ) -> None:
         """Fill view[begin:end] from `offset` of a shard on, for each of N places; int64 (N,) each.
 
         Raises:
             FormatError: as `read`.
         """
-        maps = Maps(self)
         last = offset + end - begin
         for number, at, beyond, first, stop in zip(
             shard.tolist(), offset.tolist(), last.tolist(), begin.tolist(), end.tolist(), strict=True

@@ -10,7 +10,7 @@ from gato_data.reading.pieces import Pieces
 from gato_data.reading.plan import BatchPlan
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.reading.stream import announce_ahead, plan_ahead
-from gato_data.shards.files import ShardFiles
+from gato_data.shards.files import Maps, ShardFiles
 
 Mix = Callable[..., Path]
 
@@ -43,7 +43,13 @@ def test_everything_read_was_announced(library: Path, mix: Mix, monkeypatch: pyt
 
 
 def _one_by_one(
-    self: ShardFiles, shard: np.ndarray, offset: np.ndarray, begin: np.ndarray, end: np.ndarray, view: memoryview
+    self: ShardFiles,
+    shard: np.ndarray,
+    offset: np.ndarray,
+    begin: np.ndarray,
+    end: np.ndarray,
+    view: memoryview,
+    maps: Maps,
 ) -> None:
     for number in range(len(shard)):
         self.read(int(shard[number]), int(offset[number]), view[int(begin[number]) : int(end[number])])
