@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import scramble
+from gato_schemas.errors import FormatError
 from gato_schemas.patches import DistinctPatches
 from gato_schemas.sequence import PATCH_BYTES
 
@@ -20,9 +21,16 @@ _LEAST_BUCKET = 64
 
 
 def distinct_patches(patches: NDArray[np.uint8]) -> DistinctPatches:
-    """Patches uint8 (N, 16, 16, 3) as a record holds them."""
+    """Patches uint8 (N, 16, 16, 3) as a record holds them.
+
+    Raises:
+        FormatError: two that differ have the same hash, as only made ones do; readers would take them for one.
+    """
     table, index = distinct(patches)
-    return DistinctPatches(table, index, hash_patches(table))
+    hashes = hash_patches(table)
+    if len(merge(hashes)[0]) < len(hashes):
+        raise FormatError("two patches differ and have one hash: readers could not tell them apart")
+    return DistinctPatches(table, index, hashes)
 
 
 def distinct(patches: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -48,7 +56,7 @@ def hash_patches(patches: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
     The little-endian 32-bit words of a patch, times one odd 64-bit number each, summed modulo 2**64. Two patches that
     differ have the same sum for at most one choice of the numbers in 2**33; these are fixed, so patches can be made
-    to collide, which costs time and nothing else where hashes are compared or checked.
+    to collide: `distinct` tells them apart by comparing, `distinct_patches` refuses them.
 
     Args:
         patches: uint8 (N, 16, 16, 3).

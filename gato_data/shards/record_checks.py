@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gato_data.distinct_patches import hash_patches
+from gato_data.distinct_patches import hash_patches, merge
 from gato_data.shards.file import ShardFile
 from gato_schemas.compression import STORED_HEAD, stored_head
 from gato_schemas.errors import FormatError
@@ -47,7 +47,7 @@ def head_problem(file: ShardFile, index: ShardIndex, record: int) -> str:
 
 
 def hash_problem(file: ShardFile, index: ShardIndex, record: int) -> str:
-    """Compare the hashes of a record's distinct patches with their pixels, and its patch index with their number."""
+    """Compare the hashes of a record's distinct patches with their pixels and each other, and check its index."""
     if not index.num_distinct[record]:
         return ""
     data = file.read(int(index.offset[record]), int(index.length[record]))
@@ -56,6 +56,8 @@ def hash_problem(file: ShardFile, index: ShardIndex, record: int) -> str:
     except FormatError as error:
         return f"is damaged here: {error}"
     wrong = np.flatnonzero(hash_patches(patches.patches) != patches.hashes)
-    if not len(wrong):
-        return ""
-    return f"has a patch_hash that is not that of distinct patch {wrong[0]}: run gato-data verify"
+    if len(wrong):
+        return f"has a patch_hash that is not that of distinct patch {wrong[0]}: run gato-data verify"
+    if len(merge(patches.hashes)[0]) < len(patches.hashes):
+        return "has two distinct patches of one patch_hash: run gato-data verify"
+    return ""

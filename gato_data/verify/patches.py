@@ -49,15 +49,20 @@ def _order(index: NDArray[np.int64], count: int) -> Iterator[str]:
 
 
 def _hashes(patches: DistinctPatches) -> Iterator[str]:
-    """Every hash is that of its patch, and no two patches are equal."""
+    """Every hash is that of its patch, and no two patches or hashes are equal."""
     hashes = hash_patches(patches.patches)
     wrong = np.flatnonzero(hashes != patches.hashes)
     if wrong.size:
         row = int(wrong[0])
         yield f"distinct patch {row} has the hash {hashes[row]}, column patch_hash says {patches.hashes[row]}"
-    if len(merge(hashes)[0]) == len(hashes):
+    _, by_hash = merge(hashes)
+    alike = np.flatnonzero(by_hash != np.arange(len(hashes)))
+    if not alike.size:
         return  # equal patches have equal hashes
-    _, number = distinct(patches.patches)
-    again = np.flatnonzero(number != np.arange(len(number)))
+    _, by_pixels = distinct(patches.patches)
+    again = np.flatnonzero(by_pixels != np.arange(len(hashes)))
     if again.size:
-        yield f"distinct patches {number[again[0]]} and {again[0]} are equal"
+        yield f"distinct patches {by_pixels[again[0]]} and {again[0]} are equal"
+    else:
+        row = int(alike[0])
+        yield f"distinct patches {np.flatnonzero(hashes == hashes[row])[0]} and {row} differ and have one hash"

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from gato_data import distinct_patches
 from gato_data.distinct_patches import bucket, distinct, hash_patches, merge
+from gato_schemas.errors import FormatError
 from gato_schemas.sequence import PATCH_SHAPE
+from tests.schemas.sequences import of_one_hash
 
 Patches = NDArray[np.uint8]
 
@@ -73,6 +75,14 @@ def test_hashes_that_collide_cost_time_and_nothing_else(numbers: list[int], mask
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distinct_patches, "hash_patches", lambda patches: whole(patches) & np.uint64(mask))
         check(made(numbers))
+
+
+def test_two_patches_that_are_made_to_have_one_hash_are_refused() -> None:
+    pair = of_one_hash()
+    assert len(set(hash_patches(pair).tolist())) == 1
+    check(pair[[0, 1, 1, 0]])
+    with pytest.raises(FormatError, match="two patches differ and have one hash"):
+        distinct_patches.distinct_patches(pair)
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 40), max_size=400))

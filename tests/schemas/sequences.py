@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from gato_schemas.sequence import (
+    PATCH_SHAPE,
     POSITION_ACTION,
     POSITION_NONE,
     POSITION_SEPARATOR,
@@ -110,3 +112,10 @@ DOCUMENTS = st.builds(
     seed=st.integers(0, 99),
 )
 SEQUENCES = EPISODES | DOCUMENTS
+
+
+def of_one_hash() -> NDArray[np.uint8]:
+    """Two patches uint8 (2, 16, 16, 3) that differ in eight bytes and have the same hash."""
+    words = np.zeros((2, 192), "<u4")
+    words[0, 1], words[1, 0] = 1_914_358_636, 247_716_564
+    return words.view(np.uint8).reshape(2, *PATCH_SHAPE)

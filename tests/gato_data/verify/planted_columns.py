@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.distinct_patches import distinct_patches
+from gato_data.distinct_patches import distinct_patches, hash_patches
 from gato_data.files import digest_of
 from gato_schemas import wire
 from gato_schemas.columns import encode_column
@@ -22,6 +22,7 @@ from gato_schemas.record import Record, encode_record
 from gato_schemas.tfrecord import frame, masked_crc32c
 from tests.gato_data.verify import planted
 from tests.gato_data.verify.planted import INDEX, SHARD
+from tests.schemas import sequences
 
 RECORD = 2
 """The damaged one, large enough that its columns are deflated."""
@@ -131,6 +132,12 @@ def equal(table: NDArray[np.uint8], index: NDArray[np.int32], hashes: NDArray[np
     table[7], hashes[7] = table[3], hashes[3]
 
 
+def of_one_hash(table: NDArray[np.uint8], index: NDArray[np.int32], hashes: NDArray[np.uint64]) -> None:
+    rows = [3, 7]
+    table[rows] = sequences.of_one_hash()
+    hashes[rows] = hash_patches(table[rows])
+
+
 def in_another_order(table: NDArray[np.uint8], index: NDArray[np.int32], hashes: NDArray[np.uint64]) -> Any:
     """The same pixels, with the rows turned round."""
     return table[::-1], len(table) - 1 - index, hashes[::-1]
@@ -146,6 +153,7 @@ FAULTS: dict[str, tuple[Damage, str, str, int | None]] = {
     "a patch index out of range": (patches(out_of_range), "patches", SHARD, RECORD),
     "a distinct patch that is never used": (patches(unused), "patches", SHARD, RECORD),
     "two distinct patches that are equal": (patches(equal), "patches", SHARD, RECORD),
+    "two distinct patches of one hash": (patches(of_one_hash), "patches", SHARD, RECORD),
     "a hash that lies": (patches(lying_hash), "patches", SHARD, RECORD),
     "distinct patches in another order": (patches(in_another_order), "patches", SHARD, RECORD),
     "pixels behind the last patch": (stored(padded), "patches", SHARD, RECORD),

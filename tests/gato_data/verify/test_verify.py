@@ -370,6 +370,7 @@ MESSAGES = {
     "a patch index out of range": "column patch_index names patch 180 of 180",
     "a distinct patch that is never used": "distinct patch 179 of 180 is never used",
     "two distinct patches that are equal": "distinct patches 3 and 7 are equal",
+    "two distinct patches of one hash": "distinct patches 3 and 7 differ and have one hash",
     "a hash that lies": "distinct patch 4 has the hash",
     "distinct patches in another order": "patch 0 is distinct patch 179, before distinct patch 0 has appeared",
     "pixels behind the last patch": "patch block 0 has something behind its last patch",
