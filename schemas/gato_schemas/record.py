@@ -11,6 +11,7 @@ import numpy as np
 from gato_schemas import wire
 from gato_schemas.columns import (
     ARRAY_COLUMNS,
+    PATCH_COLUMNS,
     RECORD_COUNTS,
     ROWS,
     SEQUENCE_COLUMNS,
@@ -146,9 +147,10 @@ def record_of(features: wire.Features, encoding: str, *, with_patches: bool = Tr
     unread = np.broadcast_to(np.zeros((), np.uint8), (counts["patches"], *PATCH_SHAPE))
     sequence = TokenSequence(tokens=tokens, patches=unread, **columns)
     check(sequence)
+    payloads = wire.get_bytes(features, "patches")
+    stored = {name: _single(features, name) for name in PATCH_COLUMNS}  # all of them are there, wanted or not
     if with_patches:
-        payloads = wire.get_bytes(features, "patches")
-        index = decode_column("patch_index", _single(features, "patch_index"), counts["patches"], encoding)
+        index = decode_column("patch_index", stored["patch_index"], counts["patches"], encoding)
         sequence = replace(sequence, patches=gather_patches(payloads, index, counts["distinct_patches"], encoding))
     return Record(
         episode_id=_text(features, "episode_id"),

@@ -279,6 +279,15 @@ def test_damage_is_named(name, change, message):
         decode_record(data, name)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("patches", None), ("patch_index", [b"", b""]), ("patch_hash", None), ("patch_hash", [7])]
+)
+def test_what_holds_the_patches_is_missed_also_where_they_are_not_read(name, value):
+    content = {key: found for key, found in {**contents("zlib"), name: value}.items() if found is not None}
+    with pytest.raises(FormatError, match=name):
+        decode_record(serialize(content), "zlib", with_patches=False)
+
+
 def test_hashes_are_read_where_they_are_wanted():
     data = serialize({**contents("zlib"), "patch_hash": [b"abc"]})
     assert_same(decode_record(data, "zlib"), SMALL)
