@@ -23,6 +23,7 @@ class OpenRecord:
     """A record whose `sequence.patches` are left unread, and what holds them.
 
     Attributes:
+        shard: name of its file.
         number: of the record in its shard.
         record: everything but the pixels.
         distinct: how many distinct patches it has.
@@ -32,6 +33,7 @@ class OpenRecord:
         first_timestep: the episode's number of this chunk's first timestep; None where it is not known.
     """
 
+    shard: str
     number: int
     record: Record
     distinct: int
@@ -44,9 +46,13 @@ class OpenRecord:
         """Patches [first, first + count), uint8 (count, 16, 16, 3); only the blocks that hold them are inflated.
 
         Raises:
-            FormatError: a block is missing or damaged, or there is no such distinct patch.
+            FormatError: a block is missing or damaged, or there is no such distinct patch; the message names shard and
+                record.
         """
-        return gather_patches(self.payloads, self.index[first : first + count], self.distinct, self.encoding)
+        try:
+            return gather_patches(self.payloads, self.index[first : first + count], self.distinct, self.encoding)
+        except FormatError as error:
+            raise FormatError(f"record {self.number} of {self.shard}: {error}") from error
 
 
 def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord:
@@ -61,7 +67,7 @@ def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord
     else:
         data, first = _seek(path, found, number), _timesteps_before(found, number)
     try:
-        opened = _opened(data, number, first)
+        opened = _opened(data, path.name, number, first)
     except FormatError as error:
         raise _not_ours(number, path.name, error) from error
     if found is not None:
@@ -69,7 +75,7 @@ def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord
     return opened
 
 
-def _opened(data: bytes, number: int, first: int | None) -> OpenRecord:
+def _opened(data: bytes, shard: str, number: int, first: int | None) -> OpenRecord:
     features = wire.decode_example(data)
     record, distinct = record_of(features, "zlib", with_patches=False), record_counts(features)["distinct_patches"]
     payloads, (stored, *_) = wire.get_bytes(features, "patches"), wire.get_bytes(features, "patch_index")
@@ -77,7 +83,7 @@ def _opened(data: bytes, number: int, first: int | None) -> OpenRecord:
     is_raw = [*map(len, payloads), len(stored)] == [distinct * PATCH_BYTES, patches * 2]
     encoding = "raw" if is_raw else "zlib"  # a shard alone does not say it
     index = decode_column("patch_index", stored, patches, encoding)
-    return OpenRecord(number, record, distinct, index, payloads, encoding, 0 if record.chunk == 0 else first)
+    return OpenRecord(shard, number, record, distinct, index, payloads, encoding, 0 if record.chunk == 0 else first)
 
 
 def _check_fits(record: Record, path: Path, found: ShardIndex, number: int) -> None:

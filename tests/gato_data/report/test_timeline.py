@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +171,11 @@ def test_damage_is_found_where_it_is(arm: Path, tmp_path: Path) -> None:
     for index in (found, None):
         with pytest.raises(FormatError, match=r"record 1 of .* does not match its checksum"):
             open_record(tmp_path / TRAIN, index, 1)
+
+
+def test_patches_that_cannot_be_read_are_named_with_their_record(arm: Path) -> None:
+    opened = replace(open_record(arm / TRAIN, None, 1), payloads=[memoryview(b"abc")])
+    with pytest.raises(
+        FormatError, match=rf"record 1 of {TRAIN}: column patches: a stream of 3 bytes does not inflate"
+    ):
+        opened.patches(0, 1)
