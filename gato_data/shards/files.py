@@ -104,12 +104,12 @@ class ShardFiles:
         return file.mapped if file.is_whole() else None
 
     def check_data(self, shard: int, record: int) -> None:
-        """Compare one record of a shard, counted in the shard, with its checksum; it is read whole.
+        """Compare one record of a shard, counted in the shard, with its checksum, and its hashes with its patches.
 
         Raises:
             FormatError: it is damaged, or as `read`.
         """
-        self._check(shard, self._file(shard), record, data_problem)
+        self._check(shard, self._file(shard), record, data_problem, hash_problem)
 
     def check_head(self, shard: int, record: int) -> None:
         """Check that the tokens of a record are stored, as its index says.

@@ -1,5 +1,6 @@
 """A file to start a source from."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def test_it_is_the_tutorials_and_works_at_once(tmp_path: Path, monkeypatch: pyte
     file = tmp_path / "own" / "gato_pipelines" / "sources" / "my_arm.py"
     assert made.stdout.startswith(f"{file}: a source named my-arm; ")
     install(monkeypatch, tmp_path)
+    monkeypatch.delitem(sys.modules, "gato_pipelines.sources.my_arm", raising=False)  # of another test
     assert "\nmy-arm\n    Sessions of our robot arm" in run("sources").stdout
     result = ingest("my-arm", sessions(tmp_path / "sessions"), "--out", tmp_path / "out", "--degrees")
     assert result.exit_code == 0, result.stderr
