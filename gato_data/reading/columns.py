@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 
 from gato_data.reading.inflated import Inflated
 from gato_data.shards.files import ShardFiles
-from gato_schemas.columns import ARRAY_COLUMNS, ROW_SHAPES, ROWS, is_plain, row_bytes
+from gato_schemas.columns import ARRAY_COLUMNS, ROW_SHAPES, is_plain
 from gato_schemas.compression import inflate_block
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex
 from gato_schemas.patches import BLOCK_BYTES
 from gato_schemas.sequence import Modality
-
-_ROW_BYTES = {name: row_bytes(name) for name in ARRAY_COLUMNS}
 
 
 class RecordColumns:
@@ -81,7 +79,7 @@ class RecordColumns:
         content = np.empty(length, np.uint8)
         self._files.read(shard, offset, content.data)
         if not (name in ARRAY_COLUMNS and is_plain(name, index.header.patch_encoding)):
-            content = self._inflate(shard, offset, content, _size(name, index, record))
+            content = self._inflate(shard, offset, content, index.column_size(record, name))
         if name in ARRAY_COLUMNS and (problem := _problem(name, content.view(ARRAY_COLUMNS[name]), index, record)):
             raise self._files.error(shard, offset, problem)
         return content
@@ -107,13 +105,6 @@ class RecordColumns:
             return np.frombuffer(inflate_block(stream.data, size), np.uint8)
         except FormatError as error:
             raise self._files.error(shard, offset, f"is damaged here: {error}") from error
-
-
-def _size(name: str, index: ShardIndex, record: int) -> int:
-    """Bytes of a column when it is inflated."""
-    if name == "tokens":
-        return int(index.num_tokens[record]) * np.dtype(index.header.token_dtype).itemsize
-    return int(getattr(index, f"num_{ROWS[name].removesuffix('_patches')}")[record]) * _ROW_BYTES[name]
 
 
 def _problem(name: str, values: NDArray[Any], index: ShardIndex, record: int) -> str:

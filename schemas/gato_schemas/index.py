@@ -22,7 +22,7 @@ from gato_schemas.account import Note
 from gato_schemas.bounds import Digest, Natural
 from gato_schemas.columns import stores_tokens
 from gato_schemas.errors import FormatError
-from gato_schemas.index_bounds import column_sizes, inside
+from gato_schemas.index_bounds import column_rows, column_sizes, inside
 from gato_schemas.index_rows import COLUMNS, FREE, PER_RECORD, count_rows
 from gato_schemas.patches import BLOCK_PATCHES
 from gato_schemas.regular_file import read_regular
@@ -168,7 +168,8 @@ class ShardIndex:
 
     def column_size(self, record: int, column: str) -> int:
         """Bytes of a column of a record when it is inflated; `column` is one of `COLUMNS`."""
-        return int(column_sizes(self.arrays, column, self.header.token_dtype)[record])
+        counts, size = column_rows(column, self.header.token_dtype)
+        return int(getattr(self, counts)[record]) * size
 
     @property
     def tokens_stored(self) -> NDArray[np.bool_]:

@@ -72,6 +72,12 @@ def _fits(arrays: Mapping[str, NDArray[Any]], token_dtype: str, encoding: str) -
 
 def column_sizes(arrays: Mapping[str, NDArray[Any]], column: str, token_dtype: str) -> NDArray[np.int64]:
     """Bytes of one column of every record when it is inflated, (N,); `column` is one of `COLUMNS`."""
+    counts, size = column_rows(column, token_dtype)
+    return arrays[counts].astype(np.int64) * size
+
+
+def column_rows(column: str, token_dtype: str) -> tuple[str, int]:
+    """The section of an index that counts a column's rows, and the bytes of one; `column` is one of `COLUMNS`."""
     if column == "tokens":
-        return arrays["num_tokens"].astype(np.int64) * np.dtype(token_dtype).itemsize
-    return arrays[_ROWS[ROWS[column]]].astype(np.int64) * row_bytes(column)
+        return "num_tokens", np.dtype(token_dtype).itemsize
+    return _ROWS[ROWS[column]], row_bytes(column)
