@@ -38,7 +38,8 @@ class FirstTouch:
     def _check(self, record: int, shard: int) -> None:
         local = self._table.local(record, shard)
         if self._check_data:
-            self._files.check_data(shard, local)
+            self._files.check_data(shard, local)  # its patch_index with the rest
+        else:
+            self._columns.check_plain_index(shard, local)
         if self._table.tokens_stored[record]:
             self._files.check_head(shard, local)
-        self._columns.check_plain_index(shard, local)

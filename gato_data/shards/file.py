@@ -56,9 +56,9 @@ class ShardFile:
             whole.madvise(mmap.MADV_RANDOM)
             self.mapped = memoryview(whole)
 
-    def is_whole(self) -> bool:
-        """Whether the file still has the size it was opened with: touching a map beyond the end kills the process."""
-        return self.mapped is not None and os.fstat(self.fd).st_size == self.size
+    def whole_map(self) -> memoryview | None:
+        """The map; None where there is none, or the file was cut: touching a map beyond the end kills the process."""
+        return self.mapped if self.mapped is not None and os.fstat(self.fd).st_size == self.size else None
 
     def __del__(self) -> None:
         if hasattr(self, "fd"):

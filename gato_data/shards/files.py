@@ -100,8 +100,7 @@ class ShardFiles:
 
     def whole_map(self, shard: int) -> memoryview | None:
         """The map of a shard; None where it is not mapped, or no longer as long as it was."""
-        file = self._file(shard)
-        return file.mapped if file.is_whole() else None
+        return self._file(shard).whole_map()
 
     def check_data(self, shard: int, record: int) -> None:
         """Compare one record of a shard, counted in the shard, with its checksum, and its hashes with its patches.

@@ -27,8 +27,8 @@ def frame_problem(file: ShardFile, index: ShardIndex, record: int) -> str:
 def data_problem(file: ShardFile, index: ShardIndex, record: int) -> str:
     """Compare a record with its checksum."""
     offset, length, crc = int(index.offset[record]), int(index.length[record]), 0
-    if file.mapped is not None and file.is_whole():
-        crc = crc32c(file.mapped[offset : offset + length])
+    if (mapped := file.whole_map()) is not None:
+        crc = crc32c(mapped[offset : offset + length])
     else:
         block = memoryview(bytearray(min(length, CHECKED_BYTES)))
         for start in range(0, length, CHECKED_BYTES):
@@ -40,8 +40,7 @@ def data_problem(file: ShardFile, index: ShardIndex, record: int) -> str:
 
 def head_problem(file: ShardFile, index: ShardIndex, record: int) -> str:
     """Look at the head of stored tokens: behind any other one they would not be where they are read."""
-    size = int(index.num_tokens[record]) * np.dtype(index.header.token_dtype).itemsize
-    if file.read(index.payload(record, "tokens")[0], STORED_HEAD) == stored_head(size):
+    if file.read(index.payload(record, "tokens")[0], STORED_HEAD) == stored_head(index.column_size(record, "tokens")):
         return ""
     return "has no stored tokens, but its index says so: run gato-data verify"
 
@@ -50,7 +49,9 @@ def hash_problem(file: ShardFile, index: ShardIndex, record: int) -> str:
     """Compare the hashes of a record's distinct patches with their pixels and each other, and check its index."""
     if not index.num_distinct[record]:
         return ""
-    data = file.read(int(index.offset[record]), int(index.length[record]))
+    offset, length = int(index.offset[record]), int(index.length[record])
+    mapped = file.whole_map()
+    data = file.read(offset, length) if mapped is None else mapped[offset : offset + length]
     try:
         patches = distinct_of(decode_example(data), index.header.patch_encoding)
     except FormatError as error:
