@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +39,12 @@ def episodes(folder: Path) -> Iterator[TokenSequence]:
             record = decode_record(raw.data, manifest.patch_encoding.name)
             pieces.append(record.sequence)
             if record.chunk == record.num_chunks - 1:
-                yield _joined(pieces)
+                yield joined(pieces)
                 pieces = []
 
 
-def _joined(pieces: list[TokenSequence]) -> TokenSequence:
+def joined(pieces: Sequence[TokenSequence]) -> TokenSequence:
+    """The chunks of an episode as one sequence."""
     tokens = np.cumsum([0, *(piece.num_tokens for piece in pieces)])
     patches = np.cumsum([0, *(piece.num_patches for piece in pieces)])
     columns = {

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.games import joined
 from gato_data.shards import chunks
 from gato_data.shards.writer import ShardWriter
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
@@ -245,23 +246,7 @@ def decode(folder: Path, split: str = "train") -> list[Whole]:
             record = decode_record(raw.data, manifest.patch_encoding.name)
             pieces.append(record.sequence)
             if record.chunk == record.num_chunks - 1:
-                whole = _joined(pieces)
+                whole = joined(pieces)
                 result.append(Whole(manifest.name, record.episode_id, record.task, record.agent, whole))
                 pieces = []
     return result
-
-
-def _joined(pieces: Sequence[TokenSequence]) -> TokenSequence:
-    tokens = np.cumsum([0, *(piece.num_tokens for piece in pieces)])
-    patches = np.cumsum([0, *(piece.num_patches for piece in pieces)])
-    columns = {
-        name: np.concatenate([getattr(piece, name) for piece in pieces])
-        for name in ("tokens", "loss_mask", "modality", "position", "reward", "patches", "patch_position")
-    }
-    starts = [piece.timestep_starts + before for piece, before in zip(pieces, tokens, strict=False)]
-    grids = [piece.image_grid + np.array([before, 0, 0, 0, 0]) for piece, before in zip(pieces, patches, strict=False)]
-    return TokenSequence(
-        **columns,
-        timestep_starts=np.concatenate(starts).astype(np.int32),
-        image_grid=np.concatenate(grids).astype(np.int32),
-    )

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,8 @@ from gato_pipelines.remote.folder import RemoteFolder, as_place, is_remote
 from gato_pipelines.remote.input import Mirror
 from gato_pipelines.remote.output import RemoteOutput
 from tests.document_inputs import make_coco
-from tests.remote_folders import down, empty_memory, memory_file, run, up
-from tests.rlds_inputs import digests, flip, moving, shards, write
-
-
-@pytest.fixture
-def memory() -> Iterator[fsspec.AbstractFileSystem]:
-    """fsspec's memory, empty before and after."""
-    yield from empty_memory()
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Three parts of two episodes."""
-    return write(tmp_path / "local" / "rlds", [moving(number, length=40) for number in range(6)], shards=3)
-
-
-@pytest.fixture
-def wanted(source: Path, tmp_path: Path) -> dict[str, str]:
-    run(source, tmp_path / "wanted" / "arm")
-    return digests(tmp_path / "wanted" / "arm")
+from tests.remote_folders import down, memory_file, run, up
+from tests.rlds_inputs import digests, flip, shards
 
 
 def test_from_memory_to_memory(

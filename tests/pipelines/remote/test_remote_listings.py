@@ -1,6 +1,5 @@
 """Remote folders with odd or hostile content, and outputs where none belongs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -9,26 +8,8 @@ import pytest
 from gato_data.errors import InputError, OutputError
 from gato_pipelines.remote.folder import RemoteFolder, as_place
 from gato_pipelines.remote.output import RemoteOutput
-from tests.remote_folders import down, empty_memory, memory_file, run, up
-from tests.rlds_inputs import digests, moving, write
-
-
-@pytest.fixture
-def memory() -> Iterator[fsspec.AbstractFileSystem]:
-    """fsspec's memory, empty before and after."""
-    yield from empty_memory()
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Three parts of two episodes."""
-    return write(tmp_path / "local" / "rlds", [moving(number, length=40) for number in range(6)], shards=3)
-
-
-@pytest.fixture
-def wanted(source: Path, tmp_path: Path) -> dict[str, str]:
-    run(source, tmp_path / "wanted" / "arm")
-    return digests(tmp_path / "wanted" / "arm")
+from tests.remote_folders import down, memory_file, run, up
+from tests.rlds_inputs import digests
 
 
 @pytest.mark.parametrize(
