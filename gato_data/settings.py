@@ -20,6 +20,7 @@ def setting(
     refusal: str = "",
     option: str = "",
     flag: bool = False,
+    alone: str | None = None,
     repeatable: bool = False,
     decides: bool = True,
 ) -> Any:
@@ -35,6 +36,7 @@ def setting(
             {value}, {minimum}, {maximum}, {below} and {choices} in it.
         option: the option's name, where it is not the field's.
         flag: of a bool, that the option only switches it on.
+        alone: the value that the option stands for where none follows it.
         repeatable: of a tuple, that the option is given once for every value.
         decides: whether the result depends on it, so that a fingerprint has to hold it.
     """
@@ -48,6 +50,7 @@ def setting(
         "refusal": refusal or _refusal(minimum, maximum),
         "option": option,
         "flag": flag,
+        "alone": alone,
         "repeatable": repeatable,
         "decides": decides,
     }

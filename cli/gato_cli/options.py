@@ -183,16 +183,19 @@ def _option(entry: "Field[Any]", value_type: Any, default: Any) -> click.Option:
     if value_type is bool and not metadata.get("flag"):
         name = f"{name}/--no-{name[2:]}"
     repeatable = bool(metadata.get("repeatable"))
+    more: dict[str, Any] = {} if required else {"default": default}  # a default of None would count as given
+    if (alone := metadata.get("alone")) is not None:
+        more |= {"flag_value": alone}
     return click.Option(
         [name, entry.name],
         required=required,
         type=None if value_type is bool or repeatable else value_type,
         multiple=repeatable,
-        is_flag=value_type is bool or None,
+        is_flag=value_type is bool or (None if alone is None else False),
         metavar=metadata.get("metavar"),
         help=metadata.get("help", ""),
         show_default=shown,
-        **({} if required else {"default": default}),  # a default of None would count as given
+        **more,
     )
 
 

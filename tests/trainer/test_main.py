@@ -57,11 +57,13 @@ def test_train_plan_resume_and_export(
     assert main(arguments(out, "--dry-run")) == 0
     assert capsys.readouterr().out == ""
     monkeypatch.delenv("RANK")
-    assert main(arguments(out, "--stop-step", "1", "--json")) == 0
+    assert main(arguments(out, "--stop-step", "1", "--json", "--resume", "auto")) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     assert (result["step"], result["parameters"]) == (1, planned["parameters"])
     assert "step 1/2 | loss " in captured.err
+    assert main(arguments(out)) == 1
+    assert "holds a run already; continue it with --resume" in capsys.readouterr().err
     assert main(arguments(out, "--resume")) == 0
     assert re.fullmatch(rf"{re.escape(str(out))}: step 2, loss 7\.\d+ -> 7\.\d+\n", capsys.readouterr().out)
     assert main(["export", str(out), "--out", str(tmp_path / "model.safetensors")]) == 0
@@ -141,7 +143,7 @@ def test_curves_go_to_one_run_of_weights_and_biases(
     monkeypatch.setitem(sys.modules, "wandb", package)
     settings = small_settings(wandb="gato", stop_step=3)
     run(settings, source, quiet=True)
-    run(dataclasses.replace(settings, resume=True, stop_step=None), source, quiet=True)
+    run(dataclasses.replace(settings, resume="yes", stop_step=None), source, quiet=True)
     assert [options["project"] for options in begun] == ["gato", "gato"]
     assert begun[0]["id"] == begun[1]["id"]
     assert begun[0]["config"]["steps"] == settings.steps

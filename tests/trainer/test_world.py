@@ -83,7 +83,7 @@ def test_processes_train_the_same_model_as_one(
     losses = [loss for _, loss in expected.losses]
     assert [loss for _, loss in result["losses"]] == pytest.approx(losses[:3], rel=1e-5)
     # One process continues what several saved.
-    resumed = run(dataclasses.replace(many, resume=True), source, source, quiet=True)
+    resumed = run(dataclasses.replace(many, resume="yes"), source, source, quiet=True)
     assert [step for step, _ in resumed.losses] == [4]
     assert resumed.losses[0][1] == pytest.approx(losses[3], rel=1e-5)
     assert resumed.validation is not None
@@ -109,12 +109,32 @@ def test_processes_agree_on_a_damaged_checkpoint(small_settings: Make, source: S
     data = bytearray(files[1].read_bytes())
     data[-5] ^= 16
     files[1].write_bytes(data)
-    task["settings"] |= {"stop_step": None, "resume": True}
+    task["settings"] |= {"stop_step": None, "resume": "yes"}
     result = run_processes(task, 2)
     assert [step for step, _ in result["losses"]] == [3, 4, 5, 6]
     assert {path.name for path in newest.parent.iterdir()} == {
         "damaged-step-00000004", "step-00000002", "step-00000004", "step-00000006",
     }  # fmt: skip
+
+
+def test_processes_stop_together_where_a_signal_meets_a_checkpoint(
+    small_settings: Make, source: SyntheticSource
+) -> None:
+    settings = small_settings("stopped")
+    options = {"steps": 6, "batch_size": 4, "context_length": 24, "log_every": 1, "checkpoint_every": 1}
+    task = {
+        "settings": {**options, "out": str(settings.out), "resume": "auto"},
+        "model": dataclasses.asdict(settings.model),
+        "source": dataclasses.asdict(source),
+    }
+    stopped = run_processes({**task, "terminate": 3}, 2)
+    assert [step for step, _ in stopped["losses"]] == [1, 2, 3]
+    rest = run_processes(task, 2)
+    assert [step for step, _ in rest["losses"]] == [4, 5, 6]
+    whole = run(small_settings("whole"), source, quiet=True)
+    assert [loss for _, loss in stopped["losses"] + rest["losses"]] == pytest.approx(
+        [loss for _, loss in whole.losses], rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

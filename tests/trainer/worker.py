@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,28 @@ def kill_at(moment: str, step: int) -> None:
         saving.os.rename = lambda old, new: kill() if f"{step:08d}" in str(new) else rename(old, new)
 
 
+def terminate_at(step: int) -> None:
+    """SIGTERM in all processes but the first, which commits its checkpoints late."""
+    commit, save = saving.Checkpoints._commit, saving.Checkpoints.save
+
+    def late(self: saving.Checkpoints, pending: Any) -> None:
+        time.sleep(1)
+        commit(self, pending)
+
+    def saved(self: saving.Checkpoints, state: Any, header: Any) -> None:
+        save(self, state, header)
+        if header.step == step and not self.world.is_first:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    saving.Checkpoints._commit, saving.Checkpoints.save = late, saved
+
+
 def main(task: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     if "kill" in task:
         kill_at(*task["kill"])
+    if "terminate" in task:
+        terminate_at(task["terminate"])
     options = task["settings"]
     settings = train_settings("tiny", Path(options.pop("out")), **options)
     settings = dataclasses.replace(settings, model=ModelConfig(**task["model"]))

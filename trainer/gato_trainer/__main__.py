@@ -56,6 +56,8 @@ def _add_option(parser: argparse.ArgumentParser, entry: "Field[Any]", kind: Any,
     else:
         given |= {"choices": choices(kind)} if choices(kind) else {"type": kind}
         given["metavar"] = entry.metadata["metavar"]
+        if (alone := entry.metadata["alone"]) is not None:
+            given |= {"nargs": "?", "const": alone}
     parser.add_argument(flag_name(entry), **given)
 
 

@@ -39,6 +39,7 @@ _CHANCE: dict[str, Any] = {
 Positions = Literal["transformer-xl", "rope"]
 Precision = Literal["fp32", "bf16"]
 Sharding = Literal["none", "zero2", "full"]
+Resume = Literal["no", "yes", "auto"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,8 @@ class TrainSettings:
             them or an error.
         compile: None means on a GPU only.
         read_ahead: steps that are read before they are needed.
+        resume: "yes" continues the run in `out`, "auto" continues it where there is one and starts
+            it otherwise, so that one command starts a run and starts it again after a crash.
     """
 
     out: Path
@@ -152,7 +155,7 @@ class TrainSettings:
     evaluate_every: int = setting(0, "Steps between two evaluations; 0: at the end.", **_NOT_NEGATIVE)
     evaluate_samples: int = setting(64, "Validation windows of one evaluation.", **_COUNT)
     read_ahead: int = setting(3, "", **_COUNT)
-    resume: bool = setting(False, "Continue the run in RUN.", flag=True)
+    resume: Resume = setting("no", "Continue the run in RUN; auto: or start it.", alone="yes")
     overwrite: bool = setting(False, "Replace the run in RUN.", flag=True)
     init_from: Path | None = setting(None, "Run folder or .safetensors file to start from.", "PATH")
     tensorboard: bool = setting(False, "Write TensorBoard files as well.", flag=True)

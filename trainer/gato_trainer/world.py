@@ -1,13 +1,17 @@
 """The processes of a run: one, or those that torchrun started; their devices, and sums over all of them."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gato_data.errors import TrainError
+from gato_data.errors import GatoError, TrainError
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,28 @@ class World:
         tensor = torch.tensor(none if step < 0 else step, dtype=torch.int64)
         dist.all_reduce(tensor, dist.ReduceOp.MIN)
         return -1 if int(tensor) == none else int(tensor)
+
+    def decided(self, ask: Callable[[], _Answer]) -> _Answer:
+        """What the first process finds or does, told to all of them.
+
+        Processes see a file system at different moments. What they do next together must follow
+        from one answer: where each had its own, one would wait for the others for ever.
+
+        Raises:
+            GatoError, OSError: the first process's, in every process.
+        """
+        if self.size == 1:
+            return ask()
+        outcome: list[_Answer | GatoError | OSError | None] = [None]
+        if self.is_first:
+            try:
+                outcome = [ask()]
+            except (GatoError, OSError) as error:
+                outcome = [error]
+        dist.broadcast_object_list(outcome, device=torch.device("cpu"))
+        if isinstance(found := outcome[0], GatoError | OSError):
+            raise found
+        return found  # type: ignore[return-value]
 
     def share(self, samples: range) -> range:
         """This process's part [r G // W, (r + 1) G // W) of the G samples of a step."""

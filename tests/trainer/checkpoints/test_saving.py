@@ -73,7 +73,7 @@ def test_a_kill_while_saving_loses_nothing_before_it(
     assert done.returncode == -9, done.stderr.decode()
     assert [step for step, _ in committed(settings.out / "checkpoints")] == [2]
     assert (settings.out / "checkpoints" / ".step-00000004.partial").is_dir()
-    run(dataclasses.replace(settings, resume=True), source, quiet=True)
+    run(dataclasses.replace(settings, resume="yes"), source, quiet=True)
     whole = small_settings("whole")
     run(whole, source, quiet=True)
     first, second = (tensors(each.out / "checkpoints" / "step-00000006") for each in (settings, whole))
@@ -90,7 +90,7 @@ def test_a_disk_that_fills_up_keeps_the_last_good_checkpoint(
 ) -> None:
     settings = small_settings(stop_step=2)
     run(settings, source, quiet=True)
-    resumed = dataclasses.replace(settings, stop_step=None, resume=True)
+    resumed = dataclasses.replace(settings, stop_step=None, resume="yes")
     with monkeypatch.context() as patch:
         patch.setattr("torch.distributed.checkpoint.filesystem.os.fsync", full_disk)
         with pytest.raises(TrainError, match=r"step 6 could not be written: .*No space left.*step-00000002.*--resume"):
@@ -108,7 +108,7 @@ def stopped(small_settings: Make, source: SyntheticSource) -> TrainSettings:
     """A run of 4 of 6 steps with checkpoints after 2 and 4, about to be resumed."""
     settings = small_settings("stopped", checkpoint_every=2, stop_step=4)
     run(settings, source, quiet=True)
-    return dataclasses.replace(settings, stop_step=None, resume=True)
+    return dataclasses.replace(settings, stop_step=None, resume="yes")
 
 
 def checkpoint_of(settings: TrainSettings, step: int) -> Path:
@@ -269,7 +269,7 @@ def test_loading_never_unpickles(
         monkeypatch.setattr(module, name, refuse)
     with pytest.raises(AssertionError, match="unpickled"):
         pickle.load(io.BytesIO())
-    assert run(dataclasses.replace(settings, stop_step=None, resume=True), source, quiet=True).step == 6
+    assert run(dataclasses.replace(settings, stop_step=None, resume="yes"), source, quiet=True).step == 6
 
 
 def test_a_log_cut_by_a_kill_is_mended(
@@ -279,7 +279,7 @@ def test_a_log_cut_by_a_kill_is_mended(
     run(settings, source, quiet=True)
     log = settings.out / "log.jsonl"
     log.write_text(log.read_text() + '{"kind": "train", "step": 4, "loss"')
-    run(dataclasses.replace(settings, stop_step=None, resume=True), source)
+    run(dataclasses.replace(settings, stop_step=None, resume="yes"), source)
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
     assert "damaged" not in capsys.readouterr().err
 
@@ -303,5 +303,5 @@ def test_a_run_without_a_checkpoint_starts_at_zero(small_settings: Make, source:
     run(settings, source, quiet=True)
     for _, path in committed(settings.out / "checkpoints"):
         shutil.rmtree(path)
-    resumed = run(dataclasses.replace(settings, resume=True), source, quiet=True)
+    resumed = run(dataclasses.replace(settings, resume="yes"), source, quiet=True)
     assert [step for step, _ in resumed.losses] == [1, 2, 3, 4, 5, 6]

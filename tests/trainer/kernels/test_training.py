@@ -49,7 +49,7 @@ def test_a_loss_curve_with_and_without(train: Callable[..., dict[int, float]]) -
 def test_checkpoints_do_not_depend_on_the_kernels(train: Callable[..., dict[int, float]]) -> None:
     whole = train("whole", steps=4, kernels="reference")
     train("mixed", steps=4, stop_step=2, kernels="fused")
-    rest = train("mixed", steps=4, kernels="reference", resume=True)
+    rest = train("mixed", steps=4, kernels="reference", resume="yes")
     assert sorted(rest) == [3, 4]
     assert rest == pytest.approx({step: whole[step] for step in rest}, rel=1e-4)
 

@@ -49,7 +49,7 @@ def test_logits_that_are_computed_again(
 def test_a_run_goes_on_either_way(losses: Callable[..., dict[int, float]]) -> None:
     each = losses(EACH, "each")
     begun = losses(EACH, "once", stop_step=3)
-    rest = losses(ONCE, "once", resume=True)
+    rest = losses(ONCE, "once", resume="yes")
     assert {**begun, **rest} == pytest.approx(each, rel=1e-6)
 
 

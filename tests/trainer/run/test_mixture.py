@@ -68,7 +68,7 @@ def test_a_mixture_is_trained_on_and_resumed_to_the_bit(mixture: Path, small_set
     whole, halves = settings_for(small_settings, "whole"), settings_for(small_settings, "halves", stop_step=2)
     result = train(mixture, whole, quiet=True)
     train(mixture, halves, quiet=True)
-    train(mixture, dataclasses.replace(halves, stop_step=None, resume=True), quiet=True)
+    train(mixture, dataclasses.replace(halves, stop_step=None, resume="yes"), quiet=True)
     assert {*result.record["dataset_loss"]} == {"pong", "told", "captions"}
     assert {*result.record["modality_loss"]} == {"text", "discrete"}
     assert result.last_loss is not None
@@ -116,7 +116,7 @@ def test_another_mixture_does_not_continue_a_run(mixture: Path, small_settings: 
     train(mixture, settings, quiet=True)
     mix(mixture.parent, "pong=1,told=1,captions=1")
     with pytest.raises(MixtureError, match="weights"):
-        train(mixture, dataclasses.replace(settings, resume=True), quiet=True)
+        train(mixture, dataclasses.replace(settings, resume="yes"), quiet=True)
 
 
 @pytest.mark.parametrize("verify", get_args(Verify))
@@ -141,7 +141,7 @@ def test_another_content_does_not_continue_a_run(mixture: Path, small_settings: 
         fingerprint="fedcba9876543210",
     )
     mix(mixture.parent)
-    resumed = dataclasses.replace(settings, resume=True, stop_step=2)
+    resumed = dataclasses.replace(settings, resume="yes", stop_step=2)
     path = settings.out / "checkpoints" / "step-00000001"
     with pytest.raises(MixtureError, match=rf"dataset pong is not what it was when {path} was written \(its content "):
         train(mixture, resumed, quiet=True)
@@ -153,7 +153,7 @@ def test_a_longer_mixture_continues_a_run(mixture: Path, small_settings: Make) -
     write_dataset(mixture.parent / "walker", {"train": [episodes("walker", [30, 9])]})
     longer = add_stage(read_mixture(mixture), mixture, 16, [mixture.parent / "walker"], f"{WEIGHTS},walker=9")
     mixture.write_bytes(encode_mixture(longer))
-    resumed = train(mixture, dataclasses.replace(settings, resume=True, stop_step=4), quiet=True)
+    resumed = train(mixture, dataclasses.replace(settings, resume="yes", stop_step=4), quiet=True)
     assert resumed.step == 4
     assert "walker" in resumed.record["dataset_loss"]
     header = read_header(committed(settings.out / "checkpoints")[-1][1])

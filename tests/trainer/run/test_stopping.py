@@ -52,7 +52,7 @@ def test_a_run_that_is_stopped_before_its_first_step_can_be_continued(
         f"{stopped.out}: step 0",
         "stopped by SIGTERM: the same command with --resume continues",
     ]
-    resumed = run(small_settings(resume=True), source, quiet=True)
+    resumed = run(small_settings(resume="yes"), source, quiet=True)
     whole = run(small_settings("whole"), source, quiet=True)
     assert resumed.losses == whole.losses
 

@@ -83,7 +83,7 @@ def test_resumed_runs_equal_whole_runs_to_the_bit(
     halves = small_settings("halves", model=model, **options)
     run(whole, source, quiet=True)
     run(dataclasses.replace(halves, stop_step=3), source, quiet=True)
-    run(dataclasses.replace(halves, resume=True), source, quiet=True)
+    run(dataclasses.replace(halves, resume="yes"), source, quiet=True)
     checkpoints = [committed(out / "checkpoints")[-1] for out in (whole.out, halves.out)]
     assert [step for step, _ in checkpoints] == [6, 6]
     first, second = (load_file(next(path.glob("*.safetensors"))) for _, path in checkpoints)
@@ -164,7 +164,7 @@ def test_a_finished_run_has_nothing_left_to_do(small_settings: Make, source: Syn
     settings = small_settings()
     first = run(settings, source, quiet=True)
     before = (settings.out / "log.jsonl").read_bytes()
-    again = run(dataclasses.replace(settings, resume=True), source, quiet=True)
+    again = run(dataclasses.replace(settings, resume="yes"), source, quiet=True)
     assert again.record == first.record
     assert (again.step, again.last_loss) == (6, first.last_loss)
     assert (settings.out / "log.jsonl").read_bytes() == before
@@ -173,7 +173,7 @@ def test_a_finished_run_has_nothing_left_to_do(small_settings: Make, source: Syn
 def test_folders_that_are_not_ours(small_settings: Make, source: SyntheticSource) -> None:
     settings = small_settings(steps=1)
     with pytest.raises(TrainError, match="nothing to resume"):
-        run(dataclasses.replace(settings, resume=True), source, quiet=True)
+        run(dataclasses.replace(settings, resume="yes"), source, quiet=True)
     settings.out.mkdir()
     (settings.out / "thesis.tex").write_text("mine")
     with pytest.raises(OutputError, match="holds no run"):
@@ -205,7 +205,7 @@ def test_a_run_is_not_continued_as_another(
 ) -> None:
     run(small_settings(steps=1), source, quiet=True)
     model = dataclasses.replace(small, positions=changes.pop("positions", "transformer-xl"))
-    settings = small_settings(resume=True, model=model, **changes)
+    settings = small_settings(resume="yes", model=model, **changes)
     with pytest.raises(TrainError, match=message):
         run(settings, dataclasses.replace(source, **source_changes), quiet=True)
 

@@ -77,11 +77,12 @@ class Checkpoints:
         self._pending: _Pending | None = None
         # A group of its own: the background thread must not share one with the training loop.
         self._group = dist.new_group(backend="gloo") if world.size > 1 else None
-        if world.is_first:
-            folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(".step-*"):
-                shutil.rmtree(leftover)
-        world.barrier()
+        world.decided(self._open)
+
+    def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(".step-*"):
+            shutil.rmtree(leftover)
 
     def newest(self) -> tuple[int, Path] | None:
         """The newest checkpoint."""
@@ -95,7 +96,7 @@ class Checkpoints:
             TrainError: all are damaged, or one is of another format.
         """
         damaged: dict[Path, str] = {}
-        for _, path in reversed(committed(self.folder)):
+        for _, path in reversed(self.world.decided(lambda: committed(self.folder))):
             header = self._examine(path)
             if isinstance(header, CheckpointHeader):
                 return Found(path, header, damaged)
@@ -111,7 +112,10 @@ class Checkpoints:
         """The header of a whole checkpoint, or what is wrong with it: every process answers alike."""
         problem = ""
         try:
-            header = read_header(path)
+            header = self.world.decided(lambda: read_header(path))
+        except DamagedCheckpointError as error:
+            return str(error)
+        try:
             check_files(path, header, self.world.rank, self.world.size)
         except DamagedCheckpointError as error:
             problem = str(error)
@@ -121,12 +125,14 @@ class Checkpoints:
 
     def set_aside(self, damaged: Iterable[Path]) -> None:
         """Rename damaged checkpoints, so that new ones can take their names."""
-        if self.world.is_first:
+
+        def rename() -> None:
             for path in damaged:
                 aside = path.with_name(f"damaged-{path.name}")
                 shutil.rmtree(aside, ignore_errors=True)
                 os.rename(path, aside)
-        self.world.barrier()
+
+        self.world.decided(rename)
 
     def save(self, state: dict[str, Tensor], header: CheckpointHeader) -> None:
         """Copy the state and write it in the background; waits for the checkpoint before, if it is still written.
@@ -136,14 +142,9 @@ class Checkpoints:
         """
         self.wait()
         step = header.step
-        if (self.folder / f"step-{step:08d}").exists():
-            return
         partial = self.folder / f".step-{step:08d}.partial"
-        self._check_space(step, state)
-        if self.world.is_first:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-        self.world.barrier()
+        if not self.world.decided(lambda: self._prepare(step, partial, state)):
+            return
         writer = DigestingWriter(partial)
         try:
             written = async_save(state, storage_writer=writer, process_group=self._group, no_dist=self.world.size == 1)
@@ -151,6 +152,15 @@ class Checkpoints:
             raise self._failure(step, partial, error) from error
         assert isinstance(written, Future)
         self._pending = _Pending(step, partial, header, writer, written)
+
+    def _prepare(self, step: int, partial: Path, state: dict[str, Tensor]) -> bool:
+        """Make an empty folder to write into; whether there is anything to write."""
+        if (self.folder / f"step-{step:08d}").exists():
+            return False
+        self._check_space(step, state)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        return True
 
     def poll(self) -> None:
         """Commit the checkpoint being written if it is complete."""

@@ -5,9 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gato_trainer.config import TrainSettings
+from gato_data.errors import GatoError, TrainError
+from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource
 from gato_trainer.data.feed import micro_ranges, read
+from gato_trainer.data.inputs import Inputs
 from gato_trainer.model.averaging import averaged
 from gato_trainer.model.loss import LossTotals
 from gato_trainer.model.sharding import release_gathered
@@ -30,8 +32,25 @@ def evaluate(
         for first in range(0, settings.evaluate_samples, size):
             samples = range(first, min(first + size, settings.evaluate_samples))
             ranges = micro_ranges(samples, settings, world)
-            for inputs in read(source, ranges, model.config):
+            for inputs in _read(source, ranges, model.config, world):
                 inputs = inputs.to(world.device)
                 totals.add(inputs.targets, *model(inputs))
         release_gathered(model)
     return totals.report(world.sum_tensor(totals.stacked()))
+
+
+def _read(source: BatchSource, ranges: list[range], config: ModelConfig, world: World) -> list[Inputs]:
+    """This process's windows of a batch, once all processes have theirs.
+
+    Raises:
+        GatoError: one of them could not read its own.
+    """
+    failure: GatoError | None = None
+    found: list[Inputs] = []
+    try:
+        found = [*read(source, ranges, config)]
+    except GatoError as error:
+        failure = error
+    if world.sum([failure is not None])[0]:
+        raise failure or TrainError("another process could not read its validation data; see its message")
+    return found

@@ -37,19 +37,19 @@ def check_folder(settings: TrainSettings) -> bool:
     Raises:
         OutputError: the folder holds something that is not a run.
         TrainError: it holds a run and neither `resume` nor `overwrite` was asked for, or there is
-            nothing to resume.
+            nothing to resume and "auto" was not asked for.
     """
     out = settings.out
-    if settings.resume and settings.overwrite:
+    if settings.resume != "no" and settings.overwrite:
         raise TrainError("--resume continues a run and --overwrite replaces it: give one of them")
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; a run needs a folder")
     is_run = (out / RUN_FILE).is_file()
     if out.is_dir() and not is_run and any(out.iterdir()):
         raise OutputError(f"{out} is not empty and holds no run; choose another folder")
-    if settings.resume and not is_run:
+    if settings.resume == "yes" and not is_run:
         raise TrainError(f"nothing to resume: {out} holds no run; leave out --resume to start one")
-    if is_run and not settings.resume and not settings.overwrite:
+    if is_run and settings.resume == "no" and not settings.overwrite:
         raise TrainError(f"{out} holds a run already; continue it with --resume, or start again with --overwrite")
     return is_run
 
@@ -63,10 +63,10 @@ def open_folder(settings: TrainSettings, header: RunHeader) -> None:
     out = settings.out
     is_run = check_folder(settings)
     try:
-        if is_run and not settings.resume:
+        if is_run and settings.overwrite:
             _clear(out)
         out.mkdir(parents=True, exist_ok=True)
-        if not settings.resume:
+        if not is_run or settings.overwrite:
             replace_file(out / RUN_FILE, encode_header(header))
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}") from error

@@ -49,15 +49,12 @@ class Training:
         config = model_config(settings, source)
         if settings.batch_size < world.size:
             raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
-        if world.is_first:
-            check_folder(settings)
+        self.continues = world.decided(lambda: check_folder(settings)) and settings.resume != "no"
         check_supervised(source, settings)
         self.model, self.parameters = build_model(settings, config, world)
         begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters)
-        if world.is_first:
-            open_folder(settings, self.header)
-        world.barrier()
+        world.decided(lambda: open_folder(settings, self.header))
         self.optimizer = make_optimizer(self.model, settings)
         self.average = start_average(self.model, settings.ema)
         self.checkpoints = Checkpoints(settings.out / "checkpoints", world, settings.keep_checkpoints)
@@ -72,7 +69,8 @@ class Training:
     def _begin(self) -> str:
         """Load the parameters of `--init-from`, unless the run goes on from its own; a line that says so."""
         settings = self.settings
-        if settings.init_from is None or (settings.resume and committed(settings.out / "checkpoints")):
+        has_own = self.world.decided(lambda: bool(committed(settings.out / "checkpoints")))
+        if settings.init_from is None or (self.continues and has_own):
             return ""
         return load_initial(self.model, self.source.vocabulary, settings.init_from, self.world)
 
@@ -86,9 +84,9 @@ class Training:
     def _restore(self) -> int:
         """Load the newest checkpoint of a run that is continued; the number of steps done."""
         prepare_optimizer(self.model, self.optimizer, 0)
-        found = self.checkpoints.newest_whole() if self.settings.resume else None
+        found = self.checkpoints.newest_whole() if self.continues else None
         if found is None:
-            if self.settings.resume:
+            if self.continues:
                 self.log.say("no checkpoint yet: starting at step 0")
                 self.log.trim(0)
             return 0
