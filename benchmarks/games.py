@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
+from gato_data.shards.chunks import join
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import decode_record
 from gato_schemas.sequence import TokenSequence
@@ -39,25 +38,8 @@ def episodes(folder: Path) -> Iterator[TokenSequence]:
             record = decode_record(raw.data, manifest.patch_encoding.name)
             pieces.append(record.sequence)
             if record.chunk == record.num_chunks - 1:
-                yield joined(pieces)
+                yield join(pieces)
                 pieces = []
-
-
-def joined(pieces: Sequence[TokenSequence]) -> TokenSequence:
-    """The chunks of an episode as one sequence."""
-    tokens = np.cumsum([0, *(piece.num_tokens for piece in pieces)])
-    patches = np.cumsum([0, *(piece.num_patches for piece in pieces)])
-    columns = {
-        name: np.concatenate([getattr(piece, name) for piece in pieces])
-        for name in ("tokens", "loss_mask", "modality", "position", "reward", "patches", "patch_position")
-    }
-    starts = [piece.timestep_starts + before for piece, before in zip(pieces, tokens, strict=False)]
-    grids = [piece.image_grid + np.array([before, 0, 0, 0, 0]) for piece, before in zip(pieces, patches, strict=False)]
-    return TokenSequence(
-        **columns,
-        timestep_starts=np.concatenate(starts).astype(np.int32),
-        image_grid=np.concatenate(grids).astype(np.int32),
-    )
 
 
 def _run(*arguments: str) -> None:

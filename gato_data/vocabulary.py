@@ -49,6 +49,11 @@ class Vocabulary:
         if not 0 <= self.text_size <= MAX_TEXT_SIZE:
             raise SettingError(f"a text model of {self.text_size} pieces cannot be: 0 to {MAX_TEXT_SIZE} are wanted")
 
+    @classmethod
+    def from_info(cls, info: VocabularyInfo) -> "Vocabulary":
+        """The vocabulary of a manifest."""
+        return cls(info.text_size, "separate" if info.discrete_offset else "paper", info.text_model)
+
     @property
     def continuous_offset(self) -> int:
         """Id of continuous bin 0."""

@@ -9,7 +9,7 @@ PADDING = 255
 """`Batch.modality` of a slot beyond the end of a short window."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Batch:
     """B windows of `context_length + 1` = L + 1 tokens: inputs are slots 0..L-1, targets are slots 1..L.
 
@@ -52,3 +52,10 @@ class Batch:
     def patches(self) -> NDArray[np.uint8]:
         """uint8 (P, 16, 16, 3), the pixels of every patch slot of the batch, in slot order: a new array."""
         return self.distinct_patches[self.patch_index]
+
+    def __repr__(self) -> str:
+        windows, width = self.tokens.shape
+        return (
+            f"<gato_data.Batch of {windows} windows of {width - 1} tokens, {len(self.supervised_slot)} targets, "
+            f"{len(self.patch_index)} patches ({self.num_distinct} distinct)>"
+        )

@@ -1,6 +1,6 @@
 """Long sequences -> chunks that a reader can open cheaply; windows run over from one chunk into the next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -58,3 +58,22 @@ def _cuts(allowed: np.ndarray[tuple[int], np.dtype[np.int64]] | None, total: int
             break
         bounds.append(int(allowed[place]))
     return [*bounds, total]
+
+
+def join(pieces: Sequence[TokenSequence]) -> TokenSequence:
+    """The chunks of one episode, in order, as one sequence: the inverse of `chunk`."""
+    if len(pieces) == 1:
+        return pieces[0]
+    tokens = np.cumsum([0, *(piece.num_tokens for piece in pieces)])
+    patches = np.cumsum([0, *(piece.num_patches for piece in pieces)])
+    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in _WHOLE}
+    starts = [piece.timestep_starts + before for piece, before in zip(pieces, tokens, strict=False)]
+    grids = [piece.image_grid + np.array([before, 0, 0, 0, 0]) for piece, before in zip(pieces, patches, strict=False)]
+    return TokenSequence(
+        **columns,
+        timestep_starts=np.concatenate(starts).astype(np.int32),
+        image_grid=np.concatenate(grids).astype(np.int32),
+    )
+
+
+_WHOLE = ("tokens", "loss_mask", "modality", "position", "reward", "patches", "patch_position")

@@ -17,8 +17,8 @@ import click
 import numpy as np
 import pytest
 
-from benchmarks.games import joined
 from gato_cli.main import cli
+from gato_data.shards.chunks import join
 from gato_pipelines.ingest import fingerprint
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record, decode_record
@@ -83,7 +83,7 @@ def golden(command: str, out: Path) -> dict[str, str]:
 
 def episode_lines(chunks: list[Record]) -> Iterator[bytes]:
     """What is hashed of an episode; starts and first patches count from its beginning."""
-    one, sequence = chunks[0], joined([chunk.sequence for chunk in chunks])
+    one, sequence = chunks[0], join([chunk.sequence for chunk in chunks])
     names = (one.episode_id, one.source_episode_id, one.task, one.agent)
     yield repr((names, one.episode_return, one.is_terminal)).encode()
     for column in COLUMNS:

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.games import joined
 from gato_data.shards import chunks
+from gato_data.shards.chunks import join
 from gato_data.shards.writer import ShardWriter
 from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.vocabulary import Vocabulary
@@ -246,7 +246,7 @@ def decode(folder: Path, split: str = "train") -> list[Whole]:
             record = decode_record(raw.data, manifest.patch_encoding.name)
             pieces.append(record.sequence)
             if record.chunk == record.num_chunks - 1:
-                whole = joined(pieces)
+                whole = join(pieces)
                 result.append(Whole(manifest.name, record.episode_id, record.task, record.agent, whole))
                 pieces = []
     return result

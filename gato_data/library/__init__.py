@@ -1,0 +1,1 @@
+"""What `import gato_data` gives: datasets, their episodes and tasks, and batches of windows."""

@@ -1,0 +1,164 @@
+"""`gato_data.open`: a folder or a mixture file as one object."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gato_data.errors import MixtureError, SettingError
+from gato_data.library.batches import Batches
+from gato_data.library.episodes import Episodes
+from gato_data.library.tasks import Task
+from gato_data.mixing.make import plan_mixture
+from gato_data.printable import printable
+from gato_data.reading.datasets import open_mixture_datasets
+from gato_data.reading.reader import MixtureReader
+from gato_data.reading.settings import ReadSettings
+from gato_data.shards.episodes import OpenDataset
+from gato_schemas.mixture import Mixture, read_mixture
+
+
+def open(path: str | os.PathLike[str], *, split: str = "train") -> "Dataset":
+    """Open a dataset folder of `gato-data ingest`, or a mixture file of `gato-data mix`.
+
+    Args:
+        path: of the folder or the file.
+        split: "train" or "validation".
+
+    Raises:
+        FormatError: it is missing, damaged or of another version.
+        MixtureError: a dataset of the mixture changed since it was mixed, or there is no such split.
+    """
+    place = Path(path)
+    if "://" in os.fspath(path):
+        raise SettingError(f"{printable(os.fspath(path))} is an address: copy the folder to this machine and open that")
+    if place.is_dir() or not place.exists():
+        mixture = plan_mixture([place], "uniform", folder=place)
+        return Dataset(place, mixture, open_mixture_datasets(mixture, place / "mixture.json"), split)
+    mixture = read_mixture(place)
+    return Dataset(place, mixture, open_mixture_datasets(mixture, place), split)
+
+
+class Dataset:
+    """One dataset, or the datasets of a mixture with their weights; made by `gato_data.open`.
+
+    Attributes:
+        path: of the folder or the mixture file.
+        split: which part of it this is.
+        mixture: weights, vocabulary and content ids; of a folder, that folder alone.
+    """
+
+    def __init__(self, path: Path, mixture: Mixture, datasets: Sequence[OpenDataset], split: str) -> None:
+        splits = sorted({name for dataset in datasets for name in dataset.manifest.splits})
+        if split not in splits:
+            raise MixtureError(f"{path} has no split {split!r}: it has {', '.join(splits)}")
+        self.path, self.mixture, self.split = path, mixture, split
+        self._datasets = datasets
+        self._readers: dict[ReadSettings, MixtureReader] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the datasets; `Batch.dataset` counts them."""
+        return tuple(dataset.manifest.name for dataset in self._datasets)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of all splits."""
+        return tuple(sorted({name for dataset in self._datasets for name in dataset.manifest.splits}))
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks by name; by "dataset/task" where two datasets have a task of that name."""
+        found: dict[str, list[Task]] = {}
+        for dataset in self._datasets:
+            for name, info in dataset.manifest.tasks.items():
+                found.setdefault(name, []).append(Task(name, info, dataset.folder, dataset.manifest))
+        alone = {name: tasks[0] for name, tasks in found.items() if len(tasks) == 1}
+        shared = [task for tasks in found.values() if len(tasks) > 1 for task in tasks]
+        return alone | {f"{task.dataset}/{task.name}": task for task in shared}
+
+    @cached_property
+    def episodes(self) -> Episodes:
+        """The episodes of the split, dataset by dataset, in the order in which they are stored."""
+        return Episodes(self._datasets, self.split)
+
+    def batches(
+        self,
+        *,
+        context_length: int = 1024,
+        batch_size: int = 8,
+        seed: int = 0,
+        first: int = 0,
+        steps: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        **settings: Any,
+    ) -> Batches:
+        """Windows of `context_length` + 1 tokens, drawn in an order that the seed and the weights decide.
+
+        Any number of ranks reads one stream: a step is `batch_size` windows over all of them, and
+        each rank gets its part.
+
+        Args:
+            context_length: input tokens of a window.
+            batch_size: windows of a step, over all ranks.
+            seed: of the order.
+            first: step to begin at; a run that stopped before step n goes on with n.
+            steps: how many there are, counted from step 0; None is one epoch, in which a single
+                dataset has every window once.
+            rank, world_size: which part of every step this process reads.
+            settings: further fields of `gato_data.reading.settings.ReadSettings`, such as
+                `prompt_share=0.0` or `pack=True`.
+
+        Raises:
+            SettingError: a number is out of range, or there is no such setting.
+            FormatError: a shard is damaged.
+        """
+        reader = self._reader(_settings(context_length=context_length, seed=seed, **settings))
+        return Batches(reader, batch_size, first=first, steps=steps, rank=rank, world_size=world_size)
+
+    def close(self) -> None:
+        """Close all files."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+    def __enter__(self) -> "Dataset":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        what = f"{len(self.names)} datasets" if len(self.names) > 1 else self.names[0]
+        tokens = sum(dataset.manifest.splits[self.split].totals.tokens for dataset in self._with_split)
+        return (
+            f"<gato_data.Dataset {printable(what)}, {self.split}: {len(self.episodes):,} episodes, {tokens:,} tokens, "
+            f"{len(self.tasks)} task{'s' * (len(self.tasks) != 1)}>"
+        )
+
+    @property
+    def _with_split(self) -> list[OpenDataset]:
+        return [dataset for dataset in self._datasets if self.split in dataset.manifest.splits]
+
+    def _reader(self, settings: ReadSettings) -> MixtureReader:
+        if settings not in self._readers:
+            self._readers[settings] = MixtureReader(
+                self.mixture, [*self._datasets], split=self.split, settings=settings
+            )
+        return self._readers[settings]
+
+
+def _settings(**values: Any) -> ReadSettings:
+    try:
+        return ReadSettings(**values)
+    except TypeError as error:
+        unknown = sorted(values.keys() - ReadSettings.__dataclass_fields__.keys())
+        if not unknown:
+            raise
+        names = ", ".join(ReadSettings.__dataclass_fields__)
+        raise SettingError(f"there is no setting {unknown[0]!r} of reading: there are {names}") from error
