@@ -17,26 +17,34 @@ from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.reader import MixtureReader
 from gato_data.reading.settings import ReadSettings
 from gato_data.shards.episodes import OpenDataset
+from gato_data.shards.views import View, joined_name
+from gato_schemas.dataset import read_manifest
 from gato_schemas.mixture import Mixture, read_mixture
 
 
-def open(path: str | os.PathLike[str], *, split: str = "train") -> "Dataset":
+def open(path: str | os.PathLike[str], *, split: str = "train", where: str = "") -> "Dataset":
     """Open a dataset folder of `gato-data ingest`, or a mixture file of `gato-data mix`.
 
     Args:
         path: of the folder or the file.
         split: "train" or "validation".
+        where: of a folder, which episodes are meant, such as "task=pong,return>=20"; a mixture file
+            says that itself (`gato-data mix --weights "breakout[return>=20]=1"`).
 
     Raises:
         FormatError: it is missing, damaged or of another version.
-        MixtureError: a dataset of the mixture changed since it was mixed, or there is no such split.
+        MixtureError: a dataset of the mixture changed since it was mixed, there is no such split, or `where` cannot be
+            read.
     """
     place = Path(path)
     if "://" in os.fspath(path):
         raise SettingError(f"{printable(os.fspath(path))} is an address: copy the folder to this machine and open that")
     if place.is_dir() or not place.exists():
-        mixture = plan_mixture([place], "uniform", folder=place)
+        name = joined_name(read_manifest(place).name, View.parse(where))
+        mixture = plan_mixture([place], {name: 1.0}, folder=place)
         return Dataset(place, mixture, open_mixture_datasets(mixture, place / "mixture.json"), split)
+    if where:
+        raise SettingError(f"{place} is a mixture file, which has views of its own: open a dataset folder with where=")
     mixture = read_mixture(place)
     return Dataset(place, mixture, open_mixture_datasets(mixture, place), split)
 
@@ -61,7 +69,7 @@ class Dataset:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the datasets; `Batch.dataset` counts them."""
-        return tuple(dataset.manifest.name for dataset in self._datasets)
+        return tuple(dataset.name for dataset in self._datasets)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -72,7 +80,7 @@ class Dataset:
     def tasks(self) -> Mapping[str, Task]:
         """The tasks by name; by "dataset/task" where two datasets have a task of that name."""
         found: dict[str, list[Task]] = {}
-        for dataset in self._datasets:
+        for dataset in {dataset.folder: dataset for dataset in self._datasets}.values():
             for name, info in dataset.manifest.tasks.items():
                 found.setdefault(name, []).append(Task(name, info, dataset.folder, dataset.manifest))
         alone = {name: tasks[0] for name, tasks in found.items() if len(tasks) == 1}
@@ -135,15 +143,10 @@ class Dataset:
 
     def __repr__(self) -> str:
         what = f"{len(self.names)} datasets" if len(self.names) > 1 else self.names[0]
-        tokens = sum(dataset.manifest.splits[self.split].totals.tokens for dataset in self._with_split)
         return (
-            f"<gato_data.Dataset {printable(what)}, {self.split}: {len(self.episodes):,} episodes, {tokens:,} tokens, "
-            f"{len(self.tasks)} task{'s' * (len(self.tasks) != 1)}>"
+            f"<gato_data.Dataset {printable(what)}, {self.split}: {len(self.episodes):,} episodes, "
+            f"{self.episodes.num_tokens:,} tokens, {len(self.tasks)} task{'s' * (len(self.tasks) != 1)}>"
         )
-
-    @property
-    def _with_split(self) -> list[OpenDataset]:
-        return [dataset for dataset in self._datasets if self.split in dataset.manifest.splits]
 
     def _reader(self, settings: ReadSettings) -> MixtureReader:
         if settings not in self._readers:

@@ -3,21 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, overload
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.errors import FormatError
 from gato_data.library.tasks import Task, decode
-from gato_data.report.episodes import EpisodeList, list_episodes
 from gato_data.report.record import open_record
 from gato_data.shards.chunks import join
-from gato_data.shards.episodes import OpenDataset
+from gato_data.shards.episodes import OpenDataset, hashes_of_others
 from gato_data.shards.index import DatasetShard
-from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
 from gato_schemas.record import Record
 from gato_schemas.sequence import TokenSequence
@@ -99,17 +94,32 @@ class TokenizedEpisode:
 
 
 class Episodes(Sequence[TokenizedEpisode]):
-    """The episodes of a split; each is read from its shard, and compared with its checksum, when it is asked for."""
+    """The episodes of a split; each is read from its shard, and compared with its checksum, when it is asked for.
+
+    Attributes:
+        num_tokens: of all of them.
+    """
 
     def __init__(self, datasets: Sequence[OpenDataset], split: str) -> None:
-        self._datasets = [dataset for dataset in datasets if split in dataset.manifest.splits]
-        self._split = split
-        self._sizes = [dataset.manifest.splits[split].totals.episodes for dataset in self._datasets]
-        self._lists: dict[int, EpisodeList] = {}
-        self._index: tuple[Path, ShardIndex] | None = None
+        self._shards: list[tuple[OpenDataset, DatasetShard]] = []
+        numbers, first_records, tokens = [], [], 0
+        for dataset in datasets:
+            others = hashes_of_others(dataset, datasets)
+            for shard in dataset.shards(split):
+                index = shard.load_index()[0]
+                kept = dataset.view.records(index, others)
+                first = np.flatnonzero(kept & (index.chunk == 0))
+                tokens += int(index.num_tokens[kept].sum(dtype=np.int64))
+                numbers.append(np.full(len(first), len(self._shards), np.int32))
+                first_records.append(first.astype(np.int32))
+                self._shards.append((dataset, shard))
+        self._shard = np.concatenate([np.zeros(0, np.int32), *numbers])
+        self._record = np.concatenate([np.zeros(0, np.int32), *first_records])
+        self._index: tuple[int, ShardIndex] | None = None
+        self.num_tokens = tokens
 
     def __len__(self) -> int:
-        return sum(self._sizes)
+        return len(self._shard)
 
     @overload
     def __getitem__(self, at: int) -> TokenizedEpisode: ...
@@ -120,7 +130,7 @@ class Episodes(Sequence[TokenizedEpisode]):
 
         Raises:
             IndexError: there is no such episode.
-            FormatError: a shard or an index is missing or damaged.
+            FormatError: a shard or an index is damaged.
         """
         if isinstance(at, slice):
             return [self._episode(number) for number in range(*at.indices(len(self)))]
@@ -135,40 +145,23 @@ class Episodes(Sequence[TokenizedEpisode]):
         at = number + len(self) if number < 0 else number
         if not 0 <= at < len(self):
             raise IndexError(f"episode {number} of {len(self):,}")
-        ends = np.cumsum(self._sizes)
-        dataset = int(np.searchsorted(ends, at, side="right"))
-        return self._read(dataset, at - int(ends[dataset]) + self._sizes[dataset])
-
-    def _read(self, dataset: int, at: int) -> TokenizedEpisode:
-        folder, manifest = self._datasets[dataset].folder, self._datasets[dataset].manifest
-        if dataset not in self._lists:
-            self._lists[dataset] = list_episodes(folder, _only(manifest, self._split))
-        found = self._lists[dataset]
-        if at >= len(found):
-            raise FormatError(f"an index in {folder} is missing: gato-data verify --repair {folder} writes it anew")
-        shard = folder / found.shards[found.shard[at]]
-        index = self._index_of(dataset, shard)
+        dataset, shard = self._shards[self._shard[at]]
+        index = self._index_of(int(self._shard[at]))
         chunks = []
-        opened = open_record(shard, index, int(found.record[at]))
+        opened = open_record(shard.path, index, int(self._record[at]))
         for record in range(opened.number, opened.number + opened.record.num_chunks):
-            opened = open_record(shard, index, record)
+            opened = open_record(shard.path, index, record)
             pixels = opened.patches(0, len(opened.index))
             chunks.append(replace(opened.record.sequence, patches=pixels))
         name = opened.record.task
-        task = Task(name, manifest.tasks[name], folder, manifest)
+        task = Task(name, dataset.manifest.tasks[name], dataset.folder, dataset.manifest)
         return TokenizedEpisode(opened.record, join(chunks), task)
 
-    def _index_of(self, dataset: int, shard: Path) -> ShardIndex:
+    def _index_of(self, shard: int) -> ShardIndex:
         """The index of a shard; the last one stays."""
         if self._index is None or self._index[0] != shard:
-            manifest = self._datasets[dataset].manifest
-            info = next(each for each in manifest.splits[self._split].shards if each.name == shard.name)
-            self._index = shard, DatasetShard(shard, info, manifest, self._split).load_index()[0]
+            self._index = shard, self._shards[shard][1].load_index()[0]
         return self._index[1]
 
     def __repr__(self) -> str:
         return f"<gato_data.Episodes: {len(self):,}>"
-
-
-def _only(manifest: Manifest, split: str) -> Manifest:
-    return msgspec.structs.replace(manifest, splits={split: manifest.splits[split]})

@@ -8,7 +8,7 @@ import msgspec
 
 from gato_data.errors import MixtureError
 from gato_data.mixing.plan import MixturePlan, PlannedDataset, Run, describe
-from gato_data.mixing.weight_text import WeightChoice, parse_weights, resolve
+from gato_data.mixing.weight_text import WeightChoice, chosen, resolve, with_views
 from gato_data.reading.datasets import common_vocabulary, mixture_dataset, open_datasets, open_mixture_datasets
 from gato_data.reading.pieces import WindowNumbers
 from gato_data.reading.sampler import Sampler
@@ -54,7 +54,7 @@ def plan_mixture(
 
     Args:
         datasets: their folders.
-        weights: what `weight_text.parse_weights` reads, or weights by name.
+        weights: what `weight_text.parse_weights` reads, or weights by name; a name may have a view in brackets.
         folder: where the mixture file will stand; paths are relative to it.
         options: how the weights are meant.
         run: needed for `max_epochs`.
@@ -63,9 +63,10 @@ def plan_mixture(
         FormatError: a folder is no complete dataset.
         MixtureError: the datasets or weights do not go together.
     """
-    opened = open_datasets(datasets)
+    choice = chosen(weights)
+    opened = open_datasets(*with_views(datasets, choice))
     _check_train(opened)
-    stage = _stage(opened, weights, options or WeightOptions(), run)
+    stage = _stage(opened, choice, options or WeightOptions(), run)
     manifests = [dataset.manifest for dataset in opened]
     mixture = Mixture(
         vocabulary=common_vocabulary(manifests),
@@ -102,10 +103,12 @@ def add_stage(
             f"a stage from sample {first_sample} on would change what was planned: the last stage of {path} begins "
             f"at sample {mixture.stages[-1].first_sample}, give a later step"
         )
-    known = open_mixture_datasets(mixture, path)
-    folders = {dataset.folder.resolve() for dataset in known}
-    added = [folder for folder in datasets if folder.resolve() not in folders]
-    opened = open_datasets([*(dataset.folder for dataset in known), *added])
+    choice, known = chosen(weights), open_mixture_datasets(mixture, path)
+    have = {(dataset.folder.resolve(), dataset.view) for dataset in known}
+    pairs = zip(*with_views(datasets, choice), strict=True)
+    added = [(folder, view) for folder, view in pairs if (folder.resolve(), view) not in have]
+    whole = [*((dataset.folder, dataset.view) for dataset in known), *added]
+    opened = open_datasets([folder for folder, _ in whole], [view for _, view in whole])
     _check_train(opened)
     manifests = [dataset.manifest for dataset in opened]
     longer = msgspec.structs.replace(
@@ -115,7 +118,7 @@ def add_stage(
         datasets=[*mixture.datasets, *(mixture_dataset(dataset, path.parent) for dataset in opened[len(known) :])],
         stages=[msgspec.structs.replace(old, weights=[*old.weights, *[0.0] * len(added)]) for old in mixture.stages],
     )
-    stage = _stage(opened, weights, options or WeightOptions(), run, longer, first_sample)
+    stage = _stage(opened, choice, options or WeightOptions(), run, longer, first_sample)
     return msgspec.structs.replace(longer, stages=[*longer.stages, stage])
 
 
@@ -130,19 +133,18 @@ def _check_train(datasets: Sequence[OpenDataset]) -> None:
 
 def _stage(
     datasets: Sequence[OpenDataset],
-    weights: str | Mapping[str, float],
+    choice: WeightChoice,
     options: WeightOptions,
     run: Run | None,
     earlier: Mixture | None = None,
     first_sample: int = 0,
 ) -> MixtureStage:
-    choice = parse_weights(weights) if isinstance(weights, str) else WeightChoice(weights)
     given = choice.temperature if options.temperature is None else options.temperature
     temperature = 1.0 if given is None else given
     if not 0 < temperature < float("inf"):
         raise MixtureError(f"temperature {temperature:g} is not possible: a number above 0 is wanted")
     measure = options.measure or choice.measure or "windows"
-    asked = normal(resolve(choice, [dataset.manifest for dataset in datasets]))
+    asked = normal(resolve(choice, datasets))
     shares = asked if temperature == 1 else _even(asked, temperature)
     if options.max_epochs is not None:
         shares = _cap(datasets, shares, measure, options.max_epochs, run, earlier, first_sample)

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import MixtureError
+from gato_data.mixing.copies import Copies, copy_sentences, find_copies
 from gato_data.reading.cut_timesteps import CutTask, cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.pieces import WindowNumbers
@@ -71,6 +72,7 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
         datasets: all of the mixture.
         untrained: those of them without a token under the loss mask.
         cut: tasks of which no whole timestep fits a window.
+        copies: pairs of datasets that share episodes.
     """
 
     steps: int
@@ -81,6 +83,7 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
     datasets: list[PlannedDataset]
     untrained: list[str]
     cut: list[CutTask]
+    copies: list[Copies]
 
     def check_trained(self) -> None:
         """Check that the run is trained on anything at all.
@@ -106,7 +109,7 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
         untrained = [
             f"no token of {name} is under the loss mask: nothing is learned from it" for name in self.untrained
         ]
-        return [*never, *untrained, *cut_sentences(self.cut, self.context_length)]
+        return [*never, *untrained, *cut_sentences(self.cut, self.context_length), *copy_sentences(self.copies)]
 
 
 def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
@@ -162,6 +165,7 @@ def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
             if not loss_tokens
         ],
         cut=find_cut_tasks(table, datasets, run.settings.context_length),
+        copies=find_copies(datasets),
     )
 
 

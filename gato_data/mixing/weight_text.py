@@ -1,21 +1,28 @@
 """Weights as a user writes them: NAME=W,..., a TOML file, or a preset."""
 
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from gato_data.closest import did_you_mean
 from gato_data.errors import InputError, MixtureError
 from gato_data.families import TABLE_1
-from gato_schemas.dataset import Manifest
+from gato_data.shards.episodes import OpenDataset
+from gato_data.shards.views import WHOLE, View, views_of, weights_by_name
+from gato_schemas.dataset import Manifest, read_manifest
 from gato_schemas.mixture import Measure
 
 PRESETS = ("gato", "uniform", "tokens", "loss-tokens", "episodes")
 MEASURES: tuple[Measure, ...] = get_args(Measure)
+
+
+_BETWEEN = re.compile(r",(?![^\[]*\])")
+"""The commas that are not within brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class WeightChoice:
 
 
 def parse_weights(text: str) -> WeightChoice:
-    """Read NAME=W,NAME=W, the path of a TOML file, or the name of a preset.
+    """Read NAME=W,NAME[VIEW]=W, the path of a TOML file, or the name of a preset.
 
     Raises:
         MixtureError: it is none of these, or a weight is not a number.
@@ -56,8 +63,8 @@ def parse_weights(text: str) -> WeightChoice:
 
 def _pairs(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = (part.strip() for part in pair.partition("="))
+    for pair in filter(None, (part.strip() for part in _BETWEEN.split(text))):
+        name, equals, value = (part.strip() for part in pair.rpartition("="))
         try:
             weight = float(value)
         except ValueError:
@@ -110,16 +117,41 @@ def _is_number(value: object) -> bool:
     return isinstance(value, float)
 
 
-def resolve(choice: WeightChoice, manifests: Sequence[Manifest]) -> list[float]:
+def chosen(weights: str | Mapping[str, float]) -> WeightChoice:
+    """What was asked for, the views in its names written in one way.
+
+    Raises:
+        MixtureError, InputError: as `parse_weights`; or a view cannot be read.
+    """
+    choice = parse_weights(weights) if isinstance(weights, str) else WeightChoice(weights)
+    if isinstance(choice.weights, str):
+        return choice
+    return replace(choice, weights=weights_by_name(choice.weights))
+
+
+def with_views(folders: Sequence[Path], choice: WeightChoice) -> tuple[list[Path], list[View]]:
+    """Every folder as often as weights name a view of its dataset, and the views.
+
+    Raises:
+        FormatError: a folder is no complete dataset.
+    """
+    if isinstance(choice.weights, str):
+        return list(folders), [WHOLE] * len(folders)
+    names = [*choice.weights]
+    pairs = [(folder, view) for folder in folders for view in views_of(read_manifest(folder).name, names)]
+    return [folder for folder, _ in pairs], [view for _, view in pairs]
+
+
+def resolve(choice: WeightChoice, datasets: Sequence[OpenDataset]) -> list[float]:
     """One weight for each dataset, in their order, before temperature; not yet summing to 1.
 
     Raises:
         MixtureError: a name is unknown or missing, a weight is negative or no number, or all are 0.
     """
     if isinstance(choice.weights, str):
-        weights = _preset(choice.weights, manifests)
+        weights = _preset(choice.weights, [dataset.manifest for dataset in datasets])
     else:
-        weights = _named(choice.weights, [manifest.name for manifest in manifests], choice.origin)
+        weights = _named(choice.weights, [dataset.name for dataset in datasets], choice.origin)
     if not sum(weights) > 0:
         raise MixtureError("all weights are zero: at least one dataset with a positive weight is wanted")
     if not math.isfinite(sum(weights)):

@@ -10,6 +10,7 @@ import msgspec
 
 from gato_data.errors import MixtureError
 from gato_data.shards.episodes import OpenDataset
+from gato_data.shards.views import WHOLE, View
 from gato_schemas.dataset import TEXT_MODEL, Manifest, VocabularyInfo, read_manifest
 from gato_schemas.mixture import SHORT_DIGEST, Mixture, MixtureDataset
 
@@ -17,22 +18,30 @@ _NAMED = 3
 """Shards that are named where more have changed."""
 
 
-def open_datasets(folders: Sequence[Path]) -> list[OpenDataset]:
+def open_datasets(folders: Sequence[Path], views: Sequence[View] | None = None) -> list[OpenDataset]:
     """Read the manifests and check that the datasets can be mixed.
+
+    Args:
+        folders: of the datasets; a folder may come again with another view.
+        views: which episodes of each are meant; None for all.
 
     Raises:
         FormatError: a folder is no complete dataset.
-        MixtureError: there is none, two have one name, or their vocabularies differ.
+        MixtureError: there is none, two have one name, their vocabularies differ, or a view names what is not there.
     """
     if not folders:
         raise MixtureError("no dataset was given: name at least one dataset folder")
-    datasets = [OpenDataset(folder, read_manifest(folder)) for folder in folders]
+    manifests = {folder: read_manifest(folder) for folder in dict.fromkeys(folders)}
+    chosen = views or [WHOLE] * len(folders)
+    datasets = [OpenDataset(folder, manifests[folder], view) for folder, view in zip(folders, chosen, strict=True)]
     seen: dict[str, Path] = {}
     for dataset in datasets:
-        name = dataset.manifest.name
-        if name in seen:
-            raise MixtureError(f"two datasets are called {name}: {seen[name]} and {dataset.folder}; leave one out")
-        seen[name] = dataset.folder
+        dataset.view.check(dataset.manifest)
+        if dataset.name in seen:
+            raise MixtureError(
+                f"two datasets are called {dataset.name}: {seen[dataset.name]} and {dataset.folder}; leave one out"
+            )
+        seen[dataset.name] = dataset.folder
     common_vocabulary([dataset.manifest for dataset in datasets])
     return datasets
 
@@ -106,7 +115,7 @@ def mixture_dataset(dataset: OpenDataset, relative_to: Path) -> MixtureDataset:
     manifest = dataset.manifest
     totals = manifest.splits["train"].totals
     return MixtureDataset(
-        name=manifest.name,
+        name=dataset.name,
         path=Path(os.path.relpath(dataset.folder.resolve(), relative_to.resolve())).as_posix(),
         family=manifest.family,
         fingerprint=manifest.fingerprint,
@@ -116,6 +125,7 @@ def mixture_dataset(dataset: OpenDataset, relative_to: Path) -> MixtureDataset:
         episodes=totals.episodes,
         tokens=totals.tokens,
         loss_tokens=totals.loss_tokens,
+        view=str(dataset.view),
     )
 
 
@@ -126,9 +136,12 @@ def open_mixture_datasets(mixture: Mixture, path: Path) -> list[OpenDataset]:
         FormatError: a dataset is missing or incomplete.
         MixtureError: a dataset is not what it was when the mixture was made; the message says what changed.
     """
-    datasets = open_datasets([path.parent / dataset.path for dataset in mixture.datasets])
+    datasets = open_datasets(
+        [path.parent / dataset.path for dataset in mixture.datasets],
+        [View.parse(dataset.view) for dataset in mixture.datasets],
+    )
     for known, found in zip(mixture.datasets, datasets, strict=True):
-        changed = describe_change(known, found.manifest)
+        changed = describe_change(known, found)
         if changed:
             raise MixtureError(
                 f"dataset {known.name} is not what it was when {path} was made: {changed}; "
@@ -144,10 +157,10 @@ def open_mixture_datasets(mixture: Mixture, path: Path) -> list[OpenDataset]:
     return datasets
 
 
-def describe_change(known: MixtureDataset, manifest: Manifest) -> str:
+def describe_change(known: MixtureDataset, found: OpenDataset) -> str:
     """What differs between a dataset now and when it was mixed, in words; empty if nothing does."""
-    changes = []
-    if manifest.name != known.name:
+    changes, manifest = [], found.manifest
+    if found.name != known.name:
         changes.append(f"it is now called {manifest.name}")
     parts = manifest_parts(manifest)
     differing = [name for name, value in known.parts.items() if parts.get(name) != value]

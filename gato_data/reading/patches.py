@@ -133,7 +133,7 @@ class PatchReader:
         shard = np.searchsorted(table.shard_record, number, side="right") - 1
         return _Records(
             shard=shard,
-            local=number - table.shard_record[shard],
+            local=table.locals(number, shard),
             is_raw=self._is_raw[shard],
             index_at=where.index_at[number],
             hash_at=where.hash_at[number],

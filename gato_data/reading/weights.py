@@ -44,6 +44,8 @@ def window_stages(mixture: Mixture, totals: dict[Measure, Numbers], split: str) 
     names = [dataset.name for dataset in mixture.datasets]
     if not totals["windows"].any():
         advice = " ingest with --holdout to set some episodes apart" if split != "train" else " ingest more episodes"
+        if views := [name for name in names if "[" in name]:
+            advice = f" no episode meets the conditions of {views[0]}"
         raise MixtureError(f"no dataset of the mixture has a window in split {split!r}:{advice}")
     if split != "train":
         last = mixture.stages[-1]
@@ -63,7 +65,7 @@ def _per_window(
             result.append(0.0)
             continue
         if not windows:
-            raise MixtureError(f"dataset {name} has no window: none of its episodes in {split!r} has two tokens")
+            raise MixtureError(f"dataset {name} has no window: no episode of it in {split!r} has two tokens")
         if not amount:
             raise MixtureError(f"dataset {name} has no {measure} in {split!r}: weigh it by windows or leave it out")
         result.append(weight * float(windows) / float(amount))

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gato_data.errors import MixtureError
 from gato_data.permutation import Numbers
 from gato_data.shards.files import ShardFiles
 from gato_data.shards.index import DatasetShard, check_footers
 from gato_data.shards.patch_table import PatchTable
+from gato_data.shards.views import WHOLE, View, joined_name
 from gato_schemas.compression import STORED_HEAD
 from gato_schemas.dataset import Manifest
 from gato_schemas.errors import FormatError
@@ -25,10 +27,16 @@ from gato_schemas.index_rows import COLUMNS
 
 @dataclass(frozen=True, slots=True)
 class OpenDataset:
-    """A dataset folder and the manifest that was read from it."""
+    """A dataset folder, the manifest that was read from it, and which of its episodes are meant."""
 
     folder: Path
     manifest: Manifest
+    view: View = WHOLE
+
+    @property
+    def name(self) -> str:
+        """What a mixture calls it: its name, with the view in brackets."""
+        return joined_name(self.manifest.name, self.view)
 
     @property
     def num_groups(self) -> int:
@@ -61,6 +69,7 @@ class EpisodeTable:
         dataset_episode: (D + 1,), first episode of each dataset.
         shard_record: (S + 1,), first record of each shard.
         episode_record: (E + 1,), first record of each episode.
+        number: int32 (R,), of each record in its shard; empty where no dataset is a view, so that all come.
         record_token: (R + 1,), tokens before each record.
         tokens_at: (R,), byte of the shard where the record's tokens stand, or, where they are compressed, their stream.
         tokens_stored: bool (R,), whether they are not.
@@ -74,6 +83,7 @@ class EpisodeTable:
     dataset_episode: Numbers
     shard_record: Numbers
     episode_record: Numbers
+    number: NDArray[np.int32]
     record_token: Numbers
     tokens_at: Numbers
     tokens_stored: NDArray[np.bool_]
@@ -90,7 +100,11 @@ class EpisodeTable:
 
     def local(self, record: int, shard: int) -> int:
         """The number within its shard of a record that is counted through the mixture."""
-        return record - int(self.shard_record[shard])
+        return int(self.number[record] if len(self.number) else record - self.shard_record[shard])
+
+    def locals(self, record: Numbers, shard: Numbers) -> Numbers:
+        """`local` of many records; int64 (N,) each."""
+        return self.number[record].astype(np.int64) if len(self.number) else record - self.shard_record[shard]
 
     def place(self, record: int) -> tuple[int, int]:
         """The shard of a record that is counted through the mixture, and its number there."""
@@ -130,24 +144,55 @@ def read_table(
 
     Raises:
         FormatError: an index is damaged, or not that of its shard.
+        MixtureError: a view leaves out what a dataset has that is not there.
     """
     parts: list[dict[str, NDArray[Any]]] = []
     patches: list[PatchTable] = []
     first_group = 0
+    has_views = any(dataset.view.conditions for dataset in datasets)
     for number, dataset in enumerate(datasets):
+        others = hashes_of_others(dataset, datasets)
         for shard in dataset.shards(split):
             index, size = shard.load_index()
             if check:
                 check_footers(shard.path, index)
             if files is not None:
                 files.keep_index(len(parts), index, size)
-            patches.append(PatchTable.of(index))
+            kept = dataset.view.records(index, others) if dataset.view.conditions else slice(None)
+            patches.append(PatchTable.of(index).take(kept))
             rows = _rows(index, dataset.manifest, first_group)
             rows["dataset"] = np.full(len(index), number, np.int32)
-            parts.append({name: np.array(values) for name, values in rows.items()})  # a view would keep the whole index
+            if has_views:
+                rows["number"] = np.arange(len(index), dtype=np.int32)
+            # what numpy calls a view would keep the whole index
+            parts.append({name: np.array(values[kept]) for name, values in rows.items()})
         first_group += dataset.num_groups
     shard_sizes = np.array([len(part["dataset"]) for part in parts], np.int64)
-    return _join(join_columns(_PER_RECORD, parts), PatchTable.join(patches), shard_sizes, len(datasets))
+    types = {**_PER_RECORD, "number": (np.int32, ())} if has_views else _PER_RECORD
+    return _join(join_columns(types, parts), PatchTable.join(patches), shard_sizes, len(datasets))
+
+
+def hashes_of_others(dataset: OpenDataset, datasets: Sequence[OpenDataset]) -> NDArray[np.uint64] | None:
+    """Sorted hashes of the episodes that a view leaves out because other datasets have them, in any split.
+
+    Raises:
+        FormatError: an index is damaged.
+        MixtureError: another dataset is none of the mixture.
+    """
+    if not (names := dataset.view.others):
+        return None
+    folders = {other.manifest.name: other for other in datasets}
+    if unknown := [name for name in names if name not in folders]:
+        raise MixtureError(
+            f"{dataset.name} leaves out what {unknown[0]!r} has, which is no dataset of the mixture: give it too"
+        )
+    found = [
+        index.episode_hash[index.chunk == 0]
+        for name in names
+        for split in folders[name].manifest.splits
+        for index, _ in (shard.load_index() for shard in folders[name].shards(split))
+    ]
+    return np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
 
 
 def join_columns(
@@ -215,6 +260,7 @@ def _join(
         dataset_episode=_running(np.bincount(rows["dataset"][starts], minlength=num_datasets)),
         shard_record=_running(shard_sizes),
         episode_record=np.append(starts, len(rows["starts"])).astype(np.int64),
+        number=rows.get("number", np.zeros(0, np.int32)),
         record_token=_running(rows["tokens"]),
         tokens_at=rows["tokens_at"],
         tokens_stored=rows["tokens_stored"],

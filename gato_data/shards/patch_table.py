@@ -37,6 +37,10 @@ class PatchTable:
         index_at, hash_at = (offset + index.columns[:, COLUMNS.index(name)] for name in ("patch_index", "patch_hash"))
         return cls(np.array(index.num_patches), np.array(index.num_distinct), index_at, hash_at, pixels_at)
 
+    def take(self, which: NDArray[np.bool_] | slice) -> "PatchTable":
+        """Of some of the records."""
+        return PatchTable(*(getattr(self, field.name)[which] for field in fields(self)))
+
     @classmethod
     def join(cls, parts: Sequence["PatchTable"]) -> "PatchTable":
         """Of the records of several shards, one after the other."""

@@ -22,17 +22,18 @@ Measure: TypeAlias = Literal["windows", "tokens", "loss-tokens", "episodes"]
 """What a weight is a share of: the windows of the batches (as in the paper's Table 1), their tokens, ..."""
 
 
-class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One dataset of a mixture.
 
     Attributes:
-        name: the dataset's name, unique in the mixture.
+        name: the dataset's name, with its view in brackets; unique in the mixture.
         path: its folder, relative to the mixture file.
         family: the row of the paper's Table 1 that it stands for.
         fingerprint, content_id: of the dataset when the mixture was made.
         parts: short hashes of the manifest's parts, so that a change can be named.
         digests: by split the first 8 digits of every shard's digest, all in one text.
-        episodes, tokens, loss_tokens: of its train split.
+        episodes, tokens, loss_tokens: of its train split, whatever the view leaves of it.
+        view: which of its episodes are drawn; empty for all of them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     episodes: Natural
     tokens: Natural
     loss_tokens: Natural
+    view: str = ""
 
 
 class MixtureStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

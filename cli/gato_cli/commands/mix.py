@@ -93,9 +93,10 @@ def command(
 ) -> None:
     """Mix the folders DATASET... by relative weights, and print what a run will read of each.
 
-    Weights are NAME=W for every dataset, a TOML file with a table [weights], or a preset: gato (the paper's Table 1, by
-    the family of each dataset), uniform, tokens, loss-tokens or episodes (in proportion to how much there is).
-    With --at-step, the mixture file gets a further stage, and DATASET... names datasets to add. No record is read.
+    Weights are NAME=W for every dataset, or NAME[VIEW]=W for some of its episodes ("breakout[return>=20]=1"); a TOML
+    file with a table [weights]; or a preset: gato (the paper's Table 1, by the family of each dataset), uniform,
+    tokens, loss-tokens or episodes (in proportion to how much there is). With --at-step, the mixture file gets a
+    further stage, and DATASET... names datasets to add. No record is read.
 
     \b
     Example:

@@ -13,8 +13,9 @@ from gato_data.mixing.make import Run, WeightOptions, add_stage, describe, plan_
 from gato_data.mixing.weight_text import parse_weights, resolve
 from gato_data.reading.datasets import common_vocabulary
 from gato_data.reading.reader import ReadSettings, open_mixture
+from gato_data.shards.episodes import OpenDataset
 from gato_data.vocabulary import Vocabulary
-from gato_schemas.dataset import Manifest, encode_manifest, read_manifest
+from gato_schemas.dataset import encode_manifest, read_manifest
 from gato_schemas.mixture import encode_mixture, read_mixture
 from tests.gato_data.reading.folders import episodes, write_dataset
 
@@ -27,8 +28,8 @@ def run(steps: int, batch_size: int = 10, **changes: object) -> Run:
     return Run(steps=steps, batch_size=batch_size, settings=settings)
 
 
-def manifests(library: Path, *kinds: str) -> list[Manifest]:
-    return [read_manifest(library / kind) for kind in kinds]
+def opened(*folders: Path) -> list[OpenDataset]:
+    return [OpenDataset(folder, read_manifest(folder)) for folder in folders]
 
 
 def test_the_paper_weights_sum_to_its_table() -> None:
@@ -40,7 +41,7 @@ def test_the_paper_weights_sum_to_its_table() -> None:
 
 def test_the_gato_preset_is_renormalised_over_what_is_given(library: Path) -> None:
     kinds = ("pong", "raw", "walker", "told", "captions", "pages")
-    weights = resolve(parse_weights("gato"), manifests(library, *kinds))
+    weights = resolve(parse_weights("gato"), opened(*(library / kind for kind in kinds)))
     assert weights == [9.5, 10.0, 4.62, 9.06, 0.67, 6.7]
     mixture = plan_mixture([library / kind for kind in kinds], "gato", folder=library)
     assert mixture.stages[0].weights == pytest.approx([w / sum(weights) for w in weights])
@@ -50,13 +51,13 @@ def test_a_family_is_shared_by_tasks(library: Path, tmp_path: Path) -> None:
     """Two datasets of one family, one of them with two tasks: two thirds and one third."""
     both = [*episodes("pong", [9, 9]), *episodes("walker", [9])]
     two = write_dataset(tmp_path / "two", {"train": [both]}, family="atari")
-    opened = [read_manifest(two), read_manifest(library / "pong"), read_manifest(library / "told")]
-    assert resolve(parse_weights("gato"), opened) == pytest.approx([9.5 * 2 / 3, 9.5 / 3, 9.06])
+    datasets = opened(two, library / "pong", library / "told")
+    assert resolve(parse_weights("gato"), datasets) == pytest.approx([9.5 * 2 / 3, 9.5 / 3, 9.06])
 
 
 def test_presets_by_size(library: Path) -> None:
-    given = manifests(library, "pong", "pages")
-    totals = [manifest.splits["train"].totals for manifest in given]
+    given = opened(library / "pong", library / "pages")
+    totals = [dataset.manifest.splits["train"].totals for dataset in given]
     assert resolve(parse_weights("uniform"), given) == [1.0, 1.0]
     assert resolve(parse_weights("tokens"), given) == [float(t.tokens) for t in totals]
     assert resolve(parse_weights("loss-tokens"), given) == [float(t.loss_tokens) for t in totals]
@@ -139,7 +140,7 @@ def test_datasets_that_do_not_go_together(library: Path, tmp_path: Path) -> None
         plan_mixture([pong, large], "uniform", folder=tmp_path)
     manifest = msgspec.structs.replace(read_manifest(pong), family="atary")
     with pytest.raises(MixtureError, match=r"dataset pong is of family 'atary', no row of the paper's Table 1"):
-        resolve(parse_weights("gato"), [manifest])
+        resolve(parse_weights("gato"), [OpenDataset(pong, manifest)])
     with pytest.raises(FormatError, match=r"nowhere does not exist: give the folder of a dataset"):
         plan_mixture([tmp_path / "nowhere"], "uniform", folder=tmp_path)
 
@@ -189,7 +190,7 @@ def test_a_dataset_with_no_window(library: Path, tmp_path: Path, mix: Mix) -> No
         plan_mixture([library / "pong", empty], "uniform", folder=tmp_path)
     tiny = write_dataset(tmp_path / "tiny", {"train": [episodes("pages", [0, 0])]}, family="massivetext")
     path = mix(library / "pong", tiny)
-    with pytest.raises(MixtureError, match="dataset tiny has no window: none of its episodes in 'train'"):
+    with pytest.raises(MixtureError, match="dataset tiny has no window: no episode of it in 'train'"):
         describe(read_mixture(path), path, run(3))
     untrained = write_dataset(tmp_path / "untrained", {"train": [_untrained()]}, family="massivetext")
     path = mix(untrained, measure="loss-tokens")
