@@ -27,6 +27,7 @@ from gato_data.mixing.make import plan_mixture
 from gato_data.reading.columns import RecordColumns
 from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.inflated import Inflated
+from gato_data.reading.layouts import READ_COLUMNS, RecordLayouts, plain_text
 from gato_data.reading.plan import StreamPlanner
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
@@ -274,7 +275,8 @@ def open_and_plan(path: Path) -> dict[str, float]:
     del counts  # the reader lets go of them when its layouts are found
     done("table")
     columns = RecordColumns(files, Inflated(settings.most_inflated))
-    planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), settings, "train")
+    layouts = RecordLayouts([plain_text()], np.full(len(table.kind), READ_COLUMNS, np.int32))  # no shard is there to see
+    planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), layouts, settings, "train")
     done("planner")
     for step in range(100):
         planner.plan([range(step * 512, (step + 1) * 512)])

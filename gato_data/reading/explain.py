@@ -8,7 +8,7 @@ import numpy as np
 
 from gato_data.reading.pieces import Pieces, Windows
 from gato_data.reading.prompts import Prompts
-from gato_data.reading.reads import Reads
+from gato_data.reading.plan import BatchPlan
 from gato_data.shards.episodes import EpisodeTable
 from gato_data.shards.files import ShardFiles
 from gato_schemas.errors import FormatError
@@ -70,13 +70,13 @@ class Explainer:
     files: ShardFiles
     names: Sequence[str]
 
-    def explain(self, windows: Windows, pieces: Pieces, prompts: Prompts) -> list[ExplainedWindow]:
+    def explain(self, windows: Windows, plan: BatchPlan, prompts: Prompts) -> list[ExplainedWindow]:
         """One entry for each window.
 
         Raises:
             FormatError: a shard is missing or damaged.
         """
-        reads = Reads.of(pieces, self.table)
+        pieces, reads = plan.pieces, plan.reads
         first = np.searchsorted(reads.row * 2**32 + reads.slot, pieces.row * 2**32 + pieces.slot)
         prompted = set(prompts.row.tolist())
         explained: list[list[ExplainedPiece]] = [[] for _ in windows.sample]

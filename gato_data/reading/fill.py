@@ -1,6 +1,5 @@
 """Pieces -> a batch: copies from maps, positioned reads and inflated columns into its rows; no record is parsed."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Buffers, byte_view, places_of
 from gato_data.reading.columns import RecordColumns
 from gato_data.reading.first_touch import FirstTouch
-from gato_data.reading.layouts import READ_COLUMNS, FinishedRows, Layout
-from gato_data.reading.patches import PatchReader, PatchRuns
+from gato_data.reading.layouts import READ_COLUMNS, FinishedRows, RecordLayouts
+from gato_data.reading.patches import PatchReader
 from gato_data.reading.pieces import Pieces
+from gato_data.reading.plan import BatchPlan
 from gato_data.reading.reads import Reads
 from gato_data.shards.episodes import EpisodeTable
 from gato_data.shards.files import Maps, ShardFiles
@@ -26,8 +26,7 @@ class Filler:
     Args:
         table: the episodes of the mixture.
         files, columns: its shards, and the columns of their records.
-        layouts: the layouts that repeat.
-        record_layout: int32 (R,), the layout of each record or `READ_COLUMNS`.
+        layouts: of the records.
         width: slots of a row, context length + 1.
         token_dtype: of ids in the shards.
         with_segments: whether episodes are packed.
@@ -39,40 +38,38 @@ class Filler:
         table: EpisodeTable,
         files: ShardFiles,
         columns: RecordColumns,
-        layouts: Sequence[Layout],
-        record_layout: NDArray[np.int32],
+        layouts: RecordLayouts,
         *,
         width: int,
         token_dtype: np.dtype[Any],
         with_segments: bool,
         check_data: bool,
     ) -> None:
-        self._table, self._files, self._layouts, self._record_layout = table, files, layouts, record_layout
+        self._table, self._files = table, files
         self._record_columns, self._token_dtype, self._token_bytes = columns, token_dtype, token_dtype.itemsize
         self._width, self._with_segments = width, with_segments
-        self._with_patches = any(layout.num_patches for layout in layouts)
+        self._with_patches = any(layout.num_patches for layout in layouts.layouts)
         self._all_stored = bool(table.tokens_stored.all())
         self._finished = FinishedRows(layouts, width)
-        self._patches = PatchReader(table, files, columns, layouts, width)
+        self._patches = PatchReader(table, files, columns, layouts.layouts, width)
         self._first_touch = FirstTouch(table, files, columns, check_data=check_data)
 
-    def fill(self, pieces: Pieces, dataset: Numbers, sample: Numbers, buffers: Buffers) -> Batch:
-        """Read the pieces of one batch into `buffers`; the batch is made of views of them.
+    def fill(self, plan: BatchPlan, buffers: Buffers) -> Batch:
+        """Read one batch into `buffers`; it is made of views of them.
 
         Raises:
             FormatError: a shard is missing or damaged; the message names file, record and byte.
         """
-        rows = len(sample)
-        reads = Reads.of(pieces, self._table)
+        rows, pieces, reads = len(plan.sample), plan.pieces, plan.reads
         self._first_touch.check(reads.record, reads.shard)
         tokens, mask, modality = buffers.tokens[:rows], buffers.loss_mask[:rows], buffers.modality[:rows]
-        runs = self._columns(reads, buffers)
+        runs = self._columns(plan, buffers)
         maps = Maps(self._files)
         self._tokens(reads, buffers, rows, maps)
         self._leave_untrained(pieces, mask)
         length = np.zeros(rows, np.int32)
         length[pieces.row] = pieces.slot + pieces.length  # of several pieces in a row the last one counts
-        patch_index, patch_position = buffers.patches(int(runs.count.sum()) if runs else 0)
+        patch_index, patch_position = buffers.patches(int(runs.num_patches.sum()) if runs else 0)
         if runs and len(patch_index):
             distinct, num_distinct = self._patches.read(runs, patch_index, patch_position, buffers, maps)
             is_patch = modality == Modality.PATCH
@@ -92,8 +89,8 @@ class Filler:
             patch_slot=patch_slot,
             supervised_slot=places_of(mask.view(np.bool_)[:, 1:], buffers.supervised_slot),
             length=length,
-            dataset=dataset.astype(np.int32),
-            sample=sample,
+            dataset=plan.dataset.astype(np.int32),
+            sample=plan.sample,
             segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
         )
 
@@ -116,22 +113,22 @@ class Filler:
             buffers.raw_tokens[row, slot : slot + length] = column.view(self._token_dtype)[offset : offset + length]
         np.copyto(buffers.tokens[:rows], buffers.raw_tokens[:rows])
 
-    def _columns(self, reads: Reads, buffers: Buffers) -> PatchRuns | None:
-        """All that goes with tokens, but for patches, which are left to be read, if there may be any."""
-        layout = self._record_layout[reads.record]
-        self._repeat_columns(*reads.joined(layout, self._finished.periods), buffers)
-        read_columns = np.flatnonzero(layout == READ_COLUMNS).tolist()
+    def _columns(self, plan: BatchPlan, buffers: Buffers) -> Reads | None:
+        """All that goes with tokens, but for patches; the reads that have some, if there may be any."""
+        self._repeat_columns(plan.joined, buffers)
+        reads = plan.reads
+        read_columns = np.flatnonzero(reads.layout == READ_COLUMNS).tolist()
         if not self._with_patches and not read_columns:
             return None
-        runs = PatchRuns.of(self._layouts, layout, reads)
         for number in read_columns:
-            runs.first[number], runs.count[number] = self._read_columns(
+            reads.first_patch[number], reads.num_patches[number] = self._read_columns(
                 buffers, *reads.place(number), int(reads.record[number]), int(reads.shard[number])
             )
-        return runs.some()
+        return reads if reads.num_patches.all() else reads.take(np.flatnonzero(reads.num_patches))
 
-    def _repeat_columns(self, reads: Reads, layout: NDArray[np.int32], buffers: Buffers) -> None:
+    def _repeat_columns(self, reads: Reads, buffers: Buffers) -> None:
         """Columns of reads whose layout is known; rows that begin with another one become padding."""
+        layout = reads.layout
         known, begins = layout != READ_COLUMNS, reads.slot == 0
         whole = known & begins
         if whole.all():

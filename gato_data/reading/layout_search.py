@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.reading.columns import RecordColumns
-from gato_data.reading.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, plain_text
+from gato_data.reading.layouts import PLAIN_TEXT, READ_COLUMNS, Layout, RecordLayouts, plain_text
 from gato_data.shards.episodes import EpisodeTable, OpenDataset, RecordCounts, numbered_tasks
 from gato_data.shards.files import ShardFiles
 from gato_schemas.sequence import Modality
@@ -19,8 +19,8 @@ def find_layouts(
     counts: RecordCounts,
     files: ShardFiles,
     columns: RecordColumns,
-) -> tuple[list[Layout], NDArray[np.int32]]:
-    """The layouts, and the number of each record's own, int32 (R,), or `READ_COLUMNS`.
+) -> RecordLayouts:
+    """The layouts of a mixture.
 
     Raises:
         FormatError: a shard is missing or damaged.
@@ -43,7 +43,7 @@ def find_layouts(
         fits = layout.fits(counts.by_modality[members], counts.loss_tokens[members], counts.timesteps[members])
         number[members[fits]] = len(layouts)
         layouts.append(layout)
-    return layouts, number
+    return RecordLayouts(layouts, number)
 
 
 def _steady_kinds(datasets: Sequence[OpenDataset]) -> set[int]:

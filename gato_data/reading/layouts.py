@@ -72,6 +72,42 @@ class Layout:
         return same
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordLayouts:
+    """The layouts of a mixture, and which of them each of R records has.
+
+    Attributes:
+        layouts: by number.
+        of_record: int32 (R,), the number of each record's own, or `READ_COLUMNS`.
+    """
+
+    layouts: Sequence[Layout]
+    of_record: NDArray[np.int32]
+
+    @property
+    def periods(self) -> Numbers:
+        """Tokens of the period of each layout."""
+        return np.array([layout.period for layout in self.layouts], np.int64)
+
+    def patches(self, layout: NDArray[np.int32], offset: Numbers, length: Numbers) -> tuple[Numbers, Numbers]:
+        """First patch and number of patches of runs of `length` tokens from `offset` of their records on.
+
+        Args:
+            layout: int32 (N,), of each record.
+            offset, length: int64 (N,).
+
+        Returns:
+            int64 (N,) each, counted in the record; 0 where the layout is not known.
+        """
+        first, count = np.zeros_like(offset), np.zeros_like(offset)
+        for number in np.unique(layout).tolist():
+            if number != READ_COLUMNS and self.layouts[number].num_patches:
+                one, where = self.layouts[number], np.flatnonzero(layout == number)
+                first[where] = one.patches_until(offset[where])
+                count[where] = one.patches_until(offset[where] + length[where]) - first[where]
+        return first, count
+
+
 def plain_text() -> Layout:
     """The layout of a document of trained text: one token repeats."""
     return Layout(
@@ -86,16 +122,12 @@ class FinishedRows:
     """Writes repeated columns into rows of a batch; whole rows that were needed before are kept ready.
 
     Args:
-        layouts: by number.
+        layouts: of the mixture.
         width: slots of a row.
-
-    Attributes:
-        periods: int64, tokens of the period of each layout.
     """
 
-    def __init__(self, layouts: Sequence[Layout], width: int) -> None:
-        self._layouts, self._width = layouts, width
-        self.periods = np.array([layout.period for layout in layouts], np.int64)
+    def __init__(self, layouts: RecordLayouts, width: int) -> None:
+        self._layouts, self._periods, self._width = layouts.layouts, layouts.periods, width
         self._rows: dict[tuple[int, int, int], _Row] = {}
 
     def put_whole(
@@ -107,8 +139,8 @@ class FinishedRows:
         # A row is told by (layout, length, phase), and length <= width, phase < longest period, so these
         # are the digits of one number. Where one kind fills more than half of the rows it is the median:
         # it is written to all rows at once, then the rows of other kinds one by one.
-        phase = offset % self.periods[number]
-        kind = (number.astype(np.int64) * (self._width + 1) + length) * self.periods.max() + phase
+        phase = offset % self._periods[number]
+        kind = (number.astype(np.int64) * (self._width + 1) + length) * self._periods.max() + phase
         common = np.sort(kind)[len(kind) // 2]
         all_rows = slice(int(row[0]), int(row[-1]) + 1)  # rows between that are not ours are filled by others, later
         at = int(np.argmax(kind == common))

@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gato_data.reading.layouts import READ_COLUMNS
-from gato_data.reading.pieces import Pieces
 from gato_data.reading.reads import Reads
 from gato_data.shards.episodes import EpisodeTable
 from gato_data.shards.files import ShardFiles
 from gato_schemas.index import ShardIndex
 
 PROBES = 8
-"""Pieces of a batch that are looked for in memory before the kernel is told of all of them."""
+"""Reads of a batch that are looked for in memory before the kernel is told of all of them."""
 BACKGROUND_PATCHES = 64
 """Distinct patches at the beginning of a record that windows anywhere in it need; and how uneven the others come."""
 FEW_PATCHES = 1024
@@ -28,36 +26,31 @@ class CacheWarmer:
     Args:
         table: the episodes of the mixture.
         files: its shards.
-        record_layout: int32 (R,), the layout of each record or `READ_COLUMNS`.
         token_bytes: 2 or 4.
     """
 
-    def __init__(
-        self, table: EpisodeTable, files: ShardFiles, record_layout: NDArray[np.int32], token_bytes: int
-    ) -> None:
-        self._table, self._files = table, files
-        self._record_layout, self._token_bytes = record_layout, token_bytes
+    def __init__(self, table: EpisodeTable, files: ShardFiles, token_bytes: int) -> None:
+        self._table, self._files, self._token_bytes = table, files, token_bytes
         self._skip = self._skipped = 0
 
-    def warm(self, pieces: Pieces) -> None:
-        """Start reading what these pieces need, unless some of them, spread evenly, are all in memory already."""
-        if not len(pieces.row):
+    def warm(self, reads: Reads) -> None:
+        """Start reading what these reads need, unless some of them, spread evenly, are all in memory already."""
+        if not len(reads.row):
             return
         if self._skipped < self._skip:
             self._skipped += 1
             return
         self._skipped = 0
-        if self._in_memory(pieces):
+        if self._in_memory(reads):
             self._skip = min(2 * self._skip + 1, MOST_SKIPPED)
             return
         self._skip = 0
-        for place in self._spans(Reads.of(pieces, self._table)):
+        for place in self._spans(reads):
             self._files.will_need(*place)
 
-    def _in_memory(self, pieces: Pieces) -> bool:
-        step = -(-len(pieces.row) // PROBES)
-        some = pieces.take(slice(step // 2, None, step))
-        spans = self._spans(Reads.of(some, self._table))
+    def _in_memory(self, reads: Reads) -> bool:
+        step = -(-len(reads.row) // PROBES)
+        spans = self._spans(reads.take(slice(step // 2, None, step)))
         # The ends of a span share their pages with its neighbours, which may have been read before.
         return all(self._files.is_cached(shard, offset + size // 2) for shard, offset, size in spans)
 
@@ -68,7 +61,7 @@ class CacheWarmer:
         byte = table.tokens_at[reads.record] + reads.offset * self._token_bytes * stored
         size = reads.length * self._token_bytes
         has_patches = table.patches.distinct[reads.record] > 0 if len(table.patches.distinct) else np.zeros_like(stored)
-        read_columns = self._record_layout[reads.record] == READ_COLUMNS
+        read_columns = reads.layout == READ_COLUMNS
         plain = stored & ~has_patches & ~read_columns
         yield from zip(reads.shard[plain].tolist(), byte[plain].tolist(), size[plain].tolist(), strict=True)
         for number in np.flatnonzero(~plain).tolist():

@@ -21,38 +21,8 @@ from gato_data.shards.files import Maps, ShardFiles
 from gato_schemas.patches import BLOCK_PATCHES
 from gato_schemas.sequence import PATCH_BYTES
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PatchRuns:
-    """The patches of N reads: `count` from number `first` on of a record, whose positions come from a layout.
-
-    Attributes:
-        shard, record, first, count: int64 (N,), records counted through the mixture.
-        layout: int32 (N,), or `READ_COLUMNS`.
-    """
-
-    shard: Numbers
-    record: Numbers
-    first: Numbers
-    count: Numbers
-    layout: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, layouts: Sequence[Layout], layout: NDArray[np.int32], reads: Reads) -> "PatchRuns":
-        """Of all reads, in order; no patches yet where the layout is not known."""
-        runs = cls(reads.shard, reads.record, np.zeros_like(reads.offset), np.zeros_like(reads.offset), layout)
-        for one in np.unique(layout).tolist():
-            if one != READ_COLUMNS and layouts[one].num_patches:
-                where = np.flatnonzero(layout == one)
-                first = layouts[one].patches_until(reads.offset[where])
-                runs.first[where] = first
-                runs.count[where] = layouts[one].patches_until(reads.offset[where] + reads.length[where]) - first
-        return runs
-
-    def some(self) -> "PatchRuns":
-        """Those that have patches."""
-        at = np.flatnonzero(self.count)
-        return PatchRuns(self.shard[at], self.record[at], self.first[at], self.count[at], self.layout[at])
+_PATCH = np.dtype(f"V{PATCH_BYTES}")
+"""A whole patch as one item, so that it is copied in one go."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +67,7 @@ class PatchReader:
 
     def read(
         self,
-        runs: PatchRuns,
+        runs: Reads,
         patch_index: NDArray[np.int32],
         positions: NDArray[np.uint8],
         buffers: Buffers,
@@ -124,7 +94,7 @@ class PatchReader:
         new[used] = merged
         new.take(row, out=patch_index, mode="clip")  # any other mode would copy what it writes
         distinct = buffers.distinct(len(kept))
-        self._copy(records, used.take(kept), distinct.reshape(-1, PATCH_BYTES), maps)
+        self._copy(records, used.take(kept), distinct.reshape(-1).view(_PATCH), maps)
         self._place(runs, positions)
         return distinct, len(kept)
 
@@ -141,22 +111,22 @@ class PatchReader:
             base=np.concatenate([[0], np.cumsum(where.distinct[number], dtype=np.int64)]),
         )
 
-    def _rows(self, runs: PatchRuns, place: Numbers, records: _Records, maps: Maps) -> Numbers:
+    def _rows(self, runs: Reads, place: Numbers, records: _Records, maps: Maps) -> Numbers:
         """The patches of the runs, int64 (P,), counted through the records of the batch."""
-        end = np.cumsum(runs.count)
+        end = np.cumsum(runs.num_patches)
         own = np.empty(int(end[-1]), "<u2")
-        begin, is_raw = end - runs.count, records.is_raw[place]
+        begin, is_raw = end - runs.num_patches, records.is_raw[place]
         raw = np.flatnonzero(is_raw)
-        offset = records.index_at[place[raw]] + 2 * runs.first[raw]
+        offset = records.index_at[place[raw]] + 2 * runs.first_patch[raw]
         self._files.read_many(runs.shard[raw], offset, 2 * begin[raw], 2 * end[raw], byte_view(own), maps)
         inflated = np.flatnonzero(~is_raw)
         record = place[inflated]
         places = (runs.shard[inflated], records.local[record], records.index_at[record])
-        slices = (runs.first[inflated], runs.count[inflated], begin[inflated])
+        slices = (runs.first_patch[inflated], runs.num_patches[inflated], begin[inflated])
         for shard, local, at, first, count, to in zip(*(column.tolist() for column in (*places, *slices)), strict=True):
             column = self._columns.read_at("patch_index", shard, local, at).view("<u2")
             own[to : to + count] = column[first : first + count]
-        row = np.repeat(records.base[place], runs.count)
+        row = np.repeat(records.base[place], runs.num_patches)
         row += own
         return row
 
@@ -167,51 +137,51 @@ class PatchReader:
         self._files.read_many(records.shard, records.hash_at, at[:-1], at[1:], byte_view(hashes), maps)
         return hashes
 
-    def _copy(self, records: _Records, row: Numbers, out: NDArray[np.uint8], maps: Maps) -> None:
-        """Copy the pixels of rows (D,), counted through the records, ascending, into the first of `out` (K, 768)."""
-        bounds = np.searchsorted(row, records.base)
+    def _copy(self, records: _Records, row: Numbers, out: NDArray[np.void], maps: Maps) -> None:
+        """Copy the pixels of rows (D,), counted through the records, ascending, into the first of `out` (K,)."""
+        bounds = row.searchsorted(records.base)
         row = row - np.repeat(records.base[:-1], np.diff(bounds))
         some = np.flatnonzero(bounds[1:] > bounds[:-1])
-        columns = (records.shard[some], records.local[some], records.pixels_at[some], bounds[some], bounds[some + 1])
-        for shard, local, at, begin, end in zip(*(column.tolist() for column in columns), strict=True):
+        begin, end = bounds[some], bounds[some + 1]
+        places = (records.shard[some], records.local[some], records.is_raw[some], records.pixels_at[some])
+        columns = (*places, begin, end, row[begin], row[end - 1] + 1)
+        for shard, local, is_raw, at, begin, end, first, stop in zip(*(c.tolist() for c in columns), strict=True):
             rows, pixels = row[begin:end], out[begin:end]
-            if not self._is_raw[shard]:
+            if not is_raw:
                 self._inflate(shard, local, at, rows, pixels)
             elif (mapped := maps[shard]) is not None:
-                count = int(rows[-1]) + 1
-                _take(np.frombuffer(mapped, np.uint8, count * PATCH_BYTES, at), rows, pixels)
+                _take(np.frombuffer(mapped, _PATCH, stop, at), rows, pixels)
             else:
-                first = int(rows[0])
-                part = np.empty((int(rows[-1]) + 1 - first) * PATCH_BYTES, np.uint8)
-                self._files.read(shard, at + first * PATCH_BYTES, part.data)
+                part = np.empty(stop - first, _PATCH)
+                self._files.read(shard, at + first * PATCH_BYTES, byte_view(part))
                 _take(part, rows - first, pixels)
 
-    def _inflate(self, shard: int, local: int, at: int, rows: Numbers, out: NDArray[np.uint8]) -> None:
+    def _inflate(self, shard: int, local: int, at: int, rows: Numbers, out: NDArray[np.void]) -> None:
         first, last = int(rows[0]) // BLOCK_PATCHES, int(rows[-1]) // BLOCK_PATCHES
         ends = rows.searchsorted(np.arange(first + 1, last + 2) * BLOCK_PATCHES).tolist()
         parts = [part for part in zip(range(first, last + 1), [0, *ends], ends, strict=False) if part[1] < part[2]]
         blocks = self._columns.read_blocks(shard, local, at, [number for number, _, _ in parts])
         for (number, begin, end), pixels in zip(parts, blocks, strict=True):
-            _take(pixels, rows[begin:end] - number * BLOCK_PATCHES, out[begin:end])
+            _take(pixels.view(_PATCH), rows[begin:end] - number * BLOCK_PATCHES, out[begin:end])
 
-    def _place(self, runs: PatchRuns, out: NDArray[np.uint8]) -> None:
+    def _place(self, runs: Reads, out: NDArray[np.uint8]) -> None:
         """Fill `out` (P, 4) with the positions of the patches of the runs."""
         whole = out.view("<u4")[:, 0]
-        phase = runs.first % self._patches_a_period[runs.layout]
+        phase = runs.first_patch % self._patches_a_period[runs.layout]
         at = 0
         for number, (layout, begin, count) in enumerate(
-            zip(runs.layout.tolist(), phase.tolist(), runs.count.tolist(), strict=True)
+            zip(runs.layout.tolist(), phase.tolist(), runs.num_patches.tolist(), strict=True)
         ):
             if layout != READ_COLUMNS:
                 column = self._positions[layout]
             else:
                 shard, record = int(runs.shard[number]), int(runs.record[number])
-                begin = int(runs.first[number])
+                begin = int(runs.first_patch[number])
                 column = self._columns.read("patch_position", shard, self._table.local(record, shard)).view("<u4")[:, 0]
             whole[at : at + count] = column[begin : begin + count]
             at += count
 
 
-def _take(pixels: NDArray[np.uint8], rows: Numbers, out: NDArray[np.uint8]) -> None:
-    """Copy rows of 768 bytes; they are known to be there, and any other mode would copy them twice."""
-    pixels.reshape(-1, PATCH_BYTES).take(rows, axis=0, out=out, mode="clip")
+def _take(pixels: NDArray[np.void], rows: Numbers, out: NDArray[np.void]) -> None:
+    """Copy rows that are known to be there: any other mode would copy them twice."""
+    pixels.take(rows, out=out, mode="clip")

@@ -10,8 +10,10 @@ import numpy as np
 
 from gato_data.errors import MixtureError
 from gato_data.permutation import Numbers
+from gato_data.reading.layouts import RecordLayouts
 from gato_data.reading.pieces import Pieces, WindowNumbers, WindowPlanner, Windows, packed_pieces
 from gato_data.reading.prompts import Prompter
+from gato_data.reading.reads import Reads
 from gato_data.reading.sampler import ALGORITHM, Sampler
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
@@ -22,9 +24,18 @@ from gato_schemas.mixture import Mixture
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchPlan:
-    """One batch to be: its pieces, and the dataset and global sample number of each row, int64 (B,)."""
+    """One batch to be.
+
+    Attributes:
+        pieces: what stands where in its rows.
+        reads: the records that they come from.
+        joined: the same in as few reads as columns that repeat need.
+        dataset, sample: int64 (B,), the dataset and the global sample number of each row.
+    """
 
     pieces: Pieces
+    reads: Reads
+    joined: Reads
     dataset: Numbers
     sample: Numbers
 
@@ -36,6 +47,7 @@ class StreamPlanner:
         mixture: datasets and weights.
         table: their episodes in one split.
         starts: where timesteps start, in episodes where that has to be read.
+        layouts: of the records.
         settings: how windows are drawn.
         split: the split the table is of.
 
@@ -49,7 +61,13 @@ class StreamPlanner:
     """
 
     def __init__(
-        self, mixture: Mixture, table: EpisodeTable, starts: TimestepStarts, settings: ReadSettings, split: str
+        self,
+        mixture: Mixture,
+        table: EpisodeTable,
+        starts: TimestepStarts,
+        layouts: RecordLayouts,
+        settings: ReadSettings,
+        split: str,
     ) -> None:
         self._mixture, self._settings, self._split = mixture, settings, split
         names = [dataset.name for dataset in mixture.datasets]
@@ -58,7 +76,7 @@ class StreamPlanner:
         self.sampler = Sampler(window_stages(mixture, self.totals, split))
         self._planner = WindowPlanner(table, self.numbers, names, self.sampler, starts, settings)
         self.prompter = Prompter(table, names, starts, settings)
-        self._table = table
+        self._table, self._layouts, self._periods = table, layouts, layouts.periods
 
     def windows(self, samples: Numbers) -> Windows:
         """The windows of samples int64 (N,), before prompts."""
@@ -75,9 +93,11 @@ class StreamPlanner:
         pieces = self.prompter.pieces(windows)
         if self._settings.pack:
             pieces = Pieces.join([pieces, packed_pieces(self._table, self.numbers.bins, windows)])
+        reads = Reads.of(pieces, self._table, self._layouts)
         bounds = np.cumsum([0, *map(len, ranges)])
-        parts = zip(pieces.split(bounds), pairwise(bounds.tolist()), strict=True)
-        return [BatchPlan(part, windows.dataset[first:stop], samples[first:stop]) for part, (first, stop) in parts]
+        columns = (part.split(bounds) for part in (pieces, reads, reads.joined(self._periods)))
+        rows = ((windows.dataset[first:stop], samples[first:stop]) for first, stop in pairwise(bounds.tolist()))
+        return [BatchPlan(*parts, *row) for *parts, row in zip(*columns, rows, strict=True)]
 
     def identity(self, sample: int | None = None) -> dict[str, str]:
         """What decides the samples before `sample` (all samples if None), each part as a short text.

@@ -94,7 +94,8 @@ class MixtureReader:
         self._files.limit_indexes(half - _check_memory(table, settings) - settings.most_inflated)
         self._inflated = Inflated(settings.most_inflated)
         columns = RecordColumns(self._files, self._inflated)
-        self.planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), settings, split)
+        layouts = find_layouts(datasets, table, counts, self._files, columns)
+        self.planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), layouts, settings, split)
         self.fingerprint = self.planner.fingerprint
         self.dataset_windows = tuple(self.planner.numbers.of_datasets.tolist())
         self.num_windows = sum(self.dataset_windows)
@@ -103,20 +104,18 @@ class MixtureReader:
         self._with_patches = bool(counts.by_modality[:, Modality.PATCH].any())
         self._slots(1)
         self._token_dtype = np.dtype("<u2" if mixture.vocabulary.token_dtype == "uint16" else "<i4")
-        layouts, record_layout = find_layouts(datasets, table, counts, self._files, columns)
         self._filler = Filler(
             table,
             self._files,
             columns,
             layouts,
-            record_layout,
             width=settings.context_length + 1,
             token_dtype=self._token_dtype,
             with_segments=settings.pack,
             check_data=settings.verify == "touched",
         )
         self._explainer = Explainer(table, self._files, self.dataset_names)
-        self._warmer = CacheWarmer(table, self._files, record_layout, self._token_dtype.itemsize)
+        self._warmer = CacheWarmer(table, self._files, self._token_dtype.itemsize)
 
     def batch(self, samples: range) -> Batch:
         """Read the windows with these global sample numbers into new arrays.
@@ -142,7 +141,7 @@ class MixtureReader:
         return stream_batches(
             announce_ahead(
                 plan_ahead(ranges, self.planner.plan),
-                lambda plan: self._warmer.warm(plan.pieces),
+                lambda plan: self._warmer.warm(plan.reads),
                 self._batch_bytes(1),
             ),
             self._fill,
@@ -159,7 +158,7 @@ class MixtureReader:
         """
         windows = self.planner.windows(np.arange(samples.start, samples.stop, samples.step))
         prompts = self.planner.prompter.choose(windows)
-        return self._explainer.explain(windows, self.planner.plan([samples])[0].pieces, prompts)
+        return self._explainer.explain(windows, self.planner.plan([samples])[0], prompts)
 
     def close(self) -> None:
         """Close all files."""
@@ -175,7 +174,7 @@ class MixtureReader:
         self.close()
 
     def _fill(self, plan: BatchPlan, buffers: Buffers) -> Batch:
-        return self._filler.fill(plan.pieces, plan.dataset, plan.sample, buffers)
+        return self._filler.fill(plan, buffers)
 
     def _buffers(self, rows: int, allocate: Allocate) -> Buffers:
         return Buffers(rows, self.context_length + 1, self._token_dtype, allocate)

@@ -9,6 +9,7 @@ import pytest
 from gato_data.reading.pieces import Pieces
 from gato_data.reading.plan import BatchPlan
 from gato_data.reading.reader import ReadSettings, open_mixture
+from gato_data.reading.reads import Reads
 from gato_data.reading.stream import announce_ahead, plan_ahead
 from gato_data.shards.files import Maps, ShardFiles
 
@@ -33,7 +34,7 @@ def test_everything_read_was_announced(library: Path, mix: Mix, monkeypatch: pyt
         monkeypatch.setattr(ShardFiles, "is_cached", lambda *_: False)
         monkeypatch.setattr(ShardFiles, "will_need", will_need)
         plan = reader.planner.plan([range(12)])[0]
-        reader._warmer.warm(plan.pieces)
+        reader._warmer.warm(plan.reads)
         monkeypatch.undo()
         monkeypatch.setattr(ShardFiles, "read_many", _one_by_one)
         monkeypatch.setattr(ShardFiles, "read", count)
@@ -62,7 +63,7 @@ def test_what_is_in_memory_is_not_announced(library: Path, mix: Mix, monkeypatch
     with open_mixture(mix(library / "walker"), settings=ReadSettings(context_length=64)) as reader:
         monkeypatch.setattr(ShardFiles, "is_cached", lambda *_: True)
         monkeypatch.setattr(ShardFiles, "will_need", refuse)
-        reader._warmer.warm(reader.planner.plan([range(12)])[0].pieces)
+        reader._warmer.warm(reader.planner.plan([range(12)])[0].reads)
 
 
 def test_one_missing_window_among_many_is_enough(library: Path, mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +72,7 @@ def test_one_missing_window_among_many_is_enough(library: Path, mix: Mix, monkey
     with open_mixture(mix(library / "raw"), settings=ReadSettings(context_length=64)) as reader:
         monkeypatch.setattr(ShardFiles, "is_cached", lambda *_: next(looks))
         monkeypatch.setattr(ShardFiles, "will_need", lambda _, shard, offset, size: announced.append(size))
-        reader._warmer.warm(reader.planner.plan([range(12)])[0].pieces)
+        reader._warmer.warm(reader.planner.plan([range(12)])[0].reads)
     assert len(announced) >= 12
 
 
@@ -80,16 +81,17 @@ def test_looks_become_rare_while_everything_is_in_memory(
 ) -> None:
     looked: set[int] = set()
     with open_mixture(mix(library / "walker"), settings=ReadSettings(context_length=64)) as reader:
-        pieces = reader.planner.plan([range(12)])[0].pieces
+        reads = reader.planner.plan([range(12)])[0].reads
         for number in range(120):
             monkeypatch.setattr(ShardFiles, "is_cached", lambda *_, n=number: bool(looked.add(n)) or n < 100)
-            reader._warmer.warm(pieces)
+            reader._warmer.warm(reads)
     assert sorted(looked) == [0, 2, 6, 14, 30, 46, 62, 78, 94, *range(110, 120)]
 
 
 def plan_of(samples: range) -> BatchPlan:
     nothing = np.zeros(0, np.int64)
-    return BatchPlan(Pieces(*[nothing] * 6), nothing, np.arange(samples.start, samples.stop))
+    reads = Reads(*[nothing] * 6, nothing.astype(np.int32), *[nothing] * 2)
+    return BatchPlan(Pieces(*[nothing] * 6), reads, reads, nothing, np.arange(samples.start, samples.stop))
 
 
 def test_plans_are_announced_further_and_further_ahead() -> None:
