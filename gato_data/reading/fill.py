@@ -19,6 +19,8 @@ from gato_data.shards.episodes import EpisodeTable
 from gato_data.shards.files import Maps, ShardFiles
 from gato_schemas.sequence import Modality
 
+_PATCH = int(Modality.PATCH)  # numpy compares bytes with a plain int ten times faster than with an enum
+
 
 class Filler:
     """Fills batches; one for a mixture, used by several threads at once with buffers of their own.
@@ -65,17 +67,18 @@ class Filler:
         tokens, mask, modality = buffers.tokens[:rows], buffers.loss_mask[:rows], buffers.modality[:rows]
         runs = self._columns(plan, buffers)
         maps = Maps(self._files)
-        self._tokens(reads, buffers, rows, maps)
+        self._raw_tokens(reads, buffers, rows, maps)
         self._leave_untrained(pieces, mask)
         length = np.zeros(rows, np.int32)
         length[pieces.row] = pieces.slot + pieces.length  # of several pieces in a row the last one counts
         patch_index, patch_position = buffers.patches(int(runs.num_patches.sum()) if runs else 0)
         if runs and len(patch_index):
             distinct, num_distinct = self._patches.read(runs, patch_index, patch_position, buffers, maps)
-            is_patch = modality == Modality.PATCH
-            tokens *= ~is_patch  # ten times faster than to write to those alone
+            is_patch = modality == _PATCH
+            np.multiply(buffers.raw_tokens[:rows], ~is_patch, out=tokens)  # faster than to write to some alone
             patch_slot = places_of(is_patch, buffers.patch_slot)
         else:
+            np.copyto(tokens, buffers.raw_tokens[:rows])
             patch_slot, distinct, num_distinct = buffers.patch_slot[:0], buffers.distinct(0), 0
         return Batch(
             tokens=tokens,
@@ -94,8 +97,8 @@ class Filler:
             segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
         )
 
-    def _tokens(self, reads: Reads, buffers: Buffers, rows: int, maps: Maps) -> None:
-        """Token ids, from where they stand in their shards or from what was inflated."""
+    def _raw_tokens(self, reads: Reads, buffers: Buffers, rows: int, maps: Maps) -> None:
+        """What stands in the column of tokens, from where they stand in their shards or from what was inflated."""
         item = self._token_bytes
         buffers.raw_tokens[:rows] = 0
         at = self._table.tokens_at[reads.record]
@@ -111,7 +114,6 @@ class Filler:
             local = self._table.local(int(reads.record[number]), shard)
             column = self._record_columns.read_at("tokens", shard, local, int(at[number]))
             buffers.raw_tokens[row, slot : slot + length] = column.view(self._token_dtype)[offset : offset + length]
-        np.copyto(buffers.tokens[:rows], buffers.raw_tokens[:rows])
 
     def _columns(self, plan: BatchPlan, buffers: Buffers) -> Reads | None:
         """All that goes with tokens, but for patches; the reads that have some, if there may be any."""
@@ -148,7 +150,7 @@ class Filler:
         slots, tokens = slice(slot, slot + length), slice(offset, offset + length)
         for name in ("modality", "loss_mask", "position"):
             getattr(buffers, name)[row, slots] = self._record_columns.read(name, shard, local)[tokens]
-        is_patch = self._record_columns.read("modality", shard, local) == Modality.PATCH
+        is_patch = self._record_columns.read("modality", shard, local) == _PATCH
         return int(np.count_nonzero(is_patch[:offset])), int(np.count_nonzero(is_patch[tokens]))
 
     def _leave_untrained(self, pieces: Pieces, mask: NDArray[np.uint8]) -> None:
