@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 
 from gato_data.reading.pieces import Pieces, Windows
-from gato_data.reading.prompts import Prompts
 from gato_data.reading.plan import BatchPlan
+from gato_data.reading.prompts import Prompts
 from gato_data.shards.episodes import EpisodeTable
 from gato_data.shards.files import ShardFiles
 from gato_schemas.errors import FormatError

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.permutation import Numbers
 from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Buffers, byte_view, places_of
 from gato_data.reading.columns import RecordColumns
