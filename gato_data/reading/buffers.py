@@ -73,7 +73,7 @@ class Buffers:
         if padded > len(self._distinct):
             size = _room(padded, bucket(self.rows * self.width))
             self._distinct = self._array((size, *PATCH_SHAPE), np.uint8)
-            self._distinct[...] = 0
+            self._written = size
         self._distinct[count : self._written] = 0
         self._written = count
         return self._distinct[:padded]

@@ -1,6 +1,6 @@
-"""Whole columns and patch blocks of records: inflated and checked once, then kept for the windows to come."""
+"""Whole columns and patch blocks of records: inflated and checked, and kept for the windows to come."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,19 +49,19 @@ class RecordColumns:
             self._inflated.keep(shard, offset, found)
         return found
 
-    def read_blocks(self, shard: int, record: int, offset: int, blocks: Sequence[int]) -> list[NDArray[np.uint8]]:
+    def read_blocks(self, shard: int, record: int, offset: int, blocks: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """The pixels of some blocks of a record, ascending, uint8 (256 * 768,) each; the first begins at `offset`.
 
-        Those that are not kept are read at once, from the first of them to the last.
+        Those that are not kept are read at once, from the first of them to the last, inflated one after the other,
+        and kept from the second time on.
 
         Raises:
             FormatError: one is damaged or not there; the message names file, record and byte.
         """
         found = {block: self._inflated.find(shard, offset, block) for block in blocks}
-        missing = [block for block, content in found.items() if content is None]
-        if missing:
-            found.update(self._load_blocks(shard, record, offset, missing))
-        return [content for content in found.values() if content is not None]
+        loaded = self._load_blocks(shard, record, offset, [block for block in blocks if found[block] is None])
+        for content in found.values():
+            yield next(loaded) if content is None else content
 
     def check_plain_index(self, shard: int, record: int) -> None:
         """Check that a `patch_index` that is read in place points at the record's distinct patches.
@@ -84,7 +84,7 @@ class RecordColumns:
             raise self._files.error(shard, offset, problem)
         return content
 
-    def _load_blocks(self, shard: int, record: int, offset: int, blocks: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+    def _load_blocks(self, shard: int, record: int, offset: int, blocks: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         index = self._files.index(shard)
         places = index.blocks_of(record).astype(np.int64)
         if blocks[-1] >= len(places):
@@ -93,12 +93,13 @@ class RecordColumns:
         first, stop = int(places[blocks[0], 0]), int(places[blocks[-1]].sum())
         streams = np.empty(max(stop - first, 0), np.uint8)
         self._files.read(shard, first, streams.data)
-        loaded = {}
         for block in blocks:
             at, length = places[block].tolist()
-            loaded[block] = self._inflate(shard, at, streams[at - first : at - first + length], BLOCK_BYTES)
-            self._inflated.keep(shard, offset, loaded[block], block)
-        return loaded
+            content = self._inflate(shard, at, streams[at - first : at - first + length], BLOCK_BYTES)
+            if self._inflated.asked_before(shard, offset, block):
+                self._inflated.keep(shard, offset, content, block)
+            yield content
+            del content  # its memory is used again for the next one
 
     def _inflate(self, shard: int, offset: int, stream: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         try:

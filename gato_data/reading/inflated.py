@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 ENTRY_BYTES = 256
 """What a stream takes beside its content: the key, the object and its place in the order."""
+_MARKS = 1 << 16
 
 
 class Inflated:
@@ -27,6 +28,7 @@ class Inflated:
         self._limit = limit
         self._kept: OrderedDict[tuple[int, int, int], NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
+        self._asked, self._marked = bytearray(_MARKS), 0
         self.held = 0
 
     def find(self, shard: int, offset: int, block: int = 0) -> NDArray[np.uint8] | None:
@@ -53,6 +55,21 @@ class Inflated:
             self.held += _size(content)
             while self.held > self._limit:
                 self.held -= _size(self._kept.popitem(last=False)[1])
+
+    def asked_before(self, shard: int, offset: int, block: int = 0) -> bool:
+        """Whether this is not the first time that a stream is asked about; very rarely true of one that is new.
+
+        What is needed once is not worth keeping: memory that is kept has to come from the kernel, page by page, which
+        takes longer than to inflate into memory that was just used.
+        """
+        place = hash((shard, offset, block)) % _MARKS
+        with self._lock:
+            before = bool(self._asked[place])
+            self._asked[place] = 1
+            self._marked += not before
+            if 2 * self._marked > _MARKS:
+                self._asked, self._marked = bytearray(_MARKS), 0
+        return before
 
     def clear(self) -> None:
         """Keep nothing any more."""

@@ -12,18 +12,20 @@ from gato_data.reading.buffers import Buffers
 from gato_data.reading.plan import BatchPlan
 
 PLANNED_SAMPLES = 4096
-"""Samples planned at a time: enough for the cost of planning to be that of arrays."""
+"""Samples planned at a time, in the end: enough for the cost of planning to be that of arrays."""
 ANNOUNCED_BYTES, ANNOUNCED_SAMPLES = 2**28, 512
 """How far ahead of the threads the kernel is told what will be read, whichever is less."""
 
 
 def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[BatchPlan]]) -> Iterator[BatchPlan]:
-    """BatchPlan several ranges at once, for as long as there are some."""
+    """Plan ranges for as long as there are some: one, so that the first batch need not wait, then more at a time."""
     remaining = iter(ranges)
+    wanted = 1
     while lump := list(islice(remaining, 1)):
-        while sum(map(len, lump)) < PLANNED_SAMPLES and (more := list(islice(remaining, 1))):
+        while sum(map(len, lump)) < wanted and (more := list(islice(remaining, 1))):
             lump += more
         yield from plan(lump)
+        wanted = min(4 * sum(map(len, lump)), PLANNED_SAMPLES)
 
 
 def announce_ahead(

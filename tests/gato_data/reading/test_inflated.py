@@ -66,3 +66,11 @@ def test_many_threads() -> None:
         numbers = [number % 37 for number in range(4000)]
         assert list(pool.map(lambda n: get(kept, n), numbers)) == [content(n).tobytes() for n in numbers]
     assert kept.held <= 3000
+
+
+def test_what_was_asked_for_before_is_known_until_much_else_was() -> None:
+    kept = Inflated(1000)
+    assert [kept.asked_before(1, 2, block) for block in (0, 1, 0, 1)] == [False, False, True, True]
+    for offset in range(200_000):
+        kept.asked_before(0, offset)
+    assert sum(kept.asked_before(2, offset) for offset in range(1000)) < 600
