@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reading import BATCH, make_content, read_into_cache, write_dataset, write_mixture
+from reading import read_into_cache
+from reading_content import make_content, write_dataset, write_mixture
+from reading_peers import BATCH
 
 CONTENT = {
     "atari": ("atari", "zlib"),
@@ -48,7 +50,7 @@ def main() -> None:
         kind, encoding = CONTENT[name]
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / kind
-            write_dataset(folder, make_content(kind, args.scale), encoding)
+            write_dataset(folder, make_content(kind, args.scale, Path(temporary)), encoding)
             mixture = Path(temporary) / "mixture.json"
             write_mixture(folder, mixture)
             size = sum(path.stat().st_size for path in folder.iterdir())

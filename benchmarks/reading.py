@@ -1,7 +1,8 @@
 """CPU time to fill batches of 64 windows of 1024 tokens, ready in torch tensors: ours beside the usual loaders.
 
 The same content is written for every reader. `atari` is real: 28 episodes of seven games, played at random, of up to
-920 timesteps each; ours gives every distinct patch once, the others carry all of them. Each measurement is a process
+920 timesteps each; ours gives every distinct patch once, the others carry all of them. `photos` are captioned ones,
+where nearly every patch is distinct. Each measurement is a process
 of its own, the readers take turns, and the median over the rounds counts. CPU time is of the whole process, all
 threads, so other work on the machine and idle cores matter little. `ratio` is to the flat memory map of the same
 round, the limit for anything that reads all patches from files. `cold` drops the files from the page cache first and
@@ -29,9 +30,9 @@ from typing import Any
 
 from reading_peers import BATCH, READERS, Content
 
-BATCHES = {"atari": (8, 24), "state": (200, 800), "text": (200, 800)}
+BATCHES = {"atari": (8, 24), "state": (200, 800), "photos": (8, 24), "text": (200, 800)}
 """Batches before the clock starts, and on the clock."""
-COLD_BATCHES = {"atari": 2, "state": 16, "text": 16}
+COLD_BATCHES = {"atari": 2, "state": 16, "photos": 2, "text": 16}
 
 
 def main() -> None:

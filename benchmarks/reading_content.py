@@ -1,25 +1,29 @@
-"""What `reading.py` reads: games, random states, letters of a language; and a dataset of ours with them."""
+"""What `reading.py` reads: games, random states, photographs, letters of a language; and a dataset of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
+from captions import SIZE, make_photos
 from games import episodes, record
 from reading_peers import Content
 
 from gato_data.mixing.make import plan_mixture
 from gato_data.shards.writer import ShardWriter
-from gato_data.tokenize import TokenizeSettings, tokenize_episode
+from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_episode
 from gato_data.vocabulary import Vocabulary
 from gato_schemas import dataset
 from gato_schemas.compression import PatchEncoding
-from gato_schemas.episode import Episode, EpisodeSpec, Field
+from gato_schemas.episode import Document, Episode, EpisodeSpec, Field, Image, Text
 from gato_schemas.index import IndexHeader, Part, encode_index
 from gato_schemas.mixture import encode_mixture
 from gato_schemas.record import Record
 from gato_schemas.sequence import POSITION_NONE, TokenSequence
 
-SIZES = {"atari": (4, 920), "state": (800, 1000), "text": (800, 31_000)}
-"""Episodes (of each game), and timesteps (tokens for text) of each."""
+SIZES = {"atari": (4, 920), "state": (800, 1000), "photos": (100, 5), "text": (800, 31_000)}
+"""Episodes (of each game), and timesteps (photographs, tokens for text) of each."""
+CAPTION_TOKENS = 16
 GAMES = ("pong", "breakout", "seaquest", "ms_pacman", "space_invaders", "enduro", "montezuma_revenge")
 
 
@@ -33,6 +37,9 @@ def make_content(kind: str, scale: float, folder: Path) -> Content:
         return Content([s for game in record(GAMES, folder / "games", *options) for s in episodes(game)], 22, 20)
     if kind == "state":
         return Content([states(generator, length) for _ in range(count)], 31, 0)
+    if kind == "photos":
+        patches = (SIZE // 16) ** 2
+        return Content(photos(folder / "photos", count, length), patches + CAPTION_TOKENS, patches)
     return Content([text(generator, length) for _ in range(count)], 1, 0)
 
 
@@ -43,6 +50,34 @@ def states(generator: np.random.Generator, length: int) -> TokenSequence:
     actions = {"action": generator.uniform(-1, 1, (length, 6))}
     episode = Episode(task="state", observations=observations, actions=actions)
     return tokenize_episode(episode, spec, Vocabulary(), TokenizeSettings())
+
+
+class Captions:
+    """A text model for which every caption is equally long, so that the flat memory map can find images too."""
+
+    eos_id = None
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Ids of each text."""
+        draws = (np.random.default_rng(int(one)).zipf(1.3, CAPTION_TOKENS).clip(0, 31_999) for one in texts)
+        return [ids.astype(np.int32) for ids in draws]
+
+
+def photos(folder: Path, count: int, length: int) -> list[TokenSequence]:
+    """Photographs, of which hardly two patches are equal, each with a caption."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_photos(folder, count * length)
+    paths = sorted(folder.glob("*.jpg"))
+    sequences = []
+    for first in range(0, count * length, length):
+        segments: list[Image | Text] = []
+        for number, path in enumerate(paths[first : first + length], first):
+            with PIL.Image.open(path) as photo:
+                segments += [Image(np.asarray(photo.convert("RGB").resize((SIZE, SIZE)))), Text(str(number))]
+        document = Document(task="photos", segments=tuple(segments))
+        sequences.append(tokenize_document(document, Vocabulary(), TokenizeSettings(), Captions()))
+    return sequences
 
 
 def text(generator: np.random.Generator, length: int) -> TokenSequence:

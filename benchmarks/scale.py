@@ -275,7 +275,9 @@ def open_and_plan(path: Path) -> dict[str, float]:
     del counts  # the reader lets go of them when its layouts are found
     done("table")
     columns = RecordColumns(files, Inflated(settings.most_inflated))
-    layouts = RecordLayouts([plain_text()], np.full(len(table.kind), READ_COLUMNS, np.int32))  # no shard is there to see
+    layouts = RecordLayouts(
+        [plain_text()], np.full(len(table.kind), READ_COLUMNS, np.int32)
+    )  # no shard is there to see
     planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), layouts, settings, "train")
     done("planner")
     for step in range(100):
