@@ -1,13 +1,13 @@
 """What all sources of control data share: a timestep's fields from the input itself, parts from its files."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from gato_data.errors import EpisodeError, InputError, SettingError
-from gato_pipelines.containers.container import REWARD, Container
+from gato_pipelines.containers.container import REWARD, Container, Conventions
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.control.announced import checked_episodes
 from gato_pipelines.control.episode_reader import EpisodeReader, Reading
@@ -175,14 +175,20 @@ class ControlSource(Source):
         """The decoder and resizer of images."""
         return {"opencv": import_cv2().__version__}
 
+    @property
+    def conventions(self) -> Conventions:
+        """What the files do not settle; a source of one format answers more of it by its settings."""
+        return Conventions(episode_length=self.episode_length)
+
     def container(self, folder: Path) -> Container:
         """The container at a path; TFDS reads it where a field that is asked for cannot be read otherwise."""
-        container = open_container(folder, episode_length=self.episode_length)
+        container = open_container(folder, self.conventions)
         named = (*self.observation_keys, *self.action_keys)
         for leaf in container.features.steps if named else ():
             name = leaf.path.removeprefix("steps/").removeprefix("observation/").removeprefix("action/")
             if matches(name, named) and not is_decodable(leaf) and container.format == "RLDS":
-                return open_container(folder, f"{leaf.path} cannot be read without it")
+                why = f"{leaf.path} cannot be read without it"
+                return open_container(folder, replace(self.conventions, through_tfds=why))
         return container
 
     def notes(self, folder: Path) -> list[Note]:

@@ -18,6 +18,22 @@ REWARD, TERMINAL = "steps/reward", "steps/is_terminal"
 FIRST, LAST = "steps/is_first", "steps/is_last"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conventions:
+    """What no file can settle: answers by settings, whose defaults are those of the formats' own trainers.
+
+    A container asks for what concerns its format; the others pass it by.
+
+    Attributes:
+        through_tfds: why TFDS has to decode features of an RLDS dataset; empty where it need not.
+        episode_length: timesteps after which an episode ends where a file does not say; None where
+            it does.
+    """
+
+    through_tfds: str = ""
+    episode_length: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """One file of a split, a range of its episodes, or a folder that stands for one part.

@@ -38,6 +38,7 @@ from gato_pipelines.containers.hdf5 import (
     read_texts,
     walk,
 )
+from gato_pipelines.containers.ranges import episode_ranges
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_schemas.dataset import FinalStep
@@ -64,13 +65,12 @@ class D4rlContainer(Container):
     episode_length: int | None = None
 
     def files(self, split: str) -> list[File]:
-        """The one file."""
+        """The one file, in ranges of its episodes."""
         if split != "train":
             raise InputError(f"{self.path / self.file} has no split {split!r}: D4RL files have only 'train'")
         with open_hdf5(self.path / self.file) as root:
-            return [
-                File(self.file, (self.path / self.file).stat().st_size, len(_episode_bounds(root, self.episode_length)))
-            ]
+            num_episodes = len(_episode_bounds(root, self.episode_length))
+        return episode_ranges(self.file, (self.path / self.file).stat().st_size, num_episodes)
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None

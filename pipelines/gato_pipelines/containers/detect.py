@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from gato_data.errors import InputError
-from gato_pipelines.containers.container import Container
+from gato_pipelines.containers.container import Container, Conventions
 from gato_pipelines.containers.minari_arrow import is_minari_arrow, minari_arrow_container
 from gato_pipelines.containers.recognise import HDF5, MINARI, datasets_in, recognise, refusal, rooted
 from gato_pipelines.containers.rlds import rlds_container
@@ -14,6 +14,7 @@ from gato_pipelines.rlds.directory import Directory, open_directory
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, only, walk
 
 PARQUET = ".parquet"
+DEFAULTS = Conventions()
 _WANTED = (
     f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{MINARI} or "
     "data/0/part-0.arrow, a D4RL .hdf5 file, or raw RL Unplugged files (run_1-00000-of-00050)"
@@ -21,14 +22,12 @@ _WANTED = (
 
 
 @lru_cache(maxsize=64)
-def open_container(path: Path, through_tfds: str = "", episode_length: int | None = None) -> Container:
+def open_container(path: Path, conventions: Conventions = DEFAULTS) -> Container:
     """The container at a path; a worker opens each input once, not once per part.
 
     Args:
         path: a folder or a file.
-        through_tfds: why TFDS has to decode features of an RLDS dataset; empty where it need not.
-        episode_length: timesteps after which an episode ends where a file does not say; None where
-            it does.
+        conventions: what its files do not settle.
 
     Raises:
         InputError: there is nothing that can be read, or several datasets; or a length is given for
@@ -37,10 +36,10 @@ def open_container(path: Path, through_tfds: str = "", episode_length: int | Non
         MissingPackageError: a package that the file format needs is not installed.
     """
     try:
-        found = _open(path if path.is_file() else _dataset_in(path), through_tfds, episode_length)
+        found = _open(path if path.is_file() else _dataset_in(path), conventions)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): mend that, or give another") from error
-    if episode_length is not None and not found.has_episode_length:
+    if conventions.episode_length is not None and not found.has_episode_length:
         raise InputError(f"{path} says itself where episodes end ({found.format}): leave --episode-length out")
     return found
 
@@ -71,40 +70,36 @@ def _dataset_in(path: Path) -> Path:
     raise InputError(f"{path} {what}: {_WANTED} is wanted")
 
 
-def _open(path: Path, through_tfds: str, episode_length: int | None) -> Container:
+def _open(path: Path, conventions: Conventions) -> Container:
     sight = recognise(path)
-    if sight is not None and sight.format.name == "rlds":
-        return _open_rlds(path, through_tfds)
-    if sight is not None and sight.format.name == "d4rl":
-        return _d4rl(path, episode_length)
     if sight is not None and (reader := _READERS.get(sight.format.name)):
-        return reader(path)
+        return reader(path, conventions)
     if sight is not None:
         raise refusal(path, sight)
     if path.is_dir():
-        return _open_files(path)
+        return _open_files(path, conventions)
     # damaged, or of a layout that nothing tells: their readers say what is wrong
     if path.suffix in (PARQUET, *HDF5):
-        return (_jat if path.suffix == PARQUET else _d4rl)(path)
+        return (_jat if path.suffix == PARQUET else _d4rl)(path, conventions)
     raise InputError(f"{path} is no file that can be read here: {_WANTED} is wanted")
 
 
-def _open_files(folder: Path) -> Container:
+def _open_files(folder: Path, conventions: Conventions) -> Container:
     """The container of a folder of parquet, HDF5 or raw files."""
     files = sorted(file for file in folder.iterdir() if file.suffix in (PARQUET, *HDF5))
     if not files:
-        return _rlu_raw(folder)
+        return _rlu_raw(folder, conventions)
     sight = recognise(files[0])
     if sight is not None and sight.format.name not in _READERS:
         raise refusal(folder, sight)
     if files[0].suffix == PARQUET:
-        return _jat(folder)
+        return _jat(folder, conventions)
     raise InputError(f"{folder} holds {len(files)} HDF5 files: give one of them, or a pattern such as {folder}/*.hdf5")
 
 
-def _open_rlds(path: Path, through_tfds: str) -> Container:
-    directory = open_directory(path, (*FILE_FORMATS, *TFDS_FORMATS))
-    return _through_tfds(directory, through_tfds) if through_tfds else rlds_container(directory)
+def _rlds(path: Path, conventions: Conventions) -> Container:
+    directory, why = open_directory(path, (*FILE_FORMATS, *TFDS_FORMATS)), conventions.through_tfds
+    return _through_tfds(directory, why) if why else rlds_container(directory)
 
 
 def _through_tfds(directory: Directory, why: str) -> Container:
@@ -113,41 +108,42 @@ def _through_tfds(directory: Directory, why: str) -> Container:
     return tfds_container(directory, why)
 
 
-def _jat(path: Path) -> Container:
+def _jat(path: Path, _: Conventions) -> Container:
     from gato_pipelines.containers.jat import jat_container
 
     return jat_container(path)
 
 
-def _minari(path: Path) -> Container:
+def _minari(path: Path, _: Conventions) -> Container:
     from gato_pipelines.containers.minari import minari_container
 
     folder = path.parent if path.is_file() else path
     return minari_container(folder if (folder / MINARI).exists() else folder / "data")
 
 
-def _minari_arrow(path: Path) -> Container:
+def _minari_arrow(path: Path, _: Conventions) -> Container:
     folder = path if is_minari_arrow(path) else path / "data"
     return minari_arrow_container(folder)
 
 
-def _d4rl(path: Path, episode_length: int | None = None) -> Container:
+def _d4rl(path: Path, conventions: Conventions) -> Container:
     from gato_pipelines.containers.d4rl import d4rl_container
 
-    return d4rl_container(path, episode_length)
+    return d4rl_container(path, conventions.episode_length)
 
 
-def _rlu_raw(path: Path) -> Container:
+def _rlu_raw(path: Path, _: Conventions) -> Container:
     from gato_pipelines.containers.rlu_raw import rlu_raw_container
 
     return rlu_raw_container(path)
 
 
-_READERS: dict[str, Callable[[Path], Container]] = {
+_READERS: dict[str, Callable[[Path, Conventions], Container]] = {
+    "rlds": _rlds,
     "jat": _jat,
     "minari": _minari,
     "minari-arrow": _minari_arrow,
     "d4rl": _d4rl,
     "rlu-raw": _rlu_raw,
 }
-"""What reads a format, by its name; RLDS apart, which TFDS may have to read."""
+"""What reads a format, by its name."""

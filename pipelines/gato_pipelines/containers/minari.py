@@ -35,6 +35,7 @@ from gato_pipelines.containers.hdf5 import (
     walk,
 )
 from gato_pipelines.containers.minari_metadata import METADATA, described, read_metadata
+from gato_pipelines.containers.ranges import episode_ranges
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
 
@@ -52,10 +53,10 @@ class MinariContainer(Container):
     numbers: tuple[int, ...]
 
     def files(self, split: str) -> list[File]:
-        """The one file."""
+        """The one file, in ranges of its episodes."""
         if split != "train":
             raise InputError(f"{self.path} has no split {split!r}: Minari datasets have only 'train'")
-        return [File(MAIN_FILE, (self.path / MAIN_FILE).stat().st_size, len(self.numbers))]
+        return episode_ranges(MAIN_FILE, (self.path / MAIN_FILE).stat().st_size, len(self.numbers))
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None

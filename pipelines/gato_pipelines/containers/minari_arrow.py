@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gato_data.errors import EpisodeError, InputError, MissingPackageError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, TERMINAL, Container, File, RawItem
 from gato_pipelines.containers.minari_metadata import METADATA, Space, described, read_metadata
+from gato_pipelines.containers.ranges import episode_ranges
 from gato_pipelines.images.header import read_header
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
@@ -32,7 +33,7 @@ _COLUMNS = {OBSERVATION: "observations", ACTION: "actions", REWARD: "rewards", T
 
 @dataclass(frozen=True, kw_only=True)
 class MinariArrowContainer(Container):
-    """The `data` folder of one dataset; all its episodes are one part, as in HDF5.
+    """The `data` folder of one dataset; its description stands for all episodes, as the one file does in HDF5.
 
     Attributes:
         numbers: of the episodes, in order.
@@ -49,13 +50,13 @@ class MinariArrowContainer(Container):
     members: Mapping[str, tuple[str, ...]]
 
     def files(self, split: str) -> list[File]:
-        """The description, which stands for all episodes that are there, and the files of the others."""
+        """The description in ranges of the episodes that are there, and the files of the others."""
         if split != "train":
             raise InputError(f"{self.path} has no split {split!r}: Minari datasets have only 'train'")
         size = sum(path.stat().st_size for path in self.paths(METADATA))
         names = [_file(self.path, number, self.suffix).relative_to(self.path).as_posix() for number in self.lost]
         absent = [File(name, 0, 1, missing="No such file or directory") for name in names]
-        return [File(METADATA, size, len(self.numbers)), *absent]
+        return [*episode_ranges(METADATA, size, len(self.numbers)), *absent]
 
     def paths(self, file: str) -> list[Path]:
         """The description, and the file of every episode."""
