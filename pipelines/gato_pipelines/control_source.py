@@ -1,7 +1,7 @@
 """What all sources of control data share: a timestep's fields from the input itself, parts from its files."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -63,6 +63,8 @@ class ControlSource(Source):
     form: ClassVar[Form | None] = None
     """What its data looks like; None where it takes any."""
     read_by_part: ClassVar[str] = r"\.tfrecord"
+    only: ClassVar[str] = ""
+    """The format of containers that its settings are about; empty where it reads any."""
 
     task: str = setting("", "Name of the task; by default the input's own: a game, a level, a body.")
     split: str = setting(
@@ -177,12 +179,18 @@ class ControlSource(Source):
 
     @property
     def conventions(self) -> Conventions:
-        """What the files do not settle; a source of one format answers more of it by its settings."""
-        return Conventions(episode_length=self.episode_length)
+        """What the files do not settle: a setting of a source answers the convention that has its name."""
+        mine = {entry.name for entry in fields(self)}
+        answers: dict[str, Any] = {e.name: getattr(self, e.name) for e in fields(Conventions) if e.name in mine}
+        return Conventions(**answers)
 
     def container(self, folder: Path) -> Container:
         """The container at a path; TFDS reads it where a field that is asked for cannot be read otherwise."""
         container = open_container(folder, self.conventions)
+        if self.only not in ("", container.format):
+            raise InputError(
+                f"{folder} is {container.format}, {self.only} is wanted: `gato-data ingest rlds` reads any format"
+            )
         named = (*self.observation_keys, *self.action_keys)
         for leaf in container.features.steps if named else ():
             name = leaf.path.removeprefix("steps/").removeprefix("observation/").removeprefix("action/")

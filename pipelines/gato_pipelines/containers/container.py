@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.files.unchanged import changed
@@ -12,6 +12,12 @@ from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Leaf
 from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep
+
+ActionSet: TypeAlias = Literal["actions", "actions_abs", "action_dict"]
+ImageRows: TypeAlias = Literal["auto", "flip", "rotate", "as-stored"]
+Pairing: TypeAlias = Literal["as-stored", "next-action"]
+Colours: TypeAlias = Literal["swapped", "as-stored"]
+SuccessAt: TypeAlias = Literal["end", "any"]
 
 OBSERVATION, ACTION = "steps/observation", "steps/action"
 REWARD, TERMINAL = "steps/reward", "steps/is_terminal"
@@ -28,10 +34,23 @@ class Conventions:
         through_tfds: why TFDS has to decode features of an RLDS dataset; empty where it need not.
         episode_length: timesteps after which an episode ends where a file does not say; None where
             it does.
+        instruction: what the episodes are told to do; empty where the file says it.
+        actions: which of the actions that a file has of every timestep.
+        image_rows: how images come upright: as the file's convention asks for, with their rows in
+            reverse, turned by 180 degrees, or as they are.
+        pairing: whether an observation goes with the action of its row, or with the next one.
+        colours: whether red and blue change places inside encoded images.
+        success: whether an episode succeeded at its end, or at any of its timesteps.
     """
 
     through_tfds: str = ""
     episode_length: int | None = None
+    instruction: str = ""
+    actions: ActionSet = "actions"
+    image_rows: ImageRows = "auto"
+    pairing: Pairing = "as-stored"
+    colours: Colours = "swapped"
+    success: SuccessAt = "end"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ PARQUET = ".parquet"
 DEFAULTS = Conventions()
 _WANTED = (
     f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{MINARI} or "
-    "data/0/part-0.arrow, a D4RL .hdf5 file, or raw RL Unplugged files (run_1-00000-of-00050)"
+    "data/0/part-0.arrow, HDF5 files of D4RL, robomimic, LIBERO, ALOHA or ManiSkill, or raw RL Unplugged files "
+    "(run_1-00000-of-00050)"
 )
 
 
@@ -89,9 +90,11 @@ def _open_files(folder: Path, conventions: Conventions) -> Container:
     files = sorted(file for file in folder.iterdir() if file.suffix in (PARQUET, *HDF5))
     if not files:
         return _rlu_raw(folder, conventions)
-    sight = recognise(files[0])
+    sight = next(filter(None, map(recognise, files)), None)
     if sight is not None and sight.format.name not in _READERS:
         raise refusal(folder, sight)
+    if sight is not None and sight.format.name in _FOLDERS:
+        return _READERS[sight.format.name](folder, conventions)
     if files[0].suffix == PARQUET:
         return _jat(folder, conventions)
     raise InputError(f"{folder} holds {len(files)} HDF5 files: give one of them, or a pattern such as {folder}/*.hdf5")
@@ -132,6 +135,30 @@ def _d4rl(path: Path, conventions: Conventions) -> Container:
     return d4rl_container(path, conventions.episode_length)
 
 
+def _robomimic(path: Path, conventions: Conventions) -> Container:
+    from gato_pipelines.containers.robomimic import robomimic_container
+
+    return robomimic_container(path, conventions)
+
+
+def _libero(path: Path, conventions: Conventions) -> Container:
+    from gato_pipelines.containers.libero import libero_container
+
+    return libero_container(path, conventions)
+
+
+def _aloha(path: Path, conventions: Conventions) -> Container:
+    from gato_pipelines.containers.aloha import aloha_container
+
+    return aloha_container(path, conventions)
+
+
+def _maniskill(path: Path, conventions: Conventions) -> Container:
+    from gato_pipelines.containers.maniskill import maniskill_container
+
+    return maniskill_container(path, conventions)
+
+
 def _rlu_raw(path: Path, _: Conventions) -> Container:
     from gato_pipelines.containers.rlu_raw import rlu_raw_container
 
@@ -144,6 +171,12 @@ _READERS: dict[str, Callable[[Path, Conventions], Container]] = {
     "minari": _minari,
     "minari-arrow": _minari_arrow,
     "d4rl": _d4rl,
+    "robomimic": _robomimic,
+    "libero": _libero,
+    "aloha": _aloha,
+    "maniskill": _maniskill,
     "rlu-raw": _rlu_raw,
 }
 """What reads a format, by its name."""
+_FOLDERS = ("robomimic", "libero", "aloha")
+"""Formats whose HDF5 files are one dataset where they lie in one folder."""

@@ -1,6 +1,6 @@
 """Reading HDF5 files that may be hostile: nothing outside the file is opened, and memory is bounded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ MAX_VALUE_BYTES = 1 << 32
 """Bytes of one field of one episode."""
 MAX_CHUNK_BYTES = 1 << 30
 """Bytes of a chunk, which is always decompressed whole."""
+MAX_TEXT_BYTES = 1 << 24
+"""Bytes of a text that describes a file or an episode."""
 MAX_MEMBERS = 1 << 22
 """Members of a group: an episode each in Minari's files."""
 _MAX_DEPTH = 16
@@ -85,16 +87,31 @@ def child(group: Any, name: str) -> Any:
         return group.get(name)
 
 
+def below(group: Any, path: str) -> Any:
+    """What lies below a group by names with "/" between them; None where nothing does.
+
+    Raises:
+        EpisodeError: it is behind a link to somewhere else, or damaged.
+    """
+    found = group
+    for name in path.split("/"):
+        found = child(found, name) if hasattr(found, "keys") else None
+    return found
+
+
+def set_of(path: str, sets: Iterable[str]) -> str:
+    """The set that a leaf is in, by its name in RLDS."""
+    return next(target for target in sets if path == target or path.startswith(target + "/"))
+
+
 def find(root: Any, path: str, sets: Mapping[str, str]) -> Any:
-    """The dataset of a leaf, given what the sets in the file are called in RLDS.
+    """The dataset of a leaf, given the names in the file, one inside the other by "/", of what RLDS calls otherwise.
 
     Raises:
         EpisodeError: there is none, it is a link to somewhere else, or damaged.
     """
-    target = next(target for target in sets if path == target or path.startswith(target + "/"))
-    found = child(root, sets[target])
-    for name in filter(None, path.removeprefix(target).split("/")):
-        found = None if found is None else child(found, name)
+    target = set_of(path, sets)
+    found = below(root, sets[target] + path.removeprefix(target))
     if found is None or not hasattr(found, "ndim"):
         raise EpisodeError(f"{path} is missing", stage="read")
     return found
@@ -116,6 +133,26 @@ def walk(group: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
         found = child(group, name)
         if found is not None:
             yield from walk(found, f"{path}/{name}", depth + 1)
+
+
+def attribute(group: Any, name: str) -> Any:
+    """What a group says of itself: a text, a number or a truth value; None where it says nothing, or something else.
+
+    Raises:
+        EpisodeError: it is damaged.
+    """
+    with _reading(f"the attribute {name}"):
+        if name not in group.attrs:
+            return None
+        found = group.attrs.get_id(name)
+        if found.shape not in ((), (1,)) or found.get_storage_size() > MAX_TEXT_BYTES:
+            return None
+        value = group.attrs[name]
+    if isinstance(value, np.ndarray):
+        value = value[0]
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def num_rows(path: str, data: Any) -> int:

@@ -1,6 +1,6 @@
 """A file of many episodes as ranges of them, so that workers share it."""
 
-from itertools import pairwise
+from collections.abc import Container, Iterator, Sequence
 from math import ceil
 
 from gato_pipelines.containers.container import File
@@ -11,15 +11,30 @@ RANGE_EPISODES = 1 << 14
 """Episodes of a range."""
 
 
-def episode_ranges(name: str, size: int, num_episodes: int) -> list[File]:
+def episode_ranges(name: str, size: int, num_episodes: int, chosen: Sequence[int] | None = None) -> list[File]:
     """The ranges of the episodes of one file, in order; their number depends on sizes alone, so on the input alone.
 
     Args:
         name: of the file.
         size: its bytes.
         num_episodes: that it holds; without any, the file stays one range of none.
+        chosen: ordinals, ascending, of the episodes that are wanted, where that are not all: a
+            range ends where one is left out.
     """
-    wanted = max(ceil(size / RANGE_BYTES), ceil(num_episodes / RANGE_EPISODES))
-    ranges = max(min(wanted, num_episodes), 1)
-    bounds = [number * num_episodes // ranges for number in range(ranges + 1)]
-    return [File(name, size, stop - first, first) for first, stop in pairwise(bounds)]
+    ranges = max(min(max(ceil(size / RANGE_BYTES), ceil(num_episodes / RANGE_EPISODES)), num_episodes), 1)
+    borders = {number * num_episodes // ranges for number in range(ranges)}
+    runs = _runs(range(num_episodes) if chosen is None else chosen, borders)
+    return [File(name, size, count, first) for first, count in runs] or [File(name, size, 0)]
+
+
+def _runs(ordinals: Sequence[int], borders: Container[int]) -> Iterator[tuple[int, int]]:
+    """First and length of every run of consecutive ordinals; one begins at each border, too."""
+    first = count = 0
+    for ordinal in ordinals:
+        if count and (ordinal != first + count or ordinal in borders):
+            yield first, count
+            count = 0
+        first = first if count else ordinal
+        count += 1
+    if count:
+        yield first, count

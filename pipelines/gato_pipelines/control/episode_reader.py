@@ -17,7 +17,7 @@ from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import texts_of
 from gato_pipelines.control.leaf_fields import fit_of
 from gato_pipelines.control.selection import select
-from gato_pipelines.images.episode import Alpha, Images, decode_and_fit, decode_symbols
+from gato_pipelines.images.episode import Alpha, Images, decode_and_fit, decode_symbols, fit_images
 from gato_pipelines.images.header import RGBA
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
@@ -119,12 +119,12 @@ class EpisodeReader:
         fit, stack = fit_of(leaf, images), images.stack_of(leaf)
         if leaf.path in raw.images:
             shape, alpha = _how_to_decode(leaf, images.stack)
-            fitted = decode_and_fit(raw.images[leaf.path][:keep], shape, fit, alpha=alpha, histogram=histogram)
+            encoded = raw.images[leaf.path][:keep]
+            fitted = decode_and_fit(encoded, shape, fit, alpha=alpha, histogram=histogram, bgr=leaf.bgr)
         else:
             values = raw.tensors[leaf.path][:keep]
             values = values if stack is None else stack.newest(values)
-            histogram += np.bincount(values.reshape(-1), minlength=256)
-            fitted = fit.apply(values if values.ndim == 4 else values[..., None])
+            fitted = fit_images(values if values.ndim == 4 else values[..., None], fit, histogram)
         if stack is not None and stack.frames == RGBA and not histogram[:255].any():
             raise EpisodeError(
                 "the newest of four stacked frames is white all over, as the fourth channel of a picture without "

@@ -1,6 +1,6 @@
 """Encoded images of a whole episode to uint8 arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = [
     "decode_and_fit",
     "decode_images",
     "decode_symbols",
+    "fit_images",
     "read_header",
 ]
 
@@ -77,6 +78,7 @@ def decode_and_fit(
     *,
     alpha: Alpha = "reject",
     histogram: NDArray[np.int64] | None = None,
+    bgr: bool = False,
 ) -> Images:
     """Decode and fit T >= 1 images one by one, so that only fitted images are held together.
 
@@ -87,18 +89,47 @@ def decode_and_fit(
         alpha: as for `decode_images`.
         histogram: int64 (256,), to which the values of all decoded pixels (before fitting) are
             added.
+        bgr: whether red and blue change places, which they have done where they were encoded.
 
     Returns:
         uint8 (T, h, w, 3); gray is repeated, after fitting.
 
     Raises:
-        EpisodeError: as for `decode_images` and `ImageFit.apply`.
+        EpisodeError: as for `decode_images` and `fit_images`.
     """
-    decoder = _ImageDecoder(encoded, shape, alpha)
-    fitter = EpisodeFitter(fit, len(encoded), decoder.shape)
-    counter = PixelCounter(histogram, decoder.shape) if histogram is not None else None
-    for index in range(len(encoded)):
-        image = decoder.image(index)
+    decoder = _ImageDecoder(encoded, shape, alpha, bgr=bgr)
+    images = (decoder.image(index) for index in range(len(encoded)))
+    return _fitted(images, EpisodeFitter(fit, len(encoded), decoder.shape), decoder.shape, histogram)
+
+
+def fit_images(images: Images, fit: ImageFit, histogram: NDArray[np.int64] | None = None) -> Images:
+    """Fit images that are not encoded, one by one.
+
+    Args:
+        images: uint8 (T, H, W, C) with C of 1 or 3.
+        fit: the size wanted.
+        histogram: as for `decode_and_fit`.
+
+    Returns:
+        uint8 (T, h, w, 3); gray is repeated.
+
+    Raises:
+        EpisodeError: images to be padded are larger than the size, or have other channels.
+    """
+    count, height, width, channels = images.shape
+    shape = (height, width, channels)
+    frames = images[..., 0] if channels == GRAY else images
+    return _fitted(frames, EpisodeFitter(fit, count, shape), shape, histogram)
+
+
+def _fitted(
+    images: Iterable[Images],
+    fitter: EpisodeFitter,
+    shape: tuple[int, int, int],
+    histogram: NDArray[np.int64] | None,
+) -> Images:
+    counter = PixelCounter(histogram, shape) if histogram is not None else None
+    for index, image in enumerate(images):
         if counter is not None:
             counter.add(image)
         fitter.put(index, image)
@@ -123,7 +154,7 @@ def decode_symbols(encoded: Sequence[EncodedImage], shape: Shape) -> Images:
 class _ImageDecoder:
     """Decodes the images of one episode, all of them (height, width, channels) = `shape`."""
 
-    def __init__(self, encoded: Sequence[EncodedImage], shape: Shape, alpha: Alpha) -> None:
+    def __init__(self, encoded: Sequence[EncodedImage], shape: Shape, alpha: Alpha, *, bgr: bool = False) -> None:
         if len(shape) != 3 or shape[2] not in _CHANNELS:
             raise EpisodeError(f"images of shape {shape} cannot be decoded: 1, 3 or 4 channels can", stage="decode")
         if not len(encoded):
@@ -131,6 +162,7 @@ class _ImageDecoder:
         self._cv2 = import_cv2()
         self._encoded = encoded
         self._alpha = alpha
+        self._colour = self._cv2.IMREAD_COLOR if bgr else self._cv2.IMREAD_COLOR_RGB
         self._channels: int = GRAY if alpha == "newest" else shape[2]
         self._sides: Shape = shape[:2]
         self._seen = b""
@@ -189,7 +221,7 @@ class _ImageDecoder:
     def _choose_flags(self, channels: int) -> int:
         if channels == RGBA:
             return int(self._cv2.IMREAD_UNCHANGED)
-        colour = self._cv2.IMREAD_GRAYSCALE if self._channels == GRAY else self._cv2.IMREAD_COLOR_RGB
+        colour = self._cv2.IMREAD_GRAYSCALE if self._channels == GRAY else self._colour
         return int(colour | self._cv2.IMREAD_IGNORE_ORIENTATION)
 
     def _flatten(self, image: Images) -> Images:

@@ -82,18 +82,6 @@ class ImageFit:
         """How much of a fitted image, from its top left, shows the image: all unless it is padded."""
         return self.scaled(height, width) if self.mode == "pad" else self.size(height, width)
 
-    def apply(self, images: Images) -> Images:
-        """Fit images (T, H, W, C) with C of 1 or 3 to RGB images (T, h, w, 3); gray is repeated.
-
-        Raises:
-            EpisodeError: images to be padded are larger than the size, or have other channels.
-        """
-        count, height, width, channels = images.shape
-        fitter = EpisodeFitter(self, count, (height, width, channels))
-        for index, image in enumerate(images[..., 0] if channels == GRAY else images):
-            fitter.put(index, image)
-        return fitter.rgb()
-
 
 def _round_up(side: int) -> int:
     return -(-side // PATCH_SIZE) * PATCH_SIZE

@@ -57,6 +57,7 @@ class Leaf:
         description: free text.
         value_range: free text such as "[-1, 1]".
         start: the least of its discrete values, where they do not fit between 0 and 1023.
+        bgr: whether red and blue change places inside encoded images, as cv2.imdecode gives them.
     """
 
     path: str
@@ -69,6 +70,7 @@ class Leaf:
     description: str = ""
     value_range: str = ""
     start: int = 0
+    bgr: bool = False
 
     @property
     def in_steps(self) -> bool:

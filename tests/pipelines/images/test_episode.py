@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gato_data.errors import EpisodeError, MissingPackageError, SettingError
-from gato_pipelines.images.episode import ImageFit, ImageHeader, decode_and_fit, decode_images, read_header
+from gato_pipelines.images.episode import (
+    ImageFit,
+    ImageHeader,
+    decode_and_fit,
+    decode_images,
+    fit_images,
+    read_header,
+)
 from gato_pipelines.images.fit import import_cv2
 
 RNG = np.random.default_rng(0)
@@ -196,20 +203,20 @@ def test_any_bytes_are_decoded_or_refused(data, magic):
 def test_shrinking_averages_areas():
     frames = RGB[:, :20, :24].repeat(1, axis=0)[:, :16, :16]
     large = frames.repeat(2, axis=1).repeat(2, axis=2)  # every pixel four times: the average is the pixel
-    np.testing.assert_array_equal(SIXTEEN.apply(large), frames)
+    np.testing.assert_array_equal(fit_images(large, SIXTEEN), frames)
 
 
 def test_shrinking_by_two_is_the_mean_of_four():
     frame = RNG.integers(0, 256, (1, 32, 32, 1), dtype=np.uint8)
     mean = frame.reshape(16, 2, 16, 2).astype(float).mean(axis=(1, 3))
-    fitted = SIXTEEN.apply(frame)
+    fitted = fit_images(frame, SIXTEEN)
     np.testing.assert_allclose(fitted[0, ..., 0], mean, atol=0.51)
     np.testing.assert_array_equal(fitted[..., 0], fitted[..., 2])
 
 
 def test_enlarging_is_linear():
     ramp = np.tile(np.arange(0, 160, 10, dtype=np.uint8), (16, 1))[None, ..., None]
-    fitted = ImageFit(height=16, width=32).apply(ramp)[0, 0, :, 0].astype(int)
+    fitted = fit_images(ramp, ImageFit(height=16, width=32))[0, 0, :, 0].astype(int)
     assert fitted[:6].tolist() == [0, 3, 8, 13, 18, 23]
     assert (np.diff(fitted) >= 0).all()
 
@@ -217,11 +224,11 @@ def test_enlarging_is_linear():
 def test_one_side_may_shrink_while_the_other_grows():
     stripes = np.zeros((1, 64, 8, 3), np.uint8)
     stripes[:, ::2] = 200  # every second row: an area average is even, picking rows is not
-    assert np.unique(SIXTEEN.apply(stripes)).tolist() == [100]
+    assert np.unique(fit_images(stripes, SIXTEEN)).tolist() == [100]
 
 
 def test_a_frame_that_fits_is_left_alone():
-    np.testing.assert_array_equal(ImageFit(height=16, width=16).apply(RGB[:, :16, :16]), RGB[:, :16, :16])
+    np.testing.assert_array_equal(fit_images(RGB[:, :16, :16], ImageFit(height=16, width=16)), RGB[:, :16, :16])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +239,7 @@ def test_a_frame_that_fits_is_left_alone():
     ],
 )
 def test_padding_is_black_at_the_right_and_bottom(fit, size):
-    fitted = fit.apply(RGB)
+    fitted = fit_images(RGB, fit)
     assert fitted.shape == (3, *size, 3)
     assert fit.size(20, 24) == size
     height, width = fit.content(20, 24)
@@ -248,12 +255,12 @@ def test_a_resized_frame_is_all_content():
 
 def test_frames_larger_than_the_padding():
     with pytest.raises(EpisodeError, match="frames of 20x24 pixels cannot be padded to 16x32: use resize"):
-        ImageFit(scales=False, mode="pad", height=16, width=32).apply(RGB)
+        fit_images(RGB, ImageFit(scales=False, mode="pad", height=16, width=32))
 
 
 def test_other_channels_do_not_become_patches():
     with pytest.raises(EpisodeError, match="frames with 4 channels cannot be made RGB"):
-        SIXTEEN.apply(np.zeros((1, 20, 24, 4), np.uint8))
+        fit_images(np.zeros((1, 20, 24, 4), np.uint8), SIXTEEN)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +284,7 @@ def test_settings_that_cannot_be_used(settings, message):
 def test_decode_and_fit_is_decoding_and_then_fitting(frames, fit):
     encoded = [_encode(frame) for frame in frames]
     shape = (20, 24, 1 if frames.ndim == 3 else 3)
-    np.testing.assert_array_equal(decode_and_fit(encoded, shape, fit), fit.apply(decode_images(encoded, shape)))
+    np.testing.assert_array_equal(decode_and_fit(encoded, shape, fit), fit_images(decode_images(encoded, shape), fit))
 
 
 @pytest.mark.parametrize("counted_at_once", [1, 1000, 1 << 18])
