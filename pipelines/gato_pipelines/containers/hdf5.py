@@ -150,8 +150,11 @@ def attribute(group: Any, name: str) -> Any:
         value = group.attrs[name]
     if isinstance(value, np.ndarray):
         value = value[0]
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
+    if isinstance(value, str | bytes):
+        try:  # h5py makes surrogates of what is no UTF-8
+            return value.decode() if isinstance(value, bytes) else value.encode().decode()
+        except UnicodeError as error:
+            raise EpisodeError(f"the attribute {name} holds text that is not UTF-8", stage="decode") from error
     return value.item() if isinstance(value, np.generic) else value
 
 

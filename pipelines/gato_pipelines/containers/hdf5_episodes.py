@@ -130,7 +130,7 @@ def leaves_of(group: Any, sets: Mapping[str, str]) -> tuple[Leaf, ...]:
 
 
 def read_episode(
-    group: Any, leaves: Iterable[Leaf], sets: Mapping[str, str], rows: Mapping[str, Rows], *, number: int = 0
+    group: Any, leaves: Sequence[Leaf], sets: Mapping[str, str], rows: Mapping[str, Rows], *, number: int = 0
 ) -> RldsEpisode:
     """The datasets of one episode.
 
@@ -167,7 +167,7 @@ def read_episode(
         tensors=tensors,
         images=images,
         texts=texts,
-        episode={EPISODE_ID.path: np.asarray(number, np.int64)},
+        episode={EPISODE_ID.path: np.asarray(number, np.int64)} if EPISODE_ID in leaves else {},
     )
 
 
@@ -178,17 +178,21 @@ def told(episode: RldsEpisode, instruction: str) -> RldsEpisode:
 
 
 def num_actions(group: Any, sets: Mapping[str, str]) -> int:
-    """Timesteps of an episode: rows of its actions, the fewest where there are several.
+    """Timesteps of an episode: rows of its actions.
 
     Raises:
-        EpisodeError: there are none, or they are damaged.
+        EpisodeError: there are none, their datasets have different numbers of rows, or are damaged.
     """
     found = []
     for target in (target for target in sets if target == ACTION or target.startswith(ACTION + "/")):
         if (actions := below(group, sets[target])) is None:
             raise EpisodeError(f"it has no {sets[target]}", stage="read")
         found += [num_rows(path, data) for path, data in walk(actions, target)]
-    return min(found, default=0)
+    if len({*found}) > 1:
+        raise EpisodeError(
+            f"its actions have {min(found)} to {max(found)} timesteps: one number is wanted", stage="read"
+        )
+    return found[0] if found else 0
 
 
 def hdf5_files(path: Path) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ def _instruction(text: Any) -> str:
         found = msgspec.json.decode(text if isinstance(text, str) else "{}", type=_Problem).language_instruction
     except (msgspec.MsgspecError, RecursionError):
         return ""
-    return (found if isinstance(found, str) else " ".join(found)).strip()
+    return (found if isinstance(found, str) else " ".join(found)).strip(' "')
 
 
 def _notes(tasks: Sequence[_Task], pairing: Pairing) -> Iterator[Note]:

@@ -42,9 +42,11 @@ from gato_schemas.dataset import FinalStep
 
 MAX_JSON_BYTES = 1 << 28
 _PREFIX = "traj_"
+_WITH_LAST = ("obs", "env_states")
+"""What has a row more than there are actions."""
 _SUCCESS = Leaf(path="success", kind=Kind.SCALAR, dtype="bool")
 _SETS = {OBSERVATION: "obs", ACTION: "actions", REWARD: "rewards", TERMINAL: "terminated"}
-_APART = {"sensor_param", "camera_param", "depth", "segmentation"}
+_APART = {"sensor_param", "camera_param", "depth", "seg", "segmentation"}
 """What a tree of observations holds that is none."""
 _SUCCESS_NOTE: Mapping[SuccessAt, str] = {
     "end": "an episode succeeded if it did so at its end, as its JSON counts: `ingest maniskill --success any` asks "
@@ -115,7 +117,8 @@ class ManiskillContainer(NumberedEpisodes):
         steps = num_actions(group, self.sets)
         if (wanted := self.lengths.get(number)) is not None and wanted != steps:
             raise EpisodeError(f"it has {steps} actions, elapsed_steps of its JSON says {wanted}", stage="read")
-        rows = {ACTION: Rows(0, steps, steps), OBSERVATION: Rows(0, steps, steps + 1)}
+        with_last = [target for target, place in self.sets.items() if place.partition("/")[0] in _WITH_LAST]
+        rows = {ACTION: Rows(0, steps, steps)} | dict.fromkeys(with_last, Rows(0, steps, steps + 1))
         episode = read_episode(group, leaves, self.sets, rows, number=number)
         if INSTRUCTION in leaves:
             episode = told(episode, self.instruction)

@@ -7,68 +7,44 @@ The last observation has no action, so an episode comes out with T timesteps. Di
 spaces are groups.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.containers.container import (
-    ACTION,
-    OBSERVATION,
-    REWARD,
-    TERMINAL,
-    Container,
-    File,
-    RawItem,
-)
-from gato_pipelines.containers.hdf5 import (
-    child,
-    find,
-    leaf_of,
-    names,
-    num_rows,
-    open_hdf5,
-    read_bytes,
-    read_numbers,
-    read_texts,
-    walk,
+from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, TERMINAL
+from gato_pipelines.containers.hdf5 import child, names, open_hdf5
+from gato_pipelines.containers.hdf5_episodes import (
+    NumberedEpisodes,
+    Rows,
+    by_number,
+    leaves_of,
+    num_actions,
+    read_episode,
 )
 from gato_pipelines.containers.minari_metadata import METADATA, described, read_metadata
-from gato_pipelines.containers.ranges import episode_ranges
-from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
-from gato_pipelines.rlds.features import Kind, Leaf
+from gato_pipelines.rlds.episode import RldsEpisode
+from gato_pipelines.rlds.features import Leaf
 
 MAIN_FILE = "main_data.hdf5"
-_MAX_DIGITS = 10
+_PREFIX = "episode_"
 _SETS = {OBSERVATION: "observations", ACTION: "actions", REWARD: "rewards", TERMINAL: "terminations"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinariContainer(Container):
-    """The `data` folder of one dataset; `numbers` are those of the episodes, in order."""
+class MinariContainer(NumberedEpisodes):
+    """The `data` folder of one dataset."""
 
     format: ClassVar[str] = "Minari (HDF5)"
 
-    numbers: tuple[int, ...]
-
-    def files(self, split: str) -> list[File]:
-        """The one file, in ranges of its episodes."""
-        if split != "train":
-            raise InputError(f"{self.path} has no split {split!r}: Minari datasets have only 'train'")
-        return episode_ranges(MAIN_FILE, (self.path / MAIN_FILE).stat().st_size, len(self.numbers))
-
-    def episodes(
-        self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
-    ) -> Iterator[RawItem]:
-        """The episodes of the file, by number."""
-        stop = len(self.numbers) if count is None else first + count
-        with open_hdf5(self.path / file) as root:
-            for ordinal, number in enumerate(self.numbers[first:stop], first):
-                try:
-                    yield RawItem(ordinal, _decode(root, number, leaves))
-                except EpisodeError as error:
-                    yield RawItem(ordinal, error=error)
+    def episode(self, root: Any, file: str, name: str, leaves: tuple[Leaf, ...]) -> RldsEpisode:
+        """One episode without its last observation."""
+        group = child(root, name)
+        if group is None:
+            raise EpisodeError("it is missing", stage="read")
+        steps = num_actions(group, _SETS)
+        rows = {ACTION: Rows(0, steps, steps), OBSERVATION: Rows(0, steps)}
+        return read_episode(group, leaves, _SETS, rows)
 
 
 def minari_container(data: Path) -> MinariContainer:
@@ -77,54 +53,19 @@ def minari_container(data: Path) -> MinariContainer:
     Raises:
         InputError: the file holds no episodes, or its observations and actions cannot be read.
     """
-    metadata = read_metadata(data / METADATA)
-    with open_hdf5(data / MAIN_FILE) as root:
-        leaves, numbers = _leaves(root, data / MAIN_FILE)
-    numbers = sorted({*numbers, *metadata.announced()})
-    return MinariContainer(numbers=tuple(numbers), **described(data, metadata, leaves))
-
-
-def _leaves(root: Any, path: Path) -> tuple[list[Leaf], list[int]]:
-    """The leaves of the first episode, and the numbers of all that are there."""
-    found: list[Leaf] = []
-    try:
-        ends = [name.removeprefix("episode_") for name in names(root, "the file") if name.startswith("episode_")]
-        numbers = sorted(int(end) for end in ends if end.isdecimal() and len(end) < _MAX_DIGITS)
-        if not numbers:
-            raise InputError(f"{path} has no episodes: a Minari dataset is wanted")
-        episode = child(root, f"episode_{numbers[0]}")
-        for target, name in _SETS.items():
-            group = None if episode is None else child(episode, name)
-            if group is None and target in (OBSERVATION, ACTION):
-                raise InputError(f"{path} has no {name} in episode_{numbers[0]}: a Minari dataset is wanted")
-            pairs = [] if group is None else walk(group, target)
-            found += [leaf_of(place, data) or _unreadable(place) for place, data in pairs]
-    except EpisodeError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    return found, numbers
-
-
-def _unreadable(path: str) -> Leaf:
-    return Leaf(path=path, kind=Kind.OTHER, dtype="")
-
-
-def _decode(root: Any, number: int, leaves: tuple[Leaf, ...]) -> RldsEpisode:
-    episode = child(root, f"episode_{number}")
-    actions = None if episode is None else child(episode, "actions")
-    if actions is None:
-        raise EpisodeError(f"episode_{number} is missing, or has no actions", stage="read")
-    steps = min((num_rows(path, data) for path, data in walk(actions, ACTION)), default=0)
-    tensors, images, texts = {}, {}, {}
-    for leaf in leaves:
-        data = find(episode, leaf.path, _SETS)
-        is_observed = leaf.path == OBSERVATION or leaf.path.startswith(OBSERVATION + "/")
-        if not is_observed and (rows := num_rows(leaf.path, data)) != steps:
-            raise EpisodeError(f"{leaf.path} has {rows} timesteps, {steps} were expected", stage="read")
-        if leaf.kind == Kind.TEXT:
-            texts[leaf.path] = read_texts(leaf.path, data, 0, steps)
-        elif leaf.kind == Kind.IMAGE:
-            encoded: list[EncodedImage] = [*read_bytes(leaf.path, data, 0, steps)]
-            images[leaf.path] = encoded
-        else:
-            tensors[leaf.path] = read_numbers(leaf.path, data, 0, steps)
-    return RldsEpisode(num_timesteps=steps, tensors=tensors, images=images, texts=texts)
+    path, metadata = data / MAIN_FILE, read_metadata(data / METADATA)
+    with open_hdf5(path) as root:
+        try:
+            there = by_number(names(root, "the file"), _PREFIX)
+            if not there:
+                raise InputError(f"{path} has no episodes: a Minari dataset is wanted")
+            first = child(root, there[0])
+            for name in ("observations", "actions"):
+                if not hasattr(first, "keys") or child(first, name) is None:
+                    raise InputError(f"{path} has no {name} in {there[0]}: a Minari dataset is wanted")
+            leaves = leaves_of(first, _SETS)
+        except EpisodeError as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
+    announced = (f"{_PREFIX}{number}" for number in metadata.announced())
+    groups = {MAIN_FILE: by_number({*there, *announced}, _PREFIX)}
+    return MinariContainer(groups=groups, damaged={}, **described(data, metadata, leaves))

@@ -100,7 +100,8 @@ def minari_arrow_container(data: Path) -> MinariArrowContainer:
             table = _table(_file(data, numbers[0], suffix))
             for target, name in _COLUMNS.items():
                 if name in table.schema.names:
-                    for path, names, column in _walk(table.column(name).combine_chunks(), spaces, target, (name,)):
+                    rows = table.column(name).combine_chunks()[: max(len(table) - 1, 1)]
+                    for path, names, column in _walk(rows, spaces, target, (name,)):
                         leaves.append(_leaf(path, column, spaces.get(path, Space())))
                         members[path] = names
                 elif target in (OBSERVATION, ACTION):

@@ -155,18 +155,18 @@ def _most(path: Path) -> Sight | None:
 
 
 def _hdf5(path: Path) -> Sight | None:
-    from gato_pipelines.containers.hdf5 import child, names, open_hdf5
+    from gato_pipelines.containers.hdf5 import attribute, child, names, open_hdf5
 
     with open_hdf5(path) as root:
         members = names(root, "the file")
         if "observations" in members and {"actions", "action"} & {*members}:
-            observations = child(root, "observations")
-            if hasattr(observations, "keys") and "action" in members and "qpos" in observations:
+            observations = child(root, "observations") if "action" in members else None
+            if hasattr(observations, "keys") and "qpos" in names(observations, "observations"):
                 return _sight("aloha", "observations/qpos")
             return _sight("d4rl", "observations")
         data = child(root, "data") if "data" in members else None
-        if data is not None and hasattr(data, "keys") and (demo := _first(names(data, "data"), _DEMO)):
-            libero = {"bddl_file_name", "problem_info"} & {*data.attrs}
+        if hasattr(data, "keys") and (demo := _first(names(data, "data"), _DEMO)):
+            libero = any(attribute(data, name) is not None for name in ("bddl_file_name", "problem_info"))
             return _sight("libero" if libero else "robomimic", f"data/{demo}")
         for name, pattern in (("maniskill", _TRAJECTORY), ("minari-file", _EPISODE)):
             if found := _first(members, pattern):

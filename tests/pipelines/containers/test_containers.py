@@ -295,7 +295,7 @@ class TestMinari:
             file["episode_2/rewards"] = np.zeros(3)
         ingest(tmp_path / "walker", tmp_path / "out", source="modular-rl", max_bad=2)
         letters = (tmp_path / "out" / "dead_letters.jsonl").read_text()
-        assert "episode_1 is missing, or has no actions" in letters
+        assert "episode_1: it has no actions" in letters
         assert "steps/reward has 3 timesteps, 15 were expected" in letters
         assert len(read_dataset(tmp_path / "out")) == 2
 
