@@ -164,7 +164,10 @@ def _hdf5(path: Path) -> Sight | None:
             if hasattr(observations, "keys") and "qpos" in names(observations, "observations"):
                 return _sight("aloha", "observations/qpos")
             return _sight("d4rl", "observations")
-        data = child(root, "data") if "data" in members else None
+        try:
+            data = child(root, "data") if "data" in members else None
+        except EpisodeError:  # whose reader says what is wrong
+            return _sight("robomimic", "data")
         if hasattr(data, "keys") and (demo := _first(names(data, "data"), _DEMO)):
             libero = any(attribute(data, name) is not None for name in ("bddl_file_name", "problem_info"))
             return _sight("libero" if libero else "robomimic", f"data/{demo}")

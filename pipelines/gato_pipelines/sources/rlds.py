@@ -19,7 +19,7 @@ from gato_pipelines.control_source import ControlSource
 
 @dataclass(frozen=True)
 class Source(ControlSource):
-    """Any RLDS, JAT, Minari or D4RL episodes; their fields are found in the dataset."""
+    """Any episodes of a format that is read; their fields are found in the dataset."""
 
-    formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL, raw RL Unplugged Atari"
+    formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL, raw RL Unplugged Atari, robomimic, LIBERO, ALOHA, ManiSkill"
     example: ClassVar[str] = "gato-data ingest rlds taco_play --out taco-play --action-keys rel_actions_world"

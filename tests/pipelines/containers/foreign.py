@@ -15,13 +15,11 @@ import pyarrow.parquet as pq
 from tests.rlds_inputs import moving, write
 
 
-def _hdf5(path: Path, members: dict[str, Any], **attributes: str) -> Path:
+def _hdf5(path: Path, members: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
         for name, value in members.items():
             file[name] = value
-        for name, text in attributes.items():
-            file["data"].attrs[name] = text
     return path
 
 
@@ -48,21 +46,12 @@ def lerobot(
     return folder
 
 
-def _numbered(folder: Path, name: str, members: dict[str, Any]) -> Path:
-    for number in range(2):
-        _hdf5(folder / name.format(number), members)
-    return folder
-
-
 def _raw(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
 
-_DEMO = {"data/demo_10/actions": np.zeros((2, 7)), "data/demo_10/obs/object": np.zeros((2, 10))}
-_ALOHA = {"action": np.zeros((2, 14)), "observations/qpos": np.zeros((2, 14))}
-_TRAJECTORY = {"traj_0/actions": np.zeros((2, 4), np.float32), "traj_0/obs": np.zeros((3, 9), np.float32)}
 _REPLAY = {"observations": [[[0.0]]], "actions": [[[0.0]]], "rewards": [[1.0]], "dones": [[True]]}
 
 
@@ -89,27 +78,6 @@ FOREIGN: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda place: lerobot(place, "v2.1") / "data" / "chunk-000" / "episode_000000.parquet",
         r"a LeRobot dataset \(columns episode_index, frame_index\), which is not read yet",
     ),
-    "robomimic": (
-        lambda place: _hdf5(place / "low_dim.hdf5", _DEMO | {"mask/train": [b"demo_10"]}, env_args="{}"),
-        r"a robomimic file \(data/demo_10\), which is not read yet",
-    ),
-    "libero": (
-        lambda place: _hdf5(place / "pick_up_demo.hdf5", _DEMO, problem_info="{}", bddl_file_name="x.bddl"),
-        r"a LIBERO file \(data/demo_10\), which is not read yet",
-    ),
-    "aloha": (
-        lambda place: _hdf5(place / "episode_0.hdf5", _ALOHA),
-        r"an ALOHA file \(observations/qpos\), which is not read yet",
-    ),
-    "aloha-folder": (
-        lambda place: _numbered(place, "episode_{}.hdf5", _ALOHA),
-        r"an ALOHA file \(observations/qpos\), which is not read yet",
-    ),
-    "maniskill": (
-        lambda place: _hdf5(place / "trajectory.state.pd_joint_pos.physx_cpu.h5", _TRAJECTORY),
-        r"a ManiSkill file \(traj_0\), which is not read yet",
-    ),
-    "hdf5-of-no-suffix": (lambda place: _hdf5(place / "demos", _DEMO), r"a robomimic file \(data/demo_10\)"),
     "minari-of-another-name": (
         lambda place: _hdf5(place / "door.hdf5", {"episode_0/actions": np.zeros((2, 3))}),
         r"a Minari file \(episode_0\), which has to be called data/main_data\.hdf5: rename it",
