@@ -160,6 +160,23 @@ class TestArrow:
         assert [f.name for f in tasks[0]] == ["mission", "camera", "grid", "pair/_index_0", "pair/_index_1"]
         assert tasks[0] == tasks[1]
 
+    def test_the_last_row_means_nothing_where_it_is_null(self, tmp_path: Path) -> None:
+        """Minari pads spaces that are no boxes, such as MultiDiscrete, with nulls, and boxes with zeros."""
+        rng = np.random.default_rng(1)
+        actions = rng.integers(0, 5, (3, 2))
+        rest = {"rewards": np.array([1, 2, 3]), "terminations": np.array([False, False, True])}
+        plain = {"observations": rng.normal(size=(4, 3)), "actions": actions, **rest}
+        arrow = write_arrow(tmp_path / "arrow", [plain])
+        columns = {name: [*column(padded(values)).to_pylist()[:-1], None] for name, values in rest.items()}
+        columns |= {"observations": column(plain["observations"]), "actions": [*actions.tolist(), None]}
+        write_table(pa.table(columns), arrow / "data" / "0" / "part-0.arrow")
+        hdf5 = write_hdf5(tmp_path / "hdf5", [plain])
+        found = read(arrow, tmp_path / "a")
+        for mine, theirs in zip(found, read(hdf5, tmp_path / "b"), strict=True):
+            np.testing.assert_array_equal(mine.tokens, theirs.tokens)
+            np.testing.assert_array_equal(mine.reward, theirs.reward)
+        assert [one.is_terminal for one in found] == [True]
+
     @pytest.mark.parametrize("lost", [0, 1, 2])
     @pytest.mark.parametrize("empty", [True, False])
     def test_an_episode_that_is_not_there_is_missed(self, lost: int, empty: bool, tmp_path: Path) -> None:
