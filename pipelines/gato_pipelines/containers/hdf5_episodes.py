@@ -4,7 +4,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ class NumberedEpisodes(Container):
     """
 
     groups: Mapping[str, tuple[str, ...]]
-    damaged: Mapping[str, str]
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     def files(self, split: str) -> list[File]:
         """All files, in ranges of their episodes, or of those that are in the split."""
@@ -111,6 +111,11 @@ def by_number(names: Iterable[str], prefix: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (number_of(name), name)))
 
 
+def by_path(leaves: Iterable[Leaf]) -> tuple[Leaf, ...]:
+    """The leaves in the order of their paths."""
+    return tuple(sorted(leaves, key=lambda leaf: leaf.path))
+
+
 def leaves_of(group: Any, sets: Mapping[str, str]) -> tuple[Leaf, ...]:
     """The leaves of an episode, sorted by path.
 
@@ -126,7 +131,7 @@ def leaves_of(group: Any, sets: Mapping[str, str]) -> tuple[Leaf, ...]:
         inside = below(group, name)
         for path, data in () if inside is None else walk(inside, target):
             found.append(leaf_of(path, data) or Leaf(path=path, kind=Kind.OTHER, dtype=""))
-    return tuple(sorted(found, key=lambda leaf: leaf.path))
+    return by_path(found)
 
 
 def read_episode(

@@ -20,7 +20,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.errors import InputError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, Conventions, ImageRows, Pairing
 from gato_pipelines.containers.demos import DemoFile, demo_file, demo_of, num_samples
 from gato_pipelines.containers.hdf5 import attribute, below
@@ -28,6 +27,7 @@ from gato_pipelines.containers.hdf5_episodes import (
     INSTRUCTION,
     NumberedEpisodes,
     Rows,
+    by_path,
     look_into,
     number_of,
     read_episode,
@@ -71,6 +71,7 @@ class _Task:
         suite: the folder of its description in LIBERO; empty where that is not told.
         rows: how images come upright.
         has_twice: whether values that are there twice were left out.
+        is_named: whether the instruction is the name of the file.
     """
 
     file: DemoFile
@@ -78,6 +79,7 @@ class _Task:
     suite: str
     rows: ImageRows
     has_twice: bool
+    is_named: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +120,8 @@ def libero_container(path: Path, conventions: Conventions) -> LiberoContainer:
     """The container of a file, or of a folder of files.
 
     Raises:
-        InputError: a file has no demonstrations, no observations or no instruction, files differ in
-            their fields, or none can be read.
+        InputError: a file has no demonstrations or no observations, files differ in their fields,
+            or none can be read.
     """
     tasks, damaged = look_into(path, lambda root: _look(root, conventions))
     features = same_leaves(path, {name: task.file.leaves for name, task in tasks.items()})
@@ -147,18 +149,15 @@ def _look(root: Any, conventions: Conventions) -> _Task:
     file, data = demo_file(root, "actions", ()), below(root, "data")
     has_twice = {leaf.path for leaf in file.leaves} >= _TWICE
     leaves = [leaf for leaf in (*file.leaves, INSTRUCTION) if not has_twice or leaf.path != _BOTH]
-    if not (instruction := conventions.instruction or _instruction(attribute(data, "problem_info"))):
-        raise InputError(
-            f"{root.filename} has no language_instruction in problem_info: `gato-data ingest libero` takes one with "
-            "--instruction"
-        )
+    said = conventions.instruction or _instruction(attribute(data, "problem_info"))
     described = attribute(data, "bddl_file_name")
     suite = PurePosixPath(described).parent.name if isinstance(described, str) else ""
     rows = conventions.image_rows
     if rows == "auto":
         rows = "as-stored" if attribute(data, "macros_image_convention") == "opencv" else "flip"
-    file = replace(file, leaves=tuple(sorted(leaves, key=lambda leaf: leaf.path)))
-    return _Task(file, instruction, suite, rows, has_twice)
+    file = replace(file, leaves=by_path(leaves))
+    instruction = said or _named(Path(root.filename).stem)
+    return _Task(file, instruction, suite, rows, has_twice, is_named=not said)
 
 
 def _instruction(text: Any) -> str:
@@ -170,11 +169,22 @@ def _instruction(text: Any) -> str:
     return (found if isinstance(found, str) else " ".join(found)).strip(' "')
 
 
+def _named(stem: str) -> str:
+    """The words of a file's name behind its scene: "open it" of KITCHEN_SCENE1_open_it_demo."""
+    words = stem.removesuffix("_demo").split("_")
+    scenes = [at for at, word in enumerate(words) if word.startswith("SCENE")]
+    return " ".join(words[scenes[-1] + 1 if scenes else 0 :])
+
+
 def _notes(tasks: Sequence[_Task], pairing: Pairing) -> Iterator[Note]:
     for rows in dict.fromkeys(task.rows for task in tasks):
         yield Note("read", _TURNED[rows])
     yield Note("read", _PAIRED[pairing])
     yield Note("read", _REWARDS)
+    if any(task.is_named for task in tasks):
+        yield Note(
+            "read", "files that say no instruction have their name for one: `ingest libero --instruction` says another"
+        )
     if tasks[0].has_twice:
         yield Note("read", "ee_states repeats ee_pos and ee_ori, and is left out")
 

@@ -160,7 +160,6 @@ def maniskill_container(path: Path, conventions: Conventions) -> ManiskillContai
         final_step=FinalStep("keep", "ManiSkill's last observation has no action, and was left out"),
         notes=tuple(_notes(told_beside, leaves, len({*there} - announced), conventions)),
         groups={path.name: by_number({*there} | announced, _PREFIX)},
-        damaged={},
         sets=sets,
         lengths={episode.episode_id: episode.elapsed_steps for episode in told_beside.episodes},
         successes={episode.episode_id: episode.success for episode in told_beside.episodes},

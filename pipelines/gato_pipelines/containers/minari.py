@@ -68,4 +68,4 @@ def minari_container(data: Path) -> MinariContainer:
             raise InputError(f"{path} cannot be read: {error}") from error
     announced = (f"{_PREFIX}{number}" for number in metadata.announced())
     groups = {MAIN_FILE: by_number({*there, *announced}, _PREFIX)}
-    return MinariContainer(groups=groups, damaged={}, **described(data, metadata, leaves))
+    return MinariContainer(groups=groups, **described(data, metadata, leaves))

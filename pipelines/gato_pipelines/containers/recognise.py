@@ -26,6 +26,7 @@ _SAMPLED = 200
 """Files of a folder that are looked at to tell what most of them are."""
 _RAW = re.compile(r"^run_\d+-\d{5}-of-\d{5}$")
 _DEMO = re.compile(r"^demo_\d+$")
+_CAMERA = "agentview_rgb"
 _TRAJECTORY = re.compile(r"^traj_\d+$")
 _EPISODE = re.compile(r"^episode_\d+$")
 _VERSION = re.compile(r"^v\d[\w.]{0,9}$")
@@ -155,7 +156,7 @@ def _most(path: Path) -> Sight | None:
 
 
 def _hdf5(path: Path) -> Sight | None:
-    from gato_pipelines.containers.hdf5 import attribute, child, names, open_hdf5
+    from gato_pipelines.containers.hdf5 import child, names, open_hdf5
 
     with open_hdf5(path) as root:
         members = names(root, "the file")
@@ -164,17 +165,30 @@ def _hdf5(path: Path) -> Sight | None:
             if hasattr(observations, "keys") and "qpos" in names(observations, "observations"):
                 return _sight("aloha", "observations/qpos")
             return _sight("d4rl", "observations")
-        try:
-            data = child(root, "data") if "data" in members else None
-        except EpisodeError:  # whose reader says what is wrong
-            return _sight("robomimic", "data")
-        if hasattr(data, "keys") and (demo := _first(names(data, "data"), _DEMO)):
-            libero = any(attribute(data, name) is not None for name in ("bddl_file_name", "problem_info"))
-            return _sight("libero" if libero else "robomimic", f"data/{demo}")
+        if "data" in members and (sight := _demonstrations(root)) is not None:
+            return sight
         for name, pattern in (("maniskill", _TRAJECTORY), ("minari-file", _EPISODE)):
             if found := _first(members, pattern):
                 return _sight(name, found)
     return None
+
+
+def _demonstrations(root: Any) -> Sight | None:
+    """The family of a file whose `data` are demonstrations; what is damaged there, its reader says."""
+    from gato_pipelines.containers.hdf5 import attribute, below, child, names
+
+    try:
+        data = child(root, "data")
+        demo = _first(names(data, "data"), _DEMO) if hasattr(data, "keys") else ""
+        seen = below(data, f"{demo}/obs") if demo else None
+        # what others make of LIBERO's files keeps the names of its cameras, and none of its attributes
+        is_libero = hasattr(seen, "keys") and _CAMERA in names(seen, "obs")
+        is_libero |= bool(demo) and any(
+            attribute(data, name) is not None for name in ("bddl_file_name", "problem_info")
+        )
+    except EpisodeError:
+        return _sight("robomimic", "data")
+    return _sight("libero" if is_libero else "robomimic", f"data/{demo}") if demo else None
 
 
 def _parquet(path: Path) -> Sight | None:

@@ -27,6 +27,7 @@ from gato_pipelines.containers.hdf5_episodes import (
     INSTRUCTION,
     NumberedEpisodes,
     Rows,
+    by_path,
     look_into,
     number_of,
     read_episode,
@@ -139,7 +140,7 @@ def robomimic_container(path: Path, conventions: Conventions) -> RobomimicContai
 def _look(root: Any, conventions: Conventions) -> tuple[DemoFile, dict[str, tuple[str, ...]]]:
     file = demo_file(root, conventions.actions, ("next_obs",))
     if conventions.instruction or _said(demo_of(root, file.demos[0])):
-        file = replace(file, leaves=tuple(sorted((*file.leaves, INSTRUCTION), key=lambda leaf: leaf.path)))
+        file = replace(file, leaves=by_path((*file.leaves, INSTRUCTION)))
     return file, _keys(root)
 
 
