@@ -54,6 +54,7 @@ _PAIRED: Mapping[Pairing, str] = {
     "next-action": "observations are paired with the action that followed: the first action of every demonstration has "
     "no observation, and the last observation no action",
 }
+_NAMED = "files that say no instruction have their name for one: `ingest libero --instruction` says another"
 _REWARDS = "rewards and dones are 1 at the end of every demonstration, so that they are no proof of success"
 
 
@@ -182,9 +183,7 @@ def _notes(tasks: Sequence[_Task], pairing: Pairing) -> Iterator[Note]:
     yield Note("read", _PAIRED[pairing])
     yield Note("read", _REWARDS)
     if any(task.is_named for task in tasks):
-        yield Note(
-            "read", "files that say no instruction have their name for one: `ingest libero --instruction` says another"
-        )
+        yield Note("read", _NAMED)
     if tasks[0].has_twice:
         yield Note("read", "ee_states repeats ee_pos and ee_ori, and is left out")
 

@@ -42,6 +42,8 @@ from gato_schemas.dataset import FinalStep
 
 _SAME_ACTIONS = ("actions", "actions_abs", "action_dict")
 _TRAIN, _ALL = "train", "all"
+_MAX_LISTED = 20
+"""Filter keys that a note names."""
 
 
 class _EpisodeMeta(msgspec.Struct, frozen=True):
@@ -185,6 +187,7 @@ def _notes_of_keys(
     for each in keys.values():
         sizes.update({key: len(demos) for key, demos in each.items()})
     if sizes:
-        listed = ", ".join(f"{key} ({size:,})" for key, size in sorted(sizes.items()))
+        listed = ", ".join(f"{key} ({size:,})" for key, size in sorted(sizes.items())[:_MAX_LISTED])
+        listed += f" and {len(sizes) - _MAX_LISTED} more" if len(sizes) > _MAX_LISTED else ""
         total = counted(sum(map(len, groups.values())), "demonstration")
         yield Note("read", f"filter keys are splits: {listed}; --split all reads {total}")
