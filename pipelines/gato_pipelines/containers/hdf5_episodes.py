@@ -205,7 +205,8 @@ def hdf5_files(path: Path) -> tuple[str, ...]:
     if path.is_file():
         return (path.name,)
     found = [entry.name for entry in path.iterdir() if entry.suffix in SUFFIXES and not entry.name.startswith(".")]
-    return tuple(sorted(found, key=lambda name: (number_of(name.partition(".")[0]), name)))
+    stems = {name: name.partition(".")[0] for name in found}
+    return tuple(sorted(found, key=lambda name: (_NUMBER.sub("", stems[name]), number_of(stems[name]), name)))
 
 
 def look_into(path: Path, look: Callable[[Any], T]) -> tuple[dict[str, T], dict[str, str]]:

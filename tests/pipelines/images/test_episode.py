@@ -287,6 +287,25 @@ def test_decode_and_fit_is_decoding_and_then_fitting(frames, fit):
     np.testing.assert_array_equal(decode_and_fit(encoded, shape, fit), fit_images(decode_images(encoded, shape), fit))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_counted_as_they_are_stored(channels: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 20, 24, channels), dtype=np.uint8)
+    histogram = np.zeros(256, np.int64)
+    fit_images(frames, SIXTEEN, histogram)
+    np.testing.assert_array_equal(histogram, np.bincount(frames.reshape(-1), minlength=256))
+
+
+def test_red_and_blue_change_places() -> None:
+    import cv2
+
+    picture = np.zeros((1, 32, 32, 3), np.uint8)
+    picture[..., 0], picture[:, :8] = 200, (0, 90, 30)
+    encoded = [cv2.imencode(".png", picture[0])[1].tobytes()]  # which takes red for blue
+    fit = ImageFit(height=32, width=32)
+    np.testing.assert_array_equal(decode_and_fit(encoded, (32, 32, 3), fit, bgr=True), picture)
+    np.testing.assert_array_equal(decode_and_fit(encoded, (32, 32, 3), fit), picture[..., ::-1])
+
+
 @pytest.mark.parametrize("counted_at_once", [1, 1000, 1 << 18])
 @pytest.mark.parametrize("frames", [GRAY, RGB], ids=["gray", "rgb"])
 def test_the_histogram_counts_every_pixel_before_fitting(frames, counted_at_once, monkeypatch):
