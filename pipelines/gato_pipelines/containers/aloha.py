@@ -91,7 +91,8 @@ class AlohaContainer(Container):
         rows = {ACTION: Rows(0, steps, steps)}
         episode = read_episode(root, leaves, self.sets, rows, number=number_of(name))
         images = {path: [*_without_padding(path, frames)] for path, frames in episode.images.items()}
-        return told(replace(episode, images=images), self.instruction)
+        episode = replace(episode, images=images)
+        return told(episode, self.instruction) if INSTRUCTION in leaves else episode
 
 
 def aloha_container(path: Path, conventions: Conventions) -> AlohaContainer:

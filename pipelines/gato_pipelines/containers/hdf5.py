@@ -21,6 +21,8 @@ MAX_TEXT_BYTES = 1 << 24
 """Bytes of a text that describes a file or an episode."""
 MAX_MEMBERS = 1 << 22
 """Members of a group: an episode each in Minari's files."""
+MAX_VISITS = 10_000
+"""Members of a group and of all below it that are looked at."""
 _MAX_DEPTH = 16
 _DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 """What h5py raises for a damaged file."""
@@ -117,12 +119,16 @@ def find(root: Any, path: str, sets: Mapping[str, str]) -> Any:
     return found
 
 
-def walk(group: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+def walk(group: Any, path: str, depth: int = 0, visits: Iterator[int] | None = None) -> Iterator[tuple[str, Any]]:
     """Yield the path and dataset of everything at or below `group`, in the order of names.
 
     Raises:
-        EpisodeError: it is nested too deeply, or damaged.
+        EpisodeError: it is nested too deeply, has more than `MAX_VISITS` members at all levels, or
+            is damaged.
     """
+    visits = iter(range(MAX_VISITS)) if visits is None else visits
+    if next(visits, None) is None:  # groups can be members of each other, many times over
+        raise EpisodeError(f"{path} has more than {MAX_VISITS} members around it", stage="read")
     if hasattr(group, "ndim"):
         yield path, group
     if not hasattr(group, "keys"):  # a dataset, or the name of a type
@@ -132,7 +138,7 @@ def walk(group: Any, path: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
     for name in names(group, path):
         found = child(group, name)
         if found is not None:
-            yield from walk(found, f"{path}/{name}", depth + 1)
+            yield from walk(found, f"{path}/{name}", depth + 1, visits)
 
 
 def attribute(group: Any, name: str) -> Any:

@@ -114,7 +114,8 @@ class LiberoContainer(NumberedEpisodes):
             rows = {ACTION: Rows(1, max(steps, 1), steps), OBSERVATION: Rows(0, max(steps - 1, 0), steps)}
         episode = read_episode(demo, leaves, self.sets, rows, number=number_of(name))
         upright = {path: _turned(values, self.rows[file]) for path, values in episode.tensors.items()}
-        return told(replace(episode, tensors=upright), self.instructions[file])
+        episode = replace(episode, tensors=upright)
+        return told(episode, self.instructions[file]) if INSTRUCTION in leaves else episode
 
 
 def libero_container(path: Path, conventions: Conventions) -> LiberoContainer:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import GatoError, InputError
+from gato_pipelines.containers import hdf5
 from gato_pipelines.containers.container import Container
 from gato_pipelines.containers.detect import open_container
 
@@ -75,6 +76,22 @@ def test_a_huge_shape_takes_no_memory(family: tuple[Path, str, str]) -> None:
         del file[group][dataset]
         file[group].create_dataset(dataset, (rows, 1 << 40), np.float32, chunks=(1, 1 << 20))
     assert any("bytes, at most" in text for text in errors(path))
+
+
+def test_groups_in_each_other_end(family: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fourteen levels, each of them twenty times in the one above it."""
+    path, group, dataset = family
+    monkeypatch.setattr(hdf5, "MAX_VISITS", 200)
+    with h5py.File(path, "r+") as file:
+        del file[group][dataset]
+        below = file.create_group("bottom")
+        for level in range(14):
+            above = file.create_group(f"level_{level}")
+            for number in range(20):
+                above[str(number)] = below
+            below = above
+        file[group][dataset] = below
+    assert any("members around it" in text for text in errors(path))
 
 
 def test_a_truncated_file_is_one_sentence(family: tuple[Path, str, str]) -> None:
