@@ -67,8 +67,17 @@ def _mmc4_image(entry: Any) -> tuple[int, PageImage]:
     return number, PageImage(name, _by_name(name))
 
 
-def obelics_parts(images: Sequence[Any], texts: Sequence[Any]) -> Iterator[PagePart]:
-    """The entries of an OBELICS row: at every place either an image or a text.
+def obelics_parts(images: Any, texts: Any) -> Iterator[PagePart]:
+    """The entries of an OBELICS row, whose images are addresses or embedded.
+
+    Raises:
+        EpisodeError: the lists do not go together.
+    """
+    return interleaved_parts(images, texts, _image)
+
+
+def interleaved_parts(images: Any, texts: Any, image_of: Callable[[Any], Iterator[PageImage]]) -> Iterator[PagePart]:
+    """The entries of two lists that have, at every place, either an image or a text.
 
     Raises:
         EpisodeError: the lists do not go together.
@@ -81,12 +90,14 @@ def obelics_parts(images: Sequence[Any], texts: Sequence[Any]) -> Iterator[PageP
         if is_shown and text:
             yield _BOTH
         if is_shown or text is None:
-            yield from _image(image)
+            yield from image_of(image)
         if isinstance(text, bytes):
             try:
                 yield text.decode()
             except UnicodeDecodeError as error:
                 raise EpisodeError("the text is not valid UTF-8", stage="decode") from error
+        elif isinstance(text, str):
+            yield text
 
 
 def _image(image: Any) -> Iterator[PageImage]:
@@ -123,9 +134,19 @@ def _failing(reason: str) -> Callable[[ImageFiles], bytes]:
 
 
 def read_page(
-    task: str, key: str, ordinal: int, name: str, parts: Iterator[PagePart], album: "PageImages"
+    task: str,
+    key: str,
+    ordinal: int,
+    name: str,
+    parts: Iterator[PagePart],
+    album: "PageImages",
+    *,
+    text_alone: bool = False,
 ) -> Iterator[Item]:
-    """A page as an item, after one for every image of it that cannot be used."""
+    """A page as an item, after one for every image of it that cannot be used.
+
+    A page that has no image is none, unless it may be `text_alone`.
+    """
     segments: list[Text | Image] = []
     sentences: list[str] = []
     notes: list[Note] = []
@@ -153,7 +174,7 @@ def read_page(
         yield Item(key, ordinal, error=error)
         return
     segments += _joined(sentences)
-    if not used:
+    if not used and (images or not text_alone):
         yield bad(key, "none of the page's images can be used" if images else "the page has no image")
     elif not any(isinstance(segment, Text) for segment in segments):
         yield bad(key, "the text is empty")

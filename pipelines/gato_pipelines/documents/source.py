@@ -46,7 +46,8 @@ class DocumentSource(Source):
     end_of_text: bool = setting(True, "End every text with the text model's end-of-sentence piece.")
 
     def __post_init__(self) -> None:
-        check_family(self.family)
+        if self.family != type(self).family:
+            check_family(self.family)
 
     @property
     def task_name(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from gato_schemas.account import Note
 
 _ABOUT = re.compile(
-    r"(?:licen[cs]es?|copying|copyright|readme\w*)(?:[._-]\w+){0,3}\.txt|robots\.txt"
+    r"(?:licen[cs]es?|copying|copyright|readme\w*)(?:[._-]\w+){0,3}\.(?:txt|md)|robots\.txt"
     r"|(?:md5|sha\d+|b2|check)[_-]?sums?(?:\.\w+)?\.txt"
     r"|dataset_infos?\.json|dataset_dict\.json|features\.json",
     re.IGNORECASE,

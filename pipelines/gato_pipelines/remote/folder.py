@@ -28,6 +28,7 @@ _PACKAGES = {
     "abfs": "adlfs",
     "abfss": "adlfs",
     "az": "adlfs",
+    "hf": "huggingface_hub",
     "http": "aiohttp",
     "https": "aiohttp",
 }

@@ -49,6 +49,7 @@ from gato_schemas.index import Part
 
 _KINDS = {
     ".txt": "plain",
+    ".md": "plain",
     ".jsonl": "json",
     ".ndjson": "json",
     ".json": "json",
@@ -58,7 +59,8 @@ _KINDS = {
 }
 _COMPRESSED = Note("read", "large compressed files are one part each, which one worker reads")
 _WANTED = (
-    ".txt, .jsonl, .json, .csv, .parquet files (also .gz, .zst, .xz, .bz2, .zip, .tar.gz) or TFDS's .tfrecord shards"
+    ".txt, .md, .jsonl, .json, .csv, .parquet files (also .gz, .zst, .xz, .bz2, .zip, .tar.gz) or TFDS's .tfrecord "
+    "shards"
 )
 
 
@@ -78,7 +80,7 @@ class Source(DocumentSource):
     """Texts: web pages, books, code; one document an episode."""
 
     licence: ClassVar[str] = "as the corpus says"
-    formats: ClassVar[str] = "txt, JSON lines, csv, also compressed or in .tar.gz; parquet; TFDS"
+    formats: ClassVar[str] = "txt, md, JSON lines, csv, also compressed or in .tar.gz; parquet; TFDS"
     tokens_per_timestep: ClassVar[str] = "text"
     example: ClassVar[str] = "gato-data ingest massivetext c4-train.00000-of-01024.json.gz --out c4"
     read_by_part: ClassVar[str] = r"(?<!\.parquet)$"

@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -49,8 +49,7 @@ class _Annotation(msgspec.Struct, frozen=True, gc=False):
         """The answer that the annotators agreed on: as declared, else the most frequent, the first of those."""
         if self.multiple_choice_answer:
             return self.multiple_choice_answer
-        given = Counter(answer.answer for answer in self.answers if answer.answer)
-        return given.most_common(1)[0][0] if given else ""
+        return most_given(answer.answer for answer in self.answers if answer.answer)
 
 
 class _Annotations(msgspec.Struct, frozen=True):
@@ -104,6 +103,28 @@ class QuestionTable:
         return Pair(f"question {name}, {files[0]}", name, text, partial(read_first, image_files, files))
 
 
+def most_given(answers: Iterable[str]) -> str:
+    """The most frequent of several answers, the first of those; empty where there is none."""
+    given = Counter(answers)
+    return given.most_common(1)[0][0] if given else ""
+
+
+def template_setting() -> Any:
+    """The field `template` of a source of questions, checked by `check_template`."""
+    return setting("Q: {question} A: {answer}", "Text of a question and its answer.")
+
+
+def check_template(template: str) -> None:
+    """Check a setting `template`.
+
+    Raises:
+        SettingError: it lacks the question, or has not one answer.
+    """
+    slots = [match[1] for match in _SLOT.finditer(template)]
+    if slots.count("answer") != 1 or "question" not in slots:
+        raise SettingError(f"the template {template!r} needs {{question}}, and {{answer}} once")
+
+
 def fill(template: str, question: str, answer: str, *, only_answers: bool) -> Text:
     """The text of a question and its answer; where only answers are trained on, what stands before it is not."""
     values = {"question": question, "answer": answer}
@@ -123,14 +144,12 @@ class QuestionSource(TableSource):
     questions: str = setting("", "File of questions; by default the only one of that split in INPUT.", "FILE")
     annotations: str = setting("", "File of answers; by default the only one of that split in INPUT.", "FILE")
     split: str = setting("train", "Split: train or val; the others have no answers.")
-    template: str = setting("Q: {question} A: {answer}", "Text of a question and its answer.")
+    template: str = template_setting()
     loss_on: Literal["text", "answers"] = setting("text", "Train on the whole text, or on answers alone.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        slots = [match[1] for match in _SLOT.finditer(self.template)]
-        if slots.count("answer") != 1 or "question" not in slots:
-            raise SettingError(f"the template {self.template!r} needs {{question}}, and {{answer}} once")
+        check_template(self.template)
 
     def annotation_files(self, folder: Path) -> tuple[Path, ...]:
         """The files of questions and of answers."""

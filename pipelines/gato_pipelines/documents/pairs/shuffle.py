@@ -3,11 +3,17 @@
 It depends on the seed and on the pairs alone, never on the number of parts or workers.
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
 from gato_data.permutation import Numbers, combine, key, permute
+
+WINDOW_ROWS, WINDOW_BYTES = 2560, 1 << 26
+"""Rows, and bytes of them, that are shuffled together where they can only be read in their order."""
+T = TypeVar("T")
 
 
 def deal(images: Numbers, seed: int, apart: int) -> Numbers:
@@ -52,3 +58,28 @@ def draw(first: int, count: int, total: int, seed: int, *words: str) -> Numbers:
     places = np.arange(first, min(first + count, total))
     sizes = np.full(len(places), total, np.int64)
     return permute(places, sizes, np.full(len(places), key(seed, *words), np.uint64))
+
+
+def within_windows(rows: Iterable[T], seed: int, size: Callable[[T], int], *words: str) -> Iterator[T]:
+    """Rows that can only be read one after the other, shuffled within windows of what memory can hold.
+
+    Args:
+        rows: in their order.
+        seed: of the shuffle.
+        size: bytes of a row.
+        words: that key the shuffle, beside the seed.
+    """
+    window: list[T] = []
+    held, number = 0, 0
+    for row in rows:
+        window.append(row)
+        held += size(row)
+        if len(window) == WINDOW_ROWS or held >= WINDOW_BYTES:
+            yield from _drawn(window, seed, *words, str(number))
+            window, held, number = [], 0, number + 1
+    yield from _drawn(window, seed, *words, str(number))
+
+
+def _drawn(window: list[T], seed: int, *words: str) -> Iterator[T]:
+    for place in draw(0, len(window), len(window), seed, *words).tolist():
+        yield window[place]

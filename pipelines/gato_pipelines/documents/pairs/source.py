@@ -30,6 +30,7 @@ class Pair:
         text: the text.
         load: reads the encoded image; raises EpisodeError where it cannot.
         notes: how it was read.
+        more: the same of images that follow the first one.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Pair:
     text: Text
     load: Callable[[], bytes]
     notes: tuple[Note, ...] = ()
+    more: tuple[Callable[[], bytes], ...] = ()
 
 
 PairOrBad: TypeAlias = Pair | Item
@@ -86,10 +88,10 @@ class PairSource(ImageSource):
         if ids:
             yield _episode(task, ordinal, ids, segments, notes)
 
-    def _segments(self, pair: Pair) -> tuple[Image, Text]:
+    def _segments(self, pair: Pair) -> tuple[Image | Text, ...]:
         if not pair.text.text.strip():
             raise EpisodeError("the text is empty", stage="read")
-        return decode_image(pair.load(), self.fit), pair.text
+        return (*(decode_image(load(), self.fit) for load in (pair.load, *pair.more)), pair.text)
 
     def count_episodes(self, pairs: int) -> int:
         """Episodes that so many pairs make."""

@@ -31,10 +31,9 @@ def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Itera
     Raises:
         ColumnError: the first line does not name the column, or names it twice.
     """
-    csv.field_size_limit(MAX_PASSAGE_BYTES)
     number = 0
     try:
-        rows = _rows(path, name, window)
+        rows = csv_lines(path, name, window)
         header = next(rows, None)
         if header is None:
             return
@@ -44,13 +43,25 @@ def read_csv(path: Path, name: str, key: str, window: int = WINDOW_MIB) -> Itera
                 yield _record(f"row {number}", row, column, len(header))
                 number += 1
     except csv.Error as error:
-        what = TOO_LONG if "field limit" in str(error) else str(error)
-        yield TextRecord(f"row {number}", None, f"the rest of the file cannot be read ({what})")
+        yield TextRecord(f"row {number}", None, csv_fault(error))
     except EpisodeError as error:
         yield TextRecord(f"row {number}", None, str(error))
 
 
-def _rows(path: Path, name: str, window: int) -> Iterator[list[str]]:
+def csv_fault(error: csv.Error) -> str:
+    """Why the rest of a file gives no rows."""
+    what = TOO_LONG if "field limit" in str(error) else str(error)
+    return f"the rest of the file cannot be read ({what})"
+
+
+def csv_lines(path: Path, name: str, window: int = WINDOW_MIB) -> Iterator[list[str]]:
+    """The fields of every line, that of the columns' names included; bytes that are not UTF-8 are surrogates.
+
+    Raises:
+        csv.Error: a quote is not closed, or what it holds is too long, while lines are read.
+        EpisodeError: the file is damaged, while lines are read.
+    """
+    csv.field_size_limit(MAX_PASSAGE_BYTES)
     if not plain_name(name).endswith(".tsv"):
         return csv.reader(_lines(path, window), strict=True)
     with open_stream(path, window=window) as file:

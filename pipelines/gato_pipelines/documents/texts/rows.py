@@ -6,15 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from gato_data.errors import EpisodeError, InputError
+from gato_pipelines.documents.formats.arrow_values import is_text, row_values, size_of_value
 from gato_pipelines.documents.formats.json_values import likely
 from gato_pipelines.documents.texts.records import TextRecord, plain_text, to_record
 from gato_pipelines.files.streams import check_expansion, damaged, import_pyarrow
 from gato_schemas.index import Part
 
-_BATCH_ROWS = 64
-_LISTS = ("list", "large_list", "list_view", "large_list_view", "fixed_size_list")
+_BATCH_ROWS, _BATCH_BYTES = 64, 1 << 25
+"""A batch has so many rows, and about so many bytes, at most."""
 _LARGE_BYTES = 1 << 20
 """Bytes of a repeated string from which on a batch is a single row."""
+
+
+def read_schema(path: Path) -> Any:
+    """The Arrow schema of a file.
+
+    Raises:
+        EpisodeError: the file is no parquet, or damaged.
+    """
+    with _open(path) as file:
+        return file.schema_arrow
 
 
 def row_parts(
@@ -68,11 +79,11 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
             for first, group in _groups(file.metadata, part):
                 for chunk in _chunks(file.metadata.row_group(group), columns):
                     check_expansion(chunk.total_uncompressed_size, chunk.total_compressed_size)
-                at_once = 1 if _longest_repeated(path, file.metadata, group, columns) > _LARGE_BYTES else _BATCH_ROWS
+                at_once = _rows_at_once(path, file.metadata, group, columns)
                 batches = file.iter_batches(at_once, row_groups=[group], columns=list(columns), use_threads=False)
-                rows = (values for batch in batches for values in _values(pyarrow, batch))
+                rows = (values for batch in batches for values in row_values(batch))
                 for row, values in enumerate(rows, first):
-                    produced += sum(len(value) for value in values.values() if isinstance(value, bytes))
+                    produced += size_of_value(values)
                     check_expansion(produced, stored)
                     if part.first <= row < part.first + part.count:
                         yield row, values
@@ -80,10 +91,13 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
             raise damaged(error) from error
 
 
-def _values(pyarrow: Any, batch: Any) -> list[dict[str, Any]]:
-    columns = [_as_bytes(pyarrow, column) for column in batch.columns]
-    rows: list[dict[str, Any]] = pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
-    return rows
+def _rows_at_once(path: Path, metadata: Any, group: int, columns: Sequence[str]) -> int:
+    """Rows of a row group that are held together: few where they are large, as pictures are."""
+    if _longest_repeated(path, metadata, group, columns) > _LARGE_BYTES:
+        return 1
+    size = sum(chunk.total_uncompressed_size for chunk in _chunks(metadata.row_group(group), columns))
+    mean: int = max(size // max(metadata.row_group(group).num_rows, 1), 1)
+    return min(max(_BATCH_BYTES // mean, 1), _BATCH_ROWS)
 
 
 def _longest_repeated(path: Path, metadata: Any, group: int, columns: Sequence[str]) -> int:
@@ -131,6 +145,23 @@ def _groups(metadata: Any, part: Part) -> Iterator[tuple[int, int]]:
         first += count
 
 
+def count_rows(path: Path, part: Part, columns: Sequence[str]) -> int:
+    """Rows of a part of `row_parts`, told by its beginning and its size; 1 where the file cannot be read."""
+    try:
+        file = _open(path)
+    except EpisodeError:
+        return 1
+    with file:
+        first = count = size = 0
+        for number in range(file.metadata.num_row_groups):
+            group = file.metadata.row_group(number)
+            if first >= part.first and size < part.size:
+                size += sum(chunk.total_uncompressed_size for chunk in _chunks(group, columns))
+                count += group.num_rows
+            first += group.num_rows
+    return count
+
+
 def read_texts(path: Path, part: Part, key: str) -> Iterator[TextRecord]:
     """The documents in a text column; `key` is dotted."""
     names, row = key.split("."), part.first
@@ -164,11 +195,11 @@ def _check_columns(file: Any, path: Path, columns: Sequence[str], *, texts: bool
     for column in columns:
         if not any(_is_below(leaf, [column]) for leaf in leaves):
             named = ", ".join(leaves[:20]) or "none"
-            hint = likely(column, [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))])
+            hint = likely(column, [leaf for leaf in leaves if is_text(_type_of(file.schema_arrow, leaf))])
             raise InputError(f"{path} has no column {column!r}: it has {named}{hint}")
         kind = _type_of(file.schema_arrow, column)
-        if texts and not _is_text(kind):
-            others = [leaf for leaf in leaves if _is_text(_type_of(file.schema_arrow, leaf))]
+        if texts and not is_text(kind):
+            others = [leaf for leaf in leaves if is_text(_type_of(file.schema_arrow, leaf))]
             named = f"those of text are {', '.join(others[:20])}" if others else "the file has none"
             raise InputError(
                 f"column {column!r} of {path} is of type {kind}, and a text is wanted (string or binary, "
@@ -188,29 +219,5 @@ def _type_of(schema: Any, column: str) -> Any:
     return kind
 
 
-def _is_text(kind: Any) -> bool:
-    types = import_pyarrow().types
-    if kind is not None and types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    wanted = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "fixed_size_binary")
-    return kind is not None and any(getattr(types, f"is_{name}")(kind) for name in wanted)
-
-
 def _is_below(leaf: str, columns: Sequence[str]) -> bool:
     return any(leaf == column or leaf.startswith(column + ".") for column in columns)
-
-
-def _as_bytes(pyarrow: Any, array: Any) -> Any:
-    """The same values with every string, however deep, as bytes, and every kind of list as one kind."""
-    types, compute, kind = pyarrow.types, pyarrow.compute, array.type
-    if types.is_struct(kind):
-        members = [_as_bytes(pyarrow, member) for member in array.flatten()]
-        return pyarrow.StructArray.from_arrays(members, [field.name for field in kind], mask=array.is_null())
-    if any(getattr(types, f"is_{name}")(kind) for name in _LISTS):
-        ends = compute.cumulative_sum(compute.fill_null(compute.list_value_length(array), 0).cast("int64"))
-        offsets = pyarrow.concat_arrays([pyarrow.array([0], "int64"), ends])
-        values = _as_bytes(pyarrow, compute.list_flatten(array))
-        return pyarrow.LargeListArray.from_arrays(offsets, values, mask=array.is_null())
-    if types.is_dictionary(kind):
-        return _as_bytes(pyarrow, array.dictionary_decode())
-    return array.cast(pyarrow.large_binary()) if _is_text(kind) else array

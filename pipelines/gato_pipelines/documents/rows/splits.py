@@ -1,0 +1,59 @@
+"""Splits of a dataset of the Hub, as names of files and folders tell them."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from gato_data.errors import InputError
+from gato_schemas.account import Note
+
+_SHARD = re.compile(r"(?:^|/)([A-Za-z]\w*(?:\.\w+)*)-\d{5}-of-\d{5}\.")
+_USUAL = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+_WORDS = re.compile(r"[A-Za-z]+")
+_NO_SPLITS = ("data", "part", "shard", "chunk")
+_DEFAULT = "train"
+
+
+def split_of(name: str) -> str:
+    """The split that a file belongs to; empty where its name does not say.
+
+    The Hub's rules: a word such as train, val or test in the file's name, or in that of the nearest folder; else what
+    stands before `-00000-of-00002`.
+    """
+    for piece in reversed(name.split("/")):
+        if words := [_USUAL[word] for word in map(str.lower, _WORDS.findall(piece)) if word in _USUAL]:
+            return words[-1]
+    shard = _SHARD.search(name)
+    return shard[1] if shard and shard[1] not in _NO_SPLITS else ""
+
+
+def of_split(names: Sequence[str], split: str, where: str) -> tuple[list[str], list[Note]]:
+    """The files of a split, and a note of the others.
+
+    Args:
+        names: of files.
+        split: the one wanted; empty for train where there is one, or for the only one.
+        where: how errors call the input.
+
+    Raises:
+        InputError: there is no such split, or several and none is train.
+    """
+    splits = {name: split_of(name) for name in names}
+    there = sorted({*splits.values()} - {""})
+    wanted = _USUAL.get(split.lower(), split) if split else _DEFAULT
+    if wanted not in there:
+        if split or len(there) > 1:
+            have = ", ".join(there) or "no files that tell theirs"
+            raise InputError(f"{where} has no split {wanted!r}: it has {have}; name one with --split")
+        return list(names), []
+    kept = [name for name in names if splits[name] == wanted or (not split and not splits[name])]
+    others = Counter(splits[name] for name in names if name not in set(kept))
+    notes = [
+        Note("passed-over", f"tables of the split {name}" if name else "tables of no split", count)
+        for name, count in sorted(others.items())
+    ]
+    return kept, notes
