@@ -72,9 +72,9 @@ class Source(RowSource):
         cls = _OTHERS[layout.other]
         mine: dict[str, Any] = {entry.name: getattr(self, entry.name, None) for entry in fields(cls)}
         mine |= {"task": self.task_of(folder), "family": self.family or cls.family}
-        if "text_key" in mine:
-            mine["text_key"] = layout.text_key or "text"
-        shared = {entry.name for entry in fields(type(self))} | {"task", "family"}
+        keys = {"text_key": layout.text_key or "text", "caption_key": self.text_key or "caption"}
+        mine |= {name: key for name, key in keys.items() if name in mine}
+        shared = {entry.name for entry in fields(type(self))} | {*keys}
         return cls(**{name: value for name, value in mine.items() if name in shared})
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gato_data.errors import EpisodeError
+from gato_pipelines.documents.formats.arrow_messages import check_plain
 from gato_pipelines.documents.formats.arrow_values import row_values, size_of_value
 from gato_pipelines.documents.rows.arrow_kinds import kinds_of_schema
 from gato_pipelines.documents.rows.row import Kind, Row
@@ -14,6 +15,8 @@ from gato_pipelines.files.streams import check_expansion, damaged, import_pyarro
 from gato_schemas.index import Part
 
 _FILE_MAGIC = b"ARROW1"
+_FILE_HEAD = 8
+"""Bytes before the first message of the file format."""
 _BATCH_ROWS, _BATCH_BYTES = 64, 1 << 25
 
 
@@ -75,6 +78,9 @@ class ArrowTable(PlainTable):
             mapped = pyarrow.memory_map(str(self.file.path))
         with mapped:
             with _reading():
+                mapped.seek(_FILE_HEAD if is_file else 0)
+                check_plain(mapped)
+                mapped.seek(0)
                 reader = (pyarrow.ipc.open_file if is_file else pyarrow.ipc.open_stream)(mapped)
             yield reader
 

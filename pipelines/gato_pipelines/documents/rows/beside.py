@@ -9,7 +9,6 @@ from gato_data.errors import EpisodeError
 from gato_pipelines.documents.image_files import IMAGE_SUFFIXES
 from gato_pipelines.documents.pairs.captions import MAX_CAPTION_BYTES, json_caption, plain_caption
 from gato_pipelines.documents.rows.row import Row
-from gato_schemas.account import Note
 
 PICTURE, TEXT = "picture", "text"
 """Columns of the rows."""
@@ -49,17 +48,17 @@ def texts_beside(names: Sequence[str]) -> set[str]:
     return {name for name in names if _split(name)[1] in _TEXT_SUFFIXES and _split(name)[0] in stems}
 
 
-def captioned_rows(root: Path, files: Sequence[Captioned], key: str) -> Iterator[tuple[Row, tuple[Note, ...]]]:
-    """A row of every picture, and how its text was read; `key` is of a caption in a .json."""
+def captioned_rows(root: Path, files: Sequence[Captioned], key: str) -> Iterator[Row]:
+    """A row of every picture; `key` is of a caption in a .json."""
     for file in files:
         name = PurePosixPath(file.picture).with_suffix("").as_posix()
         try:
             data = _content(root / file.text)
             text, notes = (plain_caption(data), ()) if file.text.endswith("txt") else json_caption(data, key)
         except EpisodeError as error:
-            yield Row(name, {}, str(error)), ()
+            yield Row(name, {}, str(error))
             continue
-        yield Row(name, {PICTURE: file.picture, TEXT: text}), notes
+        yield Row(name, {PICTURE: file.picture, TEXT: text}, notes=notes)
 
 
 def _content(path: Path) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.formats.json_values import decode_json
 from gato_pipelines.documents.rows.row import Kind, Row, kind_of_value
-from gato_pipelines.documents.rows.table import SAMPLED
+from gato_pipelines.documents.rows.table import SAMPLED, SAMPLED_BYTES
 from gato_pipelines.documents.texts.passages import Passage
 
 MAX_ROW_BYTES = 1 << 24
@@ -33,7 +33,11 @@ def json_rows(passages: Iterable[Passage], columns: Sequence[str]) -> Iterator[R
 def json_kinds(passages: Iterable[Passage]) -> Mapping[str, Kind]:
     """What each member holds, by the first value in the first rows that tells it."""
     found: dict[str, Kind] = {}
+    size = 0
     for passage in islice(passages, SAMPLED):
+        size += len(passage.data or b"")
+        if size > SAMPLED_BYTES:
+            break
         try:
             members = {name: _value(raw) for name, raw in _members(passage).items()}
         except EpisodeError:

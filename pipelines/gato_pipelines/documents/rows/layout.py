@@ -61,6 +61,7 @@ def lay_out(folder: Path, keys: RowKeys, split: str, window: int) -> Layout:
     tables, passed = _tables(names, folder, split)
     kinds = {name: _kinds(TableFile(root / name, name, window)) for name in tables}
     if not keys.form and (other := _pages(kinds)):
+        _check_one_split(folder, passed)
         return other
     found = {name: choose_columns(held, keys, name) for name, held in kinds.items() if held}
     chosen = {name: columns for name, columns in found.items() if columns is not None}
@@ -74,13 +75,14 @@ def lay_out(folder: Path, keys: RowKeys, split: str, window: int) -> Layout:
     written = any(plain_name(name).endswith(_WRITTEN) for name in names)
     key = next((key for held in kinds.values() if (key := _text_key(held, keys))), "")
     if (key or (written and not kinds)) and not any(map(is_picture, names)):
+        _check_one_split(folder, passed)
         note = Note("read", f"recognised as texts{f' in {key!r}' if key else ''}")
         return Layout({}, other="texts", text_key=key, notes=[note])
     raise _unknown(folder, kinds)
 
 
 def _tables(names: Sequence[str], folder: Path, split: str) -> tuple[list[str], list[Note]]:
-    """The tables of the split that is wanted: of an image folder its metadata, else all but what describes a picture."""
+    """The tables of the split that is wanted: of an image folder its metadata, else all that describe no picture."""
     if folder.is_file():
         return [name for name in names if is_table(name)], []
     beside = texts_beside(names)
@@ -109,6 +111,19 @@ def _pages(kinds: Mapping[str, Mapping[str, Kind]]) -> Layout | None:
         if (held.get("images"), held.get("texts")) == ("pictures", "texts") or held.get("text_list") == "texts":
             return Layout({}, other="pages", notes=[Note("read", "recognised as pages of pictures and texts in order")])
     return None
+
+
+def _check_one_split(folder: Path, passed: Sequence[Note]) -> None:
+    """Check that the files of no split have to be passed over, which the sources of texts and pages do not do.
+
+    Raises:
+        InputError: they have.
+    """
+    if passed:
+        raise InputError(
+            f"{folder} holds texts of several splits ({', '.join(note.text for note in passed)}): give the files or "
+            "the folder of one of them"
+        )
 
 
 def _archives(paths: Sequence[Path]) -> Layout:

@@ -13,7 +13,8 @@ from gato_pipelines.documents.rows.row import text_of, value_at
 ADDRESS = "the picture is an address, and nothing is ever fetched"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _MAX_NAME = 4096
-_EMBEDDED = "embedded"
+EMBEDDED = "embedded"
+"""What a picture without a name is called."""
 
 
 def pictures_of(values: Mapping[str, Any], columns: Sequence[str], file: str) -> list[PageImage]:
@@ -45,10 +46,10 @@ def picture_of(value: Any, file: str) -> PageImage | None:
         data, path = value.get("bytes"), value.get("path")
         if isinstance(data, bytes):
             name = path.decode(errors="replace") if isinstance(path, bytes) else path
-            return PageImage(name if isinstance(name, str) and name else _EMBEDDED, lambda images: data)
+            return PageImage(name if isinstance(name, str) and name else EMBEDDED, lambda images: data)
         value = path
     if isinstance(value, bytes) and (len(value) > _MAX_NAME or b"\0" in value):
-        return PageImage(_EMBEDDED, lambda images: value)
+        return PageImage(EMBEDDED, lambda images: value)
     if not isinstance(value, bytes | str | None):
         raise EpisodeError("the picture is neither bytes nor the name of a file", stage="read")
     name = text_of(value, "picture's name")

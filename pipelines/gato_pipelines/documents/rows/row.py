@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.documents.formats.json_values import BOM, NOT_UTF8
+from gato_schemas.account import Note
 
 Kind: TypeAlias = Literal["picture", "pictures", "text", "texts", "turns", "other"]
 """What a column holds: a picture or its name, several of them, a text, several, or the turns of a conversation."""
@@ -31,12 +32,14 @@ class Row(NamedTuple):
         values: by column; strings may be bytes.
         reason: why it cannot be read; empty where it can.
         lost: how many rows the reason costs.
+        notes: how it was read.
     """
 
     key: str
     values: Mapping[str, Any]
     reason: str = ""
     lost: int = 1
+    notes: tuple[Note, ...] = ()
 
 
 def value_at(values: Mapping[str, Any], key: str) -> Any:

@@ -1,11 +1,11 @@
 """What reads tables of pictures and texts: a row is a pair, of which several make an episode, or a conversation."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -13,29 +13,27 @@ from gato_data.errors import EpisodeError
 from gato_pipelines.documents.formats.arrow_values import size_of_value
 from gato_pipelines.documents.formats.ranges import part_limit
 from gato_pipelines.documents.image_files import ImageFiles, open_images
-from gato_pipelines.documents.pages import MAX_IMAGES, PageImages
+from gato_pipelines.documents.pages import PageImages
 from gato_pipelines.documents.pairs.look_up import LOOKED_UP, missing_images
-from gato_pipelines.documents.pairs.questions import check_template, fill, most_given, template_setting
+from gato_pipelines.documents.pairs.questions import check_template, template_setting
 from gato_pipelines.documents.pairs.shuffle import within_windows
-from gato_pipelines.documents.pairs.source import PAIRS_PER_PART, Pair, PairOrBad, PairSource
+from gato_pipelines.documents.pairs.source import PAIRS_PER_PART, PairOrBad, PairSource
 from gato_pipelines.documents.pairs.tables import images_path
 from gato_pipelines.documents.rows.beside import PICTURE, TEXT, Captioned, captioned, captioned_rows, is_picture
 from gato_pipelines.documents.rows.columns import Columns, RowKeys, choose_columns
-from gato_pipelines.documents.rows.conversation import Style, turns_of, write_turns
+from gato_pipelines.documents.rows.conversation import Style
 from gato_pipelines.documents.rows.layout import Layout, lay_out
-from gato_pipelines.documents.rows.pictures import pictures_of
-from gato_pipelines.documents.rows.row import Row, name_of, text_of, value_at
+from gato_pipelines.documents.rows.row import Row
 from gato_pipelines.documents.rows.table import Table, TableFile, open_table
+from gato_pipelines.documents.rows.writing import ConversationWriter, PairWriter, first_pictures
 from gato_pipelines.documents.source import AGENT, check_window, window_setting
 from gato_pipelines.files.find import find_files, root_of
 from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
-from gato_schemas.episode import Document, Text
 from gato_schemas.index import Part
 
 _BESIDE = Columns("captions", (PICTURE,), TEXT)
-_FIRST_OF_MANY = Note("read", "a row has several captions, the first of which is taken")
 _PICTURE_BYTES = 1 << 16
 """Bytes that a picture in a file is taken for, to tell a small input from a large one."""
 
@@ -99,7 +97,7 @@ class RowSource(RowKeys, PairSource):
         for name, columns in islice(layout.tables.items(), 1):
             part = Part(name, "", (root_of(folder) / name).stat().st_size)
             first = islice(self._table(folder, name).rows(part, columns.names), LOOKED_UP) if columns.pictures else ()
-            found += missing_images((self._shown(row, columns, part.file, images) for row in first), images)
+            found += missing_images(first_pictures(first, columns, name, images), images)
         return found
 
     def scan(self, folder: Path, part: Part) -> PartScan:
@@ -120,10 +118,10 @@ class RowSource(RowKeys, PairSource):
 
     def pairs(self, folder: Path, part: Part) -> Iterator[PairOrBad]:
         """The rows of a part as pairs."""
-        columns, images = self._columns(folder, part.file), self._images(folder)
+        columns = self._columns(folder, part.file)
+        writer = PairWriter(columns, part.file, self.template, self.loss_on == "answers", self._images(folder))
         shuffled = within_windows(self._rows(folder, part, columns), self.seed, _size, part.file, str(part.first))
-        for row, notes in islice(shuffled, part.count * self.pairs_per_episode):
-            yield self._pair(row, columns, part.file, images, notes)
+        yield from map(writer.pair, islice(shuffled, part.count * self.pairs_per_episode))
 
     def files_of(self, folder: Path, part: Part) -> list[str]:
         """The table, or the pictures and texts of a run."""
@@ -131,10 +129,10 @@ class RowSource(RowKeys, PairSource):
             return [part.file]
         return [name for file in self._run(folder, part) for name in (file.picture, file.text)]
 
-    def _rows(self, folder: Path, part: Part, columns: Columns) -> Iterator[tuple[Row, tuple[Note, ...]]]:
+    def _rows(self, folder: Path, part: Part, columns: Columns) -> Iterator[Row]:
         if is_picture(part.file):
             return captioned_rows(root_of(folder), self._run(folder, part), self.text_key or "caption")
-        return ((row, ()) for row in self._table(folder, part.file).rows(part, columns.names))
+        return self._table(folder, part.file).rows(part, columns.names)
 
     def _run(self, folder: Path, part: Part) -> Sequence[Captioned]:
         return _captioned(folder)[part.first : part.first + PAIRS_PER_PART]
@@ -157,76 +155,19 @@ class RowSource(RowKeys, PairSource):
     def _images(self, folder: Path) -> ImageFiles:
         return open_images(images_path(self.images, folder))
 
-    def _shown(self, row: Row, columns: Columns, file: str, images: ImageFiles) -> PairOrBad:
-        """The first picture of a row, to see whether it is there."""
-        try:
-            pictures = pictures_of(row.values, columns.pictures, file)
-        except EpisodeError as error:
-            return Item(row.key, 0, error=error)
-        if not pictures:
-            return Item(row.key, 0)
-        return Pair(pictures[0].name, "", Text(""), partial(pictures[0].load, images))
-
-    def _pair(self, row: Row, columns: Columns, file: str, images: ImageFiles, notes: tuple[Note, ...]) -> PairOrBad:
-        try:
-            if row.reason:
-                raise EpisodeError(row.reason, stage="read")
-            pictures = pictures_of(row.values, columns.pictures, file)
-            if not pictures:
-                raise EpisodeError("the row has no picture", stage="read")
-            text, how = self._text(row, columns)
-        except EpisodeError as error:
-            return Item(row.key, 0, error=error, count=row.lost)
-        first, *more = (partial(picture.load, images) for picture in pictures)
-        name = name_of(value_at(row.values, columns.id)) or row.key.rpartition(" ")[2]
-        return Pair(f"{row.key}, {pictures[0].name}", name, text, first, (*notes, *how), tuple(more))
-
-    def _text(self, row: Row, columns: Columns) -> tuple[Text, tuple[Note, ...]]:
-        """The caption of a row, of several the first; or its question and answer."""
-        value = value_at(row.values, columns.text)
-        if columns.form == "questions":
-            asked, answer = text_of(value, "question"), _answer(value_at(row.values, columns.answer))
-            for what, text in (("question", asked), ("answer", answer)):
-                if not text:
-                    raise EpisodeError(f"the {what} is empty", stage="read")
-            return fill(self.template, asked, answer, only_answers=self.loss_on == "answers"), ()
-        if isinstance(value, list):
-            texts = [text for entry in value if (text := text_of(entry, "caption"))]
-            return Text(texts[0] if texts else ""), (_FIRST_OF_MANY,) if len(texts) > 1 else ()
-        return Text(text_of(value, "caption")), ()
-
     def _conversations(self, folder: Path, part: Part, columns: Columns) -> Iterator[Item]:
-        album = PageImages(self._images(folder), self.fit)
-        for ordinal, (row, _) in enumerate(islice(self._rows(folder, part, columns), part.count)):
+        writer = ConversationWriter(columns, part.file, self._style, PageImages(self._images(folder), self.fit))
+        for ordinal, row in enumerate(islice(self._rows(folder, part, columns), part.count)):
             try:
-                if row.reason:
-                    raise EpisodeError(row.reason, stage="read")
-                document = self._document(row, columns, part, album)
+                document = writer.document(row, part.task)
             except EpisodeError as error:
                 yield Item(row.key, ordinal, error=error, count=row.lost)
             else:
-                yield Item(row.key, ordinal, document)
-
-    def _document(self, row: Row, columns: Columns, part: Part, album: PageImages) -> Document:
-        turns = turns_of(value_at(row.values, columns.text), part.file)
-        written = write_turns(turns, pictures_of(row.values, columns.pictures, part.file), self._style)
-        if sum(not isinstance(each, Text) for each in written) > MAX_IMAGES:
-            raise EpisodeError(f"the conversation has more than {MAX_IMAGES} pictures", stage="read")
-        segments = tuple(each if isinstance(each, Text) else album.image(each) for each in written)
-        name = name_of(value_at(row.values, columns.id))
-        return Document(task=part.task, agent=AGENT, source_episode_id=name, segments=segments)
+                yield Item(row.key, ordinal, document, notes=row.notes)
 
 
-def _answer(value: Any) -> str:
-    """An answer; of several the most frequent."""
-    if not isinstance(value, list):
-        return text_of(value, "answer")
-    entries = (entry.get("answer") if isinstance(entry, dict) else entry for entry in value)
-    return most_given(text for entry in entries if (text := text_of(entry, "answer")))
-
-
-def _size(row: tuple[Row, Iterable[Note]]) -> int:
-    return size_of_value(row[0].values)
+def _size(row: Row) -> int:
+    return size_of_value(row.values)
 
 
 @lru_cache(maxsize=2)

@@ -11,8 +11,8 @@ from gato_pipelines.documents.rows.row import Kind, Row
 from gato_pipelines.files.streams import is_compressed, plain_name
 from gato_schemas.index import Part
 
-SAMPLED = 100
-"""Rows of a file without types that tell what its columns hold."""
+SAMPLED, SAMPLED_BYTES = 1000, 1 << 26
+"""Rows of a file without types that tell what its columns hold, and bytes of them."""
 _FORMATS = {
     ".parquet": "parquet",
     ".arrow": "arrow",

@@ -1,6 +1,5 @@
 """Rows of parquet files, in parts of whole row groups."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from gato_schemas.index import Part
 
 _BATCH_ROWS, _BATCH_BYTES = 64, 1 << 25
 """A batch has so many rows, and about so many bytes, at most."""
-_LARGE_BYTES = 1 << 20
-"""Bytes of a repeated string from which on a batch is a single row."""
+_READ_BYTES = 1 << 20
+"""Bytes of a column that are read from the disk at once."""
+_PAGE_HEAD, _NEXT_I32 = 16, 0x15
+"""Bytes of a page's header that are looked at, and what stands before each of its first fields."""
 
 
 def read_schema(path: Path) -> Any:
@@ -92,39 +93,34 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
 
 
 def _rows_at_once(path: Path, metadata: Any, group: int, columns: Sequence[str]) -> int:
-    """Rows of a row group that are held together: few where they are large, as pictures are."""
-    if _longest_repeated(path, metadata, group, columns) > _LARGE_BYTES:
-        return 1
-    size = sum(chunk.total_uncompressed_size for chunk in _chunks(metadata.row_group(group), columns))
-    mean: int = max(size // max(metadata.row_group(group).num_rows, 1), 1)
-    return min(max(_BATCH_BYTES // mean, 1), _BATCH_ROWS)
+    """Rows of a row group that are held together: few where they are large, or may all name a large string."""
+    chunks = list(_chunks(metadata.row_group(group), columns))
+    mean = sum(chunk.total_uncompressed_size for chunk in chunks) // max(metadata.row_group(group).num_rows, 1)
+    stored_once = sum(_dictionary_bytes(path, chunk) for chunk in chunks)
+    return min(max(_BATCH_BYTES // max(mean, stored_once, 1), 1), _BATCH_ROWS)
 
 
-def _longest_repeated(path: Path, metadata: Any, group: int, columns: Sequence[str]) -> int:
-    """Bytes of the longest string that a row group stores once and may name in every row."""
-    pyarrow = import_pyarrow()
-    strings = [
-        chunk.path_in_schema
-        for chunk in _chunks(metadata.row_group(group), columns)
-        if chunk.has_dictionary_page and chunk.physical_type == "BYTE_ARRAY"
-    ]
-    if not strings:
+def _dictionary_bytes(path: Path, chunk: Any) -> int:
+    """Bytes of the values that a column chunk stores once and may name in every row.
+
+    They are those of its dictionary page, as the page's header says, a struct in Thrift's compact protocol whose second
+    field they are (parquet-format: PageHeader).
+    """
+    if not chunk.has_dictionary_page:
         return 0
-    # Of columns read as dictionaries, the first row shows all of them.
-    with pyarrow.parquet.ParquetFile(path, metadata=metadata, read_dictionary=strings, pre_buffer=False) as file:
-        batches = file.iter_batches(1, row_groups=[group], columns=list(columns), use_threads=False)
-        found = [_longest(pyarrow, column) for batch in itertools.islice(batches, 1) for column in batch.columns]
-    return max(found, default=0)
-
-
-def _longest(pyarrow: Any, array: Any) -> int:
-    kind = array.type
-    if pyarrow.types.is_dictionary(kind):
-        sizes = pyarrow.compute.binary_length(array.dictionary)
-        return pyarrow.compute.max(sizes).as_py() or 0
-    if pyarrow.types.is_struct(kind):
-        return max((_longest(pyarrow, column) for column in array.flatten()), default=0)
-    return _longest(pyarrow, array.flatten()) if pyarrow.types.is_nested(kind) else 0
+    with path.open("rb") as file:
+        file.seek(chunk.dictionary_page_offset)
+        head = file.read(_PAGE_HEAD)
+    fields = iter(head)
+    values = []
+    while len(values) < 2 and next(fields, -1) == _NEXT_I32:
+        value = shift = 0
+        for byte in fields:
+            value, shift = value | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                break
+        values.append(value >> 1)
+    return values[1] if len(values) == 2 else chunk.total_uncompressed_size
 
 
 def _chunks(group: Any, columns: Sequence[str]) -> Iterator[Any]:
@@ -185,7 +181,7 @@ def _record(place: str, value: Any, key: str) -> TextRecord:
 def _open(path: Path) -> Any:
     pyarrow = import_pyarrow()
     try:
-        return pyarrow.parquet.ParquetFile(path, pre_buffer=False, memory_map=False)
+        return pyarrow.parquet.ParquetFile(path, pre_buffer=False, memory_map=False, buffer_size=_READ_BYTES)
     except (OSError, pyarrow.ArrowException, ValueError) as error:
         raise damaged(error) from error
 

@@ -11,7 +11,7 @@ import pytest
 from gato_data.errors import InputError
 from gato_pipelines.documents.texts import records as texts
 from gato_pipelines.documents.texts.records import TextRecord, read_plain, read_tfrecord, read_whole
-from gato_pipelines.documents.texts.rows import _longest_repeated, read_rows, read_texts, row_parts
+from gato_pipelines.documents.texts.rows import _dictionary_bytes, read_rows, read_texts, row_parts
 from gato_pipelines.files import streams
 from gato_schemas.index import Part
 from gato_schemas.tfrecord import frame
@@ -168,8 +168,10 @@ class TestParquet:
         table = pa.table({"texts": [["short", None], None, ["l" * 5000, "short"]], "n": [1, 2, 3]})
         pq.write_table(table, tmp_path / "a.parquet")
         with pq.ParquetFile(tmp_path / "a.parquet") as file:
-            assert _longest_repeated(tmp_path / "a.parquet", file.metadata, 0, ["texts"]) == 5000
-            assert _longest_repeated(tmp_path / "a.parquet", file.metadata, 0, ["n"]) == 0
+            chunks = [file.metadata.row_group(0).column(number) for number in range(2)]
+        length = 4  # before every string
+        assert _dictionary_bytes(tmp_path / "a.parquet", chunks[0]) == 2 * length + len("short") + 5000
+        assert _dictionary_bytes(tmp_path / "a.parquet", chunks[1]) == 3 * 8
 
     def test_pages_that_expand_beyond_all_measure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "a.parquet"
