@@ -11,7 +11,7 @@ from gato_pipelines.documents.texts.records import TextRecord, plain_text, to_re
 from gato_pipelines.files.streams import check_expansion, damaged, import_pyarrow
 from gato_schemas.index import Part
 
-_BATCH_ROWS, _BATCH_BYTES = 64, 1 << 25
+_BATCH_ROWS, _BATCH_BYTES = 64, 1 << 23
 """A batch has so many rows, and about so many bytes, at most."""
 _READ_BYTES = 1 << 20
 """Bytes of a column that are read from the disk at once."""
