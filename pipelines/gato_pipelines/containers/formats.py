@@ -6,6 +6,9 @@ from typing import Literal
 Holds = Literal["episodes", "documents", "dataset", "files"]
 _CONVERT = "convert it to RLDS in TFDS layout"
 _UNREAD = f"which is not read yet: {_CONVERT}"
+_UNREAD_ROWS = (
+    f"which is not read as episodes: {_CONVERT}, or give it to `gato-data ingest hub` if it holds pictures with texts"
+)
 _NO_EPISODES = "which holds no episodes: give it to a source of documents, such as `gato-data ingest"
 
 
@@ -64,8 +67,8 @@ _ALL = (
     Format("decision-transformer", "episodes", "trajectories of the Decision Transformer"),
     Format("rosbag", "episodes", "a recording of ROS"),
     Format("tfds-file", "files", "one file of a TFDS dataset", "which is read whole: give its folder"),
-    Format("hf-disk", "files", "what Hugging Face's save_to_disk writes", f"which is not read: {_CONVERT}"),
-    Format("arrow", "files", "an Arrow file", f"which is not read: {_CONVERT}"),
+    Format("hf-disk", "files", "what Hugging Face's save_to_disk writes", _UNREAD_ROWS),
+    Format("arrow", "files", "an Arrow file", _UNREAD_ROWS),
     Format("zarr", "files", "a Zarr store", f"which is not read: {_CONVERT}"),
     Format("numpy", "files", "arrays of NumPy", f"which are not read: {_CONVERT}"),
     Format("pickle", "files", "a pickle", f"which is never opened because it can run code: {_CONVERT}"),
@@ -78,8 +81,8 @@ _ALL = (
         "a tar archive",
         "which is not unpacked here: unpack it, or give it to `gato-data ingest align` if it holds pictures with texts",
     ),
-    Format("pictures", "documents", "a set of pictures", f"{_NO_EPISODES} coco-captions`"),
-    Format("captions", "documents", "a set of pictures with texts", f"{_NO_EPISODES} align`"),
+    Format("pictures", "documents", "a set of pictures", f"{_NO_EPISODES} hub`"),
+    Format("captions", "documents", "a set of pictures with texts", f"{_NO_EPISODES} hub`"),
     Format("pages", "documents", "a set of interleaved pages", f"{_NO_EPISODES} m3w`"),
     Format("texts", "documents", "a set of texts", f"{_NO_EPISODES} massivetext`"),
     Format(

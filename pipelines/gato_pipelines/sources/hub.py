@@ -47,7 +47,8 @@ class Source(RowSource):
         layout, other = self.layout(folder), _other(self, folder)
         if other is not None:
             return [*layout.notes, *other.notes(folder)]
-        read = {*layout.tables} | {name for file in layout.pictures for name in (file.picture, file.text)}
+        read = {*layout.tables, *layout.damaged}
+        read |= {name for file in layout.pictures for name in (file.picture, file.text)}
         return [*super().notes(folder), *passed_over(folder, lambda name: name in read or is_picture(name))]
 
     def scan(self, folder: Path, part: Part) -> PartScan:

@@ -17,6 +17,8 @@ _MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 """Strings, so that nothing is found inside them (one that never ends ends the file), and brackets."""
 _BETWEEN = b" \t\r\n,"
 _HEAD = 1 << 12
+NO_OBJECT = "the row is no JSON object"
+_MORE = "the rest of the file cannot be read (something follows the list)"
 
 
 def is_json_list(path: Path, window: int = WINDOW_MIB) -> bool:
@@ -40,7 +42,7 @@ def list_entries(path: Path, first: int = 0, size: int | None = None, window: in
     with _mapped(path, window) as (data, damage):
         last = len(data) if size is None else first + size
         for passage in _entries(data, first):
-            if passage.start >= last:
+            if passage.start >= last < len(data):  # the end belongs to the last range
                 return
             yield passage
         if damage:
@@ -52,16 +54,16 @@ def _entries(data: mmap.mmap | bytes, first: int) -> Iterator[Passage]:
     depth, start, behind = int(first > 0), first, first
     for mark in _MARKS.finditer(data, first):
         sign = data[mark.start() : mark.start() + 1]
-        if depth == 1 and sign != b"]":
+        if depth == 1:
             start = mark.start()
-            yield from _stray(data, behind, start)
+            yield from _stray(data, behind, start, NO_OBJECT)
         depth += (sign in b"[{") - (sign in b"]}")
         if depth == 1 and sign in b'"]}':
             yield _entry(data, start, mark.end())
         if depth <= 1:
             behind = mark.end()
         if depth == 0:
-            yield from _stray(data, *((mark.start(), mark.start()) if sign != b"]" else (mark.end(), len(data))))
+            yield from _stray(data, behind, len(data), _MORE)
             return
     yield Passage(behind, None, "the rest of the file cannot be read (the list does not end)")
 
@@ -70,10 +72,9 @@ def _entry(data: mmap.mmap | bytes, start: int, stop: int) -> Passage:
     return Passage(start, None, TOO_LONG) if stop - start > MAX_PASSAGE_BYTES else Passage(start, data[start:stop])
 
 
-def _stray(data: mmap.mmap | bytes, start: int, stop: int) -> Iterator[Passage]:
-    found = data[start : min(stop, start + _HEAD)].strip(_BETWEEN)
-    if found:
-        yield Passage(start, found)
+def _stray(data: mmap.mmap | bytes, start: int, stop: int, reason: str) -> Iterator[Passage]:
+    if data[start : min(stop, start + _HEAD)].strip(_BETWEEN):
+        yield Passage(start, None, reason)
 
 
 @contextmanager

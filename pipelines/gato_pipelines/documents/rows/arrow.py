@@ -26,7 +26,7 @@ class ArrowTable(PlainTable):
 
     def kinds(self) -> Mapping[str, Kind]:
         """By the types of the columns."""
-        with self._opened() as reader:
+        with self._opened() as reader, _reading():
             return kinds_of_schema(reader.schema)
 
     def count_rows(self, part: Part, columns: Sequence[str]) -> int:
@@ -54,7 +54,8 @@ class ArrowTable(PlainTable):
     def _values(self, reader: Any, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """The rows, a few at once; every batch is checked before any offset in it is followed."""
         stored, produced = self.file.path.stat().st_size, 0
-        tops = list(dict.fromkeys(_column(reader.schema, name) for name in columns))
+        with _reading():
+            tops = list(dict.fromkeys(_column(reader.schema, name) for name in columns))
         for whole in _batches(reader):
             with _reading():
                 batch = whole.select(tops)

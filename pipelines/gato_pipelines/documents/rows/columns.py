@@ -129,8 +129,8 @@ def _text_columns(kinds: Mapping[str, Kind], keys: RowKeys, where: str) -> tuple
 
 
 def _caption(written: Sequence[str]) -> str:
-    """The column of captions: of a usual name, or the only one that is no name and no address."""
-    others = [name for name in written if name.lower() not in (*_IDS, *_ADDRESSES)]
+    """The column of captions: of a usual name, or the only one, if it is no name, address, question or answer."""
+    others = [name for name in written if name.lower() not in (*_IDS, *_ADDRESSES, *_QUESTIONS, *_ANSWERS)]
     return _usual(written, _TEXTS) or (others[0] if len(others) == 1 else "")
 
 

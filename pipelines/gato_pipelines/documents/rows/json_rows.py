@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import EpisodeError
+from gato_pipelines.documents.formats.json_lists import NO_OBJECT
 from gato_pipelines.documents.formats.json_values import decode_json
 from gato_pipelines.documents.rows.row import Kind, Row, kind_of_value
 from gato_pipelines.documents.rows.table import SAMPLED, SAMPLED_BYTES
@@ -16,7 +17,6 @@ MAX_ROW_BYTES = 1 << 24
 """Bytes of one row, whose values become objects of many times their size."""
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VALUE = msgspec.json.Decoder(Any)
-_NO_OBJECT = "the row is no JSON object"
 
 
 def json_rows(passages: Iterable[Passage], columns: Sequence[str]) -> Iterator[Row]:
@@ -56,9 +56,9 @@ def _members(passage: Passage) -> dict[str, msgspec.Raw]:
         raise EpisodeError(passage.reason, stage="read")
     if len(passage.data) > MAX_ROW_BYTES:
         raise EpisodeError(f"the row is longer than {MAX_ROW_BYTES >> 20} MiB", stage="read")
-    members: dict[str, msgspec.Raw] = decode_json(_MEMBERS, passage.data, _NO_OBJECT)
+    members: dict[str, msgspec.Raw] = decode_json(_MEMBERS, passage.data, NO_OBJECT)
     return members
 
 
 def _value(raw: msgspec.Raw) -> Any:
-    return decode_json(_VALUE, bytes(raw), _NO_OBJECT)
+    return decode_json(_VALUE, bytes(raw), NO_OBJECT)

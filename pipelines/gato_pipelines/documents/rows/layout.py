@@ -40,6 +40,7 @@ class Layout:
         pictures: those beside which a text lies.
         other: what it is instead, where it is neither.
         text_key: the column of its texts, where it holds these alone.
+        damaged: tables that cannot be read.
         notes: what was recognised, and what is passed over on purpose.
     """
 
@@ -47,6 +48,7 @@ class Layout:
     pictures: Sequence[Captioned] = ()
     other: Other = ""
     text_key: str = ""
+    damaged: Sequence[str] = ()
     notes: Sequence[Note] = ()
 
 
@@ -59,14 +61,14 @@ def lay_out(folder: Path, keys: RowKeys, split: str, window: int) -> Layout:
     root = root_of(folder)
     names = find_files(folder, lambda name: True, _WANTED)
     tables, passed = _tables(names, folder, split)
-    kinds = {name: _kinds(TableFile(root / name, name, window)) for name in tables}
+    kinds, damaged = _kinds([TableFile(root / name, name, window) for name in tables])
     if not keys.form and (other := _pages(kinds)):
         _check_one_split(folder, passed)
         return other
-    found = {name: choose_columns(held, keys, name) for name, held in kinds.items() if held}
+    found = {name: choose_columns(held, keys, name) for name, held in kinds.items()}
     chosen = {name: columns for name, columns in found.items() if columns is not None}
     if chosen:
-        return Layout(chosen, notes=[*_recognised(chosen), *passed])
+        return Layout(chosen, damaged=tuple(damaged), notes=[*_recognised(chosen), *passed])
     if pictures := captioned(names):
         note = Note("read", "recognised as captions: pictures with a text beside each")
         return Layout({}, pictures, notes=[note, *passed])
@@ -78,7 +80,7 @@ def lay_out(folder: Path, keys: RowKeys, split: str, window: int) -> Layout:
         _check_one_split(folder, passed)
         note = Note("read", f"recognised as texts{f' in {key!r}' if key else ''}")
         return Layout({}, other="texts", text_key=key, notes=[note])
-    raise _unknown(folder, kinds)
+    raise _unknown(folder, kinds, damaged)
 
 
 def _tables(names: Sequence[str], folder: Path, split: str) -> tuple[list[str], list[Note]]:
@@ -97,12 +99,16 @@ def _is_left_over(name: str) -> bool:
     return is_about(name) or last in _ABOUT or (last.endswith(".arrow") and last.startswith(_CACHES))
 
 
-def _kinds(file: TableFile) -> Mapping[str, Kind]:
-    """What the columns of a table hold; nothing where it cannot be read."""
-    try:
-        return open_table(file).kinds()
-    except EpisodeError:
-        return {}
+def _kinds(files: Sequence[TableFile]) -> tuple[dict[str, Mapping[str, Kind]], dict[str, str]]:
+    """What the columns of tables hold, of those that have any; and why others cannot be read."""
+    kinds, damaged = {}, {}
+    for file in files:
+        try:
+            if found := open_table(file).kinds():
+                kinds[file.name] = found
+        except EpisodeError as error:
+            damaged[file.name] = str(error)
+    return kinds, damaged
 
 
 def _pages(kinds: Mapping[str, Mapping[str, Kind]]) -> Layout | None:
@@ -149,7 +155,9 @@ def _text_key(kinds: Mapping[str, Kind], keys: RowKeys) -> str:
     return keys.text_key or next((name for name in _TEXT_KEYS if name in written), "")
 
 
-def _unknown(folder: Path, kinds: Mapping[str, Mapping[str, Kind]]) -> InputError:
+def _unknown(folder: Path, kinds: Mapping[str, Mapping[str, Kind]], damaged: Mapping[str, str]) -> InputError:
+    for name, reason in damaged.items():
+        return InputError(f"{name} of {folder} cannot be read, and nothing else is recognised: {reason}")
     for name, held in kinds.items():
         if address := address_column(held):
             return InputError(
@@ -162,6 +170,4 @@ def _unknown(folder: Path, kinds: Mapping[str, Mapping[str, Kind]]) -> InputErro
                 f"{columns_shown(held)}; name columns with --image-key and --text-key, --question-key and "
                 "--answer-key, or --conversations-key"
             )
-    if kinds:
-        return InputError(f"{next(iter(kinds))} of {folder} cannot be read, and there is nothing else: is it damaged?")
     return InputError(f"{folder} is not recognised: {_WANTED} are wanted")

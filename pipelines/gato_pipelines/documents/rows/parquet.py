@@ -19,7 +19,10 @@ class ParquetTable:
 
     def kinds(self) -> Mapping[str, Kind]:
         """By the types of the columns."""
-        return kinds_of_schema(read_schema(self.file.path))
+        try:
+            return kinds_of_schema(read_schema(self.file.path))
+        except UnicodeDecodeError as error:
+            raise EpisodeError(f"the names of the columns are not UTF-8 ({error.reason})", stage="read") from error
 
     def parts(self, task: str, columns: Sequence[str], limit: int) -> list[Part]:
         """Runs of row groups."""

@@ -84,6 +84,7 @@ class RowSource(RowKeys, PairSource):
         for name, columns in layout.tables.items():
             pieces = self._table(folder, name).parts(task, columns.names, limit)
             parts += [msgspec.structs.replace(part, count=self._count(part.count, columns)) for part in pieces]
+        parts += [Part(name, task, (root / name).stat().st_size, 0, 1) for name in layout.damaged]
         for first in range(0, len(layout.pictures), PAIRS_PER_PART):
             count = min(PAIRS_PER_PART, len(layout.pictures) - first)
             name = layout.pictures[first].picture
@@ -103,14 +104,24 @@ class RowSource(RowKeys, PairSource):
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Count the rows where they are not counted already."""
         if not is_picture(part.file):
-            columns = self._columns(folder, part.file)
-            rows = self._table(folder, part.file).count_rows(part, columns.names)
-            part = msgspec.structs.replace(part, count=max(self._count(rows, columns), 1))
+            part = msgspec.structs.replace(part, count=max(self._rows_of(folder, part), 1))
         return PartScan(part=part, agents=[AGENT])
+
+    def _rows_of(self, folder: Path, part: Part) -> int:
+        """Episodes that the rows of a table make; none where it cannot be read."""
+        try:
+            columns = self._columns(folder, part.file)
+        except EpisodeError:
+            return 0
+        return self._count(self._table(folder, part.file).count_rows(part, columns.names), columns)
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """Episodes of pairs, shuffled within windows of a part; or its conversations."""
-        columns = self._columns(folder, part.file)
+        try:
+            columns = self._columns(folder, part.file)
+        except EpisodeError as error:
+            yield Item("table", 0, error=error)
+            return
         if columns.form == "conversations":
             yield from self._conversations(folder, part, columns)
         else:

@@ -95,7 +95,7 @@ def read_rows(path: Path, part: Part, columns: Sequence[str]) -> Iterator[tuple[
 def _rows_at_once(path: Path, metadata: Any, group: int, columns: Sequence[str]) -> int:
     """Rows of a row group that are held together: few where they are large, or may all name a large string."""
     chunks = list(_chunks(metadata.row_group(group), columns))
-    mean = sum(chunk.total_uncompressed_size for chunk in chunks) // max(metadata.row_group(group).num_rows, 1)
+    mean: int = sum(chunk.total_uncompressed_size for chunk in chunks) // max(metadata.row_group(group).num_rows, 1)
     stored_once = sum(_dictionary_bytes(path, chunk) for chunk in chunks)
     return min(max(_BATCH_BYTES // max(mean, stored_once, 1), 1), _BATCH_ROWS)
 
@@ -112,7 +112,7 @@ def _dictionary_bytes(path: Path, chunk: Any) -> int:
         file.seek(chunk.dictionary_page_offset)
         head = file.read(_PAGE_HEAD)
     fields = iter(head)
-    values = []
+    values: list[int] = []
     while len(values) < 2 and next(fields, -1) == _NEXT_I32:
         value = shift = 0
         for byte in fields:
@@ -120,7 +120,7 @@ def _dictionary_bytes(path: Path, chunk: Any) -> int:
             if byte < 0x80:
                 break
         values.append(value >> 1)
-    return values[1] if len(values) == 2 else chunk.total_uncompressed_size
+    return values[1] if len(values) == 2 else int(chunk.total_uncompressed_size)
 
 
 def _chunks(group: Any, columns: Sequence[str]) -> Iterator[Any]:
