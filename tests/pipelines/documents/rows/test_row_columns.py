@@ -47,7 +47,7 @@ def chosen(keys: RowKeys | None = None, **types: pa.DataType) -> Columns | None:
         ({"text": pa.string(), "id": pa.string()}, "None"),
         (
             {"image": PICTURE, "question": pa.string(), "answer": pa.int64()},
-            "captions in 'question', pictures in 'image'",
+            "None",
         ),
     ],
 )
