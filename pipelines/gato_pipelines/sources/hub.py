@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gato_pipelines.documents.rows.beside import is_picture
-from gato_pipelines.documents.rows.layout import Layout, Other
+from gato_pipelines.documents.rows.layout import Other
 from gato_pipelines.documents.rows.source import RowSource
 from gato_pipelines.documents.source import DocumentSource
 from gato_pipelines.files.passed_over import passed_over
@@ -38,13 +37,13 @@ class Source(RowSource):
 
     def parts(self, folder: Path) -> list[Part]:
         """The pieces of every table, or what another source makes of the input."""
-        _other.cache_clear()
-        other = _other(self, folder)
-        return super().parts(folder) if other is None else other.parts(folder)
+        own = super().parts(folder)
+        other = self._other(folder)
+        return own if other is None else other.parts(folder)
 
     def notes(self, folder: Path) -> list[Note]:
         """What was recognised, and the files that are passed over."""
-        layout, other = self.layout(folder), _other(self, folder)
+        layout, other = self.layout(folder), self._other(folder)
         if other is not None:
             return [*layout.notes, *other.notes(folder)]
         read = {*layout.tables, *layout.damaged}
@@ -53,21 +52,22 @@ class Source(RowSource):
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Count the episodes of a part."""
-        other = _other(self, folder)
+        other = self._other(folder)
         return super().scan(folder, part) if other is None else other.scan(folder, part)
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The episodes of a part."""
-        other = _other(self, folder)
+        other = self._other(folder)
         return super().read(folder, part, task) if other is None else other.read(folder, part, task)
 
     def files_of(self, folder: Path, part: Part) -> list[str]:
         """Names of the files of a part."""
-        other = _other(self, folder)
+        other = self._other(folder)
         return super().files_of(folder, part) if other is None else other.files_of(folder, part)
 
-    def other(self, folder: Path, layout: Layout) -> DocumentSource | None:
+    def _other(self, folder: Path) -> DocumentSource | None:
         """The source that reads what is neither a table nor pictures with texts, with the settings that both have."""
+        layout = self.layout(folder)
         if not layout.other:
             return None
         cls = _OTHERS[layout.other]
@@ -77,9 +77,3 @@ class Source(RowSource):
         mine |= {name: key for name, key in keys.items() if name in mine}
         shared = {entry.name for entry in fields(type(self))} | {*keys}
         return cls(**{name: value for name, value in mine.items() if name in shared})
-
-
-@lru_cache(maxsize=2)
-def _other(source: Source, folder: Path) -> DocumentSource | None:
-    """A worker looks at the input once, not once per part."""
-    return source.other(folder, source.layout(folder))

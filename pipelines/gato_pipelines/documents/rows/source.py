@@ -19,7 +19,7 @@ from gato_pipelines.documents.pairs.questions import check_template, template_se
 from gato_pipelines.documents.pairs.shuffle import within_windows
 from gato_pipelines.documents.pairs.source import PAIRS_PER_PART, PairOrBad, PairSource
 from gato_pipelines.documents.pairs.tables import images_path
-from gato_pipelines.documents.rows.beside import PICTURE, TEXT, Captioned, captioned, captioned_rows, is_picture
+from gato_pipelines.documents.rows.beside import PICTURE, TEXT, Captioned, captioned_rows, is_picture
 from gato_pipelines.documents.rows.columns import Columns, RowKeys, choose_columns
 from gato_pipelines.documents.rows.conversation import Style
 from gato_pipelines.documents.rows.layout import Layout, lay_out
@@ -27,7 +27,7 @@ from gato_pipelines.documents.rows.row import Row
 from gato_pipelines.documents.rows.table import Table, TableFile, open_table
 from gato_pipelines.documents.rows.writing import ConversationWriter, PairWriter, first_pictures
 from gato_pipelines.documents.source import AGENT, check_window, window_setting
-from gato_pipelines.files.find import find_files, root_of
+from gato_pipelines.files.find import root_of
 from gato_pipelines.source import Item, PartScan, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
@@ -46,7 +46,7 @@ class RowSource(RowKeys, PairSource):
         "", "Row of the paper's Table 1 that the dataset stands for, as `mix --weights gato` takes it."
     )
     task: str = setting("", "Name of the task; by default the family's, else the input's own.")
-    split: str = setting("", "Split of the input to read; by default train, or the only one.")
+    split: str = setting("", "Split of the input to read, or all; by default train, or the only one.")
     template: str = template_setting()
     turn: str = setting(
         "{ROLE}: {text}", "How a turn of a conversation is written; {ROLE} is USER, ASSISTANT or SYSTEM, {role} small."
@@ -73,12 +73,12 @@ class RowSource(RowKeys, PairSource):
 
     def layout(self, folder: Path) -> Layout:
         """What an input is."""
-        return lay_out(folder, self, self.split, self.max_window)
+        return _laid_out(self, folder)
 
     def parts(self, folder: Path) -> list[Part]:
         """The pieces of every table; runs of pictures beside which a text lies."""
+        _laid_out.cache_clear()  # the input may have changed since an earlier run of this process
         layout, root, task = self.layout(folder), root_of(folder), self.task_of(folder)
-        _captioned.cache_clear()
         limit = part_limit(root, list(layout.tables))
         parts = []
         for name, columns in layout.tables.items():
@@ -146,7 +146,7 @@ class RowSource(RowKeys, PairSource):
         return self._table(folder, part.file).rows(part, columns.names)
 
     def _run(self, folder: Path, part: Part) -> Sequence[Captioned]:
-        return _captioned(folder)[part.first : part.first + PAIRS_PER_PART]
+        return self.layout(folder).pictures[part.first : part.first + PAIRS_PER_PART]
 
     def _table(self, folder: Path, name: str) -> Table:
         return open_table(TableFile(root_of(folder) / name, name, self.max_window))
@@ -182,6 +182,6 @@ def _size(row: Row) -> int:
 
 
 @lru_cache(maxsize=2)
-def _captioned(folder: Path) -> Sequence[Captioned]:
-    """A worker lists the pictures once, not once per part."""
-    return captioned(find_files(folder, lambda name: True, "pictures"))
+def _laid_out(source: RowSource, folder: Path) -> Layout:
+    """A worker looks at the input once, not once per part."""
+    return lay_out(folder, source, source.split, source.max_window)

@@ -15,7 +15,7 @@ _USUAL = {
 }
 _WORDS = re.compile(r"[A-Za-z]+")
 _NO_SPLITS = ("data", "part", "shard", "chunk")
-_DEFAULT = "train"
+_DEFAULT, _ALL = "train", "all"
 
 
 def split_of(name: str) -> str:
@@ -36,13 +36,15 @@ def of_split(names: Sequence[str], split: str, where: str) -> tuple[list[str], l
 
     Args:
         names: of files.
-        split: the one wanted; empty for train where there is one, or for the only one.
+        split: the one wanted, or all; empty for train where there is one, or for the only one.
         where: how errors call the input.
 
     Raises:
         InputError: there is no such split, or several and none is train.
     """
     splits = {name: split_of(name) for name in names}
+    if split == _ALL:
+        return list(names), []
     there = sorted({*splits.values()} - {""})
     wanted = _USUAL.get(split.lower(), split) if split else _DEFAULT
     if wanted not in there:

@@ -31,6 +31,7 @@ def test_the_files_of_a_split() -> None:
     names = ["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet", "more.parquet"]
     assert of_split(names, "", "in") == ([names[0], names[2]], [Note("passed-over", "tables of the split test")])
     assert of_split(names, "test", "in")[0] == [names[1]]
+    assert of_split(names, "all", "in") == (names, [])
     assert of_split(names[1:], "", "in") == (names[1:], [])
     with pytest.raises(InputError, match="in has no split 'dev1': it has test, train; name one with --split"):
         of_split(names, "dev1", "in")
