@@ -233,6 +233,16 @@ def test_a_dry_run_says_what_was_recognised(folder: str, said: str, out: Path) -
     assert not out.exists()
 
 
+def test_a_dry_run_to_the_letter(out: Path) -> None:
+    shown = run("ingest", "hub", HUB / "llava", "--out", out, "--dry-run")
+    assert shown.stdout.splitlines() == [
+        "task llava: 4 documents",
+        "read: recognised as conversations in 'conversations', pictures in 'image' (JSON lists)",
+        "left out: columns that are no tokens: model (1)",
+        f"1 part would be written to {out}; nothing was written",
+    ]
+
+
 def test_other_layouts_of_documents_are_handed_on(tmp_path: Path) -> None:
     for folder, source, settings in (
         ("webdataset", "align", {}),

@@ -28,7 +28,9 @@ class RowKeys:
     )
     text_key: str = setting("", "Column of captions; by default found by type and name.", "KEY")
     question_key: str = setting("", "Column of questions; by default found by name.", "KEY")
-    answer_key: str = setting("", "Column of answers, of a list of them the most frequent; by default found by name.")
+    answer_key: str = setting(
+        "", "Column of answers, of a list of them the most frequent; by default found by name.", "KEY"
+    )
     conversations_key: str = setting("", "Column of conversations; by default found by type and name.", "KEY")
 
     @property

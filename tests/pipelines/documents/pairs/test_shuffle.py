@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gato_pipelines.documents.pairs.shuffle import deal, draw
+from gato_pipelines.documents.pairs import shuffle
+from gato_pipelines.documents.pairs.shuffle import deal, draw, within_windows
 
 PICTURES = st.lists(st.integers(0, 12), max_size=80).map(lambda ids: np.unique(ids, return_inverse=True)[1])
 
@@ -52,3 +53,22 @@ def test_a_draw_is_the_same_in_pieces(total: int) -> None:
     assert np.concatenate(pieces).tolist() == whole.tolist()
     assert total < 3 or draw(0, total, total, 4, "rows").tolist() != whole.tolist()
     assert total < 3 or draw(0, total, total, 3, "others").tolist() != whole.tolist()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 30])
+def test_rows_are_shuffled_within_windows(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shuffle, "WINDOW_ROWS", 8)
+    rows = list(within_windows(iter(range(count)), 0, lambda row: 1, "a.parquet", "0"))
+    for first in range(0, count, 8):
+        window = rows[first : first + 8]
+        assert sorted(window) == list(range(first, min(first + 8, count)))
+    assert rows == list(within_windows(iter(range(count)), 0, lambda row: 1, "a.parquet", "0"))
+    assert count < 7 or rows != list(range(count)) != list(within_windows(range(count), 1, lambda row: 1, "b", "0"))
+
+
+def test_large_rows_make_small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shuffle, "WINDOW_BYTES", 10)
+    held: list[int] = []
+    rows = within_windows((held.append(row) or row for row in range(9)), 0, lambda row: 5, "a")  # type: ignore[func-returns-value]
+    assert sorted((next(rows), next(rows))) == [0, 1]
+    assert held == [0, 1]
