@@ -11,7 +11,15 @@ from gato_schemas.account import Note
 @pytest.mark.parametrize(
     "name",
     [
-        *("LICENSE.txt", "docs/License-2.0.txt", "COPYING.txt", "README.txt", "readme.zh.txt", "robots.txt"),
+        *(
+            "LICENSE.txt",
+            "docs/License-2.0.txt",
+            "COPYING.txt",
+            "README.txt",
+            "README.md",
+            "readme.zh.txt",
+            "robots.txt",
+        ),
         *("SHA256SUMS.txt", "checksums.txt", "md5sum.txt", "dataset_info.json", "x/features.json"),
     ],
 )

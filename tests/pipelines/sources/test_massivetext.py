@@ -339,8 +339,7 @@ class TestFolders:
         found = sorted(text for record in records(out) for text in texts(record))
         assert found == ["five", "five", "one", "one", "three, four", "two", "two"]
         assert [(note.kind, note.text, note.count) for note in read_manifest(out).account] == [
-            ("passed-over", "files about the others, such as LICENSE.txt", 2),
-            ("passed-over", ".md files, such as README.md", 1),
+            ("passed-over", "files about the others, such as LICENSE.txt", 3),
             ("passed-over", ".arrow files, such as e.arrow", 1),
             ("passed-over", "files about the others in archives, such as LICENSE.txt", 1),
             ("passed-over", ".arrow files in archives, such as e.arrow", 1),
@@ -421,3 +420,13 @@ class TestDamage:
         assert len(records(out)) == 1
         with pytest.raises(SettingError, match="--max-window 0 cannot be"):
             make_source("massivetext", {"max_window": 0})
+
+
+def test_markdown_is_text_and_the_card_of_a_dataset_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "README.md").write_text("A card.")
+    (folder / "page.md").write_text("# A page\n\nWith *text*.")
+    ingest("massivetext", folder, tmp_path / "out")
+    assert [text for record in records(tmp_path / "out") for text in texts(record)] == ["# A page\n\nWith *text*."]
+    assert Note("passed-over", "files about the others, such as README.md") in read_manifest(tmp_path / "out").account
