@@ -67,6 +67,10 @@ COMMANDS = {
     "obelics": "m3w tests/data/documents/obelics",
     "vqav2": "vqav2 tests/data/documents/vqav2 --images tests/data/documents/coco",
     "okvqa": "okvqa tests/data/documents/okvqa --images tests/data/documents/coco --loss-on answers",
+    "hub-captions": "hub tests/data/documents/hub/hf_caption",
+    "hub-conversations": "hub tests/data/documents/hub/hf_conversations --loss-on all",
+    "llava": "hub tests/data/documents/hub/llava/llava_mix_sample.json --images tests/data/documents/hub/llava/images",
+    "interleaved": "m3w tests/data/documents/hub/energon_interleaved",
 }
 
 
