@@ -23,6 +23,7 @@ def setting(
     alone: str | None = None,
     repeatable: bool = False,
     decides: bool = True,
+    records_default: bool = True,
 ) -> Any:
     """A field of a dataclass of settings.
 
@@ -39,6 +40,8 @@ def setting(
         alone: the value that the option stands for where none follows it.
         repeatable: of a tuple, that the option is given once for every value.
         decides: whether the result depends on it, so that a fingerprint has to hold it.
+        records_default: whether it is recorded where it has its default; without it, a dataset has
+            the fingerprint that it had before there was such a setting.
     """
     metadata = {
         "help": text,
@@ -53,6 +56,7 @@ def setting(
         "alone": alone,
         "repeatable": repeatable,
         "decides": decides,
+        "records_default": records_default,
     }
     return field(default=default, metadata=metadata)
 

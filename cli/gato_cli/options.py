@@ -67,10 +67,10 @@ class LowHigh(ParamType):
 
 
 class ActionRange(LowHigh):
-    """none, minmax, quantile, or LOW:HIGH."""
+    """none, minmax, quantile, stats, or LOW:HIGH."""
 
-    name = "none|minmax|quantile|LOW:HIGH"
-    words: tuple[str, ...] = ("none", "minmax", "quantile")
+    name = "none|minmax|quantile|stats|LOW:HIGH"
+    words: tuple[str, ...] = ("none", "minmax", "quantile", "stats")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse "minmax" or "-1:1"."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from gato_data.errors import EpisodeError, InputError, SettingError
-from gato_pipelines.containers.container import REWARD, Container, Conventions
+from gato_pipelines.containers.container import REWARD, Container, Conventions, File
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.control.announced import checked_episodes
+from gato_pipelines.control.episode_choice import check_episodes, pick_episodes
 from gato_pipelines.control.episode_reader import EpisodeReader, Reading
 from gato_pipelines.control.field_choice import FieldChoice, matches
 from gato_pipelines.control.filtering import check_fraction
@@ -53,7 +54,7 @@ class ControlSource(Source):
     """
 
     licence: ClassVar[str] = "as the dataset says"
-    formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL"
+    formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL, LeRobot"
     tokens_per_timestep: ClassVar[str] = "as the dataset says"
     modalities: ClassVar[frozenset[FieldModality]] = frozenset(("text", "image", "discrete", "continuous"))
     unwanted: ClassVar[Mapping[str, str]] = {}
@@ -69,6 +70,12 @@ class ControlSource(Source):
     task: str = setting("", "Name of the task; by default the input's own: a game, a level, a body.")
     split: str = setting(
         "train", "Split of the input to read, as TFDS names it: train, train+val, train[:10%], train[10:20] or all."
+    )
+    episodes: str = setting(
+        "",
+        "Episodes of the split to read, by the dataset's own numbers or else by place, such as 0:10,17.",
+        "FIRST:STOP,...",
+        records_default=False,
     )
     allow_missing_shards: bool = setting(False, "Go on without the files of the split that are not there.")
     ignore_borders: bool = setting(
@@ -100,8 +107,8 @@ class ControlSource(Source):
     action_range: ActionRange = setting(
         "none",
         "Range of continuous actions that is mapped to [-1, 1]: none clips; minmax and quantile take each element's "
-        "own, over all episodes.",
-        "none|minmax|quantile|LOW:HIGH",
+        "own, over all episodes; stats takes what the dataset's statistics say.",
+        "none|minmax|quantile|stats|LOW:HIGH",
     )
     final_step: FinalStepSetting = setting(
         "auto", "Final timesteps: kept, dropped, or dropped where they are placeholders."
@@ -116,6 +123,7 @@ class ControlSource(Source):
 
     def __post_init__(self) -> None:
         check_fraction(self.min_return_fraction)
+        check_episodes(self.episodes)
         if self.episode_length is not None and self.episode_length < 1:
             raise SettingError(f"an episode length of {self.episode_length} cannot be: a number from 1 up is wanted")
         if self.family:
@@ -153,7 +161,7 @@ class ControlSource(Source):
     def parts(self, folder: Path) -> list[Part]:
         """One part per file of the split, or per range of its episodes."""
         container = self.container(folder)
-        files = split_files(container, self.split)
+        files = self._files(container)
         return [
             Part(file.name, self.task_name(container.variant(file.name)), file.size, file.first, file.num_episodes or 0)
             for file in present_files(container, files, allowed=self.allow_missing_shards)
@@ -162,7 +170,7 @@ class ControlSource(Source):
     def files_of(self, folder: Path, part: Part) -> list[str]:
         """Names of the files of a part, relative to the input's root."""
         root = root_of(folder)
-        paths = self.container(folder).paths(part.file)
+        paths = self.container(folder).paths_of(part.file, part.first, part.count)
         return [path.relative_to(root).as_posix() if path.is_relative_to(root) else part.file for path in paths]
 
     def input_names(self, folder: Path) -> list[str]:
@@ -202,7 +210,12 @@ class ControlSource(Source):
     def notes(self, folder: Path) -> list[Note]:
         """The files of the split that are not there."""
         container = self.container(folder)
-        return missing_notes(container, split_files(container, self.split))
+        return missing_notes(container, self._files(container))
+
+    def _files(self, container: Container) -> list[File]:
+        """The files of the split, or ranges of their episodes, that are asked for."""
+        files = split_files(container, self.split)
+        return pick_episodes(container, files, self.episodes) if self.episodes else files
 
     def scan(self, folder: Path, part: Part) -> PartScan:
         """Look at the episodes of a part without decoding images."""
@@ -223,6 +236,7 @@ class ControlSource(Source):
             order=tuple(numbers) if self.min_return_fraction is not None else (),
             ranges=self.action_range in ("minmax", "quantile"),
             quantiles=self.action_range == "quantile",
+            statistics=self.action_range == "stats",
             limits=_limits(self.action_range),
             ignore_borders=self.ignore_borders,
         )
@@ -238,7 +252,7 @@ class ControlSource(Source):
                 if raw.episode is None:
                     raise raw.error or EpisodeError("nothing was read", stage="read")
                 if reader.keeps(raw.episode):
-                    yield Item(key, raw.ordinal, reader.episode(raw.episode))
+                    yield Item(key, raw.ordinal, reader.episode(raw.episode), notes=raw.episode.notes)
             except EpisodeError as error:
                 yield Item(key, raw.ordinal, error=error, count=raw.count)
         container.check_unchanged(part.file, part.size)

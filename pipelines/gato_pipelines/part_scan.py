@@ -106,6 +106,7 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         hashes: uint64 of every document, little-endian, if duplicates are to be left out; 0 for
             one that cannot be read.
         size: bytes of the part's files when they were scanned.
+        decodes_video: whether frames of videos become tokens.
     """
 
     part: Part
@@ -129,3 +130,4 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     notes: list[Note] = []
     hashes: bytes = b""
     size: int | None = None
+    decodes_video: bool = False

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 FinalStepSetting: TypeAlias = Literal["auto", "keep", "drop"]
-ActionRange: TypeAlias = Literal["none", "minmax", "quantile"] | tuple[float, float]
+ActionRange: TypeAlias = Literal["none", "minmax", "quantile", "stats"] | tuple[float, float]
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,6 +52,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             was read.
         sizes: bytes of the files of each part when they were scanned; None where the source looks
             after them itself.
+        decodes_video: whether frames of videos become tokens, so that their decoder decides bytes.
     """
 
     tasks: dict[str, TaskInfo]
@@ -60,6 +61,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     notes: list[Note] = []
     expected: list[Note] = []
     sizes: list[int | None] = []
+    decodes_video: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +193,11 @@ def check_family(family: str) -> None:
 def recorded_settings(source: Source) -> dict[str, Any]:
     """A source's settings as manifests and fingerprints hold them: of a path its last name only."""
     entries = fields(source)  # type: ignore[arg-type]
+    silent = {entry.name: entry.default for entry in entries if not entry.metadata.get("records_default", True)}
     paths = {entry.name for entry in entries if entry.metadata.get("is_path")}
     settings: dict[str, Any] = asdict(source)  # type: ignore[call-overload]
-    return {name: _recorded(value, is_path=name in paths) for name, value in settings.items()}
+    given = {name: value for name, value in settings.items() if name not in silent or value != silent[name]}
+    return {name: _recorded(value, is_path=name in paths) for name, value in given.items()}
 
 
 def _recorded(value: Any, *, is_path: bool) -> Any:

@@ -135,7 +135,7 @@ class TestDryRun:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--action-range", "wide", "'wide' is neither none, minmax, quantile nor a range such as -1:1"),
+        ("--action-range", "wide", "'wide' is neither none, minmax, quantile, stats nor a range such as -1:1"),
         ("--action-range", "1:-1", "'1:-1' is an empty range"),
         ("--family", "atarri", "Error: family 'atarri' is no row of the paper's Table 1: did you mean 'atari'?"),
         (

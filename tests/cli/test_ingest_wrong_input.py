@@ -103,7 +103,7 @@ class TestWrongSource:
 
 
 class TestWrongFormat:
-    @pytest.mark.parametrize("name", ["decision-transformer", "lerobot-2.1", "pickle-folder"])
+    @pytest.mark.parametrize("name", ["decision-transformer", "lerobot-1.6", "pickle-folder"])
     @pytest.mark.parametrize("option", [(), ("--dry-run",)])
     def test_it_is_named(self, name: str, option: tuple[str, ...], tmp_path: Path, out: Path) -> None:
         make, said = FOREIGN[name]

@@ -55,6 +55,7 @@ COMMANDS = {
     "playroom": "playroom tests/data/rlds/oxe_panda_stack",
     "rlds": "rlds tests/data/rlds/oxe_panda_stack --action-range quantile --discrete-ids separate",
     "rlds-pad": "rlds tests/data/rlds/procgen --image-size 80x96 --image-fit pad --patch-encoding raw",
+    "lerobot": "lerobot tests/data/lerobot/pusht-v30 --require-success success",
     "text-json": "massivetext tests/data/documents/text/paragraphs.jsonl",
     "text-gz": "massivetext tests/data/documents/text/paragraphs.jsonl.gz",
     "text-parquet": "massivetext tests/data/documents/text/paragraphs.parquet --text-key page.body",
@@ -78,7 +79,7 @@ def golden(command: str, out: Path) -> dict[str, str]:
     """The hash of everything in the episodes that a command writes, whatever their chunks, and the fingerprint."""
     arguments = ["ingest", *shlex.split(command), "--out", str(out), "--workers", "1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fingerprint, "_libraries", lambda source, has_text: {})
+        patch.setattr(fingerprint, "_libraries", lambda source, **_: {})
         cli.main(arguments, standalone_mode=False)
     manifest, found = read_manifest(out), hashlib.sha256()
     for split in sorted(manifest.splits):

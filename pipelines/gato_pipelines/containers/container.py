@@ -1,7 +1,7 @@
 """What a container is: one input of episodes, whatever its file format, presented in the terms of RLDS."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
@@ -41,6 +41,7 @@ class Conventions:
         pairing: whether an observation goes with the action of its row, or with the next one.
         colours: whether red and blue change places inside encoded images.
         success: whether an episode succeeded at its end, or at any of its timesteps.
+        action_key: which of several actions is meant; empty for the usual one.
     """
 
     through_tfds: str = ""
@@ -51,6 +52,7 @@ class Conventions:
     pairing: Pairing = "as-stored"
     colours: Colours = "swapped"
     success: SuccessAt = "end"
+    action_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,21 @@ class Container(ABC):
     def paths(self, file: str) -> list[Path]:
         """What holds the episodes of a file: itself, unless it stands for several."""
         return [self.path / file]
+
+    def paths_of(self, file: str, first: int, count: int) -> list[Path]:
+        """What holds the episodes [first, first + count) of a file: all of it, unless a container can tell them apart.
+
+        A count of 0 stands for all from the first on.
+        """
+        return self.paths(file)
+
+    def episode_numbers(self, file: str) -> Sequence[int] | None:
+        """The dataset's own numbers of the episodes of a file, ascending; None where it has none but their places."""
+        return None
+
+    def value_range(self, leaf: Leaf) -> tuple[list[float], list[float]] | None:
+        """The least and the largest value of every element of a leaf as the dataset says; None where it does not."""
+        return None
 
     def check_unchanged(self, file: str, size: int) -> None:
         """Check that a file still has the size that it was planned with; the size of a folder says nothing.

@@ -17,8 +17,8 @@ PARQUET = ".parquet"
 DEFAULTS = Conventions()
 _WANTED = (
     f"an RLDS dataset in TFDS layout ({DATASET_INFO} and {FEATURES}), JAT's parquet files, Minari's data/{MINARI} or "
-    "data/0/part-0.arrow, HDF5 files of D4RL, robomimic, LIBERO, ALOHA or ManiSkill, or raw RL Unplugged files "
-    "(run_1-00000-of-00050)"
+    "data/0/part-0.arrow, LeRobot's meta/info.json, HDF5 files of D4RL, robomimic, LIBERO, ALOHA or ManiSkill, or raw "
+    "RL Unplugged files (run_1-00000-of-00050)"
 )
 
 
@@ -129,6 +129,12 @@ def _minari_arrow(path: Path, _: Conventions) -> Container:
     return minari_arrow_container(folder)
 
 
+def _lerobot(path: Path, conventions: Conventions) -> Container:
+    from gato_pipelines.containers.lerobot import lerobot_container
+
+    return lerobot_container(path, conventions.action_key)
+
+
 def _d4rl(path: Path, conventions: Conventions) -> Container:
     from gato_pipelines.containers.d4rl import d4rl_container
 
@@ -175,6 +181,7 @@ _READERS: dict[str, Callable[[Path, Conventions], Container]] = {
     "libero": _libero,
     "aloha": _aloha,
     "maniskill": _maniskill,
+    "lerobot": _lerobot,
     "rlu-raw": _rlu_raw,
 }
 """What reads a format, by its name."""

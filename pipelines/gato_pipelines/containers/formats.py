@@ -60,6 +60,8 @@ _ALL = (
     Format("d4rl", "episodes", "a D4RL file"),
     Format("rlu-raw", "episodes", "a raw file of RL Unplugged"),
     Format("lerobot", "episodes", "a LeRobot dataset"),
+    Format("lerobot-1", "episodes", "a LeRobot dataset", "older than v2.0: convert it with LeRobot's own scripts"),
+    Format("lerobot-rows", "episodes", "rows of a LeRobot dataset", "which is read whole: give its folder"),
     Format("robomimic", "episodes", "a robomimic file"),
     Format("libero", "episodes", "a LIBERO file"),
     Format("aloha", "episodes", "an ALOHA file"),

@@ -77,6 +77,10 @@ class NumberedEpisodes(Container):
         """The ordinals, in order, of the episodes of a file that are in a split."""
         return range(len(self.groups[file]))
 
+    def episode_numbers(self, file: str) -> Sequence[int]:
+        """Those in the names of groups; a file that is none stands for one that is missing."""
+        return [number_of(name) for name in self.groups.get(file, (file,))]
+
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
     ) -> Iterator[RawItem]:

@@ -190,7 +190,7 @@ def _leaf(path: str, column: str, value: Any) -> Leaf:
         return Leaf(path=path, kind=Kind.TEXT, dtype="string")
     try:
         if column == "image_observations":
-            header = read_header(images_of(path, value)[0])
+            header = read_header(images_of(path, value.values)[0])
             return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=tuple(header), image_format="png")
         array = array_of(path, value)
     except (EpisodeError, IndexError) as error:
@@ -212,9 +212,9 @@ def _decode(batch: Any, leaves: Sequence[Leaf], columns: Sequence[str]) -> RldsE
     for leaf, column in zip(leaves, columns, strict=True):
         value = batch.column(column)[0]
         if leaf.kind == Kind.IMAGE:
-            images[leaf.path] = images_of(leaf.path, value)
+            images[leaf.path] = images_of(leaf.path, value.values)
         elif leaf.kind == Kind.TEXT:
-            texts[leaf.path] = texts_of(leaf.path, value)
+            texts[leaf.path] = texts_of(leaf.path, value.values)
         else:
             tensors[leaf.path] = array_of(leaf.path, value)
     lengths = {path: len(values) for group in (tensors, images, texts) for path, values in group.items()}

@@ -7,17 +7,17 @@ Boxes are lists of their elements, row by row, or JPEG images; dictionaries and 
 The episodes come out as those of the same dataset in HDF5.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError, MissingPackageError
+from gato_pipelines.containers.arrow_lists import as_numbers, flat
 from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, TERMINAL, Container, File, RawItem
 from gato_pipelines.containers.minari_metadata import METADATA, Space, described, read_metadata
 from gato_pipelines.containers.ranges import episode_ranges
@@ -61,6 +61,10 @@ class MinariArrowContainer(Container):
     def paths(self, file: str) -> list[Path]:
         """The description, and the file of every episode."""
         return [self.path / file, *(_file(self.path, number, self.suffix) for number in self.numbers)]
+
+    def episode_numbers(self, file: str) -> Sequence[int]:
+        """Those in the names."""
+        return self.numbers
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
@@ -174,33 +178,11 @@ def _leaf(path: str, column: Any, space: Space) -> Leaf:
     if pyarrow.types.is_binary(column.type):
         header = read_header(column[0].as_py() or b"")
         return Leaf(path=path, kind=Kind.IMAGE, dtype="uint8", shape=tuple(header), image_format="jpeg")
-    values, sides = _flat(path, column)
+    values, sides = flat(path, column)
     if values.type.num_fields or not str(values.type).startswith(("int", "uint", "float", "half", "double", "bool")):
         return Leaf(path=path, kind=Kind.OTHER, dtype="")
     shape = space.shape if space.type == "Box" and prod(space.shape) == prod(sides) else sides
-    return Leaf(path=path, kind=Kind.TENSOR, dtype=_numbers(path, values[:0]).dtype.name, shape=tuple(shape))
-
-
-def _flat(path: str, column: Any) -> tuple[Any, tuple[int, ...]]:
-    """The numbers of a column of lists of one length, and the sides of the lists."""
-    sides: list[int] = []
-    while hasattr(column.type, "value_type"):
-        rows = len(column)
-        if column.null_count:
-            raise EpisodeError(f"{path} has {column.null_count} empty values", stage="read")
-        lengths = np.unique(np.asarray(column.value_lengths()))
-        if len(lengths) > 1:
-            raise EpisodeError(f"{path} has {lengths[0]} to {lengths[-1]} values a timestep", stage="read")
-        column = column.flatten()
-        sides.append(int(lengths[0]) if rows else 0)
-    return column, tuple(sides)
-
-
-def _numbers(path: str, values: Any) -> NDArray[Any]:
-    if values.null_count:
-        raise EpisodeError(f"{path} has {values.null_count} empty values", stage="read")
-    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
-    return numbers.astype(bool) if str(values.type) == "bool" else numbers
+    return Leaf(path=path, kind=Kind.TENSOR, dtype=as_numbers(path, values[:0]).dtype.name, shape=tuple(shape))
 
 
 def _decode(table: Any, leaves: tuple[Leaf, ...], members: Mapping[str, tuple[str, ...]]) -> RldsEpisode:
@@ -216,8 +198,8 @@ def _decode(table: Any, leaves: tuple[Leaf, ...], members: Mapping[str, tuple[st
             column = column.field(field)
         column = column[:steps]
         if leaf.kind == Kind.TENSOR:
-            values, _ = _flat(leaf.path, column)
-            tensors[leaf.path] = _numbers(leaf.path, values).reshape(steps, *(side or 0 for side in leaf.shape))
+            values, _ = flat(leaf.path, column)
+            tensors[leaf.path] = as_numbers(leaf.path, values).reshape(steps, *(side or 0 for side in leaf.shape))
         elif column.null_count:
             raise EpisodeError(f"{leaf.path} has {column.null_count} empty values", stage="read")
         elif leaf.kind == Kind.IMAGE:

@@ -67,8 +67,8 @@ def rooted(listing: Listing) -> Sight | None:
     for name in ("meta", "meta_data"):
         if name in folders and (found := _json(path / name / "info.json")):
             version = str(found.get("codebase_version", ""))
-            told = f"{name}/info.json"
-            return Sight(FORMATS["lerobot"], told, version if _VERSION.match(version) else "")
+            known = "lerobot-1" if name == "meta_data" or version.startswith("v1") else "lerobot"
+            return Sight(FORMATS[known], f"{name}/info.json", version if _VERSION.match(version) else "")
     if MINARI in files or ("data" in folders and (path / "data" / MINARI).is_file()):
         return _sight("minari", MINARI)
     if is_minari_arrow(path) or is_minari_arrow(path / "data"):
@@ -208,7 +208,7 @@ def _parquet(path: Path) -> Sight | None:
 _COLUMNS: Sequence[tuple[set[str], str]] = (
     ({"discrete_actions"}, "jat"),
     ({"continuous_actions"}, "jat"),
-    ({"episode_index", "frame_index"}, "lerobot"),
+    ({"episode_index", "frame_index"}, "lerobot-rows"),
     ({"actions", "observations", "rewards"}, "decision-transformer"),
     ({"images", "texts"}, "pages"),
     ({"image", "conversations"}, "captions"),

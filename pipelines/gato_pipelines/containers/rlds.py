@@ -1,14 +1,14 @@
 """RLDS datasets in TFDS layout, read by their own `features.json` without TensorFlow."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from gato_data.errors import EpisodeError, InputError
 from gato_data.printable import counted
 from gato_pipelines.containers.container import Container, File, RawItem
+from gato_pipelines.containers.rlds_videos import frames_decoder, with_frames
 from gato_pipelines.containers.shard_records import TFDS_FORMATS, num_records, read_shard
-from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
@@ -35,11 +35,17 @@ class RecordDecoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RldsContainer(Container):
-    """A folder of one version, with `dataset_info.json`, `features.json` and shards."""
+    """A folder of one version, with `dataset_info.json`, `features.json` and shards.
+
+    Attributes:
+        directory: what it holds.
+        videos: of episodes, whose frames are leaves of timesteps, by the paths of these.
+    """
 
     format: ClassVar[str] = "RLDS"
 
     directory: Directory
+    videos: Mapping[str, Leaf] = field(default_factory=dict)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -73,7 +79,7 @@ class RldsContainer(Container):
 
     def decoder(self, leaves: tuple[Leaf, ...]) -> RecordDecoder:
         """What decodes the records."""
-        return EpisodeDecoder(leaves)
+        return frames_decoder(leaves, self.videos)
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
@@ -124,4 +130,5 @@ def slow_note(directory: Directory, why: str) -> Note:
 
 def rlds_container(directory: Directory) -> RldsContainer:
     """The container of a folder in one of `FILE_FORMATS` or `TFDS_FORMATS`."""
-    return RldsContainer(features=directory.features, **described(directory))
+    features, videos = with_frames(directory.features)
+    return RldsContainer(features=features, videos=videos, **described(directory))

@@ -81,7 +81,8 @@ def _why_not(episode: RldsEpisode, leaf: Leaf) -> str:
     if not leaf.in_steps:
         return "" if leaf.path in episode.episode else f"{leaf.path} is missing, though it is announced"
     is_text = leaf.dtype in STRING_DTYPES and leaf.kind != Kind.IMAGE
-    groups = (episode.texts, episode.images) if is_text else (episode.tensors, episode.images, episode.texts)
+    numbers = (episode.tensors, episode.images, episode.frames, episode.texts)
+    groups = (episode.texts, episode.images) if is_text else numbers
     values = next((group[leaf.path] for group in groups if leaf.path in group), None)
     if values is None:
         return f"{leaf.path} is missing, though it is announced"

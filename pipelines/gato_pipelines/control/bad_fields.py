@@ -50,6 +50,8 @@ def find_troubles(container: Container, part: Part, chosen: Selection) -> dict[s
 
 def _is_cheap(container: Container, leaf: Leaf, spec: Field) -> bool:
     """Whether a field can be looked at without decoding images, and can be bad at all."""
+    if leaf.kind == Kind.VIDEO:
+        return True
     if spec.modality == "text" or (leaf.kind != Kind.IMAGE and spec.modality == "image"):
         return False
     if leaf.kind == Kind.IMAGE:
@@ -68,6 +70,12 @@ def _reasons(
         yield from [(spec.name, str(error)) for leaf, spec in fields if leaf.path in str(error)][:1]
         return
     for leaf, spec in fields:
+        if leaf.path in episode.frames:
+            try:
+                episode.frames[leaf.path].check()
+            except EpisodeError as problem:
+                yield spec.name, f"{spec.name}: {problem}"
+            continue
         images = episode.images.get(leaf.path)
         values = images if images is not None else episode.tensors[leaf.path]
         kept = values if container.final_step is not None and container.final_step.policy == "keep" else values[:-1]

@@ -17,7 +17,14 @@ from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import texts_of
 from gato_pipelines.control.leaf_fields import fit_of
 from gato_pipelines.control.selection import select
-from gato_pipelines.images.episode import Alpha, Images, decode_and_fit, decode_symbols, fit_images
+from gato_pipelines.images.episode import (
+    Alpha,
+    Images,
+    decode_and_fit,
+    decode_symbols,
+    fit_frames,
+    fit_images,
+)
 from gato_pipelines.images.header import RGBA
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
@@ -117,6 +124,8 @@ class EpisodeReader:
         """The fitted images of a leaf; of stacked frames the newest."""
         images = self._chosen.images
         fit, stack = fit_of(leaf, images), images.stack_of(leaf)
+        if leaf.path in raw.frames:
+            return fit_frames(raw.frames[leaf.path], keep, fit, histogram=histogram)
         if leaf.path in raw.images:
             shape, alpha = _how_to_decode(leaf, images.stack)
             encoded = raw.images[leaf.path][:keep]

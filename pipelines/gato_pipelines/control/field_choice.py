@@ -81,8 +81,9 @@ class FieldChoice:
     def _why_unwanted(self, name: str, leaf: Leaf) -> str:
         """Why an observation that nobody names is left out for what it is."""
         modality = self.modality(name, leaf)
-        if modality == "image" and is_map(name):
-            return "a map of labels or distances by its name: name it in --observation-keys to keep it as a picture"
+        if modality == "image" and (leaf.is_depth or is_map(name)):
+            by = "" if leaf.is_depth else " by its name"
+            return f"a map of labels or distances{by}: name it in --observation-keys to keep it as a picture"
         if modality not in self.modalities:
             reasons = [f"{modality}, which this source does not observe by default"]
         else:
@@ -128,6 +129,8 @@ def _no_symbols(leaf: Leaf) -> str:
     """Why a leaf cannot be read as symbols; empty where it can."""
     if modality_of(leaf) == "text":
         return "text"
+    if leaf.kind == Kind.VIDEO:
+        return "a video"
     return "an image of free size" if leaf.kind == Kind.IMAGE and None in leaf.shape else ""
 
 

@@ -51,7 +51,7 @@ DEFAULT = ImageChoice()
 
 def modality_of(leaf: Leaf) -> FieldModality:
     """How a leaf becomes tokens; bytes of an image's size are an image, even where they are called a tensor."""
-    if leaf.kind == Kind.IMAGE or _is_picture(leaf):
+    if leaf.kind in (Kind.IMAGE, Kind.VIDEO) or _is_picture(leaf):
         return "image"
     if leaf.dtype in STRING_DTYPES:
         return "text"
@@ -70,7 +70,7 @@ def is_grid(leaf: Leaf, below: int) -> bool:
     """Whether a leaf is a grid of symbols, (H, W, layers) or (H, W): whole numbers, fewer than `below` a side."""
     if leaf.sequences or len(leaf.shape) not in (2, 3) or not leaf.dtype.startswith(("int", "uint")):
         return False
-    if leaf.image_format == "jpeg":  # which keeps no symbols
+    if leaf.kind == Kind.VIDEO or leaf.image_format == "jpeg":  # which keep no symbols
         return False
     return all(side is not None and side < below for side in leaf.shape)
 

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.errors import EpisodeError
-from gato_data.ranges import RangeBuilder
+from gato_data.errors import EpisodeError, InputError
+from gato_data.ranges import ElementRange, RangeBuilder
 from gato_data.returns import episode_return
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container, RawItem
 from gato_pipelines.control.announced import checked_episodes
@@ -23,7 +23,7 @@ from gato_pipelines.control.selection import Selection
 from gato_pipelines.control.sequence_lengths import undeclared_lengths
 from gato_pipelines.part_scan import ActionRanges, Borders, Ends, PartScan
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
-from gato_pipelines.rlds.features import Leaf
+from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.account import Note
 from gato_schemas.episode import Field
 from gato_schemas.index import Part
@@ -39,6 +39,7 @@ class ScanChoice:
         order: the leaves that number the episodes in the order of collection.
         ranges: whether ranges of continuous actions are.
         quantiles: whether these are quantiles.
+        statistics: whether ranges are those that the dataset itself says.
         limits: the range of all continuous actions, where it is known; values outside it are
             counted.
         ignore_borders: whether flags inside an episode mean nothing.
@@ -49,6 +50,7 @@ class ScanChoice:
     order: tuple[Leaf, ...] = ()
     ranges: bool = False
     quantiles: bool = False
+    statistics: bool = False
     limits: tuple[float, float] | None = None
     ignore_borders: bool = False
 
@@ -77,7 +79,7 @@ def scan_part(container: Container, part: Part, chosen: Selection, choice: ScanC
         returns=scanner.returns,
         successes=scanner.successes,
         order=scanner.order,
-        ranges={name: ActionRanges(*(b.result() for b in builders)) for name, builders in scanner.ranges.items()},
+        ranges=said_ranges(container, chosen) if choice.statistics else scanner.found_ranges(),
         outside={name: (b.result(), t.result(), r.result()) for name, (b, t, r) in scanner.outside.items()},
         troubles=find_troubles(container, part, chosen),
         unreadable=scanner.unreadable,
@@ -86,7 +88,30 @@ def scan_part(container: Container, part: Part, chosen: Selection, choice: ScanC
         lengths=scanner.lengths,
         texts=list(chosen.texts),
         notes=[*container.notes, *(Note("read", text) for text in chosen.readings)],
+        decodes_video=any(leaf.kind == Kind.VIDEO for leaf, _ in chosen.observations),
     )
+
+
+def said_ranges(container: Container, chosen: Selection) -> dict[str, ActionRanges]:
+    """The ranges of continuous actions that the dataset itself says, by name.
+
+    Raises:
+        InputError: it says none, or of another number of elements.
+    """
+    found = {}
+    for leaf, spec in chosen.actions:
+        if spec.modality != "continuous":
+            continue
+        said = container.value_range(leaf)
+        if said is None or len(said[0]) != len(said[1]) or len(said[0]) != prod(spec.shape):
+            what = "no statistics" if said is None else f"statistics of {len(said[0])} elements"
+            raise InputError(
+                f"{container.label} has {what} for action {spec.name!r} of {prod(spec.shape)}: --action-range minmax "
+                "finds the same"
+            )
+        elements = [ElementRange(low, high) if low <= high else ElementRange() for low, high in zip(*said, strict=True)]
+        found[spec.name] = ActionRanges(elements, elements, elements)
+    return found
 
 
 class _PartScanner:
@@ -133,6 +158,10 @@ class _PartScanner:
             self._add_lengths(episode)
             self._add_end(episode)
             self._add_ranges(episode)
+
+    def found_ranges(self) -> dict[str, ActionRanges]:
+        """The ranges of actions, by name."""
+        return {name: ActionRanges(*(b.result() for b in builders)) for name, builders in self.ranges.items()}
 
     def _add_lengths(self, episode: RldsEpisode) -> None:
         for key, leaf in self._lengths.items():

@@ -94,7 +94,7 @@ def _between(files: Sequence[File], first: int, last: int) -> Iterator[File]:
         count = file.num_episodes or 0
         start, stop = max(first - before, 0), min(last - before, count)
         if start < stop:
-            yield replace(file, first=start, num_episodes=stop - start)
+            yield replace(file, first=file.first + start, num_episodes=stop - start)
         before += count
 
 

@@ -22,6 +22,7 @@ from gato_pipelines.images.header import (
     read_header,
 )
 from gato_pipelines.images.histogram import PixelCounter
+from gato_pipelines.rlds.episode import Frames
 
 __all__ = [
     "EncodedImage",
@@ -31,6 +32,7 @@ __all__ = [
     "decode_and_fit",
     "decode_images",
     "decode_symbols",
+    "fit_frames",
     "fit_images",
     "read_header",
 ]
@@ -135,6 +137,40 @@ def _fitted(
         fitter.put(index, image)
     if counter is not None:
         counter.flush()
+    return fitter.rgb()
+
+
+def fit_frames(frames: Frames, keep: int, fit: ImageFit, *, histogram: NDArray[np.int64]) -> Images:
+    """Decode and fit the frames of a video one by one, so that only fitted images are held together.
+
+    All frames are asked for, also those after the first `keep`: whoever counts them says whether
+    there are as many as timesteps.
+
+    Args:
+        frames: at least one, all of one size.
+        keep: how many of them are wanted.
+        fit: the size wanted.
+        histogram: int64 (256,), to which the values of all pixels that are kept (before fitting)
+            are added.
+
+    Returns:
+        uint8 (keep, h, w, 3); gray is repeated, after fitting.
+
+    Raises:
+        EpisodeError: as for `Frames` and `ImageFit.apply`.
+    """
+    fitter: EpisodeFitter | None = None
+    counter: PixelCounter | None = None
+    for index, image in enumerate(frames):
+        if fitter is None or counter is None:
+            shape = (*image.shape[:2], GRAY if image.ndim == 2 else RGB)
+            fitter, counter = EpisodeFitter(fit, keep, shape), PixelCounter(histogram, shape)
+        if index < keep:
+            counter.add(image)
+            fitter.put(index, image)
+    if fitter is None or counter is None:
+        raise EpisodeError("an episode without timesteps has no images", stage="decode")
+    counter.flush()
     return fitter.rgb()
 
 

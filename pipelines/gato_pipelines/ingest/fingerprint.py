@@ -11,6 +11,7 @@ import msgspec
 
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import DiscreteIds, Vocabulary
+from gato_pipelines.containers.video import decoder_versions
 from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.planning import without_reasons
 from gato_pipelines.ingest.settings import IngestSettings
@@ -63,7 +64,7 @@ def make_recipe(source: ChosenSource, plan: Plan, settings: IngestSettings) -> R
         "shards": len(plan.parts),
         "vocabulary": vocabulary.info,
         **settings.deciding(),
-        "libraries": _libraries(source.made, has_text=model is not None),
+        "libraries": _libraries(source.made, has_text=model is not None, has_video=plan.decodes_video),
     }
     encoded = msgspec.json.encode(values, order="deterministic")
     fingerprint = hashlib.sha256(encoded).hexdigest()[:32]
@@ -81,8 +82,10 @@ def _vocabulary(plan: Plan, text_model: Path | None, discrete_ids: DiscreteIds) 
     return vocabulary, model.model_bytes if has_text else None
 
 
-def _libraries(source: Source, *, has_text: bool) -> dict[str, str]:
+def _libraries(source: Source, *, has_text: bool, has_video: bool) -> dict[str, str]:
     found = {"deflate": version("deflate"), **source.libraries()}
     if has_text:
         found["sentencepiece"] = version("sentencepiece")
+    if has_video:
+        found |= decoder_versions()
     return dict(sorted(found.items()))

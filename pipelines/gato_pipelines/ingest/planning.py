@@ -69,6 +69,7 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
         notes=merge_notes(notes),
         expected=merge_notes(note for name in tasks for note in expected_notes(name, tasks[name], scanned[name])),
         sizes=[sizes.get(part) for part in parts],
+        decodes_video=any(scan.decodes_video for scan in kept),
     )
 
 
@@ -175,7 +176,7 @@ def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_st
     pieces = [
         piece for entry in found for piece in kept_groups(entry.body, entry.terminal, entry.truncated, final_step)
     ]
-    low, high = bounds(merge_ranges(pieces), wanted)
+    low, high = bounds(merge_ranges(pieces), "quantile" if wanted == "quantile" else "minmax")
     return replace(spec, low=low, high=high)
 
 

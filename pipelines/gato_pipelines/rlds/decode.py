@@ -32,7 +32,7 @@ def check_readable(leaf: Leaf) -> None:
         what = "is of a type that cannot be read (audio, video, translations and the like)"
     elif len(leaf.sequences) > 1 or (leaf.sequences and leaf.kind == Kind.IMAGE):
         what = "is a sequence of sequences or of images"
-    elif leaf.kind == Kind.IMAGE:
+    elif leaf.kind in (Kind.IMAGE, Kind.VIDEO):
         return
     elif leaf.dtype in STRING_DTYPES:
         if leaf.shape or _is_ragged(leaf):
@@ -75,7 +75,7 @@ class EpisodeDecoder:
         object.__setattr__(self, "_keys", frozenset(keys))
 
     def decode(self, record: bytes | memoryview) -> RldsEpisode:
-        """Decode one record; images stay encoded, and arrays may be views of it.
+        """Decode one record; images stay encoded, also those of a video, and arrays may be views of it.
 
         Raises:
             EpisodeError: the record is not what the features say.
@@ -90,19 +90,21 @@ class EpisodeDecoder:
             raise EpisodeError(f"the record is not a tf.train.Example: {error}", stage="read") from error
         steps = [leaf for leaf in self.leaves if leaf.in_steps]
         images = {leaf.path: read_bytes(leaf, found) for leaf in steps if leaf.kind == Kind.IMAGE}
+        videos = {leaf.path: read_bytes(leaf, found) for leaf in self.leaves if leaf.kind == Kind.VIDEO}
         texts = {leaf.path: read_texts(leaf, found) for leaf in steps if _is_text(leaf)}
         tensors = {
             leaf.path: read_ragged(leaf, found) if _is_ragged(leaf) else read_array(leaf, found)
             for leaf in steps
             if leaf.path not in images and leaf.path not in texts
         }
+        others = [leaf for leaf in self.leaves if not leaf.in_steps and leaf.path not in videos]
         counts = {path: len(values) for group in (tensors, texts, images) for path, values in group.items()}
         return RldsEpisode(
             num_timesteps=_agreed(counts),
             tensors=tensors,
-            images=images,
+            images=images | videos,
             texts=texts,
-            episode={leaf.path: _episode_value(leaf, found) for leaf in self.leaves if not leaf.in_steps},
+            episode={leaf.path: _episode_value(leaf, found) for leaf in others},
         )
 
 

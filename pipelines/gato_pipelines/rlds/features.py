@@ -29,6 +29,7 @@ class Kind(StrEnum):
     TENSOR = "tensor"
     SCALAR = "scalar"
     IMAGE = "image"
+    VIDEO = "video"
     TEXT = "text"
     CLASS_LABEL = "class_label"
     BOUNDING_BOX = "bounding_box"
@@ -58,6 +59,7 @@ class Leaf:
         value_range: free text such as "[-1, 1]".
         start: the least of its discrete values, where they do not fit between 0 and 1023.
         bgr: whether red and blue change places inside encoded images, as cv2.imdecode gives them.
+        is_depth: whether its pixels are distances, which nothing but its dataset says.
     """
 
     path: str
@@ -71,6 +73,7 @@ class Leaf:
     value_range: str = ""
     start: int = 0
     bgr: bool = False
+    is_depth: bool = False
 
     @property
     def in_steps(self) -> bool:
@@ -142,6 +145,7 @@ class _FeatureJson(_Json, frozen=True):
     image: _Content | None = None
     class_label: _Content | None = None
     bounding_box: _Content | None = None
+    video: _Content | None = None
     text: dict[str, Any] | None = None
 
     @property
@@ -190,16 +194,17 @@ def _walk(feature: _FeatureJson, path: str, sequences: Shape, depth: int) -> Ite
 
 
 def _leaf(feature: _FeatureJson, path: str, sequences: Shape) -> Leaf:
-    content = feature.tensor or feature.image or feature.bounding_box or _Content()
+    content = feature.tensor or feature.image or feature.bounding_box or feature.video or _Content()
     encoding = content.encoding.lower() or "none"
     if encoding not in ("none", "bytes", "zlib"):
         raise FormatError(f"feature {path} has encoding {encoding!r}; none, bytes or zlib was expected")
-    kind = _kind(feature)
+    kind = _kind(feature, path)
+    shape = _shape(content.shape, path) or _SHAPES.get(kind, ())
     return Leaf(
         path=path,
         kind=kind,
         dtype=content.dtype or _DTYPES.get(kind, ""),
-        shape=_shape(content.shape, path) or _SHAPES.get(kind, ()),
+        shape=shape[1:] if kind == Kind.VIDEO else shape,
         encoding=encoding,  # type: ignore[arg-type]
         image_format=content.encoding_format,
         sequences=sequences,
@@ -208,7 +213,9 @@ def _leaf(feature: _FeatureJson, path: str, sequences: Shape) -> Leaf:
     )
 
 
-def _kind(feature: _FeatureJson) -> Kind:
+def _kind(feature: _FeatureJson, path: str) -> Kind:
+    if feature.video is not None and not path.startswith(STEPS + "/"):
+        return Kind.VIDEO
     if feature.tensor is not None:
         return Kind.SCALAR if feature.python_class_name.endswith(".Scalar") else Kind.TENSOR
     for kind in (Kind.IMAGE, Kind.TEXT, Kind.CLASS_LABEL, Kind.BOUNDING_BOX):

@@ -21,5 +21,7 @@ from gato_pipelines.control_source import ControlSource
 class Source(ControlSource):
     """Any episodes of a format that is read; their fields are found in the dataset."""
 
-    formats: ClassVar[str] = "RLDS, JAT, Minari, D4RL, raw RL Unplugged Atari, robomimic, LIBERO, ALOHA, ManiSkill"
+    formats: ClassVar[str] = (
+        "RLDS, JAT, Minari, D4RL, LeRobot, raw RL Unplugged Atari, robomimic, LIBERO, ALOHA, ManiSkill"
+    )
     example: ClassVar[str] = "gato-data ingest rlds taco_play --out taco-play --action-keys rel_actions_world"

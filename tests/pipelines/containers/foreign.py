@@ -65,18 +65,11 @@ class _Trap:
 FOREIGN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "lerobot-1.6": (
         lambda place: lerobot(place, "v1.6", "meta_data", "data/train-00000-of-00001.parquet"),
-        r"a LeRobot v1\.6 dataset \(meta_data/info\.json\), which is not read yet: convert it to RLDS in TFDS layout",
+        r"a LeRobot v1\.6 dataset \(meta_data/info\.json\), older than v2\.0: convert it with LeRobot's own scripts",
     ),
-    "lerobot-2.0": (lambda place: lerobot(place, "v2.0"), r"a LeRobot v2\.0 dataset \(meta/info\.json\), which is not"),
-    "lerobot-2.1": (lambda place: lerobot(place, "v2.1"), r"a LeRobot v2\.1 dataset \(meta/info\.json\), which is not"),
-    "lerobot-3.0": (
-        lambda place: lerobot(place, "v3.0", rows="data/chunk-000/file-000.parquet"),
-        r"a LeRobot v3\.0 dataset \(meta/info\.json\), which is not read yet",
-    ),
-    "lerobot-odd-version": (lambda place: lerobot(place, "\x1b[31m" * 9), r"a LeRobot dataset \(meta/info\.json\)"),
     "lerobot-rows": (
         lambda place: lerobot(place, "v2.1") / "data" / "chunk-000" / "episode_000000.parquet",
-        r"a LeRobot dataset \(columns episode_index, frame_index\), which is not read yet",
+        r"rows of a LeRobot dataset \(columns episode_index, frame_index\), which is read whole: give its folder",
     ),
     "minari-of-another-name": (
         lambda place: _hdf5(place / "door.hdf5", {"episode_0/actions": np.zeros((2, 3))}),
