@@ -217,8 +217,8 @@ WAYS = {"ours": ours, "steps": tfds_steps, "graph": tfds_graph, "batched": tfds_
 
 def compression_levels(inputs: list[Path]) -> list[dict[str, float]]:
     """Microseconds and bytes per timestep of every libdeflate level, over the patches of all games."""
-    from gato_pipelines.images.episode import decode_and_fit
-    from gato_pipelines.images.fit import ImageFit
+    from gato_data.image_decoding import decode_and_fit
+    from gato_data.image_fit import ImageFit
     from gato_pipelines.rlds.decode import EpisodeDecoder
     from gato_pipelines.rlds.directory import open_directory
     from gato_schemas.compression import deflate_block, inflate_block

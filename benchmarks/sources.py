@@ -135,8 +135,8 @@ def measure(way: str, folder: Path, out: Path) -> dict[str, float]:
 
 
 def read_ours(folder: Path, out: Path) -> Callable[[], tuple[int, int]]:
+    from gato_data.image_decoding import decode_images
     from gato_pipelines.containers.detect import open_container
-    from gato_pipelines.images.episode import decode_images
 
     container = open_container(folder)
     leaves = container.features.steps

@@ -7,7 +7,7 @@
 A field becomes a `FieldTokens`: its ids for all timesteps and how many of them each timestep has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -97,12 +97,8 @@ def tokenize_episode(
     steps = _num_timesteps(episode, fields, spec.actions)
     images = [episode_images.size_of(field) for field in fields if field.modality == "image"]
     pixels = [np.asarray(episode.observations[field.name]) for field in fields if field.modality == "image"]
-    columns = [_observation(episode.observations[f.name], f, vocabulary, settings, text_model) for f in fields]
-    _check_observation_tokens(columns, settings.max_observation_tokens, steps)
-    columns.append(
-        FieldTokens(vocabulary.separator, 1, Modality.SEPARATOR, settings.loss_on_separator, POSITION_SEPARATOR)
-    )
-    columns += [_action(episode.actions[field.name], field, vocabulary) for field in spec.actions]
+    columns = observed(episode.observations, fields, steps, vocabulary, settings, text_model)
+    columns += [acted(episode.actions[field.name], field, vocabulary) for field in spec.actions]
     laid = interleave(columns, steps, vocabulary.token_dtype)
     positions, image_grid = episode_images.grids(images, steps)
     return TokenSequence(
@@ -116,6 +112,37 @@ def tokenize_episode(
         patch_position=positions,
         image_grid=image_grid,
     )
+
+
+def observed(
+    values: Mapping[str, Any],
+    fields: Sequence[Field],
+    steps: int,
+    vocabulary: Vocabulary,
+    settings: TokenizeSettings,
+    text_model: TextModel | None,
+) -> list[FieldTokens]:
+    """The tokens of the observations of T timesteps by field, in the order given, and of their separators.
+
+    Raises:
+        EpisodeError: a value has another shape or no token, or a timestep has more than `max_observation_tokens`.
+    """
+    columns = [_observation(values[field.name], field, vocabulary, settings, text_model) for field in fields]
+    _check_observation_tokens(columns, settings.max_observation_tokens, steps)
+    separator = FieldTokens(vocabulary.separator, 1, Modality.SEPARATOR, settings.loss_on_separator, POSITION_SEPARATOR)
+    return [*columns, separator]
+
+
+def acted(raw: Value, field: Field, vocabulary: Vocabulary) -> FieldTokens:
+    """The tokens of the T values of one action field.
+
+    Raises:
+        EpisodeError: a value has another shape or no token.
+    """
+    if field.modality not in ("discrete", "continuous"):
+        raise EpisodeError(f"action {field.name} is {field.modality}: discrete or continuous is wanted")
+    ids, width, modality = _tensor(np.asarray(raw), field, vocabulary, compand=False)
+    return FieldTokens(ids, width, modality, True, POSITION_ACTION)
 
 
 def tokenize_document(
@@ -214,13 +241,6 @@ def _observation(
     compand = settings.compand_observations and field.compand
     ids, width, modality = _tensor(np.asarray(raw), field, vocabulary, compand=compand)
     return FieldTokens(ids, width, modality, False)
-
-
-def _action(raw: Value, field: Field, vocabulary: Vocabulary) -> FieldTokens:
-    if field.modality not in ("discrete", "continuous"):
-        raise EpisodeError(f"action {field.name} is {field.modality}: discrete or continuous is wanted")
-    ids, width, modality = _tensor(np.asarray(raw), field, vocabulary, compand=False)
-    return FieldTokens(ids, width, modality, True, POSITION_ACTION)
 
 
 def _tensor(

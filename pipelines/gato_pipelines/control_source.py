@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from gato_data.errors import EpisodeError, InputError, SettingError
+from gato_data.image_fit import import_cv2
 from gato_pipelines.containers.container import REWARD, Container, Conventions, File
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.control.announced import checked_episodes
@@ -24,7 +25,6 @@ from gato_pipelines.control.scanning import ScanChoice, scan_part
 from gato_pipelines.control.selection import select
 from gato_pipelines.control.splits import split_files
 from gato_pipelines.files.find import root_of
-from gato_pipelines.images.fit import import_cv2
 from gato_pipelines.rlds.decode import is_decodable
 from gato_pipelines.source import ActionRange, FinalStepSetting, Item, PartScan, Source, check_family, setting
 from gato_schemas.account import Note

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from gato_schemas.account import Note
-from gato_schemas.bounds import Digest, Id, Natural, Rows
+from gato_schemas.bounds import Digest, Id, Natural, Rows, Side
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
@@ -24,6 +24,8 @@ MANIFEST_COPY = "dataset_copy.json"
 DEAD_LETTERS = "dead_letters.jsonl"
 TEXT_MODEL = "text.model"
 TFDS_INFO, TFDS_FEATURES = "dataset_info.json", "features.json"
+Channels: TypeAlias = Literal[1, 3, 4]
+ActionValues: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 WORK = ".ingest"
 """Folder inside an unfinished dataset that holds the plan and temporary shards; it is removed at the end."""
 
@@ -92,10 +94,74 @@ class EpisodeFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     dropped: Natural = 0
 
 
+class ImageInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The raw image of a field, and how it gets the size that is cut into patches.
+
+    Attributes:
+        shape: height, width and channels of one frame: 1 gray, 3 RGB, 4 RGB with an alpha channel, which is shown on
+            white; a side is None where images of any size were taken.
+        mode, scales, size: the fit, as `gato_data.image_fit.ImageFit` has them; a side of the size is None where it is
+            the next multiple of 16.
+        frames: how many gray frames or pictures a raw value stacks, of which the last one is taken.
+        frames_first: whether these lie along its first axis; along its last one otherwise, where one frame is no stack.
+    """
+
+    shape: tuple[Side | None, Side | None, Channels]
+    mode: Literal["resize", "pad", "crop"]
+    scales: bool
+    size: tuple[Side | None, Side | None]
+    frames: Annotated[int, msgspec.Meta(ge=1, le=255)] = 1
+    frames_first: bool = False
+
+
+class EnvironmentInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a recording says of the simulator that it was made in.
+
+    Attributes:
+        family: the name of the recorder, such as "dm-control".
+        id: what was played: a game, a level, a task.
+        options: how, by the recorder's own names.
+        versions: of the libraries that were played with.
+        policy: who played, in a few words.
+    """
+
+    family: str
+    id: str
+    options: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    policy: str = ""
+
+
+class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How well those played whose episodes are in the training split.
+
+    Attributes:
+        episodes: how many there are.
+        mean_return: of those that have rewards; None where none has.
+        expert_return: the highest mean return of consecutive episodes (paper section 3.1); None where none has rewards.
+        success_rate: share of those that say whether they succeeded; None where none does.
+    """
+
+    episodes: Natural
+    mean_return: float | None = None
+    expert_return: float | None = None
+    success_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+
 class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One task: its fields in token order and how much of it there is, over all splits.
 
-    `left_out` says why each of the other fields of a timestep is no token.
+    Attributes:
+        observations, actions: the fields.
+        final_step: what became of final timesteps.
+        filter: which episodes were kept.
+        left_out: why each of the other fields of a timestep is no token.
+        images: the raw image of every image field, by its name.
+        action_values: how many values every discrete action field has, from `Field.start` on; as the input declares
+            them, else up to the largest that occurs.
+        environment: where the episodes were played; None where the input does not say it.
+        scores: how well.
+        counts: how much there is.
     """
 
     observations: list[Field]
@@ -103,6 +169,10 @@ class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     final_step: FinalStep | None = None
     filter: EpisodeFilter | None = None
     left_out: dict[str, str] = {}
+    images: dict[str, ImageInfo] = {}
+    action_values: dict[str, ActionValues] = {}
+    environment: EnvironmentInfo | None = None
+    scores: Scores | None = None
     counts: Counts = Counts()
 
     @property

@@ -15,11 +15,11 @@ import numpy as np
 
 from gato_data.distinct_patches import distinct_patches
 from gato_data.errors import GatoError
+from gato_data.image_decoding import decode_images
 from gato_data.shards.episode_hash import EpisodeHasher
 from gato_data.verify.dataset import verify_dataset
 from gato_data.verify.patches import patch_problems
 from gato_data.verify.payloads import column_problems
-from gato_pipelines.images.episode import decode_images
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
 from gato_pipelines.rlds.features import Kind, Leaf, parse_features

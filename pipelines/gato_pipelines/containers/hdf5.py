@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError, MissingPackageError
-from gato_pipelines.images.header import JPEG_MAGIC, read_header
+from gato_data.image_header import JPEG_MAGIC, read_header
 from gato_pipelines.rlds.features import Kind, Leaf
 
 SUFFIXES = (".hdf5", ".h5")

@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError, MissingPackageError
+from gato_data.image_header import read_header
 from gato_pipelines.containers.arrow_lists import array_of, images_of, texts_of
 from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, Container, File, RawItem
 from gato_pipelines.containers.shard_names import absent_shards
-from gato_pipelines.images.header import read_header
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_schemas.dataset import FinalStep

@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError, MissingPackageError
+from gato_data.image_header import read_header
 from gato_pipelines.containers.arrow_lists import as_numbers, flat
 from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, TERMINAL, Container, File, RawItem
 from gato_pipelines.containers.minari_metadata import METADATA, Space, described, read_metadata
 from gato_pipelines.containers.ranges import episode_ranges
-from gato_pipelines.images.header import read_header
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError
+from gato_data.image_header import read_header
 from gato_pipelines.containers.container import (
     ACTION,
     OBSERVATION,
@@ -29,7 +30,6 @@ from gato_pipelines.containers.container import (
     RawItem,
 )
 from gato_pipelines.containers.shard_names import absent_shards
-from gato_pipelines.images.header import read_header
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.values import read_array, read_bytes

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, MissingPackageError
+from gato_data.image_decoding import MAX_PIXELS
+from gato_data.image_fit import Images
+from gato_data.image_header import GRAY
 from gato_pipelines.containers.mp4_size import check_samples
-from gato_pipelines.images.episode import MAX_PIXELS
-from gato_pipelines.images.fit import Images
-from gato_pipelines.images.header import GRAY
 
 _FORMATS = ((4, b"ftyp", "mp4"), (0, b"\x1aE\xdf\xa3", "matroska"))
 _SKIPPED = 256

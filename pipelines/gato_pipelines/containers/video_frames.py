@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
+from gato_data.image_fit import Images
 from gato_pipelines.containers.video import Camera, VideoFile
-from gato_pipelines.images.fit import Images
 from gato_pipelines.rlds.episode import Frames
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
+from gato_data.image_header import EncodedImage, read_header
 from gato_data.tokenizers import continuous, discrete
 from gato_pipelines.containers.container import Container
 from gato_pipelines.control.announced import checked_episodes
 from gato_pipelines.control.selection import Selection
-from gato_pipelines.images.header import EncodedImage, read_header
 from gato_pipelines.part_scan import Trouble
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
+from gato_data.image_decoding import Alpha, decode_and_fit, decode_symbols, fit_frames, fit_images
+from gato_data.image_fit import Images
+from gato_data.image_header import RGBA
 from gato_data.returns import episode_return
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container
 from gato_pipelines.control.borders import check_borders
@@ -17,15 +20,6 @@ from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import texts_of
 from gato_pipelines.control.leaf_fields import fit_of
 from gato_pipelines.control.selection import select
-from gato_pipelines.images.episode import (
-    Alpha,
-    Images,
-    decode_and_fit,
-    decode_symbols,
-    fit_frames,
-    fit_images,
-)
-from gato_pipelines.images.header import RGBA
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
 from gato_schemas.dataset import TaskInfo

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gato_data.errors import SettingError
+from gato_data.image_fit import ImageFit
 from gato_pipelines.control.frame_stacks import FrameStack, Stack, one_frame, stack_of
-from gato_pipelines.images.fit import ImageFit
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES, STRING_DTYPES, is_decodable
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.episode import Field, FieldModality

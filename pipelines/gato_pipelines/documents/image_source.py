@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from gato_data.image_fit import ImageFit
 from gato_pipelines.documents.source import DocumentSource
 from gato_pipelines.images.document import image_libraries
-from gato_pipelines.images.fit import ImageFit
 from gato_pipelines.source import setting
 
 

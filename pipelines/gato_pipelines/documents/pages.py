@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gato_data.errors import EpisodeError
+from gato_data.image_fit import ImageFit
 from gato_pipelines.documents.image_files import IMAGE_SUFFIXES, ImageFiles, read_first
 from gato_pipelines.documents.source import AGENT, bad
 from gato_pipelines.images.document import decode_image
-from gato_pipelines.images.fit import ImageFit
 from gato_pipelines.source import Item
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.episode import Document, Image, Text

@@ -16,9 +16,9 @@ from PIL import Image as Pillow
 from PIL import PngImagePlugin, features
 
 from gato_data.errors import EpisodeError
+from gato_data.image_fit import ImageFit, import_cv2, resize
+from gato_data.image_header import JPEG_MAGIC, check_scans
 from gato_pipelines.files.git_lfs import POINTER, is_pointer
-from gato_pipelines.images.fit import ImageFit, import_cv2, resize
-from gato_pipelines.images.header import JPEG_MAGIC, check_scans
 from gato_pipelines.images.jpeg_end import JPEG_END, with_end
 from gato_pipelines.images.opaque import Pixels, opaque_pixels
 from gato_pipelines.images.orientation import orientation

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from gato_pipelines.images.fit import import_cv2
-from gato_pipelines.images.header import PNG_DEPTH_BYTE
+from gato_data.image_fit import import_cv2
+from gato_data.image_header import PNG_DEPTH_BYTE
 
 Pixels: TypeAlias = NDArray[np.uint8]
 

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from gato_data.errors import SettingError
+from gato_data.image_fit import import_cv2
 from gato_data.settings import setting
-from gato_pipelines.images.fit import import_cv2
 from gato_pipelines.recorders.recorder import Player, SimulatorRecorder, name_setting, seed_setting
 from gato_pipelines.recorders.recording import PlayedEpisode, check_seed
 from gato_pipelines.rlds.card import DatasetCard

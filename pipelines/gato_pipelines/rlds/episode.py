@@ -52,7 +52,7 @@ class RldsEpisode:
         num_timesteps: T.
         tensors: numbers and truth values, (T, *shape) in the declared dtype; read-only.
         images: T encoded images each (PNG or JPEG); decoding them is up to
-            `gato_pipelines.images.episode`.
+            `gato_data.image_decoding`.
         frames: T frames of a video each, in the order of the file: every one is asked for once.
         texts: T strings each.
         episode: what the episode has once.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gato_data.closest import closest
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images.fit import import_cv2
+from gato_data.image_fit import import_cv2
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.simulators.simulator import Observation, Simulator, Step, png
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_pipelines.images.fit import import_cv2
+from gato_data.image_fit import import_cv2
 from gato_pipelines.rlds.features import Kind, Leaf
 
 Observation: TypeAlias = Mapping[str, Any]

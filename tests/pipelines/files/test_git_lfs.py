@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from gato_cli.main import cli
 from gato_data.errors import EpisodeError, InputError
+from gato_data.image_fit import ImageFit
 from gato_pipelines.files.git_lfs import fetched_parts, is_pointer
 from gato_pipelines.images.document import decode_image
-from gato_pipelines.images.fit import ImageFit
 from gato_pipelines.registry.find import make_source
 from gato_schemas.account import Note
 from tests.document_inputs import coco_name, ingest, make_coco, make_tar, make_tsv, records, six_samples

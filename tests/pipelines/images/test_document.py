@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import ImageOps
 
 from gato_data.errors import EpisodeError, SettingError
+from gato_data.image_fit import ImageFit
 from gato_pipelines.images import document as photos
 from gato_pipelines.images import opaque
 from gato_pipelines.images.document import decode_image, image_libraries
-from gato_pipelines.images.fit import ImageFit
 from tests.document_inputs import NAMES, photo
 from tests.png_files import COLOUR, GRAY, make_png
 

@@ -6,10 +6,10 @@ import PIL.Image
 import pytest
 
 from gato_data.errors import EpisodeError
+from gato_data.image_decoding import decode_images
+from gato_data.image_fit import ImageFit
+from gato_data.image_header import MAX_SCANS, check_scans
 from gato_pipelines.images.document import decode_image
-from gato_pipelines.images.episode import decode_images
-from gato_pipelines.images.fit import ImageFit
-from gato_pipelines.images.header import MAX_SCANS, check_scans
 from tests.document_inputs import photo
 
 FIT = ImageFit(64, 64)

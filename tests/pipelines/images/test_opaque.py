@@ -7,9 +7,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from gato_data.image_fit import ImageFit
 from gato_pipelines.images import opaque
 from gato_pipelines.images.document import decode_image
-from gato_pipelines.images.fit import ImageFit
 from tests.png_files import COLOUR, COLOUR_ALPHA, GRAY, GRAY_ALPHA, PALETTE, make_png
 
 FIT = ImageFit(16, 32)

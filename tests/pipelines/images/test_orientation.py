@@ -8,8 +8,8 @@ import PIL.Image
 import pytest
 from PIL.PngImagePlugin import PngInfo
 
+from gato_data.image_fit import ImageFit
 from gato_pipelines.images.document import decode_image
-from gato_pipelines.images.fit import ImageFit
 from tests.document_inputs import photo
 from tests.png_files import COLOUR, make_png
 

@@ -12,8 +12,8 @@ import pytest
 from gato_data.detokenize import frames
 from gato_data.distinct_patches import distinct_patches
 from gato_data.errors import MissingPackageError, OutputError, SettingError
-from gato_pipelines.images.episode import decode_images
-from gato_pipelines.images.fit import import_cv2
+from gato_data.image_decoding import decode_images
+from gato_data.image_fit import import_cv2
 from gato_pipelines.ingest import commit, shards
 from gato_pipelines.ingest.run import DryRun, IngestSettings, plan_only
 from gato_pipelines.rlds.decode import EpisodeDecoder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, OutputError, SettingError
-from gato_pipelines.images.episode import decode_images
+from gato_data.image_decoding import decode_images
 from gato_pipelines.recorders.atari import FEATURES
 from gato_pipelines.recorders.recording import Recording
 from gato_pipelines.rlds.decode import EpisodeDecoder

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images.episode import decode_images
+from gato_data.image_decoding import decode_images
 from tests.pipelines.recorders.recorded import CASES, episodes_of, need, recorder
 
 record = recorder("procgen")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images.episode import decode_images
+from gato_data.image_decoding import decode_images
 from gato_pipelines.recorders.recording import (
     PlayedEpisode,
     as_rlds,

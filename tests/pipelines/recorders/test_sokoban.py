@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.images.episode import decode_images
+from gato_data.image_decoding import decode_images
 from gato_pipelines.simulators.sokoban_import import import_sokoban
 from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need, recorder
 

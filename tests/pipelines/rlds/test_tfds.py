@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gato_pipelines.images.episode import decode_images
+from gato_data.image_decoding import decode_images
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import Directory, open_directory

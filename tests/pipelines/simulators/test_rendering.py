@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import SettingError
-from gato_pipelines.images.episode import decode_images
+from gato_data.image_decoding import decode_images
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
 from gato_pipelines.simulators import rendering

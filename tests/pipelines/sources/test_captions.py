@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from gato_data.errors import InputError, OutputError, SettingError
+from gato_data.image_fit import ImageFit
 from gato_data.tokenizers import image
 from gato_pipelines.documents.pairs import tables
 from gato_pipelines.images.document import decode_image
-from gato_pipelines.images.fit import ImageFit
 from gato_pipelines.registry.find import make_source
 from gato_schemas.dataset import read_manifest
 from gato_schemas.sequence import Modality

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from gato_data.errors import InputError, OutputError
+from gato_data.image_fit import ImageFit
 from gato_data.tokenizers import image
 from gato_pipelines.documents import pages
 from gato_pipelines.documents.formats import ranges
 from gato_pipelines.images.document import decode_image
-from gato_pipelines.images.fit import ImageFit
 from gato_schemas.account import Note
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record

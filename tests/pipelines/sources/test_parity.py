@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gato_data.image_decoding import decode_images
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.images.episode import decode_images
 from gato_pipelines.rlds.features import Kind
 from gato_schemas.dataset import read_manifest
 from gato_schemas.sequence import POSITION_ACTION, POSITION_SEPARATOR

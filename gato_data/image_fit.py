@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, MissingPackageError, SettingError
-from gato_pipelines.images.header import GRAY, RGB
+from gato_data.image_header import GRAY, RGB
 from gato_schemas.sequence import PATCH_SIZE
 
 Images: TypeAlias = NDArray[np.uint8]

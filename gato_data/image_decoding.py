@@ -1,4 +1,4 @@
-"""Encoded images of a whole episode to uint8 arrays."""
+"""Images of an episode, encoded as PNG or JPEG or not, to uint8 arrays of the size that is cut into patches."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.images.fit import EpisodeFitter, ImageFit, Images, check_memory, import_cv2
-from gato_pipelines.images.header import (
+from gato_data.image_fit import EpisodeFitter, ImageFit, Images, check_memory, import_cv2
+from gato_data.image_header import (
     GRAY,
     JPEG_MAGIC,
     PNG_HEADER_BYTES,
@@ -21,21 +21,7 @@ from gato_pipelines.images.header import (
     is_palette,
     read_header,
 )
-from gato_pipelines.images.histogram import PixelCounter
-from gato_pipelines.rlds.episode import Frames
-
-__all__ = [
-    "EncodedImage",
-    "ImageFit",
-    "ImageHeader",
-    "Images",
-    "decode_and_fit",
-    "decode_images",
-    "decode_symbols",
-    "fit_frames",
-    "fit_images",
-    "read_header",
-]
+from gato_data.image_histogram import PixelCounter
 
 Shape: TypeAlias = tuple[int | None, ...]
 Alpha: TypeAlias = Literal["reject", "white", "ask", "newest"]
@@ -140,7 +126,7 @@ def _fitted(
     return fitter.rgb()
 
 
-def fit_frames(frames: Frames, keep: int, fit: ImageFit, *, histogram: NDArray[np.int64]) -> Images:
+def fit_frames(frames: Iterable[Images], keep: int, fit: ImageFit, *, histogram: NDArray[np.int64]) -> Images:
     """Decode and fit the frames of a video one by one, so that only fitted images are held together.
 
     All frames are asked for, also those after the first `keep`: whoever counts them says whether
@@ -157,7 +143,7 @@ def fit_frames(frames: Frames, keep: int, fit: ImageFit, *, histogram: NDArray[n
         uint8 (keep, h, w, 3); gray is repeated, after fitting.
 
     Raises:
-        EpisodeError: as for `Frames` and `ImageFit.apply`.
+        EpisodeError: as for `fit_images`, or a frame cannot be decoded.
     """
     fitter: EpisodeFitter | None = None
     counter: PixelCounter | None = None
@@ -276,9 +262,14 @@ class _ImageDecoder:
                 "them on white",
                 stage="decode",
             )
-        alpha = rgba[..., 3:].astype(np.uint16)
-        blended = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-        return blended.astype(np.uint8)
+        return on_white(rgba)
+
+
+def on_white(rgba: Images) -> Images:
+    """Images (..., 4) with an alpha channel as they look on white, uint8 (..., 3)."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    blended = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return blended.astype(np.uint8)
 
 
 def _may_be_stacked(rgba: Images) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_pipelines.images.fit import Images, import_cv2
+from gato_data.image_fit import Images, import_cv2
 
 _COUNTED_AT_ONCE = 1 << 18  # pixel values: few calls, and still inside the cache
 _MAX_EXACT = 1 << 24  # OpenCV returns counts as float32

@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gato_data.errors import EpisodeError, MissingPackageError, SettingError
-from gato_pipelines.images.episode import (
-    ImageFit,
-    ImageHeader,
-    decode_and_fit,
-    decode_images,
-    fit_images,
-    read_header,
-)
-from gato_pipelines.images.fit import import_cv2
+from gato_data.image_decoding import decode_and_fit, decode_images, fit_images
+from gato_data.image_fit import ImageFit, import_cv2
+from gato_data.image_header import ImageHeader, read_header
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (3, 20, 24), dtype=np.uint8)
@@ -173,7 +167,7 @@ def test_a_decompression_bomb_is_not_decoded(shape, message):
 
 
 def test_an_episode_that_cannot_be_held_is_refused(monkeypatch):
-    monkeypatch.setattr("gato_pipelines.images.fit.MAX_EPISODE_BYTES", 1000)
+    monkeypatch.setattr("gato_data.image_fit.MAX_EPISODE_BYTES", 1000)
     with pytest.raises(EpisodeError, match="take 1440 bytes, at most 1000"):
         decode_images([GOOD] * 3, (20, 24, 1))
     with pytest.raises(EpisodeError, match="take 2304 bytes, at most 1000"):
@@ -309,8 +303,8 @@ def test_red_and_blue_change_places() -> None:
 @pytest.mark.parametrize("counted_at_once", [1, 1000, 1 << 18])
 @pytest.mark.parametrize("frames", [GRAY, RGB], ids=["gray", "rgb"])
 def test_the_histogram_counts_every_pixel_before_fitting(frames, counted_at_once, monkeypatch):
-    monkeypatch.setattr("gato_pipelines.images.histogram._COUNTED_AT_ONCE", counted_at_once)
-    monkeypatch.setattr("gato_pipelines.images.histogram._MAX_EXACT", 700)
+    monkeypatch.setattr("gato_data.image_histogram._COUNTED_AT_ONCE", counted_at_once)
+    monkeypatch.setattr("gato_data.image_histogram._MAX_EXACT", 700)
     histogram = np.ones(256, dtype=np.int64)
     shape = (20, 24, 1 if frames.ndim == 3 else 3)
     decode_and_fit([_encode(frame) for frame in frames], shape, SIXTEEN, histogram=histogram)
