@@ -8,10 +8,14 @@ lie above it and throw the expert's own episodes away, so that the same distance
 fraction of 0.8. For E = 0 every episode from 0 on is kept, whatever the fraction.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gato_schemas.dataset import Scores
+from gato_schemas.index import ShardIndex
 
 MAX_WINDOW = 1000
 WINDOW_SHARE = 10
@@ -44,3 +48,22 @@ def expert_return(returns: NDArray[np.float64]) -> float:
 def threshold(expert: float, fraction: float) -> float:
     """The lowest return that is kept."""
     return expert - (1 - fraction) * abs(expert)
+
+
+def task_returns(indexes: Iterable[ShardIndex]) -> dict[str, NDArray[np.float64]]:
+    """The returns of the episodes of every task that has some, float64 (N,), in the order in which they are stored."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for index in indexes:
+        begins = index.chunk == 0
+        for number in np.unique(index.task[begins]).tolist():
+            here = index.episode_return[begins & (index.task == number)].astype(np.float64)
+            found.setdefault(index.header.tasks[number], []).append(here)
+    return {name: np.concatenate(returns) for name, returns in found.items()}
+
+
+def scores_of(returns: NDArray[np.float64]) -> Scores:
+    """The scores of episodes with these returns (N,), NaN where one has no rewards; nothing is known of success."""
+    finite = returns[np.isfinite(returns)]
+    if not len(finite):
+        return Scores(episodes=len(returns))
+    return Scores(episodes=len(returns), mean_return=float(finite.mean()), expert_return=expert_return(finite))

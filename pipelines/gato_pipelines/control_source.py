@@ -15,7 +15,7 @@ from gato_pipelines.control.episode_choice import check_episodes, pick_episodes
 from gato_pipelines.control.episode_reader import EpisodeReader, Reading
 from gato_pipelines.control.field_choice import FieldChoice, matches
 from gato_pipelines.control.filtering import check_fraction
-from gato_pipelines.control.flags import scalar_leaf, success_leaf
+from gato_pipelines.control.flags import scalar_leaf, success_leaf, told_success
 from gato_pipelines.control.form import Form
 from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import AUTO
@@ -232,7 +232,7 @@ class ControlSource(Source):
         numbers = [leaf for leaf in container.features.episode if leaf.path in self.id_leaves and leaf.dtype == "int64"]
         return ScanChoice(
             returns=self.min_return_fraction is not None,
-            success=success_leaf(container, self.require_success) if self.require_success else None,
+            success=success_leaf(container, self.require_success) if self.require_success else told_success(container),
             order=tuple(numbers) if self.min_return_fraction is not None else (),
             ranges=self.action_range in ("minmax", "quantile"),
             quantiles=self.action_range == "quantile",

@@ -4,7 +4,7 @@ import msgspec
 
 from gato_data.ranges import ElementRange
 from gato_schemas.account import Note
-from gato_schemas.dataset import FinalStep
+from gato_schemas.dataset import EnvironmentInfo, FinalStep, ImageInfo
 from gato_schemas.episode import Field
 from gato_schemas.index import Part
 
@@ -88,7 +88,7 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         ends: what final timesteps look like.
         final_step: what the file format says of them, if it does.
         returns: of every episode, if a filter needs them; None where it cannot be told.
-        successes: whether every episode succeeded, if a filter needs that.
+        successes: whether every episode succeeded, where a flag says it.
         order: the dataset's own numbers of every episode, in the order of collection; empty where
             it has none.
         ranges: of continuous actions if wanted: all timesteps but the last, and the last ones of
@@ -101,6 +101,9 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         borders: what flags say of where episodes begin and end.
         lengths: of sequences whose length the dataset does not declare, the shortest and the
             longest, by role and field.
+        images: the raw image of every image field.
+        action_values: how many values discrete action fields have, where the dataset declares it.
+        environment: where the episodes were played, if the part says it.
         texts: names of texts that are not observed although nobody asked for that.
         notes: what a user should know of how the part is read.
         hashes: uint64 of every document, little-endian, if duplicates are to be left out; 0 for
@@ -126,6 +129,9 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reason: str = ""
     borders: Borders = Borders()
     lengths: dict[str, list[int]] = {}
+    images: dict[str, ImageInfo] = {}
+    action_values: dict[str, int] = {}
+    environment: EnvironmentInfo | None = None
     texts: list[str] = []
     notes: list[Note] = []
     hashes: bytes = b""

@@ -53,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         sizes: bytes of the files of each part when they were scanned; None where the source looks
             after them itself.
         decodes_video: whether frames of videos become tokens, so that their decoder decides bytes.
+        successes: of each part what became of its episodes, as `control.filtering.outcomes` has it.
     """
 
     tasks: dict[str, TaskInfo]
@@ -62,6 +63,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     expected: list[Note] = []
     sizes: list[int | None] = []
     decodes_video: bool = False
+    successes: list[bytes] = []
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,9 +256,17 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+_OF_PLAY = ("images", "action_values", "environment", "scores")
+"""Keys of a task that are left out where nothing is known: datasets without them keep their bytes."""
+
+
 def encode_manifest(manifest: Manifest) -> bytes:
     """Readable JSON with sorted keys, sealed by its checksum."""
     content = {**msgspec.to_builtins(manifest), "content_id": manifest.content_id}
+    for task in content["tasks"].values():
+        for name in _OF_PLAY:
+            if not task[name]:
+                del task[name]
     content["checksum"] = manifest_checksum(content)
     return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=2) + b"\n"
 

@@ -11,7 +11,7 @@ from gato_pipelines.files.unchanged import changed
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Leaf
 from gato_schemas.account import Note
-from gato_schemas.dataset import FinalStep
+from gato_schemas.dataset import EnvironmentInfo, FinalStep
 
 ActionSet: TypeAlias = Literal["actions", "actions_abs", "action_dict"]
 ImageRows: TypeAlias = Literal["auto", "flip", "rotate", "as-stored"]
@@ -108,6 +108,7 @@ class Container(ABC):
         final_step: what the file format says of final timesteps; None where that has to be found
             out.
         notes: what a user should know of how it is read.
+        environment: where the episodes were played; None where the input does not say it.
     """
 
     format: ClassVar[str]
@@ -127,6 +128,7 @@ class Container(ABC):
     features: Features
     final_step: FinalStep | None = None
     notes: tuple[Note, ...] = ()
+    environment: EnvironmentInfo | None = None
 
     @property
     def label(self) -> str:

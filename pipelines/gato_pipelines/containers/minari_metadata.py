@@ -42,6 +42,12 @@ class Space(msgspec.Struct, frozen=True):
         """What has to be taken from values so that they fit into the discrete tokens; 0 where they do."""
         return self.start if self.start < 0 or self.start + self.n > DISCRETE_VALUES else 0
 
+    @property
+    def values(self) -> int | None:
+        """How many values a discrete space has from its offset on; None where it is none."""
+        count = self.start + self.n - self.offset
+        return count if self.n > 0 and 0 < count <= DISCRETE_VALUES else None
+
 
 class _Environment(msgspec.Struct, frozen=True):
     id: str = ""
@@ -98,8 +104,9 @@ def read_metadata(path: Path) -> Metadata:
 def described(data: Path, metadata: Metadata, leaves: Iterable[Leaf]) -> dict[str, Any]:
     """What a container takes over from the description of a dataset in the folder `data`."""
     name = metadata.dataset_id or data.resolve().parent.name
-    starts = {path: space.offset for path, space in metadata.spaces().items() if space.offset}
-    shifted = [replace(leaf, start=starts.get(leaf.path, 0)) for leaf in leaves]
+    spaces, unknown = metadata.spaces(), Space()
+    told = [(leaf, spaces.get(leaf.path, unknown)) for leaf in leaves]
+    shifted = [replace(leaf, start=space.offset, values=space.values) for leaf, space in told]
     begin = [(leaf.path, leaf.start) for leaf in shifted if leaf.start]
     return {
         "path": data,

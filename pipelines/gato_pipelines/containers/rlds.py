@@ -10,6 +10,7 @@ from gato_pipelines.containers.container import Container, File, RawItem
 from gato_pipelines.containers.rlds_videos import frames_decoder, with_frames
 from gato_pipelines.containers.shard_records import TFDS_FORMATS, num_records, read_shard
 from gato_pipelines.rlds.directory import Directory
+from gato_pipelines.rlds.environment import read_environment
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Leaf
 from gato_pipelines.rlds.versions import DATASET_INFO
@@ -106,9 +107,11 @@ def _decode(decoder: RecordDecoder, record: RawRecord) -> RawItem:
         return RawItem(record.ordinal, error=error)
 
 
-def described(directory: Directory) -> dict[str, Any]:
-    """What a container takes over from a TFDS folder."""
+def described(directory: Directory, why_slow: str = "") -> dict[str, Any]:
+    """What a container takes over from a TFDS folder; `why_slow` is why TFDS reads it, apart from its file format."""
     convention, stored = None, directory.file_format
+    why_slow = why_slow or (f"it is stored as {stored}" if stored in TFDS_FORMATS else "")
+    environment, notes = read_environment(directory)
     if directory.name in _WITHOUT_LAST_REWARD:
         convention = FinalStep("drop", f"in {directory.name} the final timestep has no action and reward of its own")
     return {
@@ -119,7 +122,8 @@ def described(directory: Directory) -> dict[str, Any]:
         "licence": directory.licence,
         "final_step": convention,
         "directory": directory,
-        "notes": (slow_note(directory, f"it is stored as {stored}"),) if stored in TFDS_FORMATS else (),
+        "environment": environment,
+        "notes": (*notes, slow_note(directory, why_slow)) if why_slow else notes,
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError
-from gato_pipelines.containers.rlds import RecordDecoder, RldsContainer, described, slow_note
+from gato_pipelines.containers.rlds import RecordDecoder, RldsContainer, described
 from gato_pipelines.containers.tfds_library import import_tfds
 from gato_pipelines.rlds.decode import EpisodeDecoder, is_decodable
 from gato_pipelines.rlds.directory import Directory
@@ -53,8 +53,7 @@ def tfds_container(directory: Directory, why: str) -> TfdsContainer:
         raise InputError(f"TFDS cannot open {directory.path} ({error})") from error
     theirs = dict(_leaves(features, ""))
     leaves = [leaf if is_decodable(leaf) else theirs.get(leaf.path, leaf) for leaf in directory.features.leaves]
-    taken = {**described(directory), "notes": (slow_note(directory, why),)}
-    return TfdsContainer(features=Features(tuple(leaves)), **taken)
+    return TfdsContainer(features=Features(tuple(leaves)), **described(directory, why))
 
 
 def _leaves(feature: Any, path: str) -> Iterator[tuple[str, Leaf]]:

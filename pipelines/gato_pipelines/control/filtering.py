@@ -11,6 +11,9 @@ from gato_data.returns import expert_return, threshold, window
 from gato_pipelines.part_scan import PartScan
 from gato_schemas.dataset import EpisodeFilter
 
+FAILED, SUCCEEDED, DROPPED = 0, 1, 2
+"""What became of an episode: whether it succeeded, or that it was not kept."""
+
 
 def check_fraction(fraction: float | None) -> None:
     """Check `--min-return-fraction`.
@@ -71,6 +74,17 @@ def make_filter(
 def passes(chosen: EpisodeFilter, total: float) -> bool:
     """Whether an episode of this return is kept; one without a finite return is not."""
     return chosen.min_return is None or bool(np.isfinite(total) and total >= chosen.min_return)
+
+
+def outcomes(scan: PartScan, count: int, chosen: EpisodeFilter | None) -> bytes:
+    """A byte for each of the first `count` episodes of a part; empty where it does not say what became of them."""
+    found = [SUCCEEDED if success else FAILED for success in scan.successes[:count]]
+    if chosen is None or not found:
+        return bytes(found)
+    totals = [float("nan") if total is None else total for total in scan.returns[:count]] or [float("nan")] * len(found)
+    drops = (bool(chosen.require_success) and outcome == FAILED for outcome in found)
+    kept = (passes(chosen, total) and not drop for total, drop in zip(totals, drops, strict=True))
+    return bytes(outcome if keep else DROPPED for outcome, keep in zip(found, kept, strict=True))
 
 
 def _totals(scan: PartScan, count: int) -> NDArray[np.float64]:

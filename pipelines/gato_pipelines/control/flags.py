@@ -8,7 +8,9 @@ from gato_data.errors import InputError
 from gato_pipelines.containers.container import FIRST, LAST, TERMINAL, Container
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
-from gato_pipelines.rlds.features import Leaf
+from gato_pipelines.rlds.features import STEPS, Leaf
+
+SUCCESS = "success"
 
 
 def scalar_leaf(container: Container, path: str) -> Leaf | None:
@@ -42,6 +44,12 @@ def success_leaf(container: Container, key: str) -> Leaf:
         what = "which could be any of" if found else "which it lacks: it has"
         raise InputError(f"--require-success names {key!r} of {container.label}, {what} {names}")
     return found[0]
+
+
+def told_success(container: Container) -> Leaf | None:
+    """The leaf that is called success: of an episode, or of a timestep; None where there is none."""
+    leaves = [leaf for leaf in container.features.leaves if leaf.path in (SUCCESS, f"{STEPS}/{SUCCESS}")]
+    return next((leaf for leaf in leaves if leaf.dtype in NUMERIC_DTYPES and _size(leaf) == 1), None)
 
 
 def _size(leaf: Leaf) -> int:

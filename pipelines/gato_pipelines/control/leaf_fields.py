@@ -6,9 +6,11 @@ from typing import Literal
 
 from gato_data.errors import SettingError
 from gato_data.image_fit import ImageFit
+from gato_data.image_header import GRAY, RGB, RGBA
 from gato_pipelines.control.frame_stacks import FrameStack, Stack, one_frame, stack_of
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES, STRING_DTYPES, is_decodable
 from gato_pipelines.rlds.features import Kind, Leaf
+from gato_schemas.dataset import ImageInfo
 from gato_schemas.episode import Field, FieldModality
 from gato_schemas.sequence import PATCH_SIZE
 
@@ -113,6 +115,26 @@ def field_of(leaf: Leaf, name: str, choice: ImageChoice = DEFAULT, modality: Fie
         return Field(name, "image", (*size, 3), leaf.dtype, content=None if content == size else content)
     shape = () if modality == "text" else tuple(side or 0 for side in (*leaf.sequences, *leaf.shape))
     return Field(name, modality, shape, leaf.dtype, start=leaf.start)
+
+
+def image_info(leaf: Leaf, choice: ImageChoice) -> ImageInfo | None:
+    """The raw images of a leaf that is one of images, and their fit; None where they have channels that no image has.
+
+    Raises:
+        SettingError: as `fit_of`.
+    """
+    fit, stack = fit_of(leaf, choice), choice.stack_of(leaf)
+    height, width, channels = (*choice.frame_of(leaf).shape, GRAY)[:3]
+    if channels not in (GRAY, RGB, RGBA):
+        return None
+    return ImageInfo(
+        shape=(height, width, channels),  # type: ignore[arg-type]
+        mode=fit.mode,
+        scales=fit.scales,
+        size=(fit.height, fit.width),
+        frames=stack.frames if stack else 1,
+        frames_first=stack is not None and stack.first,
+    )
 
 
 def fit_of(leaf: Leaf, choice: ImageChoice) -> ImageFit:

@@ -35,7 +35,7 @@ class ScanChoice:
 
     Attributes:
         returns: whether returns are.
-        success: the leaf that says whether it succeeded; None if that does not matter.
+        success: the leaf that says whether it succeeded; None where there is none.
         order: the leaves that number the episodes in the order of collection.
         ranges: whether ranges of continuous actions are.
         quantiles: whether these are quantiles.
@@ -86,6 +86,9 @@ def scan_part(container: Container, part: Part, chosen: Selection, choice: ScanC
         reason=scanner.reason,
         borders=scanner.borders,
         lengths=scanner.lengths,
+        images=chosen.raw_images,
+        action_values=chosen.action_values,
+        environment=container.environment,
         texts=list(chosen.texts),
         notes=[*container.notes, *(Note("read", text) for text in chosen.readings)],
         decodes_video=any(leaf.kind == Kind.VIDEO for leaf, _ in chosen.observations),

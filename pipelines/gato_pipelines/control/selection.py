@@ -7,10 +7,10 @@ from gato_data.errors import InputError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, Container
 from gato_pipelines.control.field_choice import FieldChoice
 from gato_pipelines.control.instructions import AUTO, NONE, find_instruction, unused_texts
-from gato_pipelines.control.leaf_fields import DEFAULT, ImageChoice, field_of, modality_of, unreadable
+from gato_pipelines.control.leaf_fields import DEFAULT, ImageChoice, field_of, image_info, modality_of, unreadable
 from gato_pipelines.control.readings import readings
 from gato_pipelines.rlds.features import Leaf
-from gato_schemas.dataset import TaskInfo
+from gato_schemas.dataset import ImageInfo, TaskInfo
 from gato_schemas.episode import Field
 
 _STEPS = "steps/"
@@ -41,6 +41,19 @@ class Selection:
     def leaves(self) -> tuple[Leaf, ...]:
         """All leaves that become tokens."""
         return tuple(leaf for leaf, _ in (*self.observations, *self.actions))
+
+    @property
+    def raw_images(self) -> dict[str, ImageInfo]:
+        """The raw image of every image field, by its name."""
+        images = ((leaf, field.name) for leaf, field in self.observations if field.modality == "image")
+        found = {name: image_info(leaf, self.images) for leaf, name in images}
+        return {name: info for name, info in found.items() if info is not None}
+
+    @property
+    def action_values(self) -> dict[str, int]:
+        """How many values discrete action fields have, where it is declared."""
+        declared = {field.name: 2 if leaf.dtype == "bool" else leaf.values for leaf, field in self.actions}
+        return {name: values for name, values in declared.items() if values is not None}
 
     def only(self, task: TaskInfo) -> "Selection":
         """Without the fields that the planning pass left out."""

@@ -15,6 +15,7 @@ from gato_pipelines.control.bad_fields import blamed
 from gato_pipelines.ingest.account import dataset_account
 from gato_pipelines.ingest.job import Job, finished
 from gato_pipelines.ingest.output import release
+from gato_pipelines.ingest.scores import task_scores
 from gato_pipelines.ingest.summary import Summary, warnings_of
 from gato_pipelines.registry.own import own_licence
 from gato_pipelines.source import recorded_settings
@@ -31,7 +32,7 @@ from gato_schemas.dataset import (
     encode_manifest,
 )
 from gato_schemas.index import DeadLetter, ShardIndex
-from gato_schemas.statistics import Counts
+from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.tfds import tfds_files
 
 
@@ -77,7 +78,7 @@ def make_manifest(job: Job, indexes: Mapping[str, list[ShardIndex]], letters: Se
         tokenization=asdict(settings.tokenize),
         patch_encoding=settings.encoding,
         max_observation_tokens=settings.tokenize.max_observation_tokens,
-        tasks=_tasks(job, indexes),
+        tasks=_tasks(job, indexes, statistics),
         agents=job.plan.agents,
         holdout=settings.holdout,
         splits={split: _split(job, split, found) for split, found in indexes.items()},
@@ -139,13 +140,31 @@ def _split(job: Job, split: str, indexes: list[ShardIndex]) -> SplitInfo:
     return SplitInfo.of(shards)
 
 
-def _tasks(job: Job, indexes: Mapping[str, list[ShardIndex]]) -> dict[str, TaskInfo]:
+def _tasks(
+    job: Job, indexes: Mapping[str, list[ShardIndex]], statistics: Sequence[FieldStatistics]
+) -> dict[str, TaskInfo]:
     every = [index for found in indexes.values() for index in found]
     counts = dict.fromkeys(job.plan.tasks, Counts())
     for index in every:
         for name, here in index.totals_by_task():
             counts[name] += here
-    return {name: msgspec.structs.replace(task, counts=counts[name]) for name, task in job.plan.tasks.items()}
+    scores = task_scores(job, indexes.get("train", []))
+    return {
+        name: msgspec.structs.replace(
+            task, counts=counts[name], action_values=_action_values(name, task, statistics), scores=scores.get(name)
+        )
+        for name, task in job.plan.tasks.items()
+    }
+
+
+def _action_values(name: str, task: TaskInfo, statistics: Sequence[FieldStatistics]) -> dict[str, int]:
+    """How many values the discrete actions have: as declared, and no fewer than occur."""
+    found = dict(task.action_values)
+    starts = {field.name: field.start for field in task.actions if field.modality == "discrete"}
+    for row in statistics:
+        if row.task == name and row.role == "action" and row.field in starts and row.count:
+            found[row.field] = max(found.get(row.field, 1), int(max(row.high)) - starts[row.field] + 1)
+    return found
 
 
 def _source_info(job: Job) -> SourceInfo:

@@ -9,12 +9,11 @@ from gato_data.errors import OutputError
 from gato_pipelines.ingest.commit import make_manifest
 from gato_pipelines.ingest.job import Job, finished
 from gato_pipelines.ingest.output import difference
-from gato_pipelines.ingest.planning import without_reasons
+from gato_pipelines.ingest.planning import deciding
 from gato_pipelines.ingest.summary import Summary, warnings_of
 from gato_schemas.dataset import MANIFEST, Manifest, ShardInfo, read_manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import index_path, read_index
-from gato_schemas.statistics import Counts
 
 _FOUND = {"splits", "statistics", "dead_letters", "dead_letters_digest", "account"}
 _MADE_OF_OTHERS = {"version", "family", "fingerprint", "max_observation_tokens"}
@@ -94,9 +93,7 @@ def _is_whole(out: Path, shard: ShardInfo) -> bool:
 def _comparable(manifest: Manifest, shards: int) -> dict[str, Any]:
     """What a manifest says of settings and input, as JSON."""
     found: dict[str, Any] = {name: getattr(manifest, name) for name in _ASKED} | {"shards": shards}
-    found["tasks"] = {
-        name: msgspec.structs.replace(without_reasons(task), counts=Counts()) for name, task in manifest.tasks.items()
-    }
+    found["tasks"] = {name: deciding(task) for name, task in manifest.tasks.items()}
     comparable: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))
     return comparable
 

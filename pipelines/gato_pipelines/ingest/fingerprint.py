@@ -13,7 +13,7 @@ from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import DiscreteIds, Vocabulary
 from gato_pipelines.containers.video import decoder_versions
 from gato_pipelines.ingest.chosen_source import ChosenSource
-from gato_pipelines.ingest.planning import without_reasons
+from gato_pipelines.ingest.planning import deciding
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.source import Plan, Source, recorded_settings
 from gato_schemas.dataset import FORMAT_VERSION
@@ -59,7 +59,7 @@ def make_recipe(source: ChosenSource, plan: Plan, settings: IngestSettings) -> R
         "format": [FORMAT_VERSION, INDEX_VERSION],
         "source": source.name,
         "settings": recorded_settings(source.made),
-        "tasks": {name: without_reasons(task) for name, task in plan.tasks.items()},
+        "tasks": {name: deciding(task) for name, task in plan.tasks.items()},
         "agents": plan.agents,
         "shards": len(plan.parts),
         "vocabulary": vocabulary.info,

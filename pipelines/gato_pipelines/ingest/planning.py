@@ -5,7 +5,7 @@ fingerprint, so no part ever decides for itself.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -16,19 +16,21 @@ from gato_data.ranges import bounds, merge_ranges
 from gato_data.tokenize import ordered
 from gato_pipelines.control.borders import border_notes
 from gato_pipelines.control.expected import expected_notes
-from gato_pipelines.control.filtering import make_filter
+from gato_pipelines.control.filtering import make_filter, outcomes
 from gato_pipelines.control.final_step import decide_final_step, kept_groups
 from gato_pipelines.control.frame_stacks import stack_of
 from gato_pipelines.control.leaf_fields import modality_of
 from gato_pipelines.control.sequence_lengths import settle_lengths
 from gato_pipelines.ingest.scan_job import part_key
+from gato_pipelines.rlds.environment import common_environment
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.source import PartScan, Plan, Source
 from gato_schemas.account import Note, merge_notes
-from gato_schemas.dataset import FinalStep, TaskInfo
+from gato_schemas.dataset import EpisodeFilter, FinalStep, TaskInfo
 from gato_schemas.episode import Field, FieldModality
 from gato_schemas.index import Part
 from gato_schemas.sequence import PATCH_SIZE
+from gato_schemas.statistics import Counts
 
 MAX_TEXTS = 6
 """Names of texts in one line of the account."""
@@ -60,7 +62,9 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
     notes = [*notes, *how, *(note for note in found if note.kind != "read")]
     notes += border_notes(kept, ignored=source.ignore_borders)
     notes += [note for name, pairs in sorted(by_task.items()) for note in _unused_texts(name, pairs)]
+    notes += [note for name, pairs in sorted(by_task.items()) for note in _unlike_environments(name, pairs)]
     tasks = {name: _task(name, by_task[name], source) for name in sorted(by_task)}
+    by_key = {part_key(scan.part): scan for scan in scans}
     scanned = {name: [scan for scan, _ in by_task[name]] for name in tasks}
     return Plan(
         tasks=tasks,
@@ -70,6 +74,7 @@ def make_plan(scans: Sequence[PartScan], source: Source, max_episodes: int | Non
         expected=merge_notes(note for name in tasks for note in expected_notes(name, tasks[name], scanned[name])),
         sizes=[sizes.get(part) for part in parts],
         decodes_video=any(scan.decodes_video for scan in kept),
+        successes=[outcomes(by_key[part_key(part)], part.count, tasks[part.task].filter) for part in parts],
     )
 
 
@@ -100,11 +105,26 @@ def _smaller(field: Field) -> str:
     return "take the newest of stacked frames with --frame-stack newest, " if stack_of(leaf) is not None else ""
 
 
-def without_reasons(task: TaskInfo) -> TaskInfo:
+class DecidingTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a task decides its bytes, in the order in which fingerprints hold it; see `TaskInfo`."""
+
+    observations: list[Field]
+    actions: list[Field]
+    final_step: FinalStep | None
+    filter: EpisodeFilter | None
+    left_out: dict[str, str]
+    counts: Counts = Counts()
+
+
+def deciding(task: TaskInfo) -> DecidingTask:
     """What decides the bytes of a task: not in which words it was decided, which count the episodes of the input."""
-    if task.final_step is None:
-        return task
-    return msgspec.structs.replace(task, final_step=FinalStep(task.final_step.policy, ""))
+    return DecidingTask(
+        observations=task.observations,
+        actions=task.actions,
+        final_step=task.final_step and FinalStep(task.final_step.policy, ""),
+        filter=task.filter,
+        left_out=task.left_out,
+    )
 
 
 def _num_tokens(field: Field) -> int:
@@ -150,7 +170,19 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
         final_step=final_step,
         filter=make_filter(name, scans, [count for _, count in pairs], fraction, success),
         left_out={name: why for scan in scans for name, why in scan.left_out.items()},
+        images=first.images,
+        action_values=_most(scan.action_values for scan in scans),
+        environment=common_environment([scan.environment for scan in scans]),
     )
+
+
+def _most(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The most values that any part declares, by field."""
+    found: dict[str, int] = {}
+    for count in counts:
+        for name, values in count.items():
+            found[name] = max(values, found.get(name, 0))
+    return found
 
 
 def _unused_texts(name: str, pairs: Sequence[tuple[PartScan, int]]) -> Iterator[Note]:
@@ -163,6 +195,14 @@ def _unused_texts(name: str, pairs: Sequence[tuple[PartScan, int]]) -> Iterator[
             shown = ", ".join(texts[:MAX_TEXTS]) + (f" and {len(texts) - MAX_TEXTS} more" * (len(texts) > MAX_TEXTS))
             why = f"episodes of task {name} have texts that are no tokens ({shown}): --instruction-key takes one"
             yield Note("left-out", why, count)
+
+
+def _unlike_environments(name: str, pairs: Sequence[tuple[PartScan, int]]) -> Iterator[Note]:
+    """Parts of one task that do not say together where they were played, though some say it."""
+    found = [scan.environment for scan, _ in pairs]
+    if any(found) and common_environment(found) is None:
+        text = f"parts of task {name} were not all recorded in one simulator: none is kept for it"
+        yield Note("read", text)
 
 
 def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_step: FinalStep) -> Field:

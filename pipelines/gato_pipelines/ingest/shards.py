@@ -32,6 +32,11 @@ MAX_DEAD_LETTERS = 10_000
 _AGAIN = Note("left-out", "documents that occurred before, to the letter")
 
 
+def episode_id_of(part: Part, number: int, ordinal: int) -> str:
+    """Id of an episode: that of its place in a file, which is part `number` of the dataset."""
+    return f"{part.task}/{number:05d}/{ordinal:06d}"
+
+
 def split_of(episode_id: str, holdout: float) -> str:
     """Split of an episode: a hash of its id, whatever else is in the dataset."""
     digest = hashlib.blake2b(episode_id.encode(), digest_size=8, person=b"gato-holdout").digest()
@@ -106,7 +111,7 @@ class _PartWriter:
         self._account.add_item(item)
         if item.content is None and item.error is None and item.notes:
             return
-        episode_id = f"{part.task}/{self._number:05d}/{item.ordinal:06d}"
+        episode_id = episode_id_of(part, self._number, item.ordinal)
         split = split_of(episode_id, self._job.settings.holdout)
         try:
             sequence = _tokenize(self._job, part, item, self._statistics[split], text)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from gato_data.errors import InputError
+from gato_data.vocabulary import DISCRETE_VALUES
 from gato_pipelines.rlds.legacy import modernise
 from gato_schemas.errors import FormatError
 
@@ -60,6 +61,7 @@ class Leaf:
         start: the least of its discrete values, where they do not fit between 0 and 1023.
         bgr: whether red and blue change places inside encoded images, as cv2.imdecode gives them.
         is_depth: whether its pixels are distances, which nothing but its dataset says.
+        values: how many discrete values there are from `start` on; None where that is undeclared.
     """
 
     path: str
@@ -74,6 +76,7 @@ class Leaf:
     start: int = 0
     bgr: bool = False
     is_depth: bool = False
+    values: int | None = None
 
     @property
     def in_steps(self) -> bool:
@@ -124,6 +127,7 @@ class _Content(_Json, frozen=True):
     dtype: str = ""
     encoding: str = ""
     encoding_format: str = ""
+    num_classes: int = 0
 
 
 class _FeaturesDict(_Json, frozen=True):
@@ -210,7 +214,12 @@ def _leaf(feature: _FeatureJson, path: str, sequences: Shape) -> Leaf:
         sequences=sequences,
         description=feature.description,
         value_range=feature.value_range,
+        values=_values(content.num_classes),
     )
+
+
+def _values(classes: int) -> int | None:
+    return classes if 0 < classes <= DISCRETE_VALUES else None
 
 
 def _kind(feature: _FeatureJson, path: str) -> Kind:
