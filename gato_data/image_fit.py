@@ -29,7 +29,9 @@ def import_cv2() -> ModuleType:
     try:
         import cv2
     except ImportError as error:
-        raise MissingPackageError('images need OpenCV: pip install "gato-data[ingest]"') from error
+        raise MissingPackageError(
+            'images need OpenCV: pip install "gato-data[ingest]", or opencv-python-headless alone'
+        ) from error
     cv2.setNumThreads(0)
     module: ModuleType = cv2
     return module

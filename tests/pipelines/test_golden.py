@@ -18,11 +18,13 @@ import numpy as np
 import pytest
 
 from gato_cli.main import cli
+from gato_data.errors import SettingError
 from gato_data.shards.chunks import join
 from gato_pipelines.ingest import fingerprint
 from gato_schemas.dataset import read_manifest
 from gato_schemas.record import Record, decode_record
 from gato_schemas.tfrecord import read_records
+from tests.pipelines.live import compare, observer_of
 from tests.schemas.sequences import COLUMNS
 
 ROOT = Path(__file__).parents[2]
@@ -75,12 +77,16 @@ COMMANDS = {
 }
 
 
-def golden(command: str, out: Path) -> dict[str, str]:
-    """The hash of everything in the episodes that a command writes, whatever their chunks, and the fingerprint."""
+def made(command: str, out: Path) -> None:
+    """Run a command, the versions of libraries left out of the fingerprint."""
     arguments = ["ingest", *shlex.split(command), "--out", str(out), "--workers", "1"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "_libraries", lambda source, **_: {})
         cli.main(arguments, standalone_mode=False)
+
+
+def golden(out: Path) -> dict[str, str]:
+    """The hash of everything in the episodes of a dataset, whatever their chunks, and its fingerprint."""
     manifest, found = read_manifest(out), hashlib.sha256()
     for split in sorted(manifest.splits):
         for shard in manifest.splits[split].shards:
@@ -102,12 +108,31 @@ def episode_lines(chunks: list[Record]) -> Iterator[bytes]:
         yield values.tobytes()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_kind_of_input_gives_the_tokens_that_it_always_gave(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    assert golden(COMMANDS[name], tmp_path / "out") == json.loads(GOLDEN.read_text())[name]
+@pytest.fixture(scope="module", params=COMMANDS)
+def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The name of a command, and what it made."""
+    out = tmp_path_factory.mktemp(request.param) / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        made(COMMANDS[request.param], out)
+    return request.param, out
+
+
+def test_every_kind_of_input_gives_the_tokens_that_it_always_gave(dataset: tuple[str, Path]) -> None:
+    name, out = dataset
+    assert golden(out) == json.loads(GOLDEN.read_text())[name]
+
+
+def test_live_observations_of_every_kind_become_the_tokens_that_ingest_wrote(dataset: tuple[str, Path]) -> None:
+    name, out = dataset
+    manifest = read_manifest(out)
+    if manifest.totals.timesteps:
+        words = shlex.split(COMMANDS[name])
+        assert compare(out, [ROOT / word for word in words if word.startswith("tests/data/")]) > 1
+        return
+    (task,) = manifest.tasks
+    with pytest.raises(SettingError, match=r"there is nothing to observe .* no timesteps"):
+        observer_of(out, manifest, task)
 
 
 if __name__ == "__main__":
@@ -115,7 +140,8 @@ if __name__ == "__main__":
         found = {}
         for name, command in COMMANDS.items():
             try:
-                found[name] = golden(command, Path(folder, name))
+                made(command, Path(folder, name))
+                found[name] = golden(Path(folder, name))
             except click.ClickException as error:
                 sys.exit(f"{name}: {error.format_message()}")
     GOLDEN.write_text(json.dumps(found, indent=2) + "\n")

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 from gato_cli.main import cli
 from gato_data.errors import OutputError, SettingError
 from gato_pipelines.recorders.recording import Recording
+from gato_schemas.dataset import TaskInfo
+from tests.pipelines.live import compare
 from tests.pipelines.recorders.recorded import CASES, Case, episodes_of
 from tests.rlds_inputs import digests, ingest
 
@@ -95,16 +97,36 @@ def test_tfds_reads_the_same_episodes(recording: Recording) -> None:
 
 def test_it_becomes_tokens_that_can_be_looked_at(case: Case, recording: Recording, tmp_path: Path) -> None:
     summary = ingest(recording.directory.path, tmp_path / "out", source=case.source)
+    assert compare(tmp_path / "out", [recording.directory.path]) == summary.manifest.totals.timesteps
     totals = summary.manifest.splits["train"].totals
     timesteps = recording.num_timesteps - 2 * case.final
     assert (totals.episodes, totals.timesteps) == (2, timesteps)
     assert totals.tokens - totals.tokens_by_modality[0] == case.tokens * timesteps
     (task,) = summary.manifest.tasks.values()
+    check_of_play(case, recording, task)
     assert task.final_step is not None
     assert task.final_step.policy == ("drop" if case.final else "keep")
     shown = CliRunner().invoke(cli, ["inspect", "dataset", str(tmp_path / "out")])
     assert shown.exit_code == 0, shown.output
     assert f"timesteps    {timesteps}\n" in shown.stdout
+
+
+def check_of_play(case: Case, recording: Recording, task: TaskInfo) -> None:
+    """What of a recording a run needs to play in the same simulator."""
+    environment, scores = task.environment, task.scores
+    assert environment is not None
+    assert (environment.family, environment.policy) == (case.recorder.replace("_", "-"), recording.policy)
+    assert environment.options["seed"] == 3
+    assert set(environment.versions) >= ({case.package} - {"procgen"})
+    assert str(case.name).lower() in (environment.id.lower(), str(environment.options.get("boxes")))
+    assert scores is not None
+    assert scores.episodes == 2
+    assert scores.mean_return == pytest.approx(np.mean(recording.returns))
+    assert scores.expert_return == max(recording.returns)
+    assert scores.success_rate == (None if recording.num_successes is None else recording.num_successes / 2)
+    discrete = {field.name for field in task.actions if field.modality == "discrete"}
+    assert task.action_values.keys() == discrete
+    assert task.images.keys() == {field.name for field in task.observations if field.modality == "image"}
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31])
