@@ -75,7 +75,7 @@ class Observer:
         self.actions: tuple[Field, ...] = tuple(task.actions)
         """In token order."""
         if not self.observations or not self.actions:
-            raise SettingError(f"there is nothing to observe or nothing to do in{self._of or ' a task'}: no timesteps")
+            raise SettingError(f"there is nothing to observe or nothing to do{self._of}: it has no timesteps to play")
         self._check()
         images = [field for field in self.observations if field.modality == "image"]
         self._images = {
