@@ -159,6 +159,9 @@ class Observer:
         for field in self.actions:
             if field.modality not in ("discrete", "continuous"):
                 raise SettingError(f"{self._label('action', field)} is {field.modality}: numbers are wanted")
+        tokens, limit = sum(field.num_tokens for field in self.observations), self._settings.max_observation_tokens
+        if tokens > limit:
+            raise SettingError(f"a timestep{self._of} has {tokens} observation tokens, its dataset at most {limit}")
         if any(field.modality == "text" for field in self.observations) and self._text_model is None:
             raise SettingError(f"a text is observed{self._of}: a text model is wanted")
 

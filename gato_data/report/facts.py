@@ -6,7 +6,7 @@ from typing import Any
 from gato_data.printable import count, counted, printable, real, share, size
 from gato_data.report.table import Fact, TableColumn
 from gato_schemas.compression import PatchEncoding
-from gato_schemas.dataset import EpisodeFilter, Manifest, SplitInfo, TaskInfo
+from gato_schemas.dataset import EnvironmentInfo, EpisodeFilter, Manifest, Scores, SplitInfo, TaskInfo
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 
@@ -96,6 +96,9 @@ def totals(counts: Counts) -> list[Fact]:
     return facts
 
 
+_MAX_VERSIONS = 8
+
+
 def task_facts(task: TaskInfo) -> list[Fact]:
     """How much there is of a task, which episodes and fields were left out, and what was done at the end."""
     facts: list[Fact] = [("episodes", count(task.counts.episodes)), ("tokens", count(task.counts.tokens))]
@@ -103,11 +106,32 @@ def task_facts(task: TaskInfo) -> list[Fact]:
         facts.append(("kept", _kept(task.filter)))
     if task.final_step is not None:
         facts.append(("final step", f"{task.final_step.policy}: {printable(task.final_step.reason, 200)}"))
+    if task.environment is not None:
+        facts.append(("played in", _played(task.environment)))
+    if task.scores is not None and (scored := _scored(task.scores)):
+        facts.append(("scores", scored))
     if task.left_out:
         reasons = [f"{printable(name, 60)} ({printable(why, 100)})" for name, why in sorted(task.left_out.items())[:20]]
         more = len(task.left_out) - len(reasons)
         facts.append(("no tokens of", ", ".join(reasons) + (f" and {more} more" if more else "")))
     return facts
+
+
+def _played(environment: EnvironmentInfo) -> str:
+    pairs = list(environment.versions.items())[:_MAX_VERSIONS]
+    versions = ", ".join(f"{printable(name, 60)} {printable(text, 60)}" for name, text in pairs)
+    by = f", by {printable(environment.policy)}" if environment.policy else ""
+    return f"{printable(environment.family)} {printable(environment.id)}{f' ({versions})' if versions else ''}{by}"
+
+
+def _scored(scores: Scores) -> str:
+    """Of the training split; empty where nothing is known."""
+    found = []
+    if scores.mean_return is not None and scores.expert_return is not None:
+        found.append(f"mean return {real(scores.mean_return, 6)}, expert {real(scores.expert_return, 6)}")
+    if scores.success_rate is not None:
+        found.append(f"{scores.success_rate:.1%} succeeded")
+    return ", ".join(found)
 
 
 def _kept(chosen: EpisodeFilter) -> str:

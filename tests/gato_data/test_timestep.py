@@ -167,6 +167,8 @@ def test_ids_that_are_no_action(ids: list[Any], message: str) -> None:
 def test_more_observation_tokens_than_there_are_positions() -> None:
     with pytest.raises(EpisodeError, match="at most 25 were expected"):
         observer(max_observation_tokens=25).observe(SEEN)
+    with pytest.raises(SettingError, match="of task pong has 25 observation tokens, its dataset at most 24"):
+        observer(max_observation_tokens=24)
 
 
 RGB = RNG.integers(0, 256, (32, 48, 3), dtype=np.uint8)

@@ -9,8 +9,11 @@ from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import (
     FORMAT_VERSION,
     MANIFEST,
+    EnvironmentInfo,
     FinalStep,
+    ImageInfo,
     Manifest,
+    Scores,
     ShardInfo,
     SourceInfo,
     SplitInfo,
@@ -96,6 +99,42 @@ def test_the_json_is_sorted_and_readable():
     assert list(content["tasks"]) == ["alpha", "zeta"]
     assert content["version"] == FORMAT_VERSION == 3
     assert encode_manifest(msgspec.structs.replace(FULL, tasks=dict(reversed(FULL.tasks.items())))) == data
+
+
+PLAYED = msgspec.structs.replace(
+    TASK,
+    images={"camera": ImageInfo(shape=(None, 96, 1), mode="pad", scales=False, size=(64, 80), frames=4)},
+    action_values={"action": 6},
+    environment=EnvironmentInfo(family="atari", id="Pong", options={"sticky": 0.25}, versions={"ale_py": "0.12.1"}),
+    scores=Scores(episodes=3, mean_return=-1.5, expert_return=2.0, success_rate=0.5),
+)
+
+
+def test_what_is_known_of_play_is_kept_and_left_out_where_nothing_is(tmp_path):
+    both = msgspec.structs.replace(FULL, tasks={"zeta": PLAYED, "alpha": TASK})
+    data = encode_manifest(both)
+    (tmp_path / MANIFEST).write_bytes(data)
+    assert read_manifest(tmp_path) == both
+    names = {"images", "action_values", "environment", "scores"}
+    tasks = json.loads(data)["tasks"]
+    assert names <= set(tasks["zeta"])
+    assert not names & set(tasks["alpha"]), "a manifest without them has the bytes that it always had"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("images", {"camera": {"shape": [64, 80, 2], "mode": "pad", "scales": False, "size": [64, 80]}}),
+        ("images", {"camera": {"shape": [64, -1, 3], "mode": "pad", "scales": False, "size": [64, 80]}}),
+        ("images", {"camera": {"shape": [64, 80, 3], "mode": "stretch", "scales": False, "size": [64, 80]}}),
+        ("action_values", {"action": 0}),
+        ("environment", {"family": "atari"}),
+        ("scores", {"episodes": 3, "success_rate": 1.5}),
+    ],
+)
+def test_what_cannot_be_known_of_play(tmp_path, name, change):
+    with pytest.raises(FormatError, match="is not a manifest of gato-data"):
+        read_manifest(stored(tmp_path, lambda content: content["tasks"]["zeta"].update({name: change})))
 
 
 def test_damage_is_told_from_difference(tmp_path):

@@ -1,6 +1,7 @@
 """What a recording says of its simulator: data of a stranger, kept as far as it is simple."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,15 @@ def test_a_file_that_cannot_be_read_is_said_and_costs_nothing(text: str, why: st
     (note,) = container.notes
     assert note.kind == "read"
     assert "metadata.json of arm cannot be read" in note.text
+
+
+def test_a_pipe_in_its_place_is_not_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "arm", [moving(0)])
+    (folder / "metadata.json").unlink()
+    os.mkfifo(folder / "metadata.json")
+    container = open_container(folder)
+    assert container.environment is None
+    assert "it is a pipe or a device" in container.notes[0].text
 
 
 def test_a_recording_is_known_by_its_file(tmp_path: Path) -> None:
