@@ -214,7 +214,7 @@ def _leaf(feature: _FeatureJson, path: str, sequences: Shape) -> Leaf:
         sequences=sequences,
         description=feature.description,
         value_range=feature.value_range,
-        values=_values(content.num_classes),
+        values=_values(feature.class_label.num_classes) if feature.class_label else None,
     )
 
 

@@ -62,4 +62,6 @@ def _content(field: str, content: dict[str, Any]) -> dict[str, Any]:
         new["shape"] = {"dimensions": [-1 if side is None else side for side in sides]}
     if content.get("encoding_format"):
         new["encodingFormat"] = content["encoding_format"]
+    if isinstance(classes := content.get("num_classes"), int):
+        new["numClasses"] = classes
     return new

@@ -43,7 +43,7 @@ def _leaf(steps, path="steps/x"):
         (tfds.features.Scalar(dtype=np.int32), Leaf(path="steps/x", kind=Kind.SCALAR, dtype="int32")),
         (tfds.features.Text(), Leaf(path="steps/x", kind=Kind.TEXT, dtype="string")),
         (tfds.features.Tensor(shape=(), dtype=np.str_), Leaf(path="steps/x", kind=Kind.TENSOR, dtype="string")),
-        (tfds.features.ClassLabel(num_classes=4), Leaf(path="steps/x", kind=Kind.CLASS_LABEL, dtype="int64")),
+        (tfds.features.ClassLabel(num_classes=4), Leaf(path="steps/x", kind=Kind.CLASS_LABEL, dtype="int64", values=4)),
         (
             tfds.features.BBoxFeature(),
             Leaf(path="steps/x", kind=Kind.BOUNDING_BOX, dtype="float32", shape=(4,)),
