@@ -1,20 +1,18 @@
 import io
+import struct
+import sys
+import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-<<<<<<<< HEAD:tests/gato_data/test_image_decoding.py
 from gato_data.errors import EpisodeError, MissingPackageError, SettingError
 from gato_data.image_decoding import decode_and_fit, decode_images, fit_images
 from gato_data.image_fit import ImageFit, import_cv2
 from gato_data.image_header import ImageHeader, read_header
-========
-from gato_data.errors import EpisodeError
-from gato_data.image_decoding import decode_images
-from gato_data.image_fit import ImageFit
-from gato_pipelines.images.episode import decode_and_fit
->>>>>>>> 87fdefd (Tests: live observations of every kind of input and every recorder give ingest's tokens, ids and patches):tests/pipelines/images/test_episode.py
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (3, 20, 24), dtype=np.uint8)
@@ -29,7 +27,6 @@ def _encode(pixels: np.ndarray, fmt: str = "PNG", mode: str | None = None, **opt
     return out.getvalue()
 
 
-<<<<<<<< HEAD:tests/gato_data/test_image_decoding.py
 def _png_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
@@ -276,8 +273,6 @@ def test_settings_that_cannot_be_used(settings, message):
         ImageFit(**settings)
 
 
-========
->>>>>>>> 87fdefd (Tests: live observations of every kind of input and every recorder give ingest's tokens, ids and patches):tests/pipelines/images/test_episode.py
 @pytest.mark.parametrize("frames", [GRAY, RGB], ids=["gray", "rgb"])
 @pytest.mark.parametrize("fit", [SIXTEEN, ImageFit(height=32, width=16), ImageFit(scales=False, mode="pad")], ids=str)
 def test_decode_and_fit_is_decoding_and_then_fitting(frames, fit):
@@ -316,7 +311,15 @@ def test_the_histogram_counts_every_pixel_before_fitting(frames, counted_at_once
     np.testing.assert_array_equal(histogram, 1 + np.bincount(frames.ravel(), minlength=256))
 
 
-def test_an_episode_that_cannot_be_held_is_refused(monkeypatch):
-    monkeypatch.setattr("gato_data.image_fit.MAX_EPISODE_BYTES", 1000)
-    with pytest.raises(EpisodeError, match="take 2304 bytes, at most 1000"):
-        decode_and_fit([_encode(GRAY[0])] * 3, (20, 24, 1), SIXTEEN)
+def test_opencv_uses_one_thread():
+    assert import_cv2().getNumThreads() == 1
+
+
+def test_opencv_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    import_cv2.cache_clear()
+    try:
+        with pytest.raises(MissingPackageError, match=r"pip install \"gato-data\[ingest\]\""):
+            decode_images([GOOD], (20, 24, 1))
+    finally:
+        import_cv2.cache_clear()

@@ -8,6 +8,8 @@ import PIL.Image
 import pytest
 
 from gato_data.errors import EpisodeError, SettingError
+from gato_data.image_decoding import fit_images
+from gato_data.image_fit import ImageFit
 from gato_data.timestep import Observer
 from gato_data.tokenize import TokenizeSettings, tokenize_episode
 from gato_data.tokenizers.text import TextTokenizer
@@ -53,10 +55,8 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def test_a_timestep_is_that_of_an_episode_of_one() -> None:
-    from gato_data.image_fit import ImageFit
-
     live = observer().observe(SEEN)
-    pixels = ImageFit(64, 80).apply(FRAME[None, ..., None])
+    pixels = fit_images(FRAME[None, ..., None], ImageFit(64, 80))
     observations = {"image": pixels, "state": STATE[None], "facing": np.array([3]), "mission": [SEEN["mission"]]}
     actions = {name: np.asarray(value)[None] for name, value in MOVED.items()}
     spec = EpisodeSpec(tuple(TASK.observations), tuple(TASK.actions))

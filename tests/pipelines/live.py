@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import PIL.Image
 
@@ -91,7 +92,10 @@ def raw_value(episode: RldsEpisode, leaf: Leaf, field: Field, timestep: int, tas
     if leaf.path not in episode.images:
         return episode.tensors[leaf.path][timestep]
     encoded = bytes(episode.images[leaf.path][timestep])
-    if timestep % EVERY == 0 or encoded[:2] == b"\xff\xd8":  # a JPEG: other decoders give other pixels
+    is_jpeg = encoded[:2] == b"\xff\xd8"  # other decoders give other pixels
+    if leaf.bgr:
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if timestep % EVERY == 0 or is_jpeg:
         return encoded
     pixels = np.asarray(PIL.Image.open(io.BytesIO(encoded)))
     channels = task.images[field.name].shape[2] if field.name in task.images else 0
