@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,18 @@ class RawPart:
         self._leaves = {field.name: leaf_of(container, field.name) for field in task.observations}
         wanted = tuple({leaf.path: leaf for leaf in self._leaves.values()}.values())
         items = container.episodes(part.file, wanted, part.first, part.count)
-        self._episodes = {item.ordinal: item.episode for item in items}
+        self._episodes = {item.ordinal: with_frames(item.episode) for item in items if item.episode is not None}
 
     def values(self, number: int, timestep: int) -> dict[str, Any]:
         """The raw values of a timestep of one episode, by field name."""
         episode, fields = self._episodes[number], self._task.observations
-        assert episode is not None
         return {each.name: raw_value(episode, self._leaves[each.name], each, timestep, self._task) for each in fields}
+
+
+def with_frames(episode: RldsEpisode) -> RldsEpisode:
+    """An episode whose videos are arrays of frames: an environment has no other."""
+    decoded = {path: np.stack(list(frames)) for path, frames in episode.frames.items()}
+    return replace(episode, tensors={**episode.tensors, **decoded})
 
 
 def leaf_of(container: Container, name: str) -> Leaf:
