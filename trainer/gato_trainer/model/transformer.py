@@ -157,12 +157,20 @@ class Block(nn.Module):
         Returns:
             The stream, whose branch is the feed-forward output, of all rows or of those.
         """
-        norm = self.attention_norm
-        x, normed = self.operations.add_norm(*stream, norm.gain, norm.bias)
+        x, normed = self.begin(stream)
         mixed = self.attention(normed, positions, segment)
         if rows is not None:
             noise = noise.of_rows(rows, x.shape[1])
             x, mixed = x.flatten(0, 1).index_select(0, rows), mixed.flatten(0, 1).index_select(0, rows)
+        return self.finish(x, mixed, noise)
+
+    def begin(self, stream: Stream) -> tuple[Tensor, Tensor]:
+        """The residual stream, and what attention reads of it; of any rows."""
+        norm = self.attention_norm
+        return self.operations.add_norm(*stream, norm.gain, norm.bias)
+
+    def finish(self, x: Tensor, mixed: Tensor, noise: BlockNoise) -> Stream:
+        """What comes behind attention: its output projection and the feed-forward sub-layer, of any rows."""
         attended = self._drop(self.attention.project(mixed), noise, 0)
         norm = self.feed_forward_norm
         x, normed = self.operations.add_norm(x, attended, noise.keep_attention, norm.gain, norm.bias)
@@ -209,7 +217,15 @@ class Gato(nn.Module):
             site = None if row_key is None else torch.full_like(row_key[0], 2 * index + 1)
             noise = BlockNoise(attention, feed_forward, row_key, site)
             stream = block(stream, positions, inputs.segment, noise, rows if last else None)
+        return self.normalised(stream)
+
+    def normalised(self, stream: Stream) -> Tensor:
+        """The outputs that the head reads, of what the last block hands on."""
         return self.operations.add_norm(*stream, self.norm.gain, self.norm.bias)[1]
+
+    def logits(self, hidden: Tensor, first: int, end: int) -> Tensor:
+        """(N, end - first): logits of the table's rows [first, end) from normalised outputs (N, D)."""
+        return self.operations.linear(hidden, self.embedding.table[first:end])
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """float32 (S,), the loss of each supervised target, and bool (S,), whether it was the likeliest id."""
