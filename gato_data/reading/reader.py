@@ -55,6 +55,7 @@ class MixtureReader:
         vocabulary_size: rows of the token table.
         max_observation_tokens: rows of the table of local positions.
         vocabulary: id ranges and text model of all datasets.
+        datasets: the folders that are read.
         dataset_names: what `Batch.dataset` counts.
         dataset_contents: content id of each dataset by name.
         dataset_windows: windows of each dataset in one epoch.
@@ -76,6 +77,7 @@ class MixtureReader:
         self.context_length = settings.context_length
         self.vocabulary_size = mixture.vocabulary_size
         self.max_observation_tokens = mixture.max_observation_tokens
+        self.datasets = tuple(datasets)
         self.dataset_names = tuple(dataset.name for dataset in mixture.datasets)
         self.vocabulary = mixture.vocabulary
         self.dataset_contents = {dataset.name: dataset.content_id for dataset in mixture.datasets}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import FormatError, InputError
-from gato_data.shards.file import ShardFile
+from gato_data.shards.index import record_data
 from gato_schemas import wire
 from gato_schemas.columns import decode_column
 from gato_schemas.index import ShardIndex
@@ -15,7 +15,7 @@ from gato_schemas.patches import gather_patches
 from gato_schemas.record import Record, record_counts, record_of
 from gato_schemas.sequence import PATCH_BYTES
 from gato_schemas.statistics import Counts
-from gato_schemas.tfrecord import masked_crc32c, read_records
+from gato_schemas.tfrecord import read_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord
     if found is None:
         data, first = _walk(path, number), None
     else:
-        data, first = _seek(path, found, number), _timesteps_before(found, number)
+        if not 0 <= number < len(found):
+            raise _out_of_range(path, number, len(found))
+        data, first = record_data(path, found, number), _timesteps_before(found, number)
     try:
         opened = _opened(data, path.name, number, first)
     except FormatError as error:
@@ -94,17 +96,6 @@ def _check_fits(record: Record, path: Path, found: ShardIndex, number: int) -> N
                 f"record {number} of {path.name} has {has} {name.removeprefix('num_')}, its index says {told}: run "
                 "gato-data verify --repair, it writes the index anew from the shard"
             )
-
-
-def _seek(path: Path, found: ShardIndex, number: int) -> bytes:
-    if not 0 <= number < len(found):
-        raise _out_of_range(path, number, len(found))
-    data = ShardFile(path).read(int(found.offset[number]), int(found.length[number]))
-    if len(data) != int(found.length[number]):
-        raise FormatError(f"{path.name} is truncated inside record {number} (byte {found.offset[number]})")
-    if masked_crc32c(data) != int(found.crc[number]):
-        raise FormatError(f"record {number} of {path.name} does not match its checksum")
-    return data
 
 
 def _walk(path: Path, number: int) -> bytes:

@@ -14,7 +14,7 @@ from gato_schemas.dataset import Manifest, ShardInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.index import ShardIndex, decode_index, index_path, read_index
 from gato_schemas.regular_file import read_regular
-from gato_schemas.tfrecord import FOOTER_BYTES
+from gato_schemas.tfrecord import FOOTER_BYTES, masked_crc32c
 
 _LOG = logging.getLogger(__name__)
 _FOOTERS = 16
@@ -93,6 +93,23 @@ def check_fits(path: Path, index: ShardIndex) -> None:
         what = "is truncated" if actual < told else "is longer than it was written"
         raise FormatError(f"{path.name} {what}: it has {actual} bytes, its index says {told}")
     check_footers(path, index)
+
+
+def record_data(path: Path, found: ShardIndex, number: int) -> bytes:
+    """The bytes of a record that the index has, compared with their checksum.
+
+    Raises:
+        FormatError: the shard cannot be read, or is damaged.
+    """
+    try:
+        data = ShardFile(path).read(int(found.offset[number]), int(found.length[number]))
+    except OSError as error:
+        raise FormatError(f"shard {path} cannot be read ({error.strerror})") from error
+    if len(data) != int(found.length[number]):
+        raise FormatError(f"{path.name} is truncated inside record {number} (byte {found.offset[number]})")
+    if masked_crc32c(data) != int(found.crc[number]):
+        raise FormatError(f"record {number} of {path.name} does not match its checksum")
+    return data
 
 
 def index_of(path: Path) -> ShardIndex | None:

@@ -1,8 +1,8 @@
 """Keys and values of earlier tokens, of every block and environment, so that a token is computed once.
 
-With Transformer-XL's positions a key carries no position: the projected distances W r(d) of a block are one table, of which
-a query with so many keys before it reads the last rows. With rotary positions keys are kept as they were turned. Tokens of
-environments that stand alike go through attention together, and through everything else all tokens do.
+With Transformer-XL's positions a key carries no position: the projected distances W r(d) of a block are one table, of
+which a query reads as many of the last rows as it sees keys. With rotary positions keys are kept as they were turned.
+Environments that stand alike go through attention together, and the tokens of all through everything else.
 """
 
 import math
@@ -26,7 +26,7 @@ class _Run(NamedTuple):
 
     environments: slice
     row: int
-    count: int
+    tokens: int
     first: int
     end: int
 
@@ -157,9 +157,9 @@ class Memory:
 
     def _attend(self, index: int, block: Block, qkv: Tensor, run: _Run, *, only: bool) -> Tensor:
         """Attention of a run's tokens, (tokens, D); of each environment's last token if `only`."""
-        first, end, stop = run.first, run.end, run.end + run.count
+        first, end, stop = run.first, run.end, run.end + run.tokens
         group = run.environments.stop - run.environments.start
-        of_run = qkv[run.row : run.row + group * run.count].unflatten(0, (group, run.count))
+        of_run = qkv[run.row : run.row + group * run.tokens].view(group, run.tokens, *qkv.shape[1:])
         q, k, v = of_run.permute(2, 0, 3, 1, 4).unbind(0)
         if not self._relative:
             q, k = (rotate(x, self._positions[end:stop]) for x in (q, k))

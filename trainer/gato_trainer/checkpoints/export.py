@@ -8,11 +8,15 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from gato_data.errors import OutputError
+from gato_schemas.policy import POLICY
 from gato_trainer.checkpoints.origin import of_header
 from gato_trainer.checkpoints.saving import whole_checkpoint
 from gato_trainer.checkpoints.storage import load
 from gato_trainer.model.transformer import Gato
 from gato_trainer.world import World
+
+POLICY_KEY = "policy"
+"""Under which a file's metadata has the policy card."""
 
 
 def export(run: Path, out: Path) -> Path:
@@ -20,7 +24,7 @@ def export(run: Path, out: Path) -> Path:
 
     Args:
         run: a run folder.
-        out: the file; its metadata carries what `Origin` has, each field as JSON.
+        out: the file; its metadata carries what `Origin` has, each field as JSON, and the policy card.
 
     Raises:
         TrainError: the run has no checkpoint, or it is damaged.
@@ -32,7 +36,10 @@ def export(run: Path, out: Path) -> Path:
     prefix = "ema" if header.settings.get("ema") else "model"
     values = {name: torch.empty(parameter.shape) for name, parameter in model.named_parameters()}
     load(checkpoint, {f"{prefix}.{name}": value for name, value in values.items()}, _ALONE)
-    _write(values, of_header(header, checkpoint).metadata(), out)
+    metadata = of_header(header, checkpoint).metadata()
+    if POLICY in header.files:
+        metadata[POLICY_KEY] = (checkpoint / POLICY).read_text()
+    _write(values, metadata, out)
     return out
 
 

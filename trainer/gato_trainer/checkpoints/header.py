@@ -30,6 +30,11 @@ class SavedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int
     sha256: str
 
+    @classmethod
+    def of(cls, content: bytes) -> "SavedFile":
+        """Those of a file of this content."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
 
 class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What `run.json` and every checkpoint say of a run.

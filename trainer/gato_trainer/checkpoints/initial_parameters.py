@@ -39,12 +39,18 @@ def load_initial(model: Gato, vocabulary: VocabularyInfo | None, path: Path, wor
         load(checkpoint, {f"model.{name}": p.detach() for name, p in model.named_parameters()}, world)
         return _line(checkpoint, origin)
     try:
-        return _load_file(model, vocabulary, path)
+        return load_file(model, vocabulary, path)
     except (OSError, SafetensorError) as error:
         raise TrainError(f"cannot read {path}: {error}") from error
 
 
-def _load_file(model: Gato, vocabulary: VocabularyInfo | None, path: Path) -> str:
+def load_file(model: Gato, vocabulary: VocabularyInfo | None, path: Path) -> str:
+    """Load the parameters of a safetensors file; otherwise as `load_initial`.
+
+    Raises:
+        TrainError: they are of another model.
+        OSError, SafetensorError: it cannot be read.
+    """
     parameters = dict(model.named_parameters())
     with safe_open(path, framework="pt") as file:
         origin = of_metadata(file.metadata(), path)

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from gato_trainer.checkpoints.header import (
     HEADER,
     CheckpointHeader,
     DamagedCheckpointError,
+    SavedFile,
     check_files,
     encode_header,
     read_header,
@@ -68,12 +69,20 @@ class _Pending:
 
 
 class Checkpoints:
-    """Writes the checkpoints of a run, keeps the newest few, and never touches a whole one before the next is."""
+    """Writes the checkpoints of a run, keeps the newest few, and never touches a whole one before the next is.
 
-    def __init__(self, folder: Path, world: World, keep: int) -> None:
+    Args:
+        folder: of the checkpoints.
+        world: the processes.
+        keep: how many stay.
+        beside: content of further files of every checkpoint, by name; of the first process.
+    """
+
+    def __init__(self, folder: Path, world: World, keep: int, beside: Mapping[str, bytes] | None = None) -> None:
         self.folder = folder
         self.world = world
         self.keep = keep
+        self._beside = beside or {}
         self._pending: _Pending | None = None
         # A group of its own: the background thread must not share one with the training loop.
         self._group = dist.new_group(backend="gloo") if world.size > 1 else None
@@ -184,11 +193,11 @@ class Checkpoints:
             raise self._failure(pending.step, pending.partial, error) from error
 
     def _commit(self, pending: _Pending) -> None:
-        header = msgspec.structs.replace(pending.header, files=dict(sorted(pending.writer.files.items())))
-        with open(pending.partial / HEADER, "wb") as stream:
-            stream.write(seal(encode_header(header)))
-            stream.flush()
-            os.fsync(stream.fileno())
+        files = pending.writer.files | {name: SavedFile.of(content) for name, content in self._beside.items()}
+        for name, content in self._beside.items():
+            _write_synced(pending.partial / name, content)
+        header = msgspec.structs.replace(pending.header, files=dict(sorted(files.items())))
+        _write_synced(pending.partial / HEADER, seal(encode_header(header)))
         _sync_folder(pending.partial)
         os.rename(pending.partial, self.folder / f"step-{pending.step:08d}")
         _sync_folder(self.folder)
@@ -215,6 +224,13 @@ class Checkpoints:
     def _last_good(self) -> str:
         newest = self.newest()
         return f"the last good one is {newest[1]}" if newest else "there is no earlier one"
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with open(path, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from gato_schemas.dataset import VocabularyInfo
 if TYPE_CHECKING:
     from gato_data.reading.explain import ExplainedWindow
     from gato_data.reading.plan import StreamPlanner
+    from gato_data.shards.episodes import OpenDataset
 
 
 class BatchSource(Protocol):
@@ -45,6 +46,11 @@ class BatchSource(Protocol):
     def vocabulary(self) -> VocabularyInfo | None:
         """The id ranges and the text model of the datasets."""
         return None
+
+    @property
+    def datasets(self) -> "Sequence[OpenDataset]":
+        """The folders that are read; none where there are none."""
+        return ()
 
     @property
     def dataset_contents(self) -> Mapping[str, str]:

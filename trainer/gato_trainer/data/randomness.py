@@ -13,7 +13,7 @@ from gato_data.permutation import scramble
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK32 = 0xFFFFFFFF
 
-STREAM_DEPTH, STREAM_ROW, STREAM_COLUMN, STREAM_DROPOUT, STREAM_PARAMETER = range(1, 6)
+STREAM_DEPTH, STREAM_ROW, STREAM_COLUMN, STREAM_DROPOUT, STREAM_PARAMETER, STREAM_ACTION = range(1, 7)
 """What a number is for; one sample uses different numbers for different things."""
 
 

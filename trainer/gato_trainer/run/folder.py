@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from gato_data.errors import OutputError, TrainError
+from gato_schemas.policy import POLICY
 from gato_trainer.checkpoints.header import (
     RunHeader,
     encode_header,
@@ -16,7 +17,7 @@ from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource, contents
 
 RUN_FILE = "run.json"
-_OURS = (RUN_FILE, "log.jsonl", "checkpoints", "loss.png", "profile", "tensorboard", "wandb", "wandb-id")
+_OURS = (RUN_FILE, POLICY, "log.jsonl", "checkpoints", "loss.png", "profile", "tensorboard", "wandb", "wandb-id")
 
 
 def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource, parameters: int) -> RunHeader:
@@ -54,8 +55,13 @@ def check_folder(settings: TrainSettings) -> bool:
     return is_run
 
 
-def open_folder(settings: TrainSettings, header: RunHeader) -> None:
+def open_folder(settings: TrainSettings, header: RunHeader, policy: bytes | None = None) -> None:
     """Make the run folder, or clear it if it is to be overwritten.
+
+    Args:
+        settings: of the run.
+        header: of `run.json`.
+        policy: content of `policy.json`, if there is one; a run of before gets it too.
 
     Raises:
         OutputError, TrainError: those of `check_folder`; or it cannot be written.
@@ -68,6 +74,8 @@ def open_folder(settings: TrainSettings, header: RunHeader) -> None:
         out.mkdir(parents=True, exist_ok=True)
         if not is_run or settings.overwrite:
             replace_file(out / RUN_FILE, encode_header(header))
+        if policy is not None:
+            replace_file(out / POLICY, policy)
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}") from error
 

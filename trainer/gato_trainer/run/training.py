@@ -9,6 +9,8 @@ import msgspec
 import torch
 
 from gato_data.errors import GatoError, TrainError
+from gato_schemas.policy import POLICY, encode_card
+from gato_trainer.acting.card import make_card
 from gato_trainer.checkpoints.header import CheckpointHeader
 from gato_trainer.checkpoints.initial_parameters import load_initial
 from gato_trainer.checkpoints.saving import Checkpoints, committed
@@ -54,13 +56,17 @@ class Training:
         self.model, self.parameters = build_model(settings, config, world)
         begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters)
-        world.decided(lambda: open_folder(settings, self.header))
+        card = make_card(source) if world.is_first else None
+        policy = None if card is None else encode_card(card)
+        world.decided(lambda: open_folder(settings, self.header, policy))
         self.optimizer = make_optimizer(self.model, settings)
         self.average = start_average(self.model, settings.ema)
-        self.checkpoints = Checkpoints(settings.out / "checkpoints", world, settings.keep_checkpoints)
+        beside = {} if policy is None else {POLICY: policy}
+        self.checkpoints = Checkpoints(settings.out / "checkpoints", world, settings.keep_checkpoints, beside)
         self.log = Log(settings.out, curves=self._curves(), first=world.is_first, quiet=quiet)
-        if begun:
-            self.log.say(begun)
+        for line in [begun, *(f"{POLICY} is without {what}" for what in (card.left_out if card else ()))]:
+            if line:
+                self.log.say(line)
         self.progress = RunProgress(self._restore())
         self.totals = LossTotals.zeros(source.dataset_names, world.device)
         self.meter = Meter(peak_flops(world.device))

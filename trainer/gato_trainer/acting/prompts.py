@@ -1,0 +1,102 @@
+"""What a policy is shown before an episode: the beginning of another one, as in training (paper section 2.3)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gato_data.errors import SettingError
+from gato_data.shards.episodes import OpenDataset
+from gato_schemas.dataset import MANIFEST, read_manifest
+from gato_schemas.policy import Demonstration, PolicyCard
+from gato_schemas.record import decode_record
+from gato_schemas.sequence import TokenSequence
+from gato_trainer.acting.context import Prompt, encode_prompt
+from gato_trainer.acting.demonstrations import best_demonstrations, first_timesteps
+from gato_trainer.acting.tasks import PolicyTask, find_task, tasks_of
+from gato_trainer.acting.vectors import Vectors
+from gato_trainer.model.transformer import Gato
+
+DEMONSTRATION, NONE = "demonstration", "none"
+
+
+class Prompts:
+    """Makes prompts of demonstrations, each once."""
+
+    def __init__(self, model: Gato, vectors: Vectors, card: PolicyCard) -> None:
+        self._model, self._vectors, self._card = model, vectors, card
+        reading = card.reading
+        self._window = int(reading["context_length"])
+        most = reading.get("prompt_tokens")
+        self._most = self._window // 2 if most is None else int(most)
+        self._trained = float(reading.get("prompt_share", 0)) > 0
+        self._made: dict[bytes, Prompt] = {}
+
+    def of(self, task: PolicyTask, prompt: str | None) -> list[Prompt]:
+        """The prompts to choose from; none where there is to be none.
+
+        Args:
+            task: that is played.
+            prompt: as `Policy.reset` has it.
+
+        Raises:
+            SettingError: there is no such prompt, or nothing of it fits.
+            FormatError: the folder is no dataset, or is damaged.
+        """
+        if prompt is None:
+            prompt = DEMONSTRATION if self._trained and self._carried(task) else NONE
+        if prompt == NONE:
+            return []
+        found = self._carried(task) if prompt == DEMONSTRATION else self._elsewhere(task, prompt)
+        if not found:
+            raise SettingError(
+                f"there is no demonstration of task {task.name} for the prompt {prompt!r}: take prompt 'none', or the "
+                "folder of a dataset that has one"
+            )
+        return [self._prompt(each, task) for each in found]
+
+    def _carried(self, task: PolicyTask) -> list[Demonstration]:
+        return [each for each in task.carried.demonstrations if each.task == task.task]
+
+    def _elsewhere(self, task: PolicyTask, prompt: str) -> list[Demonstration]:
+        """Of another task of the run, or of a folder: of the task of that name, or of its only one."""
+        if (Path(prompt) / MANIFEST).is_file():
+            return self._of_folder(task, Path(prompt))
+        try:
+            return self._carried(find_task(tasks_of(self._card), prompt))
+        except SettingError as error:
+            raise SettingError(f"{prompt!r} is no prompt: it is no folder of a dataset, and {error}") from error
+
+    def _of_folder(self, task: PolicyTask, folder: Path) -> list[Demonstration]:
+        dataset = OpenDataset(folder, read_manifest(folder))
+        theirs, ours = dataset.manifest.vocabulary, self._card.vocabulary
+        if theirs != ours and theirs.text_model is not None:
+            raise SettingError(
+                f"{folder} has another vocabulary than the policy: ingest it again with the text model and the "
+                "discrete ids of the run's datasets"
+            )
+        names = [name for name, info in dataset.manifest.tasks.items() if info.actions]
+        if task.task not in names and len(names) != 1:
+            raise SettingError(f"{folder} has {len(names)} tasks and none is called {task.task}: which one is meant?")
+        chosen = task.task if task.task in names else names[0]
+        return best_demonstrations(dataset, [chosen]).get(chosen, [])
+
+    def _prompt(self, demonstration: Demonstration, task: PolicyTask) -> Prompt:
+        made = self._made.get(demonstration.record)
+        if made is None:
+            sequence = decode_record(demonstration.record, "zlib").sequence
+            longest = int(np.diff(np.append(sequence.timestep_starts, sequence.num_tokens)).max(initial=0))
+            cut = first_timesteps(sequence, min(self._most, self._window - longest))
+            if not cut.num_timesteps:
+                raise SettingError(
+                    f"a demonstration of task {task.name} has {longest} tokens a timestep, a prompt at most "
+                    f"{self._most} and the context {self._window}: take prompt 'none'"
+                )
+            made = self._made[demonstration.record] = encode_prompt(self._model, self._timesteps(cut))
+        return made
+
+    def _timesteps(self, sequence: TokenSequence) -> Sequence[Tensor]:
+        lengths = np.diff(np.append(sequence.timestep_starts, sequence.num_tokens)).tolist()
+        return torch.split(self._vectors.of([sequence]), lengths)

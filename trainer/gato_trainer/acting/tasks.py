@@ -1,0 +1,78 @@
+"""The tasks of a policy: by name, each with what turns its observations into tokens."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gato_data.closest import did_you_mean
+from gato_data.errors import SettingError
+from gato_data.settings import settings_from
+from gato_data.timestep import Observer
+from gato_data.tokenize import TokenizeSettings
+from gato_data.tokenizers.text import TextTokenizer
+from gato_data.vocabulary import Vocabulary
+from gato_schemas.dataset import TaskInfo
+from gato_schemas.policy import PolicyCard, PolicyDataset
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTask:
+    """A task that a policy was trained on.
+
+    Attributes:
+        name: the task's, or "dataset/task" where several datasets have one of that name.
+        dataset: the dataset's.
+        info: its fields, and where and how well it was played.
+        task: the name in its dataset.
+    """
+
+    name: str
+    dataset: str
+    info: TaskInfo
+    task: str
+    carried: PolicyDataset = field(repr=False)
+
+    def observer(self, text_model: TextTokenizer | None) -> Observer:
+        """What turns its observations into tokens, and ids into its actions.
+
+        Raises:
+            SettingError: a text is observed and the run does not carry the text model.
+        """
+        carried = self.carried
+        settings: TokenizeSettings = settings_from(TokenizeSettings, carried.tokenization)
+        vocabulary = Vocabulary.from_info(carried.vocabulary)
+        return Observer(self.info, vocabulary, settings, text_model, name=self.name)
+
+
+def tasks_of(card: PolicyCard) -> tuple[PolicyTask, ...]:
+    """The tasks of a card that have actions, in its order."""
+    found = [(d, task, info) for d in card.datasets for task, info in d.tasks.items() if info.actions]
+    times = Counter(task for _, task, _ in found)
+    return tuple(
+        PolicyTask(task if times[task] == 1 else f"{d.name}/{task}", d.name, info, task, d) for d, task, info in found
+    )
+
+
+def text_model_of(card: PolicyCard) -> TextTokenizer | None:
+    """The text model that a card carries."""
+    return None if card.text_model is None else TextTokenizer(card.text_model)
+
+
+def find_task(tasks: Sequence[PolicyTask], name: str | None) -> PolicyTask:
+    """A task by its name, or by "dataset/task"; the only one where no name is given.
+
+    Raises:
+        SettingError: there is no such task; names those that are like it.
+    """
+    if name is None and len(tasks) == 1:
+        return tasks[0]
+    for task in tasks:
+        if name in (task.name, f"{task.dataset}/{task.task}"):
+            return task
+    names = [task.name for task in tasks]
+    listed = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    if name is None:
+        raise SettingError(f"the policy knows {len(tasks)} tasks ({listed or 'none'}): say which one to play")
+    raise SettingError(f"the policy was not trained on a task {name!r}, it knows {listed}{did_you_mean(name, names)}")
