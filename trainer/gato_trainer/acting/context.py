@@ -59,6 +59,10 @@ class Context:
         self._fixed = [0] * environments
         self._waiting = [False] * environments
 
+    def seen(self, environment: int) -> int:
+        """Timesteps that are seen in an environment, the present one included; the prompt's only with "xl"."""
+        return len(self._steps[environment])
+
     def restart(self, environment: int, prompt: Prompt | None) -> None:
         """Begin an episode in one of the environments."""
         self._memory.begin(environment, prompt.prefix if prompt else None)

@@ -51,6 +51,7 @@ class Policy:
         self.tasks: tuple[PolicyTask, ...] = tasks_of(card)
         self.context_length = int(card.reading["context_length"])
         self._model = model
+        self._text_model = text_model_of(card)
         self._vectors = Vectors(model)
         self._prompts = Prompts(model, self._vectors, card)
         self._play: _Play | None = None
@@ -92,7 +93,7 @@ class Policy:
         check_temperature(temperature)
         check_seed(seed + environments - 1 if seed >= 0 else seed)
         chosen = find_task(self.tasks, task)
-        observer = chosen.observer(text_model_of(self.card))
+        observer = chosen.observer(self._text_model)
         prompts = self._prompts.of(chosen, prompt)
         context = Context(self._model, environments, self.context_length, memory, history)
         self._play = _Play(observer, context, prompts, temperature, [0] * environments, [0] * environments)
