@@ -7,6 +7,7 @@ Environments that stand alike go through attention together, and the tokens of a
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,6 +57,7 @@ class Memory:
     def __init__(self, model: Gato, environments: int, window: int, spare: int = 0) -> None:
         config, table = model.config, model.embedding.table
         self.model, self.window, self.size = model, window, window + spare
+        self._blocks = [block for block in model.blocks if isinstance(block, Block)]
         shape = (config.blocks, environments, 2, config.heads, self.size, config.head_size)
         self._kept = torch.empty(shape, dtype=model.dtype, device=table.device)
         self._first, self._end = [0] * environments, [0] * environments
@@ -70,10 +72,6 @@ class Memory:
         model, config = self.model, self.model.config
         rows = [model.operations.linear(positions.to(model.dtype), b.attention.distance) for b in self._blocks]
         return torch.stack(rows).view(config.blocks, -1, config.heads, config.head_size).transpose(1, 2).contiguous()
-
-    @property
-    def _blocks(self) -> list[Block]:
-        return [block for block in self.model.blocks if isinstance(block, Block)]
 
     def length(self, environment: int) -> int:
         """Tokens that the next one of an environment sees."""
@@ -114,10 +112,10 @@ class Memory:
             ValueError: an environment has more tokens than the window.
         """
         runs = self._runs(counts)
-        last = [row - 1 for row in torch.tensor(counts).cumsum(0)[torch.tensor(counts) > 0].tolist()]
+        last = [end - 1 for count, end in zip(counts, accumulate(counts), strict=True) if count]
         stream = Stream(vectors)
         for index, block in enumerate(self._blocks):
-            only = index == len(self.model.blocks) - 1 and not every
+            only = index == len(self._blocks) - 1 and not every
             x, normed = block.begin(stream)
             qkv = block.operations.linear(normed, block.attention.qkv).view(len(x), 3, block.attention.heads, -1)
             mixed = [self._attend(index, block, qkv, run, only=only) for run in runs]
@@ -180,5 +178,6 @@ class Memory:
             return None if later is None else ~later
         distance = self._positions[index, :, self.window - keys :]
         bias = (q + block.attention.distance_bias[:, None].to(q.dtype)) @ distance.transpose(-1, -2)
-        bias = relative_shift(bias) * self._scale
-        return bias if later is None else bias.masked_fill_(later, float("-inf"))
+        if later is None:
+            return bias * self._scale
+        return (relative_shift(bias) * self._scale).masked_fill_(later, float("-inf"))

@@ -14,7 +14,7 @@ from gato_data.timestep import Observer
 from gato_schemas.policy import PolicyCard
 from gato_trainer.acting.context import Context, MemoryKind, Prompt
 from gato_trainer.acting.prompts import Prompts
-from gato_trainer.acting.sampling import check_seed, check_temperature, draw
+from gato_trainer.acting.sampling import check_seed, check_temperature, draw, numbers
 from gato_trainer.acting.tasks import PolicyTask, find_task, tasks_of, text_model_of
 from gato_trainer.acting.vectors import Vectors
 from gato_trainer.model.transformer import Gato
@@ -155,11 +155,12 @@ class Policy:
         vectors = torch.split(self._vectors.of(laid), [len(each.tokens) for each in laid])
         allowed = play.observer.allowed.tolist()
         seeds, steps = ([values[index] for index in acting] for values in (play.seeds, play.steps))
+        uniform = numbers(seeds, steps, len(allowed))
         hidden = play.context.observe(acting, vectors, len(allowed))
         ids = np.empty((len(acting), len(allowed)), np.int64)
         for token, (first, end) in enumerate(allowed):
             logits = self._vectors.logits(hidden, first, end)
-            ids[:, token] = first + draw(logits, play.temperature, seeds, steps, token)
+            ids[:, token] = first + draw(logits, play.temperature, uniform[:, token])
             embedded = self._vectors.of_actions(ids[:, token])
             if token + 1 < len(allowed):
                 hidden = play.context.follow(acting, embedded)

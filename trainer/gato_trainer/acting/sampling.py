@@ -34,16 +34,27 @@ def check_seed(seed: int) -> None:
         raise SettingError(f"seed {seed} is not possible: a whole number from 0 to {_MOST_SEED} is wanted")
 
 
-def draw(
-    logits: Tensor, temperature: float, seeds: Sequence[int], steps: Sequence[int], token: int
-) -> NDArray[np.int64]:
+def numbers(seeds: Sequence[int], steps: Sequence[int], tokens: int) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1) for the draws of a timestep.
+
+    Args:
+        seeds: of the episode of each of N environments. steps: timesteps that each has played.
+        tokens: draws of a timestep.
+
+    Returns:
+        float64 (N, tokens).
+    """
+    key = combine(combine(np.array(seeds, np.uint64), STREAM_ACTION), np.array(steps, np.uint64))
+    return uniform(combine(key[:, None], np.arange(tokens)))
+
+
+def draw(logits: Tensor, temperature: float, number: NDArray[np.float64]) -> NDArray[np.int64]:
     """One of R choices for each of N environments.
 
     Args:
         logits: (N, R).
         temperature: divides the logits; 0 takes the likeliest, the first of equal ones.
-        seeds: of the episode of each environment. steps: timesteps that each has played.
-        token: number of the token within its timestep.
+        number: (N,), uniform in [0, 1).
 
     Returns:
         int64 (N,), in [0, R).
@@ -51,9 +62,7 @@ def draw(
     scores: NDArray[np.float64] = logits.double().cpu().numpy()
     if temperature == 0:
         return np.asarray(scores.argmax(axis=1), np.int64)
-    scores = (scores - scores.max(axis=1, keepdims=True)) / temperature
-    ends = np.exp(scores).cumsum(axis=1)
-    key = combine(combine(np.array(seeds, np.uint64), STREAM_ACTION), np.array(steps, np.uint64))
-    place = uniform(combine(key, token))[:, None] * ends[:, -1:]
+    ends = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature).cumsum(axis=1)
+    place = number[:, None] * ends[:, -1:]
     # rounding may make the last place the sum itself
     return np.asarray(np.minimum((ends <= place).sum(axis=1), scores.shape[1] - 1), np.int64)

@@ -46,6 +46,8 @@ class Vectors:
     def __init__(self, model: Gato) -> None:
         self._model, self._config, self._embedding = model, model.config, model.embedding
         self._device = model.embedding.table.device
+        place = int(local_rows(np.array([POSITION_ACTION], np.int32), self._config)[0])
+        self._action = None if place < 0 else model.embedding.local_table[place].to(model.dtype)
         self._numbers: dict[bytes, int] = {}
         self._patches = torch.empty(_MOST_PATCHES, model.config.width, dtype=model.dtype, device=self._device)
 
@@ -70,11 +72,9 @@ class Vectors:
 
     @torch.inference_mode()
     def of_actions(self, ids: NDArray[np.int64]) -> Tensor:
-        """(N, D), of one action token each."""
-        places = local_rows(np.full((len(ids), 1), POSITION_ACTION, np.int32), self._config)
-        none = torch.zeros(0, dtype=torch.int64, device=self._device)
-        tensors = map(self._tensor, (self._rows(ids)[:, None], places))
-        return self._embed(*tensors, self._patches[:0], none, none, none, none)[:, 0]
+        """(N, D), of one action token each: they all have one position."""
+        vectors = self._embedding.table[self._tensor(self._rows(ids))].to(self._model.dtype)
+        return vectors if self._action is None else vectors + self._action
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor, first: int, end: int) -> Tensor:
