@@ -80,5 +80,3 @@ def observations(task: str, count: int, seed: int = 0) -> list[Observation]:
         }
         for _ in range(count)
     ]
-
-

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.acting_recompute import action, outputs
 from gato_data.errors import EpisodeError, SettingError
 from gato_schemas.record import decode_record
 from gato_trainer.acting import Policy, load_policy
 from gato_trainer.acting.demonstrations import first_timesteps
 from gato_trainer.acting.vectors import Laid
 from tests.trainer.acting.conftest import CONTEXT, observations
-from tests.trainer.acting.recompute import action, outputs
 
 
 class Watched:

@@ -7,8 +7,8 @@ Environments that stand alike go through attention together, and the tokens of a
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch

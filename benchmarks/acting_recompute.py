@@ -35,8 +35,11 @@ def action(ids: Sequence[int]) -> Tokens:
 
 
 @torch.no_grad()
-def outputs(model: Gato, window: Sequence[Laid]) -> Tensor:
-    """(T, D), normalised outputs of `Gato.hidden` over one window, made by the code that prepares a batch."""
+def outputs(model: Gato, window: Sequence[Laid], *, last: bool = False) -> Tensor:
+    """(T, D), normalised outputs of `Gato.hidden` over one window, made by the code that prepares a batch.
+
+    With `last` that of the last token alone, (1, D).
+    """
     columns = {name: np.concatenate([getattr(each, name) for each in window]) for name in Tokens._fields}
     patches = columns["modality"] == Modality.PATCH
     slots = np.flatnonzero(patches)
@@ -57,4 +60,7 @@ def outputs(model: Gato, window: Sequence[Laid]) -> Tensor:
         dataset=np.zeros(1, np.int32),
         sample=np.zeros(1, np.int64),
     )
-    return model.hidden(prepare(batch, model.config, None), None)[0]
+    inputs = prepare(batch, model.config, None)
+    if last:
+        return model.hidden(inputs, torch.tensor([tokens.shape[1] - 2]))
+    return model.hidden(inputs, None)[0]
