@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_every_step_of_an_episode_is_what_training_makes_of_its_window(
     assert max(lengths) <= CONTEXT
     if history is None:
         assert max(lengths) > CONTEXT * 0.7
-        assert any(later < earlier for earlier, later in zip(seen, seen[1:], strict=False)), "the window was full"
+        assert any(later < earlier for earlier, later in itertools.pairwise(seen)), "the window was full"
     else:
         assert seen == [1, *[1 + history] * 15]
 

@@ -61,7 +61,7 @@ def _of_folder(path: Path, world: World, *, ema: bool) -> Loaded:
         raise InputError(f"{path} is neither a run nor a checkpoint: it has no folder checkpoints and no {HEADER}")
     card = _card_of(path, header)
     stored = sum(file.size for name, file in header.files.items() if name.endswith(".safetensors"))
-    model = _empty(header.model, stored, path, world)
+    model = _empty(header.model, card, stored, path, world)
     prefix = "ema" if ema and header.settings.get("ema") else "model"
     load(path, {f"{prefix}.{name}": parameter.detach() for name, parameter in model.named_parameters()}, world)
     return Loaded(model, card, path, header.step)
@@ -83,7 +83,7 @@ def _of_file(path: Path, world: World) -> Loaded:
     if origin is None or POLICY_KEY not in metadata:
         raise _without_card(path, "export it again from a run that has it")
     card = decode_card(metadata[POLICY_KEY].encode(), f"the card in {path}")
-    model = _empty(origin.model, path.stat().st_size, path, world)
+    model = _empty(origin.model, card, path.stat().st_size, path, world)
     try:
         load_file(model, None, path)
     except (OSError, SafetensorError) as error:
@@ -91,8 +91,11 @@ def _of_file(path: Path, world: World) -> Loaded:
     return Loaded(model, card, path, origin.step)
 
 
-def _empty(config: ModelConfig, stored: int, path: Path, world: World) -> Gato:
+def _empty(config: ModelConfig, card: PolicyCard, stored: int, path: Path, world: World) -> Gato:
     """A model without values, for parameters of which so many bytes are stored."""
+    if config.vocabulary_size != card.vocabulary.size:
+        rows = f"a table of {config.vocabulary_size:,} rows, its {POLICY} is for {card.vocabulary.size:,}"
+        raise TrainError(f"{path} has {rows}: they are of different runs")
     with torch.device("meta"):
         model = Gato(config)
     needed = 4 * count_parameters(model)

@@ -55,13 +55,8 @@ def check_folder(settings: TrainSettings) -> bool:
     return is_run
 
 
-def open_folder(settings: TrainSettings, header: RunHeader, policy: bytes | None = None) -> None:
+def open_folder(settings: TrainSettings, header: RunHeader) -> None:
     """Make the run folder, or clear it if it is to be overwritten.
-
-    Args:
-        settings: of the run.
-        header: of `run.json`.
-        policy: content of `policy.json`, if there is one; a run of before gets it too.
 
     Raises:
         OutputError, TrainError: those of `check_folder`; or it cannot be written.
@@ -74,8 +69,6 @@ def open_folder(settings: TrainSettings, header: RunHeader, policy: bytes | None
         out.mkdir(parents=True, exist_ok=True)
         if not is_run or settings.overwrite:
             replace_file(out / RUN_FILE, encode_header(header))
-        if policy is not None:
-            replace_file(out / POLICY, policy)
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}") from error
 

@@ -9,7 +9,7 @@ import msgspec
 import torch
 
 from gato_data.errors import GatoError, TrainError
-from gato_schemas.policy import POLICY, encode_card
+from gato_schemas.policy import POLICY, PolicyCard, encode_card
 from gato_trainer.acting.card import make_card
 from gato_trainer.checkpoints.header import CheckpointHeader
 from gato_trainer.checkpoints.initial_parameters import load_initial
@@ -27,7 +27,7 @@ from gato_trainer.model.optimizer import learning_rate, make_optimizer, set_lear
 from gato_trainer.model.sharding import synchronize_gradients
 from gato_trainer.run.curves import Curves, check_packages, open_curves
 from gato_trainer.run.evaluate import evaluate
-from gato_trainer.run.folder import check_folder, check_same_run, open_folder, run_header
+from gato_trainer.run.folder import check_folder, check_same_run, open_folder, replace_file, run_header
 from gato_trainer.run.plan import Work, flops, model_config, peak_flops
 from gato_trainer.run.progress import Log, Meter, RunProgress, progress_line, validation_line
 from gato_trainer.run.stopping import StopSignal, dump_batch
@@ -56,21 +56,28 @@ class Training:
         self.model, self.parameters = build_model(settings, config, world)
         begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters)
-        card = make_card(source) if world.is_first else None
-        policy = None if card is None else encode_card(card)
-        world.decided(lambda: open_folder(settings, self.header, policy))
+        world.decided(lambda: open_folder(settings, self.header))
+        self.card: PolicyCard | None = None
+        world.decided(self._make_card)
+        beside = {} if self.card is None else {POLICY: encode_card(self.card)}
         self.optimizer = make_optimizer(self.model, settings)
         self.average = start_average(self.model, settings.ema)
-        beside = {} if policy is None else {POLICY: policy}
         self.checkpoints = Checkpoints(settings.out / "checkpoints", world, settings.keep_checkpoints, beside)
         self.log = Log(settings.out, curves=self._curves(), first=world.is_first, quiet=quiet)
-        for line in [begun, *(f"{POLICY} is without {what}" for what in (card.left_out if card else ()))]:
-            if line:
-                self.log.say(line)
+        if begun:
+            self.log.say(begun)
+        for what in self.card.left_out if self.card else ():
+            self.log.say(f"{POLICY} is without {what}")
         self.progress = RunProgress(self._restore())
+        for name, content in beside.items():
+            replace_file(settings.out / name, content)
         self.totals = LossTotals.zeros(source.dataset_names, world.device)
         self.meter = Meter(peak_flops(world.device))
         self.first_bad = torch.full((), -1, dtype=torch.int64, device=world.device)
+
+    def _make_card(self) -> None:
+        """Of the first process alone, which writes it."""
+        self.card = make_card(self.source)
 
     def _begin(self) -> str:
         """Load the parameters of `--init-from`, unless the run goes on from its own; a line that says so."""
