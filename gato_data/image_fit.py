@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, MissingPackageError, SettingError
 from gato_data.image_header import GRAY, RGB
+from gato_schemas.episode import Image
 from gato_schemas.sequence import PATCH_SIZE
 
 Images: TypeAlias = NDArray[np.uint8]
@@ -108,6 +109,20 @@ def resize(image: Images, size: tuple[int, int], out: Images | None = None) -> I
     elif out is not None and image is not out:
         out[...] = image
     return image
+
+
+def placed(pixels: Images, fit: ImageFit) -> Image:
+    """A photograph (h, w, 3) that was scaled to `fit.scaled`, padded or cropped to the fit's size."""
+    height, width = pixels.shape[:2]
+    target = fit.size(height, width)
+    if (height, width) == target:
+        return Image(pixels)
+    if fit.mode == "pad":
+        padded = np.zeros((*target, 3), np.uint8)
+        padded[:height, :width] = pixels
+        return Image(padded, (height, width))
+    top, left = (height - target[0]) // 2, (width - target[1]) // 2
+    return Image(np.ascontiguousarray(pixels[top : top + target[0], left : left + target[1]]))
 
 
 def check_memory(count: int, shape: tuple[int, int, int]) -> None:

@@ -16,11 +16,11 @@ from PIL import Image as Pillow
 from PIL import PngImagePlugin, features
 
 from gato_data.errors import EpisodeError
-from gato_data.image_fit import ImageFit, import_cv2, resize
+from gato_data.image_fit import ImageFit, import_cv2, placed, resize
 from gato_data.image_header import JPEG_MAGIC, check_scans
 from gato_pipelines.files.git_lfs import POINTER, is_pointer
 from gato_pipelines.images.jpeg_end import JPEG_END, with_end
-from gato_pipelines.images.opaque import Pixels, opaque_pixels
+from gato_pipelines.images.opaque import opaque_pixels
 from gato_pipelines.images.orientation import orientation
 from gato_schemas.episode import Image
 from gato_schemas.sequence import PATCH_SIZE
@@ -110,21 +110,7 @@ def _fitted(image: Pillow.Image, data: bytes, fit: ImageFit) -> Image:
         image.draft(None, (stored[1], stored[0]))
     pixels = np.rot90(resize(opaque_pixels(image, data), stored), turns)
     pixels = np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
-    return _placed(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), fit)
-
-
-def _placed(pixels: Pixels, fit: ImageFit) -> Image:
-    """An RGB photograph of the scaled size, padded or cropped."""
-    height, width = pixels.shape[:2]
-    target = fit.size(height, width)
-    if (height, width) == target:
-        return Image(pixels)
-    if fit.mode == "pad":
-        padded = np.zeros((*target, 3), np.uint8)
-        padded[:height, :width] = pixels
-        return Image(padded, (height, width))
-    top, left = (height - target[0]) // 2, (width - target[1]) // 2
-    return Image(np.ascontiguousarray(pixels[top : top + target[0], left : left + target[1]]))
+    return placed(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2), fit)
 
 
 def image_libraries() -> dict[str, str]:

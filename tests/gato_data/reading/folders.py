@@ -58,6 +58,7 @@ class Made:
     task: str
     agent: str
     sequence: TokenSequence
+    episode_return: float = float("nan")
 
 
 def atari(generator: np.random.Generator, timesteps: int) -> Episode:
@@ -136,6 +137,7 @@ def write_dataset(
     large_ids: bool = False,
     text_model: str | None = None,
     fingerprint: str = "0123456789abcdef",
+    settings: Mapping[str, object] | None = None,
 ) -> Path:
     """Write a whole dataset folder; `splits` holds the episodes of every shard of every split."""
     folder.mkdir(parents=True)
@@ -156,7 +158,7 @@ def write_dataset(
     manifest = Manifest(
         name=name,
         family=family,
-        source=SourceInfo(name="made", settings={}, inputs=["by hand"]),
+        source=SourceInfo(name="made", settings=dict(settings or {}), inputs=["by hand"]),
         libraries={},
         vocabulary=msgspec.structs.replace(vocabulary_of(large_ids).info, text_model=text_model),
         tokenization=msgspec.to_builtins(SETTINGS),
@@ -202,6 +204,7 @@ def _write_shard(
                     episode_id=f"{made.task}/{path.name[-14:-9]}/{number:06d}",
                     task=made.task,
                     agent=made.agent,
+                    episode_return=made.episode_return,
                     sequence=made.sequence,
                 )
             )

@@ -26,7 +26,9 @@ def write_mixture(folder: Path, **shards: list[folders.Made]) -> Path:
     """Datasets of one shard each, by name, and a mixture of them in equal parts."""
     text_model = TextTokenizer.default()
     for name, episodes in shards.items():
-        folders.write_dataset(folder / name, {"train": [episodes]}, text_model=text_model.sha256)
+        settings = {"image_size": [48, 32], "image_fit": "crop"} if name == "captions" else {}
+        split = {"train": [episodes]}
+        folders.write_dataset(folder / name, split, text_model=text_model.sha256, settings=settings)
         text_model.save(folder / name / "text.model")
     weights = ",".join(f"{name}=1" for name in shards)
     path = folder / "mixture.json"

@@ -7,12 +7,13 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gato_data.errors import SettingError
 from gato_data.timestep import Observer
 from gato_schemas.policy import PolicyCard
 from gato_trainer.acting.context import Context, MemoryKind, Prompt
+from gato_trainer.acting.generating import Writer
 from gato_trainer.acting.prompts import Prompts
 from gato_trainer.acting.sampling import check_seed, check_temperature, draw, numbers
 from gato_trainer.acting.tasks import PolicyTask, find_task, tasks_of, text_model_of
@@ -148,6 +149,33 @@ class Policy:
             assert actions[0] is not None
             return actions[0]
         return actions
+
+    def generate(
+        self,
+        image: ArrayLike | None = None,
+        text: str = "",
+        *,
+        dataset: str | None = None,
+        tokens: int = 64,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> str:
+        """The text that follows an image and a text: a caption, an answer behind "Q: ... A:".
+
+        Args:
+            image: uint8 (height, width, 3) or (height, width), of any size: it gets that of the dataset.
+            text: what the answer goes on from.
+            dataset: whose form of documents the answer has; by default the first one with images, or without.
+            tokens: most pieces of text; the answer ends before where the model ends it, or with the context.
+            temperature: of the draws; 0 takes the likeliest piece.
+            seed: keys every draw.
+
+        Raises:
+            SettingError: the run was not trained on such documents, or a value cannot be used.
+            EpisodeError: the image is none, or the beginning is longer than the context.
+        """
+        writer = Writer(self._model, self._vectors, self.card, self._text_model)
+        return writer.generate(image, text, dataset=dataset, tokens=tokens, temperature=temperature, seed=seed)
 
     def _ids(self, play: _Play, acting: list[int], observations: list[Observation]) -> NDArray[np.int64]:
         """Ids (environments that act, A) of the actions behind these observations."""

@@ -73,8 +73,13 @@ class Vectors:
     @torch.inference_mode()
     def of_actions(self, ids: NDArray[np.int64]) -> Tensor:
         """(N, D), of one action token each: they all have one position."""
-        vectors = self._embedding.table[self._tensor(self._rows(ids))].to(self._model.dtype)
+        vectors = self.of_texts(ids)
         return vectors if self._action is None else vectors + self._action
+
+    @torch.inference_mode()
+    def of_texts(self, ids: NDArray[np.int64]) -> Tensor:
+        """(N, D), of tokens of a document, which have no position."""
+        return self._embedding.table[self._tensor(self._rows(ids))].to(self._model.dtype)
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor, first: int, end: int) -> Tensor:

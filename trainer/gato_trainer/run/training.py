@@ -57,16 +57,15 @@ class Training:
         begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters)
         world.decided(lambda: open_folder(settings, self.header))
-        self.card: PolicyCard | None = None
-        world.decided(self._make_card)
-        beside = {} if self.card is None else {POLICY: encode_card(self.card)}
+        card = self._card()
+        beside = {} if card is None else {POLICY: encode_card(card)}
         self.optimizer = make_optimizer(self.model, settings)
         self.average = start_average(self.model, settings.ema)
         self.checkpoints = Checkpoints(settings.out / "checkpoints", world, settings.keep_checkpoints, beside)
         self.log = Log(settings.out, curves=self._curves(), first=world.is_first, quiet=quiet)
         if begun:
             self.log.say(begun)
-        for what in self.card.left_out if self.card else ():
+        for what in card.left_out if card else ():
             self.log.say(f"{POLICY} is without {what}")
         self.progress = RunProgress(self._restore())
         for name, content in beside.items():
@@ -75,9 +74,11 @@ class Training:
         self.meter = Meter(peak_flops(world.device))
         self.first_bad = torch.full((), -1, dtype=torch.int64, device=world.device)
 
-    def _make_card(self) -> None:
-        """Of the first process alone, which writes it."""
-        self.card = make_card(self.source)
+    def _card(self) -> PolicyCard | None:
+        """What the run carries to act; of the first process alone, which writes it."""
+        made: list[PolicyCard | None] = []
+        self.world.decided(lambda: made.append(make_card(self.source)))
+        return made[0] if made else None
 
     def _begin(self) -> str:
         """Load the parameters of `--init-from`, unless the run goes on from its own; a line that says so."""
