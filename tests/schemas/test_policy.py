@@ -58,7 +58,7 @@ def test_what_is_no_card_is_refused(data: bytes, words: str) -> None:
 def test_a_sealed_card_of_other_fields_is_refused() -> None:
     content = msgspec.to_builtins(card()) | {"text_model": 3}
     content["checksum"] = policy._checksum(content)
-    with pytest.raises(FormatError, match="is no policy.json of gato-data"):
+    with pytest.raises(FormatError, match="is no policy"):
         decode_card(msgspec.json.encode(content), "policy.json")
 
 

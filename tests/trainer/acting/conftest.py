@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from gato_data.mixing.make import plan_mixture
 from gato_data.tokenizers.text import TextTokenizer
@@ -56,9 +57,18 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+def lively(path: Path) -> Policy:
+    """A policy whose actions depend on all that it sees: two steps of training make none of it."""
+    policy = load_policy(path)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in policy._model.parameters():
+        parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return policy
+
+
 @pytest.fixture
 def policy(played: Path) -> Policy:
-    return load_policy(played)
+    return lively(played)
 
 
 @pytest.fixture(params=["transformer-xl", "rope"], scope="session")

@@ -11,10 +11,10 @@ from torch import Tensor
 from benchmarks.acting_recompute import action, outputs
 from gato_data.errors import EpisodeError, SettingError
 from gato_schemas.record import decode_record
-from gato_trainer.acting import Policy, load_policy
+from gato_trainer.acting import Policy
 from gato_trainer.acting.demonstrations import first_timesteps
 from gato_trainer.acting.vectors import Laid
-from tests.trainer.acting.conftest import CONTEXT, observations
+from tests.trainer.acting.conftest import CONTEXT, lively, observations
 
 
 class Watched:
@@ -57,7 +57,7 @@ def check(model: Any, before: Sequence[Laid], pieces: list[Laid], hidden: Tensor
 def test_every_step_of_an_episode_is_what_training_makes_of_its_window(
     either: Path, prompt: str, history: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = load_policy(either)
+    policy = lively(either)
     policy.reset(prompt=prompt, history=history, seed=4)
     before: list[Laid] = []
     if prompt == "demonstration":
@@ -80,7 +80,7 @@ def test_every_step_of_an_episode_is_what_training_makes_of_its_window(
 def test_xl_memory_is_exact_until_the_window_is_full_and_then_goes_on(
     either: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = load_policy(either)
+    policy = lively(either)
     policy.reset(prompt="none", memory="xl")
     watched = Watched(policy, monkeypatch)
     seen = []

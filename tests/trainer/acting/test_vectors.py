@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmarks.acting_recompute import Tokens
+from gato_data.errors import FormatError
 from gato_schemas.sequence import POSITION_SEPARATOR, Modality
 from gato_trainer.acting import vectors
 from gato_trainer.acting.vectors import Vectors
@@ -39,3 +40,9 @@ def test_vectors_of_patches_are_the_same_whatever_is_remembered(
         anew = Vectors(model).of(pieces)
         monkeypatch.setattr(vectors, "_MOST_PATCHES", most)
         torch.testing.assert_close(remembers.of(pieces), anew, rtol=0, atol=1e-5)
+
+
+def test_an_id_without_a_row_is_refused(small: ModelConfig, build: Callable[..., Gato]) -> None:
+    piece = frame(np.zeros((0, 16, 16, 3), np.uint8))._replace(tokens=np.array([1200]))
+    with pytest.raises(FormatError, match="ids from 1200 to 1200 came, the model's table has 1200 rows"):
+        Vectors(build(small)).of([piece])

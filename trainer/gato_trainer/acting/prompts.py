@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -72,7 +73,8 @@ class Prompts:
     def _of_folder(self, task: PolicyTask, folder: Path) -> list[Demonstration]:
         dataset = OpenDataset(folder, read_manifest(folder))
         theirs, ours = dataset.manifest.vocabulary, self._card.vocabulary
-        if theirs != ours and theirs.text_model is not None:
+        same = msgspec.structs.replace(ours, text_model=theirs.text_model) == theirs
+        if not same or theirs.text_model not in (None, ours.text_model):
             raise SettingError(
                 f"{folder} has another vocabulary than the policy: ingest it again with the text model and the "
                 "discrete ids of the run's datasets"

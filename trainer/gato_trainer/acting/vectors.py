@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gato_data.errors import FormatError
 from gato_schemas.sequence import POSITION_ACTION, Modality
 from gato_trainer.data.inputs import local_rows, patch_positions
 from gato_trainer.model.transformer import Gato
@@ -57,6 +58,7 @@ class Vectors:
 
         Raises:
             TrainError: an observation has more tokens than the table of local positions has rows.
+            FormatError: an id has no row of the table.
         """
         modality = np.concatenate([piece.modality for piece in laid])
         tokens = np.concatenate([piece.tokens for piece in laid]).astype(np.int64)
@@ -89,6 +91,9 @@ class Vectors:
 
     def _rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row of the table of each id; ids of one modality have neighbouring rows."""
+        rows = self._config.vocabulary_size
+        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < rows:
+            raise FormatError(f"ids from {ids.min()} to {ids.max()} came, the model's table has {rows} rows")
         return ids
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gato_data.errors import SettingError
+from gato_trainer.acting import Policy
+from tests.gato_data.reading import folders
+from tests.trainer.acting.conftest import lively, observations, train_run, write_mixture
+
+
+def play(policy: Policy, **options: object) -> str:
+    policy.reset(task="walker", temperature=0, **options)  # type: ignore[arg-type]
+    return str([policy.act(observation) for observation in observations("walker", 4)])
+
+
+@pytest.fixture(scope="module")
+def walkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on two datasets whose tasks have one name; trained without prompts."""
+    folder = tmp_path_factory.mktemp("walkers")
+    data = {name: folders.episodes("walker", [9, 14], seed=seed) for seed, name in enumerate(("left", "right"))}
+    return train_run(write_mixture(folder, **data), folder / "run", prompt_share=0.0)
+
+
+def test_a_run_that_was_trained_with_prompts_is_shown_a_demonstration(policy: Policy) -> None:
+    shown = play(policy, prompt="demonstration")
+    assert play(policy) == shown
+    assert play(policy, prompt="none") != shown
+
+
+def test_a_run_that_was_trained_without_prompts_gets_none(walkers: Path) -> None:
+    policy = lively(walkers)
+    assert [task.name for task in policy.tasks] == ["left/walker", "right/walker"]
+    play_of = {prompt: [] for prompt in ("none", "demonstration", "right/walker")}
+    for prompt in play_of:
+        policy.reset(task="left/walker", prompt=prompt, temperature=0)
+        play_of[prompt] = [policy.act(observation) for observation in observations("walker", 3)]
+    policy.reset(task="left/walker", temperature=0)
+    np.testing.assert_equal([policy.act(each) for each in observations("walker", 3)], play_of["none"])
+    assert len({str(actions) for actions in play_of.values()}) == 3
+
+
+def test_a_task_of_several_datasets_has_to_be_named_in_full(walkers: Path) -> None:
+    with pytest.raises(SettingError, match=r"not trained on a task 'walker', it knows left/walker, right/walker"):
+        lively(walkers).reset(task="walker")
+
+
+def test_the_seed_chooses_among_the_demonstrations(policy: Policy) -> None:
+    assert play(policy, seed=0) == play(policy, seed=2)
+    assert play(policy, seed=0) != play(policy, seed=1)
+
+
+def test_another_dataset_is_a_prompt(policy: Policy, tmp_path: Path) -> None:
+    folders.write_dataset(tmp_path / "walker", {"train": [folders.episodes("walker", [9, 14], seed=1)]})
+    folders.write_dataset(tmp_path / "other", {"train": [folders.episodes("walker", [9], seed=7)]})
+    folders.write_dataset(
+        tmp_path / "wide", {"train": [folders.episodes("walker", [9], large_ids=True)]}, large_ids=True
+    )
+    assert play(policy, prompt=str(tmp_path / "walker")) == play(policy, prompt="demonstration")
+    assert play(policy, prompt=str(tmp_path / "other")) != play(policy, prompt="demonstration")
+    with pytest.raises(SettingError, match="has another vocabulary than the policy"):
+        play(policy, prompt=str(tmp_path / "wide"))
+
+
+def test_a_prompt_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    mixture = write_mixture(tmp_path, walker=folders.episodes("walker", [9, 14]))
+    policy = lively(train_run(mixture, tmp_path / "run", context_length=12, steps=1))
+    with pytest.raises(SettingError, match="has 8 tokens a timestep, a prompt at most 6 and the context 12"):
+        policy.reset(prompt="demonstration")
+    policy.reset(prompt="none")
+    for observation in observations("walker", 3):
+        policy.act(observation)
