@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from acting_recompute import action, outputs
+
 from gato_data.reading.settings import ReadSettings
 from gato_data.tokenize import TokenizeSettings
 from gato_data.vocabulary import Vocabulary
