@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gato_data.distinct_patches import distinct
-from gato_data.reading.batch import Batch
+from gato_data.reading.batch import PADDING, Batch
 from gato_schemas.sequence import POSITION_ACTION, Modality
 from gato_trainer.acting.vectors import Laid
 from gato_trainer.data.inputs import prepare
@@ -48,7 +48,7 @@ def outputs(model: Gato, window: Sequence[Laid], *, last: bool = False) -> Tenso
     batch = Batch(
         tokens=tokens,
         loss_mask=np.zeros(tokens.shape, np.uint8),
-        modality=np.append(columns["modality"], 0)[None],
+        modality=np.append(columns["modality"], PADDING).astype(np.uint8)[None],
         position=np.append(columns["position"].astype(np.int32), 0)[None],
         distinct_patches=table,
         num_distinct=len(table),
