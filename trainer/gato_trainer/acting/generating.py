@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 from gato_data.closest import did_you_mean
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.image_fit import ImageFit, placed, resize
-from gato_data.settings import settings_from
-from gato_data.tokenize import TokenizeSettings, tokenize_document
+from gato_data.tokenize import tokenize_document
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.episode import Document, Image, Text
@@ -18,6 +17,7 @@ from gato_schemas.policy import PolicyCard, PolicyDataset
 from gato_schemas.sequence import Modality
 from gato_trainer.acting.memory import Memory
 from gato_trainer.acting.sampling import check_seed, check_temperature, draw, numbers
+from gato_trainer.acting.tasks import carried, reading_of, tokenization_of
 from gato_trainer.acting.vectors import Vectors
 from gato_trainer.model.transformer import Gato
 
@@ -27,7 +27,7 @@ class Writer:
 
     def __init__(self, model: Gato, vectors: Vectors, card: PolicyCard, text_model: TextTokenizer | None) -> None:
         self._model, self._vectors, self._text_model = model, vectors, text_model
-        self._window = int(card.reading["context_length"])
+        self._window = reading_of(card).context_length
         self._datasets = [d for d in card.datasets if not any(task.actions for task in d.tasks.values())]
 
     def generate(
@@ -45,8 +45,7 @@ class Writer:
         segments += [Text(text, ends=False)] if text else []
         if not segments:
             raise SettingError("there is nothing to continue: an image, a text or both are wanted")
-        settings: TokenizeSettings = settings_from(TokenizeSettings, like.tokenization)
-        vocabulary = Vocabulary.from_info(like.vocabulary)
+        settings, vocabulary = tokenization_of(like), Vocabulary.from_info(like.vocabulary)
         begun = tokenize_document(Document(task="", segments=tuple(segments)), vocabulary, settings, self._text_model)
         if begun.num_tokens > self._window:
             raise EpisodeError(
@@ -96,7 +95,7 @@ def _fit(dataset: PolicyDataset) -> ImageFit | None:
     settings = dataset.source.settings
     if "image_size" not in settings:
         return None
-    height, width = settings["image_size"]
+    height, width = carried(settings["image_size"], tuple[int, int], f"the image size of {dataset.name}")
     return ImageFit(height, width, settings.get("image_fit", "resize"))
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gato_data.errors import SettingError
 from gato_trainer.kernels.reference import relative_shift, rotate
 from gato_trainer.model.transformer import Block, BlockNoise, Gato, Stream
 
@@ -52,6 +53,9 @@ class Memory:
         environments: their number, E.
         window: most keys that a token may see, itself included.
         spare: room behind the window, so that the oldest tokens can go without moving the others every time.
+
+    Raises:
+        SettingError: there is not so much memory.
     """
 
     def __init__(self, model: Gato, environments: int, window: int, spare: int = 0) -> None:
@@ -59,7 +63,14 @@ class Memory:
         self.model, self.window, self.size = model, window, window + spare
         self._blocks = [block for block in model.blocks if isinstance(block, Block)]
         shape = (config.blocks, environments, 2, config.heads, self.size, config.head_size)
-        self._kept = torch.empty(shape, dtype=model.dtype, device=table.device)
+        try:
+            self._kept = torch.empty(shape, dtype=model.dtype, device=table.device)
+        except RuntimeError as error:
+            size = math.prod(shape) * model.dtype.itemsize / 2**30
+            raise SettingError(
+                f"{environments} environments that see {window:,} tokens take {size:,.1f} GiB of memory, which is not "
+                "there: take fewer, or see less"
+            ) from error
         self._first, self._end = [0] * environments, [0] * environments
         self._scale = 1.0 / math.sqrt(config.head_size)
         self._relative = config.positions == "transformer-xl"

@@ -16,7 +16,7 @@ from gato_trainer.acting.context import Context, MemoryKind, Prompt
 from gato_trainer.acting.generating import Writer
 from gato_trainer.acting.prompts import Prompts
 from gato_trainer.acting.sampling import check_seed, check_temperature, draw, numbers
-from gato_trainer.acting.tasks import PolicyTask, find_task, tasks_of, text_model_of
+from gato_trainer.acting.tasks import PolicyTask, find_task, reading_of, tasks_of, text_model_of
 from gato_trainer.acting.vectors import Vectors
 from gato_trainer.model.transformer import Gato
 
@@ -50,7 +50,7 @@ class Policy:
     def __init__(self, model: Gato, card: PolicyCard, *, source: Path, step: int) -> None:
         self.card, self.source, self.step = card, source, step
         self.tasks: tuple[PolicyTask, ...] = tasks_of(card)
-        self.context_length = int(card.reading["context_length"])
+        self.context_length = reading_of(card).context_length
         self._model = model
         self._text_model = text_model_of(card)
         self._vectors = Vectors(model)

@@ -16,7 +16,7 @@ from gato_schemas.record import decode_record
 from gato_schemas.sequence import TokenSequence
 from gato_trainer.acting.context import Prompt, encode_prompt
 from gato_trainer.acting.demonstrations import best_demonstrations, first_timesteps
-from gato_trainer.acting.tasks import PolicyTask, find_task, tasks_of
+from gato_trainer.acting.tasks import PolicyTask, find_task, reading_of, tasks_of
 from gato_trainer.acting.vectors import Vectors
 from gato_trainer.model.transformer import Gato
 
@@ -28,11 +28,9 @@ class Prompts:
 
     def __init__(self, model: Gato, vectors: Vectors, card: PolicyCard) -> None:
         self._model, self._vectors, self._card = model, vectors, card
-        reading = card.reading
-        self._window = int(reading["context_length"])
-        most = reading.get("prompt_tokens")
-        self._most = self._window // 2 if most is None else int(most)
-        self._trained = float(reading.get("prompt_share", 0)) > 0
+        reading = reading_of(card)
+        self._window, self._most = reading.context_length, reading.most_prompt_tokens
+        self._trained = reading.prompt_share > 0
         self._made: dict[bytes, Prompt] = {}
 
     def of(self, task: PolicyTask, prompt: str | None) -> list[Prompt]:

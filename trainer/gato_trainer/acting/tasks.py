@@ -3,18 +3,24 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
 
 from gato_data.closest import did_you_mean
-from gato_data.errors import SettingError
-from gato_data.settings import settings_from
+from gato_data.errors import FormatError, SettingError
+from gato_data.reading.settings import ReadSettings
 from gato_data.timestep import Observer
 from gato_data.tokenize import TokenizeSettings
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.dataset import TaskInfo
-from gato_schemas.policy import PolicyCard, PolicyDataset
+from gato_schemas.policy import POLICY, PolicyCard, PolicyDataset
 
 _SHOWN = 8
+_MOST_CONTEXT = 2**17
+"""Tokens of a context: far above any; what lies beyond is damage."""
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,8 @@ class PolicyTask:
         Raises:
             SettingError: a text is observed and the run does not carry the text model.
         """
-        carried = self.carried
-        settings: TokenizeSettings = settings_from(TokenizeSettings, carried.tokenization)
-        vocabulary = Vocabulary.from_info(carried.vocabulary)
-        return Observer(self.info, vocabulary, settings, text_model, name=self.name)
+        vocabulary = Vocabulary.from_info(self.carried.vocabulary)
+        return Observer(self.info, vocabulary, tokenization_of(self.carried), text_model, name=self.name)
 
 
 def tasks_of(card: PolicyCard) -> tuple[PolicyTask, ...]:
@@ -53,6 +57,39 @@ def tasks_of(card: PolicyCard) -> tuple[PolicyTask, ...]:
     return tuple(
         PolicyTask(task if times[task] == 1 else f"{d.name}/{task}", d.name, info, task, d) for d, task, info in found
     )
+
+
+def carried(value: Any, kind: type[_Value], what: str) -> _Value:
+    """A value of a card that has no type there.
+
+    Raises:
+        FormatError: it is not of this type.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise FormatError(f"{what} of the {POLICY} cannot be used ({error})") from error
+
+
+def tokenization_of(dataset: PolicyDataset) -> TokenizeSettings:
+    """How a dataset was tokenized.
+
+    Raises:
+        FormatError, SettingError: no dataset is.
+    """
+    return carried(dataset.tokenization, TokenizeSettings, f"the tokenization of {dataset.name}")
+
+
+def reading_of(card: PolicyCard) -> ReadSettings:
+    """How the windows of a run were read.
+
+    Raises:
+        FormatError, SettingError: none can be.
+    """
+    found = carried(card.reading, ReadSettings, "the reading")
+    if found.context_length > _MOST_CONTEXT:
+        raise FormatError(f"the {POLICY} says a context of {found.context_length:,} tokens: it is damaged")
+    return found
 
 
 def text_model_of(card: PolicyCard) -> TextTokenizer | None:
