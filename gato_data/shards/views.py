@@ -99,6 +99,11 @@ class View:
                     hint = did_you_mean(str(name), known)
                     raise MixtureError(f"dataset {manifest.name} has no {each.column} {name!r}{hint}")
 
+    def has_task(self, task: str) -> bool:
+        """Whether episodes of a task may be in the view, by what it says of tasks."""
+        said = (each for each in self.conditions if each.column == "task")
+        return all((task in each.values) == (each.operator == "=") for each in said)
+
     def records(self, index: ShardIndex, others: NDArray[np.uint64] | None = None) -> NDArray[np.bool_]:
         """Which records of a shard belong to episodes of the view.
 

@@ -37,7 +37,9 @@ class PolicyDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """One dataset of the mixture.
 
     Attributes:
-        name, family, source, content_id, libraries, tokenization, vocabulary, tasks, agents: as its manifest has them.
+        name: the dataset's, with its view in brackets.
+        family, source, content_id, libraries, tokenization, vocabulary, agents: as its manifest has them.
+        tasks: those of its view.
         demonstrations: some of the best episodes of each task, the best first.
     """
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from gato_data.shards.episodes import OpenDataset
+from gato_data.shards.views import View
 from gato_schemas.dataset import read_manifest
 from gato_schemas.policy import Demonstration
 from gato_schemas.record import decode_record
@@ -58,3 +59,15 @@ def test_every_task_has_one_before_any_has_two() -> None:
     kept, dropped = within({"a": some([40, 40, 40]), "b": some([40]), "c": some([90, 10])}, 140)
     assert sorted((key, each.episode_id) for key, each in kept) == [("a", "0"), ("a", "1"), ("b", "0"), ("c", "1")]
     assert dropped == 2
+
+
+def test_a_view_has_its_own_tasks_and_episodes(tmp_path: Path) -> None:
+    made = [replace(each, episode_return=float(n)) for n, each in enumerate(folders.episodes("walker", [4, 5, 6, 7]))]
+    opened = dataset(tmp_path / "d", [[*made, *folders.episodes("pong", [4])]])
+    view = View.parse("task=walker,return<3,agent=agent0")
+    found = best_demonstrations(replace(opened, view=view))
+    assert [each.episode_return for each in found["walker"]] == [2.0, 0.0]
+    assert list(found) == ["walker"]
+    assert view.has_task("walker")
+    assert not view.has_task("pong")
+    assert not View.parse("task!=pong").has_task("pong")

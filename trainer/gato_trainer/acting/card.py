@@ -40,7 +40,7 @@ def _datasets(datasets: Sequence[OpenDataset], left_out: list[str]) -> list[Poli
     found = {
         (number, task): best
         for number, dataset in enumerate(datasets)
-        for task, best in best_demonstrations(dataset).items()
+        for task, best in best_demonstrations(dataset, datasets=datasets).items()
     }
     kept, dropped = within(found, _DEMONSTRATIONS)
     if dropped:
@@ -51,8 +51,10 @@ def _datasets(datasets: Sequence[OpenDataset], left_out: list[str]) -> list[Poli
 
 def _dataset(dataset: OpenDataset, demonstrations: list[Demonstration]) -> PolicyDataset:
     manifest = dataset.manifest
-    same = {name: getattr(manifest, name) for name in PolicyDataset.__struct_fields__ if name != "demonstrations"}
-    return PolicyDataset(**same, demonstrations=demonstrations)
+    own = ("name", "tasks", "demonstrations")
+    same = {name: getattr(manifest, name) for name in PolicyDataset.__struct_fields__ if name not in own}
+    tasks = {name: info for name, info in manifest.tasks.items() if dataset.view.has_task(name)}
+    return PolicyDataset(**same, name=dataset.name, tasks=tasks, demonstrations=demonstrations)
 
 
 def _text_model(datasets: Sequence[OpenDataset], vocabulary: VocabularyInfo, left_out: list[str]) -> bytes | None:

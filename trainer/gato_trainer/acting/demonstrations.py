@@ -6,9 +6,10 @@ from math import isfinite
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gato_data.distinct_patches import distinct_patches
-from gato_data.shards.episodes import OpenDataset
+from gato_data.shards.episodes import OpenDataset, hashes_of_others
 from gato_data.shards.index import DatasetShard, record_data
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.index import ShardIndex
@@ -35,24 +36,30 @@ class _Episode(NamedTuple):
 
 
 def best_demonstrations(
-    dataset: OpenDataset, tasks: list[str] | None = None, per_task: int = PER_TASK
+    dataset: OpenDataset,
+    tasks: list[str] | None = None,
+    per_task: int = PER_TASK,
+    datasets: Sequence[OpenDataset] = (),
 ) -> dict[str, list[Demonstration]]:
     """Of the training split, by task: those of highest return, the best first; of equal ones the first recorded.
 
     Args:
-        dataset: whose shards are read.
+        dataset: whose shards are read; its view says which episodes come.
         tasks: those that are wanted; None for all that have timesteps.
         per_task: most of each.
+        datasets: of the mixture, some of whose episodes a view may leave out.
 
     Raises:
         FormatError: an index or a record is damaged.
     """
     shards = dataset.shards("train")
     places = np.unique(np.linspace(0, len(shards) - 1, min(len(shards), _MOST_SHARDS), dtype=np.int64)).tolist()
+    others = hashes_of_others(dataset, datasets)
     best: dict[str, list[_Episode]] = {}
     for place in places:
         index, _ = shards[place].load_index()
-        for task, found in _episodes(index, place, per_task):
+        in_view = dataset.view.records(index, others)
+        for task, found in _episodes(index, in_view, place, per_task):
             if tasks is None or task in tasks:
                 best.setdefault(task, []).append(found)
     encoding = dataset.manifest.patch_encoding.name
@@ -64,9 +71,9 @@ def best_demonstrations(
     return found_all
 
 
-def _episodes(index: ShardIndex, place: int, most: int) -> Iterator[tuple[str, _Episode]]:
+def _episodes(index: ShardIndex, in_view: NDArray[np.bool_], place: int, most: int) -> Iterator[tuple[str, _Episode]]:
     """The best episodes of every task in a shard."""
-    first = np.flatnonzero((index.chunk == 0) & (index.num_timesteps > 0))
+    first = np.flatnonzero((index.chunk == 0) & (index.num_timesteps > 0) & in_view)
     goodness = index.episode_return[first].astype(np.float64)
     goodness[~np.isfinite(goodness)] = -np.inf
     for number in np.unique(index.task[first]).tolist():
