@@ -45,6 +45,22 @@ def test_it_says_what_was_recorded_and_by_whom(name: str, tmp_path: Path) -> Non
     assert len(list(out.glob("*.tfrecord-*-of-00002"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "policy"),
+    [
+        ("babyai", ["--level", "GoToObj"], "a random player"),
+        ("dm-control", ["--task", "cartpole-balance", "--max-steps", "3"], "random noise, no expert"),
+        ("meta-world", ["--task", "reach", "--max-steps", "3"], "a random player"),
+    ],
+)
+def test_chance_plays_where_it_is_asked_to(name: str, options: list[str], policy: str, tmp_path: Path) -> None:
+    need(CASES[name].package, CASES[name].extra)
+    arguments = ["record", name, *options, "--actor", "random", "--episodes", "2", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, arguments)
+    assert f" by {policy}, " in result.stdout, result.output
+    assert json.loads((tmp_path / "out" / "metadata.json").read_text())["policy"] == policy
+
+
 def test_json(tmp_path: Path) -> None:
     need("minigrid", SIMULATORS)
     arguments = ["record", "babyai", "--level", "GoToObj", "--episodes", "3", "--out", str(tmp_path / "out"), "--json"]
@@ -68,6 +84,12 @@ def test_json(tmp_path: Path) -> None:
         ("gym_sokoban", SIMULATORS, ["sokoban", "--boxes", "9"], r"9 boxes and at most 120 actions: .*"),
         ("metaworld", MUJOCO, ["meta-world", "--task", "reach", "--max-steps", "501"], r".* 1 to 500 were wanted"),
         ("dm_control", MUJOCO, ["dm-control", "--task", "chess"], r"no DM Control task named 'chess': .*"),
+        (
+            "dm_control",
+            MUJOCO,
+            ["dm-control", "--task", "walker-walk", "--actor", "expert"],
+            "no expert of walker-walk is known here: --actor random plays it",
+        ),
     ],
 )
 def test_wrong_options_are_one_sentence(

@@ -14,7 +14,7 @@ from gato_cli.options import first_line, settings_options
 from gato_data.closest import did_you_mean
 
 if TYPE_CHECKING:
-    from gato_pipelines.recorders.recorder import SimulatorRecorder
+    from gato_pipelines.recorders.recorder import EnvironmentRecorder
     from gato_pipelines.recorders.recording import Recording
 
 
@@ -44,7 +44,7 @@ def command() -> None:
     """
 
 
-def _command(name: str, cls: "type[SimulatorRecorder[Any]]") -> click.Command:
+def _command(name: str, cls: "type[EnvironmentRecorder[Any]]") -> click.Command:
     settings = _settings(cls)
 
     def callback(**values: Any) -> None:
@@ -81,7 +81,7 @@ def _usual_options(seed: click.Parameter) -> list[click.Parameter]:
 
 
 def _run(
-    recorder: "SimulatorRecorder[Any]", *, episodes: int, out: Path, shards: int, overwrite: bool, as_json: bool
+    recorder: "EnvironmentRecorder[Any]", *, episodes: int, out: Path, shards: int, overwrite: bool, as_json: bool
 ) -> None:
     """Record with a bar, and print what was recorded."""
     from gato_cli.ingest_progress import RecordProgress
@@ -108,7 +108,7 @@ def _run(
     )
 
 
-def _print_json(recorder: "SimulatorRecorder[Any]", made: "Recording", out: Path) -> None:
+def _print_json(recorder: "EnvironmentRecorder[Any]", made: "Recording", out: Path) -> None:
     import json
 
     what = fields(recorder)[0].name  # type: ignore[arg-type]

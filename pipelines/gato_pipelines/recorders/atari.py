@@ -1,12 +1,12 @@
 """Real Atari games, recorded with the features of TFDS's `rlu_atari`.
 
-A uniform random policy over the game's minimal action set plays them: honest episodes of a poor
-player, not those of the DQN agents of RL Unplugged.
+A uniform random policy over the game's minimal action set plays them, unless an expert is asked
+for: honest episodes of a poor player, not those of the DQN agents of RL Unplugged.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import count
 from typing import ClassVar
 
 import numpy as np
@@ -14,14 +14,14 @@ import numpy as np
 from gato_data.errors import SettingError
 from gato_data.image_fit import import_cv2
 from gato_data.settings import setting
-from gato_pipelines.recorders.recorder import Player, SimulatorRecorder, name_setting, seed_setting
-from gato_pipelines.recorders.recording import PlayedEpisode, check_seed
+from gato_pipelines.environments.atari import IMAGE, SIDE, Atari, find_rom, import_ale_py
+from gato_pipelines.environments.chance import Chance, check_seed
+from gato_pipelines.environments.environment import RANDOM
+from gato_pipelines.environments.play import PlayedEpisode
+from gato_pipelines.recorders.recorder import Actor, EnvironmentRecorder, actor_setting, name_setting, seed_setting
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
-from gato_pipelines.simulators.atari import IMAGE, SIDE, Atari, find_rom, game_title, import_ale_py
-
-POLICY = "a random player"
 
 FEATURES = Features(
     (
@@ -47,11 +47,11 @@ FEATURES = Features(
 
 
 @dataclass(frozen=True)
-class Recorder(SimulatorRecorder[Atari]):
+class Recorder(EnvironmentRecorder[Atari]):
     """Play a real Atari game at random.
 
     The same options give the same bytes. The player is random, with sticky actions: good for trying
-    things out, no expert.
+    things out, no expert. Of Pong there is one: --actor expert.
     """
 
     example: ClassVar[str] = "gato-data record atari --game breakout --episodes 8 --out breakout-rlds"
@@ -62,6 +62,7 @@ class Recorder(SimulatorRecorder[Atari]):
     max_frames: int = setting(108_000, "Screens after which an episode is cut.", minimum=1)
     frame_skip: int = setting(4, "Screens for which an action is held.", minimum=1)
     sticky: float = setting(0.25, "Probability that an action is repeated.", minimum=0, maximum=1)
+    actor: Actor = actor_setting("random")
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -73,52 +74,51 @@ class Recorder(SimulatorRecorder[Atari]):
         if not 0 <= self.sticky < 1:
             raise SettingError(f"the probability of sticky actions is {self.sticky}, 0 or more and below 1 was wanted")
 
-    @property
-    def max_actions(self) -> int:
-        """As many as begin before the last screen."""
-        return -(-self.max_frames // self.frame_skip)
-
-    def simulator(self) -> Atari:
+    def environment(self, *, draws: bool = False, recorded: bool = False) -> Atari:
         """The game, whatever capitals and separators its name has."""
-        return Atari(find_rom(self.game), seed=self.seed, frame_skip=self.frame_skip, sticky=self.sticky)
+        return Atari(
+            find_rom(self.game),
+            seed=self.seed if recorded else None,
+            frame_skip=self.frame_skip,
+            sticky=self.sticky,
+            max_frames=self.max_frames,
+        )
 
-    def randoms(self) -> Iterator[np.random.Generator]:
-        """One sequence for all episodes, as the emulator has."""
-        return repeat(np.random.default_rng(self.seed))
+    def chances(self) -> Iterator[Chance]:
+        """One sequence of random numbers for all episodes, as the emulator has."""
+        rng = np.random.default_rng(self.seed)
+        return (Chance(self.seed, number, rng=rng) for number in count())
 
-    def player(self, simulator: Atari, rng: np.random.Generator) -> Player:
-        """Any action, all alike."""
-        return lambda seen: int(rng.integers(simulator.num_actions))
-
-    def features(self, simulator: Atari) -> Features:
+    def features(self, environment: Atari) -> Features:
         """Those of `rlu_atari`."""
         return FEATURES
 
-    def episode(self, features: Features, number: int, play: PlayedEpisode) -> RldsEpisode:
+    def episode(self, features: Features, play: PlayedEpisode, environment: Atari) -> RldsEpisode:
         """An episode of no checkpoint of an agent."""
-        made = super().episode(features, number, play)
+        made = super().episode(features, play, environment)
         return replace(made, episode={**made.episode, "checkpoint_id": np.array(0, dtype=np.int64)})
 
-    def card(self, simulator: Atari) -> DatasetCard:
+    def card(self, environment: Atari, policy: str) -> DatasetCard:
         """What the recording says of itself."""
         ale_py, cv2 = import_ale_py(), import_cv2()
-        game = game_title(find_rom(self.game))
+        game = environment.name
+        player = "a uniform random policy over the minimal action set" if policy == RANDOM else policy
         return DatasetCard(
             name="rlu_atari",
             config=f"{game}_run_1",
             version="1.3.0",
-            features=self.features(simulator),
+            features=self.features(environment),
             description=(
-                f"{game}, played in ale-py {ale_py.__version__} by a uniform random policy over the minimal action "
-                f"set, with sticky actions (probability {self.sticky}) and frame skip {self.frame_skip}. The features "
-                "are those of TFDS rlu_atari; the episodes are not those of RL Unplugged. The last timestep of an "
-                "episode holds the final observation only."
+                f"{game}, played in ale-py {ale_py.__version__} by {player}, with sticky actions (probability "
+                f"{self.sticky}) and frame skip {self.frame_skip}. The features are those of TFDS rlu_atari; the "
+                "episodes are not those of RL Unplugged. The last timestep of an episode holds the final observation "
+                "only."
             ),
             licence=f"Recorded with ale-py (GPL-2.0-only). The frames show {game}, which belongs to its owner.",
             module=__name__,
             metadata={
                 "game": game,
-                "policy": POLICY,
+                "policy": policy,
                 "seed": self.seed,
                 "max_frames": self.max_frames,
                 "frame_skip": self.frame_skip,

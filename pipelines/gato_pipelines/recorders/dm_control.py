@@ -1,27 +1,25 @@
-"""DM Control Suite tasks, from state or from pixels, played by `controllers` or by noise."""
+"""DM Control Suite tasks, from state or from pixels, played by controllers or by noise."""
 
 import importlib.metadata
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from gato_data.settings import setting
-from gato_pipelines.recorders.controllers import CONTROLLERS, NOISE, Controller, SmoothNoise
+from gato_pipelines.environments.dm_control import DmControl, find_task
 from gato_pipelines.recorders.recorder import (
-    Player,
-    SimulatorRecorder,
+    Actor,
+    EnvironmentRecorder,
+    actor_setting,
     check_steps,
     name_setting,
     seed_setting,
     steps_setting,
 )
 from gato_pipelines.rlds.card import DatasetCard
-from gato_pipelines.simulators.dm_control import DmControl, find_task
 
 
 @dataclass(frozen=True)
-class Recorder(SimulatorRecorder[DmControl]):
+class Recorder(EnvironmentRecorder[DmControl]):
     """Play a task of the DM Control Suite.
 
     Controllers play cartpole-balance, cartpole-swingup (also sparse), pendulum-swingup,
@@ -35,35 +33,25 @@ class Recorder(SimulatorRecorder[DmControl]):
     pixels: bool = setting(False, "Record frames of 64x64 in place of states.", flag=True)
     seed: int = seed_setting()
     max_steps: int = steps_setting(1000)
+    actor: Actor = actor_setting("auto")
 
     def __post_init__(self) -> None:
         check_steps(self.max_steps)
 
-    @property
-    def max_actions(self) -> int:
-        """As set; the Suite's own episodes have 1000."""
-        return self.max_steps
-
-    def simulator(self) -> DmControl:
+    def environment(self, *, draws: bool = False, recorded: bool = False) -> DmControl:
         """The task."""
-        return DmControl(find_task(self.task, pixels=self.pixels), pixels=self.pixels)
+        task = find_task(self.task, pixels=self.pixels or draws)
+        return DmControl(task, pixels=self.pixels, max_steps=self.max_steps)
 
-    def player(self, simulator: DmControl, rng: np.random.Generator) -> Player:
-        """A controller, which sees the whole physical state, or noise."""
-        made = CONTROLLERS.get(simulator.task)
-        act: Controller = made[1](simulator.env.physics) if made else SmoothNoise(simulator.action.shape[0] or 0, rng)
-        return lambda seen: act()
-
-    def card(self, simulator: DmControl) -> DatasetCard:
+    def card(self, environment: DmControl, policy: str) -> DatasetCard:
         """What the recording says of itself."""
         versions = {name: importlib.metadata.version(name) for name in ("dm_control", "mujoco")}
-        task = simulator.task
-        policy = CONTROLLERS[task][0] if task in CONTROLLERS else NOISE
+        task = environment.name
         return DatasetCard(
             name="dm_control_suite_pixels" if self.pixels else "dm_control_suite",
             config=task.replace("-", "_", 1),
             version="1.0.0",
-            features=self.features(simulator),
+            features=self.features(environment),
             description=(
                 f"DM Control's {task} in dm_control {versions['dm_control']}, played by {policy}. The last timestep of "
                 "an episode holds the final observation only."

@@ -4,24 +4,21 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
+from gato_pipelines.environments.procgen import Procgen, find_game
 from gato_pipelines.recorders.recorder import (
-    Player,
-    SimulatorRecorder,
+    Actor,
+    EnvironmentRecorder,
+    actor_setting,
     check_steps,
     name_setting,
     seed_setting,
     steps_setting,
 )
 from gato_pipelines.rlds.card import DatasetCard
-from gato_pipelines.simulators.procgen import NUM_ACTIONS, Procgen, find_game
-
-POLICY = "a random player, no expert"
 
 
 @dataclass(frozen=True)
-class Recorder(SimulatorRecorder[Procgen]):
+class Recorder(EnvironmentRecorder[Procgen]):
     """Play a Procgen game at random.
 
     Every episode has a new level. No expert of these games is published as a package.
@@ -32,40 +29,32 @@ class Recorder(SimulatorRecorder[Procgen]):
     game: str = name_setting("Name of the game, such as coinrun.")
     seed: int = seed_setting()
     max_steps: int = steps_setting(1000)
+    actor: Actor = actor_setting("random")
 
     def __post_init__(self) -> None:
         check_steps(self.max_steps)
 
-    @property
-    def max_actions(self) -> int:
-        """As set."""
-        return self.max_steps
-
-    def simulator(self) -> Procgen:
+    def environment(self, *, draws: bool = False, recorded: bool = False) -> Procgen:
         """The game."""
-        return Procgen(find_game(self.game))
+        return Procgen(find_game(self.game), max_steps=self.max_steps)
 
-    def player(self, simulator: Procgen, rng: np.random.Generator) -> Player:
-        """Any action, all alike."""
-        return lambda seen: int(rng.integers(NUM_ACTIONS))
-
-    def card(self, simulator: Procgen) -> DatasetCard:
+    def card(self, environment: Procgen, policy: str) -> DatasetCard:
         """What the recording says of itself."""
-        game, version = find_game(self.game), importlib.metadata.version("procgen-mirror")
+        game, version = environment.name, importlib.metadata.version("procgen-mirror")
         return DatasetCard(
             name="procgen",
             config=game,
             version="1.0.0",
-            features=self.features(simulator),
+            features=self.features(environment),
             description=(
-                f"Procgen's {game}, easy levels, in procgen-mirror {version}, played by {POLICY}. Every timestep has "
+                f"Procgen's {game}, easy levels, in procgen-mirror {version}, played by {policy}. Every timestep has "
                 "its action; the final observation is not known."
             ),
             licence="Recorded with procgen (MIT).",
             module=__name__,
             metadata={
                 "game": game,
-                "policy": POLICY,
+                "policy": policy,
                 "seed": self.seed,
                 "max_steps": self.max_steps,
                 "procgen_mirror": version,

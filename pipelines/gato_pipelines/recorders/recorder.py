@@ -9,42 +9,39 @@ from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
-
-import numpy as np
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from gato_data.errors import SettingError
 from gato_data.settings import setting
+from gato_pipelines.environments.chance import Chance, check_seed
+from gato_pipelines.environments.environment import Environment
+from gato_pipelines.environments.play import PlayedEpisode, play_episodes
+from gato_pipelines.environments.players import Players, Who
 from gato_pipelines.recorders.recording import (
-    PlayedEpisode,
     Recording,
     as_rlds,
-    episode_rng,
+    kept,
     recording_features,
     write_recording,
 )
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features
-from gato_pipelines.simulators.simulator import Observation, Simulator
 
-Player: TypeAlias = Callable[[Observation], Any]
-"""Sees what there is to see, and returns what to do; made for an episode that has just begun."""
-SimulatorT = TypeVar("SimulatorT", bound=Simulator)
+Actor: TypeAlias = Literal["auto", "expert", "random"]
+EnvironmentT = TypeVar("EnvironmentT", bound=Environment)
 
 
-class GaveUpError(Exception):
-    """A player cannot go on with an episode, which is left out."""
+class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
+    """Records what an expert or chance does in an environment.
 
-
-class SimulatorRecorder(ABC, Generic[SimulatorT]):
-    """Records what a player does in a simulator; the fields are settings, the first one says what is played."""
+    The fields are settings; the first one says what is played, and all but the seed and the actor make
+    the same environment again.
+    """
 
     example: ClassVar[str] = ""
     clips_rewards: ClassVar[bool] = False
     """Whether rewards are recorded between -1 and 1."""
-    gives_up: tuple[type[Exception], ...] = (GaveUpError,)
-    """What a player raises where it cannot go on."""
 
     @property
     @abstractmethod
@@ -57,13 +54,17 @@ class SimulatorRecorder(ABC, Generic[SimulatorT]):
         return str(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
 
     @property
-    def max_actions(self) -> int | None:
-        """Actions after which an episode is cut; None where the simulator cuts it."""
-        return None
+    @abstractmethod
+    def actor(self) -> Actor:
+        """Who plays."""
 
     @abstractmethod
-    def simulator(self) -> SimulatorT:
+    def environment(self, *, draws: bool = False, recorded: bool = False) -> EnvironmentT:
         """What is played in.
+
+        Args:
+            draws: frames are wanted of it.
+            recorded: episodes may depend on those before them, as they do in recordings of some.
 
         Raises:
             SettingError: there is nothing of that name.
@@ -71,16 +72,29 @@ class SimulatorRecorder(ABC, Generic[SimulatorT]):
         """
 
     @abstractmethod
-    def player(self, simulator: SimulatorT, rng: np.random.Generator) -> Player:
-        """Who plays an episode that has just begun."""
+    def card(self, environment: EnvironmentT, policy: str) -> DatasetCard:
+        """What a recording says of itself.
 
-    @abstractmethod
-    def card(self, simulator: SimulatorT) -> DatasetCard:
-        """What the recording says of itself; its metadata has the "policy"."""
+        Args:
+            environment: as it is made here.
+            policy: who played, in a few words.
+        """
 
-    def features(self, simulator: SimulatorT) -> Features:
-        """The features of the recording."""
-        return recording_features(simulator.action, simulator.observations, success=simulator.knows_success)
+    def features(self, environment: EnvironmentT) -> Features:
+        """The features of a recording."""
+        return recording_features(environment.actions, environment.observations, success=environment.knows_success)
+
+    def who(self, environment: EnvironmentT) -> Who:
+        """Who plays: where the actor is left open an expert, if one is known.
+
+        Raises:
+            SettingError: an expert is wanted and none is known.
+        """
+        if self.actor == "auto":
+            return "expert" if environment.expert_policy else "random"
+        if self.actor == "expert" and not environment.expert_policy:
+            raise SettingError(f"no expert of {environment.name} is known here: --actor random plays it")
+        return self.actor
 
     def record(
         self,
@@ -94,7 +108,7 @@ class SimulatorRecorder(ABC, Generic[SimulatorT]):
         """Play and write the episodes as RLDS; `out` itself becomes the dataset's version folder.
 
         The same settings give the same bytes. The last timestep of an episode holds the final
-        observation only, unless the simulator hides it.
+        observation only, unless the environment hides it.
 
         Args:
             episodes: how many.
@@ -108,26 +122,34 @@ class SimulatorRecorder(ABC, Generic[SimulatorT]):
             MissingPackageError: the simulator is not installed.
             OutputError: `out` holds something else, or a finished recording.
         """
-        simulator = self.simulator()
+        check_seed(self.seed)
+        environment = self.environment(recorded=True)
         try:
-            card = self.card(simulator)
-            played = islice(self.episodes(simulator, card.features), episodes)
+            who = self.who(environment)
+            policy = environment.expert_policy if who == "expert" else environment.random_policy
+            card = self.card(environment, policy)
+            played = islice(self.episodes(environment, who, card.features), episodes)
             return write_recording(out, card, played, episodes, shards=shards, overwrite=overwrite, progress=progress)
         finally:
-            simulator.close()
+            environment.close()
 
-    def episodes(self, simulator: SimulatorT, features: Features) -> Iterator[RldsEpisode]:
+    def episodes(self, environment: EnvironmentT, who: Who, features: Features) -> Iterator[RldsEpisode]:
         """Play for ever; an episode does not depend on how many follow it."""
-        for number, rng in enumerate(self.randoms()):
+        for chance in self.chances():
             tries = 0
-            while (play := self.play(simulator, rng)) is None:
+            while (play := self.play(environment, who, chance)).gave_up:
                 tries += 1
                 self.check_tries(tries)
-            yield self.episode(features, number, play)
+            yield self.episode(features, play, environment)
 
-    def randoms(self) -> Iterator[np.random.Generator]:
+    def chances(self) -> Iterator[Chance]:
         """The random numbers of every episode."""
-        return (episode_rng(self.seed, number) for number in count())
+        return (Chance(self.seed, number) for number in count())
+
+    def play(self, environment: EnvironmentT, who: Who, chance: Chance) -> PlayedEpisode:
+        """One episode."""
+        (play,) = play_episodes([environment], Players(who), [chance], keep=kept(environment.observations))
+        return play
 
     def check_tries(self, tries: int) -> None:
         """Check how often the player gave up one episode.
@@ -136,27 +158,9 @@ class SimulatorRecorder(ABC, Generic[SimulatorT]):
             SettingError: too often.
         """
 
-    def episode(self, features: Features, number: int, play: PlayedEpisode) -> RldsEpisode:
+    def episode(self, features: Features, play: PlayedEpisode, environment: EnvironmentT) -> RldsEpisode:
         """One episode as it is written."""
-        return as_rlds(features, number, play)
-
-    def play(self, simulator: SimulatorT, rng: np.random.Generator) -> PlayedEpisode | None:
-        """One episode; None where the player gives it up."""
-        play = PlayedEpisode([simulator.reset(rng)], success=False if simulator.knows_success else None)
-        try:
-            act = self.player(simulator, rng)
-            while self.max_actions is None or len(play.actions) < self.max_actions:
-                step = simulator.step(act(play.observations[-1]))
-                play.add(step)
-                if step.is_over:
-                    break
-        except self.gives_up:
-            return None
-        if not simulator.shows_end:
-            play.observations.pop()
-        if self.clips_rewards:
-            play.rewards = np.clip(play.rewards, -1, 1).tolist()
-        return play
+        return as_rlds(features, play, shows_end=environment.shows_end, clips_rewards=self.clips_rewards)
 
 
 def name_setting(text: str) -> Any:
@@ -167,6 +171,11 @@ def name_setting(text: str) -> Any:
 def seed_setting() -> Any:
     """The field `seed`; options of all recorders stand around it."""
     return setting(0, "Of all that is random.", minimum=0)
+
+
+def actor_setting(default: Actor = "expert") -> Any:
+    """The field `actor`."""
+    return setting(default, "Who plays.")
 
 
 def steps_setting(steps: int) -> Any:

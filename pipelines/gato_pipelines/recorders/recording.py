@@ -1,22 +1,24 @@
 """What all recorders share: episodes as they are played, written as RLDS, and what was recorded."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.errors import SettingError
+from gato_data.image_fit import import_cv2
+from gato_pipelines.environments.environment import ACTION
+from gato_pipelines.environments.play import Keep, PlayedEpisode
 from gato_pipelines.rlds.card import DatasetCard
 from gato_pipelines.rlds.directory import Directory
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.writer import write_directory
-from gato_pipelines.simulators.simulator import MAX_SEED, Observation, Step
 
 SUCCESS = "success"
+_PNG_LEVEL = 6
 _FLAGS = ("steps/is_first", "steps/is_last", "steps/is_terminal")
 
 
@@ -30,7 +32,7 @@ class Recording:
         num_timesteps: of all episodes, final ones included.
         returns: sum of the recorded rewards of every episode.
         num_terminal: episodes that ended in a terminal state.
-        num_successes: episodes that succeeded; None where the simulator knows no success.
+        num_successes: episodes that succeeded; None where the environment knows no success.
     """
 
     directory: Directory
@@ -41,37 +43,9 @@ class Recording:
     num_successes: int | None = None
 
 
-@dataclass(slots=True)
-class PlayedEpisode:
-    """One episode while it is played: T actions and rewards, and T + 1 observations by feature path, or T.
-
-    Attributes:
-        observations: values of one timestep each: numbers, text, or an image as PNG; one more than
-            actions, unless the simulator hides the last one.
-        actions: what was done after each observation but the last.
-        rewards: what came of it.
-        is_terminal: whether the episode ended in a terminal state rather than being cut.
-        success: whether the task was solved at any time; None where the simulator knows no success.
-    """
-
-    observations: list[Observation]
-    actions: list[Any] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    is_terminal: bool = False
-    success: bool | None = None
-
-    def add(self, step: Step) -> None:
-        """One action and what came of it."""
-        self.actions.append(step.action)
-        self.rewards.append(step.reward)
-        self.observations.append(step.observation)
-        self.is_terminal = step.is_terminal
-        self.success = None if step.success is None else bool(self.success or step.success)
-
-
-def recording_features(action: Leaf, observations: Sequence[Leaf], *, success: bool = False) -> Features:
+def recording_features(actions: Sequence[Leaf], observations: Sequence[Leaf], *, success: bool = False) -> Features:
     """The features of a recording: those given, and what every recording has besides."""
-    leaves = [action, *observations]
+    leaves = [*actions, *observations]
     leaves += [Leaf(path=path, kind=Kind.TENSOR, dtype="bool") for path in _FLAGS]
     leaves += [Leaf(path=f"steps/{name}", kind=Kind.TENSOR, dtype="float32") for name in ("reward", "discount")]
     leaves.append(Leaf(path="episode_id", kind=Kind.TENSOR, dtype="int64"))
@@ -81,20 +55,46 @@ def recording_features(action: Leaf, observations: Sequence[Leaf], *, success: b
     return Features(tuple(sorted(leaves, key=lambda leaf: leaf.path)))
 
 
-def as_rlds(features: Features, number: int, play: PlayedEpisode) -> RldsEpisode:
-    """An episode of whole arrays; a last observation without an action gets an action, reward and discount of zero."""
-    length = len(play.observations)
+def kept(observations: Sequence[Leaf]) -> Keep:
+    """What is kept of an observation until its episode is written: images as PNG."""
+    images = [leaf.path for leaf in observations if leaf.kind == Kind.IMAGE]
+    return lambda seen: {**seen, **{path: png(seen[path]) for path in images}}
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode an image, uint8 (H, W, 3) in RGB or gray (H, W) or (H, W, 1)."""
+    cv2 = import_cv2()
+    stored = pixels[..., ::-1] if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels
+    done, data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+    assert done, "OpenCV encodes every image of 8 bits as PNG"
+    return bytes(data)
+
+
+def as_rlds(
+    features: Features, play: PlayedEpisode, *, shows_end: bool = True, clips_rewards: bool = False
+) -> RldsEpisode:
+    """An episode of whole arrays; a last observation without an action gets an action, reward and discount of zero.
+
+    Args:
+        features: of the recording.
+        play: with its observations `kept`.
+        shows_end: whether the last observation is the end, not another episode, which is left out.
+        clips_rewards: to between -1 and 1.
+    """
+    seen = play.observations if shows_end else play.observations[:-1]
+    length = len(seen)
     rewards = np.zeros(length, dtype=np.float32)
-    rewards[: len(play.rewards)] = play.rewards
+    rewards[: len(play.rewards)] = np.clip(play.rewards, -1, 1) if clips_rewards else play.rewards
     columns = _flags(length, len(play.actions), is_terminal=play.is_terminal) | {"steps/reward": rewards}
     images, texts = {}, {}
     for leaf in features.steps:
         if leaf.path in columns:
             continue
-        if leaf.path == "steps/action":
-            columns[leaf.path] = _stack(play.actions, leaf, length)
+        if leaf.path.startswith(ACTION):
+            done = play.actions if leaf.path == ACTION else [action[leaf.path] for action in play.actions]
+            columns[leaf.path] = _stack(done, leaf, length)
             continue
-        values = [observation[leaf.path] for observation in play.observations]
+        values = [observation[leaf.path] for observation in seen]
         if leaf.kind == Kind.IMAGE:
             images[leaf.path] = values
         elif leaf.kind == Kind.TEXT:
@@ -102,7 +102,7 @@ def as_rlds(features: Features, number: int, play: PlayedEpisode) -> RldsEpisode
         else:
             columns[leaf.path] = _stack(values, leaf, length)
     episode: dict[str, Any] = {
-        "episode_id": np.array(number, dtype=np.int64),
+        "episode_id": np.array(play.number, dtype=np.int64),
         "episode_return": np.array(rewards.sum(), dtype=np.float32),
     }
     if play.success is not None:
@@ -175,23 +175,3 @@ class _Watch:
             if self._progress is not None:
                 self._progress(len(self.returns), self.num_timesteps)
             yield episode
-
-
-def episode_rng(seed: int, number: int) -> np.random.Generator:
-    """Random numbers of one episode, which do not depend on how many come before or after it.
-
-    Raises:
-        SettingError: the seed is out of range.
-    """
-    check_seed(seed)
-    return np.random.default_rng([seed, number])
-
-
-def check_seed(seed: int) -> None:
-    """Check a seed.
-
-    Raises:
-        SettingError: it is out of range.
-    """
-    if not 0 <= seed <= MAX_SEED:
-        raise SettingError(f"seed {seed} is not between 0 and {MAX_SEED}")

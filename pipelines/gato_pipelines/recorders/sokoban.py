@@ -4,21 +4,17 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from gato_data.errors import SettingError
 from gato_data.settings import setting
-from gato_pipelines.recorders.recorder import GaveUpError, Player, SimulatorRecorder, seed_setting, steps_setting
-from gato_pipelines.recorders.sokoban_solver import solve
+from gato_pipelines.environments.sokoban import CELLS, Sokoban, rooms
+from gato_pipelines.recorders.recorder import Actor, EnvironmentRecorder, actor_setting, seed_setting, steps_setting
 from gato_pipelines.rlds.card import DatasetCard
-from gato_pipelines.simulators.sokoban import CELLS, Sokoban
 
-POLICY = "a search for the fewest pushes"
 MAX_BOXES = 5
 
 
 @dataclass(frozen=True)
-class Recorder(SimulatorRecorder[Sokoban]):
+class Recorder(EnvironmentRecorder[Sokoban]):
     """Solve Sokoban rooms with the fewest pushes.
 
     Every episode has a new room.
@@ -29,6 +25,7 @@ class Recorder(SimulatorRecorder[Sokoban]):
     boxes: int = setting(4, "Boxes in a room of 10x10 cells.", minimum=1)
     seed: int = seed_setting()
     max_steps: int = steps_setting(120)
+    actor: Actor = actor_setting()
 
     def __post_init__(self) -> None:
         if not 1 <= self.boxes <= MAX_BOXES or self.max_steps < 1:
@@ -39,37 +36,30 @@ class Recorder(SimulatorRecorder[Sokoban]):
     @property
     def shown(self) -> str:
         """Rooms, and how many boxes they have."""
-        return f"rooms with {self.boxes} box{'es' if self.boxes > 1 else ''}"
+        return rooms(self.boxes)
 
-    def simulator(self) -> Sokoban:
+    def environment(self, *, draws: bool = False, recorded: bool = False) -> Sokoban:
         """The rooms; a solution that is longer than an episode is cut, and the episode no success."""
         return Sokoban(self.boxes, self.max_steps)
 
-    def player(self, simulator: Sokoban, rng: np.random.Generator) -> Player:
-        """The solution, one action after the other; a room for which the search takes too long is left out."""
-        actions = solve(simulator.env.room_fixed, simulator.env.room_state)
-        if actions is None:
-            raise GaveUpError
-        left = iter(actions)
-        return lambda seen: next(left)
-
-    def card(self, simulator: Sokoban) -> DatasetCard:
+    def card(self, environment: Sokoban, policy: str) -> DatasetCard:
         """What the recording says of itself."""
         version = importlib.metadata.version("gym-sokoban")
+        deed = "solved" if policy == environment.expert_policy else "played"
         return DatasetCard(
             name="sokoban",
             config=f"boxes_{self.boxes}",
             version="1.0.0",
-            features=self.features(simulator),
+            features=self.features(environment),
             description=(
-                f"Rooms of {CELLS}x{CELLS} cells with {self.boxes} boxes in gym-sokoban {version}, solved by {POLICY}. "
+                f"Rooms of {CELLS}x{CELLS} cells with {self.boxes} boxes in gym-sokoban {version}, {deed} by {policy}. "
                 "The last timestep of an episode holds the final observation only."
             ),
             licence="Recorded with gym-sokoban (MIT).",
             module=__name__,
             metadata={
                 "boxes": self.boxes,
-                "policy": POLICY,
+                "policy": policy,
                 "seed": self.seed,
                 "max_steps": self.max_steps,
                 "gym_sokoban": version,

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
+from gato_pipelines.environments.babyai import BabyAI, levels
+from gato_pipelines.environments.chance import Chance, draw_seed
 from gato_pipelines.recorders.babyai import Recorder, task_name
-from gato_pipelines.simulators.babyai import BabyAI, levels
 from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need, recorder
 
 record = recorder("babyai")
@@ -33,12 +34,9 @@ def test_an_episode_is_what_minigrid_plays(tmp_path):
     """Every observation again, from the actions alone."""
     import gymnasium
 
-    from gato_pipelines.recorders.recording import episode_rng
-    from gato_pipelines.simulators.simulator import draw_seed
-
     (episode,) = episodes_of(record("put-next-local", 1, tmp_path / "out", seed=9))
     env = gymnasium.make("BabyAI-PutNextLocal-v0", disable_env_checker=True)
-    observation, _ = env.reset(seed=draw_seed(episode_rng(9, 0)))
+    observation, _ = env.reset(seed=draw_seed(Chance(9, 0).rng))
     for at, action in enumerate(episode.tensors["steps/action"]):
         np.testing.assert_array_equal(episode.tensors["steps/observation/image"][at], observation["image"])
         assert episode.tensors["steps/observation/direction"][at] == observation["direction"]
@@ -80,11 +78,10 @@ def test_a_layout_on_which_the_bot_plans_for_ever_is_given_up():
         def integers(self, _: int) -> int:
             return self.seed
 
-    recorder, simulator = Recorder("UnlockToUnlock"), BabyAI("UnlockToUnlock")
-    assert recorder.play(simulator, Drawn(4)) is None
-    solved = recorder.play(simulator, Drawn(2))
-    assert solved is not None
-    assert solved.success
+    recorder, level = Recorder("UnlockToUnlock"), BabyAI("UnlockToUnlock")
+    assert recorder.play(level, "expert", Chance(0, 0, rng=Drawn(4))).gave_up
+    solved = recorder.play(level, "expert", Chance(0, 0, rng=Drawn(2)))
+    assert (solved.gave_up, solved.success) == (False, True)
 
 
 def test_an_unknown_level(tmp_path):

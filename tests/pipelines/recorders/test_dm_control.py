@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
-from gato_pipelines.recorders.controllers import CONTROLLERS, NOISE
-from gato_pipelines.simulators.dm_control import tasks
+from gato_pipelines.environments.dm_control import tasks
+from gato_pipelines.environments.dm_control_controllers import CONTROLLERS, NOISE
 from tests.pipelines.recorders.recorded import MUJOCO, episodes_of, need, recorder
 
 record = recorder("dm_control")
@@ -67,11 +67,10 @@ def test_an_episode_is_what_dm_control_plays(tmp_path):
     """Every observation again, from the actions alone."""
     from dm_control import suite
 
-    from gato_pipelines.recorders.recording import episode_rng
-    from gato_pipelines.simulators.simulator import draw_seed
+    from gato_pipelines.environments.chance import Chance, draw_seed
 
     (episode,) = episodes_of(record("manipulator-bring_ball", 1, tmp_path / "out", seed=2, max_steps=12))
-    env = suite.load("manipulator", "bring_ball", task_kwargs={"random": draw_seed(episode_rng(2, 0))})
+    env = suite.load("manipulator", "bring_ball", task_kwargs={"random": draw_seed(Chance(2, 0).rng)})
     timestep = env.reset()
     for at, action in enumerate(episode.tensors["steps/action"]):
         for name, value in timestep.observation.items():

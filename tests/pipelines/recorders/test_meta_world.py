@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
+from gato_pipelines.environments.meta_world import tasks
 from gato_pipelines.rlds.features import parse_features
-from gato_pipelines.simulators.meta_world import tasks
 from tests.pipelines.recorders.recorded import MUJOCO, episodes_of, need, recorder
 
 record = recorder("meta_world")

@@ -3,19 +3,16 @@ import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
 from gato_data.image_decoding import decode_images
-from gato_pipelines.recorders.recording import (
-    PlayedEpisode,
-    as_rlds,
-    episode_rng,
-    recording_features,
-)
+from gato_pipelines.environments.chance import Chance, draw_seed
+from gato_pipelines.environments.environment import Step, image_leaf
+from gato_pipelines.environments.installed import find_name, import_simulator
+from gato_pipelines.environments.play import PlayedEpisode
+from gato_pipelines.recorders.recording import as_rlds, kept, recording_features
 from gato_pipelines.rlds.features import Kind, Leaf
-from gato_pipelines.simulators.installed import find_name, import_simulator
-from gato_pipelines.simulators.simulator import Step, draw_seed, image_leaf, png
 
 STATE = Leaf(path="steps/observation/state", kind=Kind.TENSOR, dtype="float32", shape=(2,))
 TEXT = Leaf(path="steps/observation/text", kind=Kind.TEXT, dtype="string")
-FEATURES = recording_features(Leaf(path="steps/action", kind=Kind.TENSOR, dtype="int64"), (STATE, TEXT), success=True)
+FEATURES = recording_features([Leaf(path="steps/action", kind=Kind.TENSOR, dtype="int64")], (STATE, TEXT), success=True)
 
 
 def _look(number: float) -> dict[str, object]:
@@ -23,10 +20,10 @@ def _look(number: float) -> dict[str, object]:
 
 
 def test_a_last_observation_without_an_action_gets_zeros():
-    play = PlayedEpisode([_look(0)])
+    play = PlayedEpisode(7, [_look(0), _look(1), _look(2)])
     play.add(Step(3, _look(1), 0.5, is_over=False, is_terminal=False, success=False))
     play.add(Step(2, _look(2), 1.0, is_over=True, is_terminal=True, success=True))
-    episode = as_rlds(FEATURES, 7, play)
+    episode = as_rlds(FEATURES, play)
     steps = {path.removeprefix("steps/"): values.tolist() for path, values in episode.tensors.items()}
     assert steps == {
         "action": [3, 2, 0],
@@ -49,8 +46,8 @@ def test_a_last_observation_without_an_action_gets_zeros():
 
 
 def test_an_episode_without_its_last_observation_keeps_every_action():
-    play = PlayedEpisode([_look(0), _look(1)], actions=[3, 2], rewards=[0.5, 1.0], success=False)
-    steps = as_rlds(FEATURES, 0, play).tensors
+    play = PlayedEpisode(0, [_look(0), _look(1), _look(7)], actions=[3, 2], rewards=[0.5, 1.0], success=False)
+    steps = as_rlds(FEATURES, play, shows_end=False).tensors
     assert steps["steps/action"].tolist() == [3, 2]
     assert steps["steps/discount"].tolist() == [1, 1]
     assert steps["steps/is_last"].tolist() == [False, True]
@@ -60,13 +57,16 @@ def test_an_episode_without_its_last_observation_keeps_every_action():
 def test_pictures_keep_their_colours():
     frame = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
     leaf = image_leaf("steps/observation/image", 32, 48)
-    np.testing.assert_array_equal(decode_images([png(frame)], leaf.shape)[0], frame)
+    stored = kept([leaf, STATE])({leaf.path: frame, STATE.path: [1.0, 2.0]})
+    np.testing.assert_array_equal(decode_images([stored[leaf.path]], leaf.shape)[0], frame)
+    assert stored[STATE.path] == [1.0, 2.0]
 
 
 def test_random_numbers_of_an_episode_are_its_own():
-    draws = [draw_seed(episode_rng(seed, number)) for seed in (0, 1) for number in (0, 1)]
-    assert len(set(draws)) == 4
-    assert draw_seed(episode_rng(1, 1)) == draws[-1]
+    draws = [draw_seed(Chance(seed, number).rng) for seed in (0, 1) for number in (0, 1)]
+    assert len({*draws, draw_seed(Chance(0, 0, (1,)).rng)}) == 5
+    assert draw_seed(Chance(0, 5, (1,)).of(0).rng) == draw_seed(Chance(0, 0, (1,)).rng)
+    assert draw_seed(Chance(1, 1).rng) == draws[-1]
 
 
 @pytest.mark.parametrize("name", ["pick-place", "PickPlace", "pick place", "pick_place"])
@@ -83,5 +83,5 @@ def test_names_that_are_none(name, message):
 
 
 def test_a_package_that_is_missing():
-    with pytest.raises(MissingPackageError, match="recording chess needs chess_simulator: pip install it"):
+    with pytest.raises(MissingPackageError, match="playing chess needs chess_simulator: pip install it"):
         import_simulator("chess_simulator.board", "chess", "pip install it")

@@ -6,7 +6,7 @@ import pytest
 
 from gato_data.errors import MissingPackageError, SettingError
 from gato_data.image_decoding import decode_images
-from gato_pipelines.simulators.sokoban_import import import_sokoban
+from gato_pipelines.environments.sokoban_import import import_sokoban
 from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need, recorder
 
 record = recorder("sokoban")

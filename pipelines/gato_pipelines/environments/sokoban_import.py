@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gato_pipelines.simulators.installed import import_simulator
+from gato_pipelines.environments.installed import import_simulator
 
 _LOCK = threading.Lock()
 _NAME = "pkg_resources"

@@ -40,4 +40,4 @@ def import_simulator(module: str, what: str, install: str) -> Any:
             return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise MissingPackageError(f"recording {what} needs {package}: {install}") from error
+        raise MissingPackageError(f"playing {what} needs {package}: {install}") from error

@@ -10,10 +10,10 @@ import pytest
 
 from gato_data.errors import SettingError
 from gato_data.image_decoding import decode_images
+from gato_pipelines.environments import rendering
+from gato_pipelines.environments.rendering import VARIABLE, choose_backend
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
-from gato_pipelines.simulators import rendering
-from gato_pipelines.simulators.rendering import VARIABLE, choose_backend
 from gato_schemas.tfrecord import read_records
 from tests.pipelines.recorders.recorded import MUJOCO, need
 from tests.rlds_inputs import digests, ingest

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gato_pipelines.recorders.sokoban_solver import solve
+from gato_pipelines.environments.sokoban_solver import solve
 
 _STATE = {"#": 0, "_": 1, ".": 2, "*": 3, "$": 4, "@": 5}
 _NAMES = {1: "U", 2: "D", 3: "L", 4: "R", 5: "u", 6: "d", 7: "l", 8: "r"}
@@ -50,7 +50,7 @@ def test_rooms_without_a_solution(room):
 
 
 def test_a_search_that_takes_too_long_ends(monkeypatch):
-    from gato_pipelines.recorders import sokoban_solver
+    from gato_pipelines.environments import sokoban_solver
 
     monkeypatch.setattr(sokoban_solver, "_MAX_STATES", 1)
     assert _solution("####### #@$___# #_$_..# #_____# #######") is None

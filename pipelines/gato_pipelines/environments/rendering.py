@@ -13,11 +13,14 @@ _TRIAL = "from dm_control import suite; suite.load('pendulum', 'swingup').physic
 _SECONDS = 120
 
 
-def choose_backend() -> None:
-    """Have dm_control render with a backend that works here: the one that MUJOCO_GL names, or the first that does.
+def choose_backend(otherwise: str = "record states, without --pixels") -> None:
+    """Have MuJoCo render with a backend that works here: the one that MUJOCO_GL names, or the first that does.
 
     dm_control decides when it is imported, and fails in many ways; so each backend is tried in a
     process of its own.
+
+    Args:
+        otherwise: what can be done where none works, for the error.
 
     Raises:
         SettingError: none of them works.
@@ -32,7 +35,7 @@ def choose_backend() -> None:
     found = "; ".join(f"{VARIABLE}={backend}: {reason}" for backend, reason in reasons.items())
     raise SettingError(
         f"MuJoCo cannot draw frames here ({found}): install libegl1 (or libosmesa6) and set {VARIABLE}=egl (or "
-        "osmesa), or record states, without --pixels"
+        f"osmesa), or {otherwise}"
     )
 
 

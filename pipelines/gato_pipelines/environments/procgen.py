@@ -10,9 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from gato_pipelines.rlds.features import Kind, Leaf
-from gato_pipelines.simulators.installed import find_name, import_simulator
-from gato_pipelines.simulators.simulator import Observation, Simulator, Step, draw_seed, image_leaf, png
+from gato_pipelines.environments.chance import Chance, draw_seed
+from gato_pipelines.environments.environment import (
+    Environment,
+    Frame,
+    Observation,
+    Player,
+    Step,
+    chosen,
+    discrete_action,
+    image_leaf,
+    one_of,
+)
+from gato_pipelines.environments.installed import find_name, import_simulator
 
 NUM_ACTIONS = 15
 
@@ -23,37 +33,47 @@ _INSTALL = (
 _IMAGE = "steps/observation/image"
 
 
-class Procgen(Simulator):
+class Procgen(Environment):
     """One game; it begins the next episode at once and hides the final observation."""
 
     shows_end = False
     knows_success = True
-    action = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="int32", value_range="[0, 14]")
+    random_policy = "a random player, no expert"
+    actions = (discrete_action(NUM_ACTIONS, "int32"),)
     observations = (image_leaf(_IMAGE, 64, 64),)
 
-    def __init__(self, game: str) -> None:
+    def __init__(self, game: str, *, max_steps: int | None = None) -> None:
         """Make a game, named as `find_game` does."""
-        self._game = game
+        self.name, self.max_actions = game, max_steps
         self._env: Any = None
 
-    def reset(self, rng: np.random.Generator) -> Observation:
+    def reset(self, chance: Chance) -> Observation:
         """Draw a level."""
         from procgen import ProcgenGym3Env
 
-        level = {"start_level": draw_seed(rng), "num_levels": 1, "rand_seed": draw_seed(rng)}
-        self._env = ProcgenGym3Env(num=1, env_name=self._game, distribution_mode="easy", **level)
+        level = {"start_level": draw_seed(chance.rng), "num_levels": 1, "rand_seed": draw_seed(chance.rng)}
+        self._env = ProcgenGym3Env(num=1, env_name=self.name, distribution_mode="easy", **level)
         return self._seen(self._env.observe()[1])
 
     def step(self, action: int) -> Step:
         """Act once."""
-        self._env.act(np.array([action], dtype=np.int32))
+        number = chosen(action, NUM_ACTIONS, self.name)
+        self._env.act(np.array([number], dtype=np.int32))
         rewards, observation, first = self._env.observe()
         over = bool(first[0])
         solved = bool(over and self._env.get_info()[0]["prev_level_complete"])
-        return Step(action, self._seen(observation), float(rewards[0]), over, over, solved)
+        return Step(number, self._seen(observation), float(rewards[0]), over, over, solved)
+
+    def random(self, rng: np.random.Generator) -> Player:
+        """Any action, all alike."""
+        return one_of(NUM_ACTIONS, rng)
+
+    def frame(self) -> Frame:
+        """What is seen."""
+        return np.array(self._env.observe()[1]["rgb"][0])
 
     def _seen(self, observation: Any) -> Observation:
-        return {_IMAGE: png(observation["rgb"][0])}
+        return {_IMAGE: np.array(observation["rgb"][0])}
 
 
 def find_game(name: str) -> str:

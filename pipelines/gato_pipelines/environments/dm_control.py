@@ -7,33 +7,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_pipelines.environments.chance import Chance, draw_seed
+from gato_pipelines.environments.dm_control_controllers import CONTROLLERS, NOISE, SmoothNoise
+from gato_pipelines.environments.environment import ACTION, Environment, Frame, Observation, Player, Step, image_leaf
+from gato_pipelines.environments.installed import find_name, import_simulator
+from gato_pipelines.environments.rendering import choose_backend
 from gato_pipelines.rlds.features import Kind, Leaf
-from gato_pipelines.simulators.installed import find_name, import_simulator
-from gato_pipelines.simulators.rendering import choose_backend
-from gato_pipelines.simulators.simulator import Observation, Simulator, Step, draw_seed, image_leaf, png
 
 SIDE = 64
 """Pixels on a side of what a camera sees."""
 
 _INSTALL = 'pip install "gato-data[simulators-mujoco]"'
+_FRAME = 240
+"""Pixels on a side of a picture."""
 _OBSERVATION = "steps/observation/"
 _PIXELS = _OBSERVATION + "pixels"
 
 
-class DmControl(Simulator):
+class DmControl(Environment):
     """One task; with `pixels` what its first camera sees."""
 
-    def __init__(self, task: str, *, pixels: bool = False) -> None:
-        """Make a task, named as `find_task` does."""
-        self.task, self._pixels = task, pixels
+    random_policy = NOISE
+
+    def __init__(self, task: str, *, pixels: bool = False, max_steps: int | None = None) -> None:
+        """Make a task, named as `find_task` does, of whose episodes the Suite's own have 1000 actions."""
+        self.name, self._pixels, self.max_actions = task, pixels, max_steps
+        self.expert_policy = CONTROLLERS[task][0] if task in CONTROLLERS else ""
         self.env = self._load(0)
-        self.action = Leaf(
-            path="steps/action",
-            kind=Kind.TENSOR,
-            dtype="float32",
-            shape=self.env.action_spec().shape,
-            value_range="[-1, 1]",
-        )
+        shape = self.env.action_spec().shape
+        self.actions = [Leaf(path=ACTION, kind=Kind.TENSOR, dtype="float32", shape=shape, value_range="[-1, 1]")]
         sizes = {name: int(np.prod(spec.shape)) for name, spec in self.env.observation_spec().items()}
         states = [
             Leaf(path=_OBSERVATION + name, kind=Kind.TENSOR, dtype="float32", shape=(size,))
@@ -41,10 +43,10 @@ class DmControl(Simulator):
         ]
         self.observations = [image_leaf(_PIXELS, SIDE, SIDE)] if pixels else states
 
-    def reset(self, rng: np.random.Generator) -> Observation:
-        """Draw an initial state; the physics are new ones."""
+    def reset(self, chance: Chance) -> Observation:
+        """Draw an initial state; the physics are made anew."""
         self.close()
-        self.env = self._load(draw_seed(rng))
+        self.env = self._load(draw_seed(chance.rng))
         # Soft shadows and smooth edges do not show at 64x64, and take ten times as long without
         # a GPU.
         self.env.physics.model.vis.quality.offsamples = self.env.physics.model.vis.quality.shadowsize = 0
@@ -57,6 +59,20 @@ class DmControl(Simulator):
         over = bool(timestep.last())
         return Step(applied, self._seen(timestep.observation), timestep.reward, over, over and timestep.discount == 0)
 
+    def random(self, rng: np.random.Generator) -> Player:
+        """Smooth noise: bodies do not move of noise that changes its mind at every step."""
+        act = SmoothNoise(self.env.action_spec().shape[0], rng)
+        return lambda seen: act()
+
+    def expert(self, rng: np.random.Generator) -> Player:
+        """A controller, which sees the whole physical state."""
+        act = CONTROLLERS[self.name][1](self.env.physics)
+        return lambda seen: act()
+
+    def frame(self) -> Frame:
+        """What the first camera sees."""
+        return np.array(self.env.physics.render(_FRAME, _FRAME, camera_id=0))
+
     def close(self) -> None:
         """Free the physics and what draws them."""
         self.env.close()
@@ -64,17 +80,17 @@ class DmControl(Simulator):
     def _load(self, seed: int) -> Any:
         from dm_control import suite
 
-        domain, _, name = self.task.partition("-")
+        domain, _, name = self.name.partition("-")
         return suite.load(domain, name, task_kwargs={"random": seed})
 
     def _seen(self, observation: Mapping[str, Any]) -> Observation:
         if self._pixels:
-            return {_PIXELS: png(self.env.physics.render(SIDE, SIDE, camera_id=0))}
+            return {_PIXELS: np.array(self.env.physics.render(SIDE, SIDE, camera_id=0))}
         return {_OBSERVATION + name: np.ravel(value) for name, value in observation.items()}
 
 
 def find_task(name: str, *, pixels: bool = False) -> str:
-    """The task of a name such as "cartpole-swingup"; with `pixels` checks that it can be drawn here.
+    """The task of a name such as "cartpole-swingup"; with `pixels` checks that pictures can be drawn here.
 
     Raises:
         SettingError: there is none, or nothing here can draw it.

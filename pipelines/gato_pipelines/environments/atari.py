@@ -13,38 +13,63 @@ from numpy.typing import NDArray
 from gato_data.closest import closest
 from gato_data.errors import MissingPackageError, SettingError
 from gato_data.image_fit import import_cv2
+from gato_pipelines.environments.atari_pong import PongExpert
+from gato_pipelines.environments.chance import Chance, draw_seed
+from gato_pipelines.environments.environment import (
+    ACTION,
+    Environment,
+    Frame,
+    Observation,
+    Player,
+    Step,
+    chosen,
+    image_leaf,
+    one_of,
+)
 from gato_pipelines.rlds.features import Kind, Leaf
-from gato_pipelines.simulators.simulator import Observation, Simulator, Step, png
 
 SIDE = 84
 """Pixels on a side of an observation."""
 IMAGE = "steps/observation"
 
 
-class Atari(Simulator):
+class Atari(Environment):
     """One game; sticky actions (Machado et al., 2018) are the emulator's."""
 
-    action = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="int64")
-    observations = (Leaf(path=IMAGE, kind=Kind.IMAGE, dtype="uint8", shape=(SIDE, SIDE, 1), image_format="png"),)
+    actions = (Leaf(path=ACTION, kind=Kind.TENSOR, dtype="int64"),)
+    observations = (image_leaf(IMAGE, SIDE, SIDE, 1),)
 
-    def __init__(self, rom: str, *, seed: int = 0, frame_skip: int = 4, sticky: float = 0.25) -> None:
+    def __init__(
+        self,
+        rom: str,
+        *,
+        seed: int | None = None,
+        frame_skip: int = 4,
+        sticky: float = 0.25,
+        max_frames: int | None = None,
+    ) -> None:
         """Load a game.
 
         Args:
             rom: as `find_rom` names it.
-            seed: of the emulator, for all episodes.
+            seed: of the emulator, for all episodes, which then depend on those before them; None: it is
+                drawn for every episode.
             frame_skip: screens for which an action is held.
             sticky: probability, for each screen, that the emulator repeats the action before.
+            max_frames: screens after which an episode is cut.
         """
         ale_py = import_ale_py()
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner on stderr
         self._cv2 = import_cv2()
+        self.name, self._rom = game_title(rom), ale_py.roms.get_rom_path(rom)
         self._ale = ale_py.ALEInterface()
-        self._ale.setInt("random_seed", seed)
         self._ale.setFloat("repeat_action_probability", sticky)
-        self._ale.loadROM(ale_py.roms.get_rom_path(rom))
+        self._draws_seeds = seed is None
+        self._load(seed or 0)
         self._actions = self._ale.getMinimalActionSet()
         self._frame_skip = frame_skip
+        self.max_actions = max_frames and -(-max_frames // frame_skip)  # as many as begin before the last screen
+        self.expert_policy = PongExpert.policy if rom == PongExpert.rom else ""
         height, width = self._ale.getScreenDims()
         self._screens: NDArray[np.uint8] = np.zeros((2, height, width), dtype=np.uint8)
 
@@ -53,17 +78,19 @@ class Atari(Simulator):
         """Size of the minimal action set."""
         return len(self._actions)
 
-    def reset(self, rng: np.random.Generator) -> Observation:
-        """Start a new game; the emulator goes on with its own random numbers."""
+    def reset(self, chance: Chance) -> Observation:
+        """Start another game; with a seed for all episodes the emulator goes on with its own random numbers."""
+        if self._draws_seeds:
+            self._load(draw_seed(chance.rng))
         self._ale.reset_game()
         self._ale.getScreenGrayscale(self._screens[0])
         return self._seen(self._screens[0])
 
     def step(self, action: int) -> Step:
         """Hold an action for a skip, or until the game ends; the reward is not clipped."""
-        reward = 0.0
+        reward, number = 0.0, chosen(action, self.num_actions, self.name)
         for index in range(self._frame_skip):
-            reward += self._ale.act(self._actions[action])
+            reward += self._ale.act(self._actions[number])
             is_end = self._is_over() or index == self._frame_skip - 1
             if is_end or index == self._frame_skip - 2:
                 self._screens[1] = self._screens[0]
@@ -71,13 +98,30 @@ class Atari(Simulator):
             if is_end:
                 break
         seen = self._seen(np.maximum(self._screens[0], self._screens[1]))
-        return Step(action, seen, reward, self._is_over(), self._is_over())
+        return Step(number, seen, reward, self._is_over(), self._is_over())
+
+    def random(self, rng: np.random.Generator) -> Player:
+        """Any action of the minimal set, all alike."""
+        return one_of(self.num_actions, rng)
+
+    def expert(self, rng: np.random.Generator) -> Player:
+        """Of Pong alone."""
+        expert = PongExpert(self._ale)
+        return lambda seen: expert.act()
+
+    def frame(self) -> Frame:
+        """The screen in colour."""
+        return np.asarray(self._ale.getScreenRGB(), dtype=np.uint8)
+
+    def _load(self, seed: int) -> None:
+        self._ale.setInt("random_seed", seed)
+        self._ale.loadROM(self._rom)
 
     def _is_over(self) -> bool:
         return bool(self._ale.game_over(with_truncation=False))
 
     def _seen(self, screen: NDArray[np.uint8]) -> Observation:
-        return {IMAGE: png(self._cv2.resize(screen, (SIDE, SIDE), interpolation=self._cv2.INTER_AREA))}
+        return {IMAGE: self._cv2.resize(screen, (SIDE, SIDE), interpolation=self._cv2.INTER_AREA)}
 
 
 def games() -> list[str]:
@@ -126,5 +170,5 @@ def import_ale_py() -> Any:
         import ale_py
         import ale_py.roms
     except ImportError as error:
-        raise MissingPackageError('recording Atari games needs ale-py: pip install "gato-data[simulators]"') from error
+        raise MissingPackageError('playing Atari games needs ale-py: pip install "gato-data[simulators]"') from error
     return ale_py

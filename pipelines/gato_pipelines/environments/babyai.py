@@ -9,20 +9,36 @@ from typing import Any
 
 import numpy as np
 
+from gato_pipelines.environments.babyai_bot import bot_errors, bot_player
+from gato_pipelines.environments.chance import Chance, draw_seed
+from gato_pipelines.environments.environment import (
+    Environment,
+    Frame,
+    Observation,
+    Player,
+    Step,
+    chosen,
+    discrete_action,
+    one_of,
+)
+from gato_pipelines.environments.installed import find_name, import_simulator
 from gato_pipelines.rlds.features import Kind, Leaf
-from gato_pipelines.simulators.installed import find_name, import_simulator
-from gato_pipelines.simulators.simulator import Observation, Simulator, Step, draw_seed
+
+NUM_ACTIONS = 7
+_TILE = 32
+"""Pixels on a side of a cell of a picture."""
 
 _INSTALL = 'pip install "gato-data[simulators]"'
 _ID = re.compile(r"BabyAI-(?P<level>\w+)-v\d+")
 _IMAGE, _DIRECTION, _MISSION = (f"steps/observation/{name}" for name in ("image", "direction", "mission"))
 
 
-class BabyAI(Simulator):
+class BabyAI(Environment):
     """One level, with a new layout in every episode."""
 
     knows_success = True
-    action = Leaf(path="steps/action", kind=Kind.TENSOR, dtype="int64", value_range="[0, 6]")
+    expert_policy = "minigrid's BabyAIBot"
+    actions = (discrete_action(NUM_ACTIONS),)
     observations = (
         Leaf(path=_DIRECTION, kind=Kind.TENSOR, dtype="int64", value_range="[0, 3]"),
         Leaf(
@@ -39,19 +55,43 @@ class BabyAI(Simulator):
         """Make a level, named as `find_level` does."""
         found = levels()
         gymnasium = importlib.import_module("gymnasium")
+        self.name = level
         self.env = gymnasium.make(found[level], disable_env_checker=True)
+        self.gives_up = bot_errors()
 
-    def reset(self, rng: np.random.Generator) -> Observation:
+    @property
+    def title(self) -> str:
+        """The mission."""
+        return str(self.env.unwrapped.mission)
+
+    def reset(self, chance: Chance) -> Observation:
         """Draw a layout."""
         with contextlib.redirect_stdout(io.StringIO()):  # tells of every layout that it discards
-            observation, _ = self.env.reset(seed=draw_seed(rng))
+            observation, _ = self.env.reset(seed=draw_seed(chance.rng))
         return _seen(observation)
 
     def step(self, action: int) -> Step:
         """Act once; a level is solved where it gives a reward."""
-        observation, reward, ended, truncated, _ = self.env.step(action)
+        number = chosen(action, NUM_ACTIONS, self.name)
+        observation, reward, ended, truncated, _ = self.env.step(number)
         over = bool(ended or truncated)
-        return Step(action, _seen(observation), float(reward), over, bool(ended), bool(reward > 0))
+        return Step(number, _seen(observation), float(reward), over, bool(ended), bool(reward > 0))
+
+    def random(self, rng: np.random.Generator) -> Player:
+        """Any action, all alike."""
+        return one_of(NUM_ACTIONS, rng)
+
+    def expert(self, rng: np.random.Generator) -> Player:
+        """The bot, which sees the whole level; not every layout can it solve."""
+        return bot_player(self.env)
+
+    def frame(self) -> Frame:
+        """The whole level, what is seen of it lit up."""
+        return np.asarray(self.env.unwrapped.get_frame(highlight=True, tile_size=_TILE), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Give the level back."""
+        self.env.close()
 
 
 def find_level(name: str) -> str:
