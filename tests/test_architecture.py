@@ -70,6 +70,16 @@ def test_a_whole_package_loads_nothing_forbidden(package: str) -> None:
     assert not loaded & FORBIDDEN[package]
 
 
+def test_a_rollout_needs_neither_beam_nor_tensorflow() -> None:
+    pytest.importorskip("torch", reason="needs torch, of the extra [train]")
+    loaded = names_after("""
+        import sys
+        import gato_cli.rollout_report, gato_pipelines.recorders.gymnasium, gato_pipelines.rollout.run
+        print(*sorted(name.partition(".")[0] for name in sys.modules))
+    """)
+    assert not loaded & {"apache_beam", "tensorflow", "tensorflow_datasets", "rlds", "h5py", "pyarrow", "cv2"}
+
+
 def test_help_loads_click_and_nothing_else_of_weight() -> None:
     modules = names_after(ASK_FOR_HELP.format(arguments=[]))
     ours = {name for name in modules if name.startswith("gato_")}

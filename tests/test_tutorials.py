@@ -67,7 +67,12 @@ class Reader:
 
 
 def test_there_are_tutorials() -> None:
-    assert [page.stem for page in TUTORIALS] == ["from-rlds-to-a-model", "reading-the-shards", "your-own-source"]
+    assert [page.stem for page in TUTORIALS] == [
+        "from-rlds-to-a-model",
+        "playing-in-your-own-environment",
+        "reading-the-shards",
+        "your-own-source",
+    ]
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: str(page.stem))

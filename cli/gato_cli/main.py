@@ -14,6 +14,7 @@ COMMANDS = {
     "inspect": "Look at shards, datasets and mixtures.",
     "mix": "Plan a mixture: weights, shares, passes over the data.",
     "record": "Record real episodes in a simulator, as RLDS.",
+    "rollout": "Let a trained model play, beside chance and experts.",
     "sources": "List the sources that ingest can read.",
     "train": "Train a Gato transformer on a mixture.",
     "verify": "Check every byte of a dataset, and mend what can be mended.",

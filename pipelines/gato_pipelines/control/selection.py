@@ -75,9 +75,9 @@ def select(container: Container, choice: FieldChoice) -> Selection:
     """
     if container.stacks_frames and choice.images.stack == "auto":
         choice = replace(choice, images=replace(choice.images, stack="newest"))
-    observed = {_name(leaf, "observation"): leaf for leaf in below(container, OBSERVATION)}
+    observed = {field_name(leaf, "observation"): leaf for leaf in below(container, OBSERVATION)}
     observed = _asked_beside(container, choice) | observed
-    acted = {_name(leaf, "action"): leaf for leaf in below(container, ACTION)}
+    acted = {field_name(leaf, "action"): leaf for leaf in below(container, ACTION)}
     choice.check_names(container.label, observed, acted)
     reasons = {name: choice.why_left_out(name, leaf, alone=len(observed) == 1) for name, leaf in observed.items()}
     kept = [leaf for name, leaf in observed.items() if not reasons[name]]
@@ -109,7 +109,7 @@ def _check_some(
 
 def _named(container: Container, kept: Sequence[Leaf]) -> list[tuple[str, Leaf]]:
     """Observations with their names, which all differ."""
-    names = [_name(leaf, "observation") for leaf in kept]
+    names = [field_name(leaf, "observation") for leaf in kept]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InputError(f"{container.label} has {twice!r} inside and beside its observation: drop one of them")
     return list(zip(names, kept, strict=True))
@@ -135,7 +135,8 @@ def _grouped(left_out: Mapping[str, str]) -> str:
     return "; ".join(f"{', '.join(found)}: {reason}" for reason, found in names.items())
 
 
-def _name(leaf: Leaf, group: str) -> str:
+def field_name(leaf: Leaf, group: str) -> str:
+    """The name of the field that a leaf becomes, without the "observation" or "action" around it."""
     return leaf.path.removeprefix(_STEPS).removeprefix(group + "/")
 
 
@@ -147,7 +148,7 @@ def _instruction(container: Container, choice: FieldChoice, kept: list[Leaf]) ->
 
 
 def _observed_field(leaf: Leaf, choice: FieldChoice, *, is_text: bool) -> Field:
-    name = _name(leaf, "observation")
+    name = field_name(leaf, "observation")
     if is_text:
         return Field(name, "text", (), "string")
     return field_of(leaf, name, choice.images, choice.modality(name, leaf))
@@ -186,5 +187,5 @@ def _others(container: Container, kept: Sequence[Leaf], actions: Sequence[Leaf])
 
 
 def _action_field(leaf: Leaf) -> Field:
-    found = field_of(leaf, _name(leaf, "action"))
+    found = field_of(leaf, field_name(leaf, "action"))
     return replace(found, compand=found.modality != "continuous")

@@ -1,0 +1,83 @@
+"""A policy as an actor: what is asked of it, and how its seeds are drawn."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from gato_data.errors import EpisodeError
+from gato_pipelines.control.selection import field_name
+from gato_pipelines.environments.chance import Chance, draw_seed
+from gato_pipelines.environments.environment import ACTION, Environment, Observation
+from gato_pipelines.rollout.settings import RolloutSettings
+
+PLAYED, DRAWN = (1,), (2,)
+"""Streams of random numbers: what the environments of rollouts are drawn from, which no recording
+has, and the draws of a policy."""
+
+
+class Policy(Protocol):
+    """What a rollout asks of a policy."""
+
+    def reset(
+        self,
+        *,
+        task: str | None = None,
+        prompt: str | None = None,
+        environments: int = 1,
+        history: int | None = None,
+        temperature: float = 1.0,
+        seed: int = 0,
+        memory: Any = "half-cut",
+    ) -> None:
+        """Begin to play a task in so many environments."""
+
+    def restart(self, index: int, seed: int) -> None:
+        """Begin another episode in one of them."""
+
+    def act(self, observation: Any) -> Any:
+        """By action field a value, for each observation by field name; None for an environment that rests."""
+
+
+class PolicyActor:
+    """A policy in one task: observations to it by the names of fields, its actions to environments."""
+
+    def __init__(self, policy: Policy, task: str, environments: int, settings: RolloutSettings) -> None:
+        self._policy, self._task = policy, task
+        self._environments: dict[int, Environment] = {}
+        self._names: dict[str, str] = {}
+        policy.reset(
+            task=task,
+            prompt=settings.prompt,
+            environments=environments,
+            history=settings.history,
+            temperature=settings.temperature,
+            seed=settings.seed,
+            memory=settings.memory,
+        )
+
+    def begin(self, seat: int, environment: Environment, chance: Chance) -> None:
+        """Begin another episode with draws of its own."""
+        self._environments[seat] = environment
+        self._names = {leaf.path: field_name(leaf, "observation") for leaf in environment.observations}
+        self._policy.restart(seat, draw_seed(Chance(chance.seed, chance.number, DRAWN).rng))
+
+    def act(self, seen: Sequence[Observation | None]) -> list[Any]:
+        """What the policy does in each environment.
+
+        Raises:
+            EpisodeError: an observation or an action is not what the other side takes.
+        """
+        names = self._names
+        given = [None if one is None else {names[path]: value for path, value in one.items()} for one in seen]
+        actions = self._policy.act(given)
+        return [None if one is None else self._applied(seat, one) for seat, one in enumerate(actions)]
+
+    def _applied(self, seat: int, action: Mapping[str, Any]) -> Any:
+        environment = self._environments[seat]
+        names = {leaf.path: field_name(leaf, "action") for leaf in environment.actions}
+        if len(names) == len(action) == 1 and ACTION in names:
+            return next(iter(action.values()))
+        if missing := [name for name in names.values() if name not in action]:
+            raise EpisodeError(
+                f"{environment.name} takes the action {missing[0]!r}, task {self._task} has {', '.join(action)}"
+            )
+        return {path: action[name] for path, name in names.items()}

@@ -1,0 +1,59 @@
+"""A policy's episodes as RLDS."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gato_data.errors import OutputError
+from gato_pipelines.environments.chance import Chance
+from gato_pipelines.environments.environment import Environment
+from gato_pipelines.environments.play import Actor, PlayedEpisode, play_episodes
+from gato_pipelines.recorders.recording import Recording, kept, write_recording
+from gato_pipelines.rlds.versions import DATASET_INFO
+from gato_pipelines.rollout.subjects import Subject
+
+_SHARD = 1000
+"""Episodes of a file."""
+
+
+def check_places(places: Iterable[Path]) -> None:
+    """Refuse, before anything is played, folders that hold a recording already.
+
+    Raises:
+        OutputError: one does.
+    """
+    for place in places:
+        if (place / DATASET_INFO).exists():
+            raise OutputError(f"{place} already holds a finished recording: give another folder")
+
+
+def record_episodes(
+    out: Path,
+    subject: Subject,
+    environments: Sequence[Environment],
+    actor: Actor,
+    chances: Iterable[Chance],
+    watched: Callable[[Iterator[PlayedEpisode]], Iterator[PlayedEpisode]],
+    identity: Mapping[str, Any],
+    count: int,
+) -> Recording:
+    """Play episodes and write them, as `gato-data record` does.
+
+    Args:
+        out: the dataset's version folder.
+        subject: what is played.
+        environments: in what.
+        actor: the policy.
+        chances: of `count` episodes.
+        watched: what every episode goes through.
+        identity: of the policy.
+        count: how many episodes.
+
+    Raises:
+        OutputError: `out` holds something else, or a finished recording.
+    """
+    first, recorder = environments[0], subject.recorder
+    card = recorder.card(first, f"a Gato policy ({identity['source']}, step {identity['step']})")
+    played = watched(play_episodes(environments, actor, chances, keep=kept(first.observations)))
+    episodes = (recorder.episode(card.features, play, first) for play in played)
+    return write_recording(out, card, episodes, count, shards=-(-count // _SHARD))
