@@ -56,6 +56,7 @@ class MixtureReader:
         max_observation_tokens: rows of the table of local positions.
         vocabulary: id ranges and text model of all datasets.
         datasets: the folders that are read.
+        modalities: those of their tokens, in any split.
         dataset_names: what `Batch.dataset` counts.
         dataset_contents: content id of each dataset by name.
         dataset_windows: windows of each dataset in one epoch.
@@ -80,6 +81,9 @@ class MixtureReader:
         self.datasets = tuple(datasets)
         self.dataset_names = tuple(dataset.name for dataset in mixture.datasets)
         self.vocabulary = mixture.vocabulary
+        self.modalities = frozenset(
+            kind for kind in Modality if any(made.manifest.totals.tokens_by_modality[kind] for made in datasets)
+        )
         self.dataset_contents = {dataset.name: dataset.content_id for dataset in mixture.datasets}
         shards = [shard for dataset in datasets for shard in dataset.shards(split)]
         half = settings.memory // 2

@@ -71,6 +71,23 @@ def test_train_plan_resume_and_export(
 
 
 @pytest.mark.usefixtures("synthetic")
+def test_a_model_has_the_shape_that_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shape = {"width": 48, "blocks": 2, "heads": 3, "feed_forward": 96}
+    given = [text for name, size in shape.items() for text in (f"--{name.replace('_', '-')}", str(size))]
+    assert main(arguments(tmp_path / "run", *given)) == 0
+    model = json.loads((tmp_path / "run" / "run.json").read_text())["model"]
+    assert {name: model[name] for name in shape} == shape
+    assert main(arguments(tmp_path / "run", "--resume")) == 1
+    assert "width was 48, now 128; blocks was 2, now 3; heads was 3, now 4" in capsys.readouterr().err
+    for wrong, message in (
+        (["--width", "50"], "width 50 does not divide into 4 heads of an even size"),
+        (["--blocks", "0"], "a model with blocks 0 is not possible: 1 to 1,024 is wanted"),
+    ):
+        assert main(arguments(tmp_path / "other", *wrong)) == 1
+        assert capsys.readouterr().err == f"Error: {message}\n"
+
+
+@pytest.mark.usefixtures("synthetic")
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--mixture", str(tmp_path / "none.json"), "--out", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err.startswith("Error: no mixture")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from gato_data.errors import SettingError
 from gato_data.settings import check, setting
+from gato_trainer.data.rows import TableRows
 
 PAPER_VOCABULARY = 33025
 """32,000 text pieces + 1,024 bins + the separator (paper section 2.1)."""
@@ -39,6 +40,7 @@ _CHANCE: dict[str, Any] = {
 Positions = Literal["transformer-xl", "rope"]
 Precision = Literal["fp32", "bf16"]
 Sharding = Literal["none", "zero2", "full"]
+VocabularyRows = Literal["all", "used"]
 Resume = Literal["no", "yes", "auto"]
 
 
@@ -52,6 +54,8 @@ class ModelConfig:
         heads: attention heads; `width / heads` is the key size.
         feed_forward: combined width of gate and value; the inner width is half of it.
         vocabulary_size: rows of the token table, which is also the output head.
+        id_ranges: ids that the rows stand for, as (first, one past the last), ascending; empty
+            where every id has its own row.
         local_positions: rows of the within-timestep position table, without the shared action row.
         patch_channels: channels of the ResNet block of a patch, a multiple of 32.
         patch_grid: the block's output is averaged to `patch_grid` x `patch_grid` cells before the
@@ -65,12 +69,13 @@ class ModelConfig:
             fine-tuning.
     """
 
-    width: int = setting(MISSING, "", maximum=2**20, **_MODEL)
-    blocks: int = setting(MISSING, "", maximum=2**10, **_MODEL)
-    heads: int = setting(MISSING, "", maximum=2**20, **_MODEL)
-    feed_forward: int = setting(MISSING, "", maximum=2**22, **_MODEL)
+    width: int = setting(MISSING, "Features of a token.", maximum=2**20, **_MODEL)
+    blocks: int = setting(MISSING, "Transformer blocks.", maximum=2**10, **_MODEL)
+    heads: int = setting(MISSING, "Attention heads, which share the width.", maximum=2**20, **_MODEL)
+    feed_forward: int = setting(MISSING, "Width of gate and value together.", maximum=2**22, **_MODEL)
     # The largest text model there may be takes a quarter of the ids.
     vocabulary_size: int = setting(PAPER_VOCABULARY, "", maximum=2**26, **_MODEL)
+    id_ranges: tuple[tuple[int, int], ...] = ()
     local_positions: int = setting(512, "", maximum=2**26, **_MODEL)
     patch_channels: int = setting(64, "", maximum=2**16, **_MODEL)
     patch_grid: int = 2
@@ -93,11 +98,20 @@ class ModelConfig:
                 f"patch_channels must be a multiple of 32 and patch_grid one of 1, 2, 4, 8; "
                 f"got {self.patch_channels} and {self.patch_grid}"
             )
+        borders = [border for ids in self.id_ranges for border in ids]
+        apart = all(low < high for low, high in self.id_ranges) and borders == sorted(borders)
+        if min(borders, default=0) < 0 or not apart or self.rows.size != self.vocabulary_size:
+            raise SettingError(f"id_ranges {self.id_ranges} are not those of {self.vocabulary_size} rows")
 
     @property
     def head_size(self) -> int:
         """Features of one attention head."""
         return self.width // self.heads
+
+    @property
+    def rows(self) -> TableRows:
+        """Which row of the token table stands for which id."""
+        return TableRows(self.id_ranges or ((0, self.vocabulary_size),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +134,8 @@ class TrainSettings:
         kernels: which implementation of the fusable operations runs: "reference", plain torch;
             "auto", each fused one that this machine runs and that passes its test; "fused", all of
             them or an error.
+        vocabulary: "used" gives rows only to the ids of modalities that the datasets have; ids stay
+            what they are.
         compile: None means on a GPU only.
         read_ahead: steps that are read before they are needed.
         resume: "yes" continues the run in `out`, "auto" continues it where there is one and starts
@@ -147,6 +163,7 @@ class TrainSettings:
     sharding: Sharding = setting("zero2", "Over several processes.", option="shard")
     seed: int = setting(0, "Of parameters, data order and all randomness.", **_NOT_NEGATIVE)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to train.")
+    vocabulary: VocabularyRows = setting("all", "Rows of the token table: of all ids, or of modalities that occur.")
     kernels: Literal["reference", "fused", "auto"] = setting("reference", "Plain torch by default.")
     compile: bool | None = setting(None, "torch.compile each block; by default on a GPU.")
     log_every: int = setting(10, "Steps between two log lines.", **_COUNT)

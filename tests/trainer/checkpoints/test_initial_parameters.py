@@ -60,7 +60,7 @@ def metadata_of(path: Path) -> dict[str, str]:
 def test_an_export_says_whose_parameters_it_holds(first: TrainSettings, file: Path, told: Told) -> None:
     found = {name: json.loads(text) for name, text in metadata_of(file).items()}
     assert found == {
-        "model": {**dataclasses.asdict(first.model), "vocabulary_size": 2200},
+        "model": {**dataclasses.asdict(first.model), "vocabulary_size": 2200, "id_ranges": []},
         "vocabulary": msgspec.to_builtins(told.vocabulary),
         "context_length": 24,
         "step": 2,

@@ -193,6 +193,7 @@ def test_folders_that_are_not_ours(small_settings: Make, source: SyntheticSource
         ({}, {"vocabulary_size": 1300}, "vocabulary_size was 1200, now 1300"),
         ({"context_length": 30}, {"context_length": 30}, "context_length was 24, now 30"),
         ({"positions": "rope"}, {}, "positions was transformer-xl, now rope"),
+        ({"width": 64, "blocks": 1}, {}, "width was 32, now 64; blocks was 2, now 1"),
     ],
 )
 def test_a_run_is_not_continued_as_another(
@@ -204,7 +205,8 @@ def test_a_run_is_not_continued_as_another(
     source: SyntheticSource,
 ) -> None:
     run(small_settings(steps=1), source, quiet=True)
-    model = dataclasses.replace(small, positions=changes.pop("positions", "transformer-xl"))
+    shape = {name: changes.pop(name) for name in ("positions", "width", "blocks") if name in changes}
+    model = dataclasses.replace(small, **shape)
     settings = small_settings(resume="yes", model=model, **changes)
     with pytest.raises(TrainError, match=message):
         run(settings, dataclasses.replace(source, **source_changes), quiet=True)

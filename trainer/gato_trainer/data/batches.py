@@ -11,6 +11,7 @@ from gato_data.reading.batch import Batch
 from gato_data.reading.settings import ReadSettings
 from gato_data.shards.checked import CHECKED
 from gato_schemas.dataset import VocabularyInfo
+from gato_schemas.sequence import Modality
 
 if TYPE_CHECKING:
     from gato_data.reading.explain import ExplainedWindow
@@ -51,6 +52,11 @@ class BatchSource(Protocol):
     def datasets(self) -> "Sequence[OpenDataset]":
         """The folders that are read; none where there are none."""
         return ()
+
+    @property
+    def modalities(self) -> frozenset[Modality] | None:
+        """Those of the datasets' tokens; None where that is not known."""
+        return None
 
     @property
     def dataset_contents(self) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gato_data.errors import TrainError
-from gato_data.reading.batch import Batch
+from gato_data.reading.batch import PADDING, Batch
 from gato_schemas.sequence import (
     PATCH_POSITIONS,
     POSITION_ACTION,
@@ -30,7 +30,8 @@ class Targets:
     """The S supervised ids of a batch, and what its loss counts by; groups are datasets and target modalities.
 
     Attributes:
-        rows: int64 (S,), the inputs b * T + t that they are predicted from. ids: int64 (S,).
+        rows: int64 (S,), the inputs b * T + t that they are predicted from.
+        ids: int64 (S,), as rows of the table.
         dataset, modality: int64 (S,), the groups of each. is_action: bool (S,).
     """
 
@@ -46,7 +47,8 @@ class Inputs:
     """B windows as tensors; `T` is the context length.
 
     Attributes:
-        tokens, local_row: int64 (B, T); local_row is -1 where a token has no local position.
+        tokens, local_row: int64 (B, T), rows of the table of ids, 0 where a patch or padding is, and
+            of that of local positions, -1 where a token has none.
         distinct_patches: uint8 (K, 16, 16, 3), padded as `Batch.distinct_patches`.
         patch_index, patch_slot, patch_row, patch_column: int64 (P,), of every patch token: its row of
             `distinct_patches`, its place b * T + t, and its rows of the two position tables.
@@ -111,8 +113,7 @@ def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None)
         TrainError: a token's position or id lies outside the model's tables.
     """
     length = batch.tokens.shape[1] - 1
-    tokens = batch.tokens[:, :length].astype(np.int64)
-    _check_ids(batch.tokens, config)
+    tokens = _table_rows(batch, config)
     slot = batch.patch_slot
     window, offset = np.divmod(slot, length + 1)
     inside = offset < length
@@ -120,26 +121,26 @@ def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None)
     interval = batch.patch_position[inside].astype(np.int64)
     row, column = patch_positions(interval, batch.sample[window], offset, randomness_of)
     return Inputs(
-        tokens=torch.from_numpy(tokens),
+        tokens=torch.from_numpy(np.ascontiguousarray(tokens[:, :length])),
         local_row=torch.from_numpy(local_rows(batch.position[:, :length], config)),
         distinct_patches=torch.from_numpy(batch.distinct_patches.copy()),
         patch_index=torch.from_numpy(batch.patch_index[inside].astype(np.int64)),
         patch_slot=torch.from_numpy(window * length + offset),
         patch_row=torch.from_numpy(row),
         patch_column=torch.from_numpy(column),
-        targets=_targets(batch, length),
+        targets=_targets(batch, tokens, length),
         segment=_segment(batch, length),
         keep=_keep(batch.sample, config, randomness_of),
         dropout_key=_dropout_key(batch.sample, config, randomness_of),
     )
 
 
-def _targets(batch: Batch, length: int) -> Targets:
+def _targets(batch: Batch, tokens: NDArray[np.int64], length: int) -> Targets:
     rows = batch.supervised_slot
     window, offset = rows // length, rows % length + 1
     return Targets(
         rows=torch.from_numpy(rows.copy()),
-        ids=torch.from_numpy(batch.tokens[window, offset].astype(np.int64)),
+        ids=torch.from_numpy(tokens[window, offset]),
         dataset=torch.from_numpy(batch.dataset[window].astype(np.int64)),
         modality=torch.from_numpy(batch.modality[window, offset].astype(np.int64)),
         is_action=torch.from_numpy(batch.position[window, offset] == POSITION_ACTION),
@@ -152,12 +153,17 @@ def _segment(batch: Batch, length: int) -> Tensor | None:
     return torch.from_numpy(batch.segment[:, :length].astype(np.int64))
 
 
-def _check_ids(tokens: NDArray[np.int32], config: ModelConfig) -> None:
-    if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < config.vocabulary_size:
+def _table_rows(batch: Batch, config: ModelConfig) -> NDArray[np.int64]:
+    """int64 (B, T + 1), the row of the token table of every slot; 0 where a patch or padding is."""
+    rows = config.rows.rows(batch.tokens.astype(np.int64))
+    rows[(batch.modality == Modality.PATCH) | (batch.modality == PADDING)] = 0
+    if rows.size and rows.min() < 0:
+        known = ", ".join(f"{first} to {end - 1}" for first, end in config.rows.ranges)
         raise TrainError(
-            f"a batch holds ids from {tokens.min()} to {tokens.max()}, the model's table has "
-            f"{config.vocabulary_size} rows; the shards do not match their manifest: run gato-data verify"
+            f"a batch holds the id {batch.tokens[rows < 0][0]}, the model's table has rows for ids {known}; "
+            f"the shards do not match their manifest: run gato-data verify"
         )
+    return rows
 
 
 def local_rows(position: NDArray[np.int32], config: ModelConfig) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from gato_data.printable import MAX_LINE, printable
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource, passes
 from gato_trainer.data.inputs import Inputs, prepare
+from gato_trainer.data.rows import TableRows
 from gato_trainer.data.supervision import check_supervised
 from gato_trainer.kernels.reference import LOGIT_ROWS
 from gato_trainer.model.build import with_precision
@@ -115,7 +116,7 @@ def model_config(settings: TrainSettings, source: BatchSource) -> ModelConfig:
     """The shape with the source's vocabulary and, if it tells, its longest observation.
 
     Raises:
-        TrainError: the source makes windows of another length.
+        TrainError: the source makes windows of another length, or cannot tell which ids it uses.
     """
     if source.context_length != settings.context_length:
         raise TrainError(
@@ -123,11 +124,20 @@ def model_config(settings: TrainSettings, source: BatchSource) -> ModelConfig:
             f"{settings.context_length}"
         )
     longest = source.max_observation_tokens
+    every = ((0, source.vocabulary_size),)
+    ranges = every if settings.vocabulary == "all" else _used_ids(source)
     return dataclasses.replace(
         settings.model,
-        vocabulary_size=source.vocabulary_size,
+        vocabulary_size=TableRows(ranges).size,
+        id_ranges=() if ranges == every else ranges,
         local_positions=settings.model.local_positions if longest is None else longest,
     )
+
+
+def _used_ids(source: BatchSource) -> tuple[tuple[int, int], ...]:
+    if source.vocabulary is None or not source.modalities:
+        raise TrainError("the reader does not say which ids its datasets use: leave out --vocabulary used")
+    return TableRows.used(source.vocabulary, source.modalities).ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
