@@ -219,6 +219,7 @@ def make_inputs(run: Run, config: ModelConfig, length: int, windows: int, seed: 
         targets=Targets(
             rows=rows,
             ids=below(config.vocabulary_size, len(rows)),
+            before=none - 1,
             dataset=none,
             modality=none,
             is_action=none.bool(),

@@ -29,6 +29,8 @@ class Batch:
         length: int32 (B,), real tokens in each window; the rest is padding on the right.
         dataset: int32 (B,), index of the dataset in the mixture.
         sample: int64 (B,), the global sample number of each window.
+        piece_slot: int64 (Q,), ascending; where the pieces of episodes begin that the windows are made of: at
+            b * (L + 1), and behind a prompt or a packed episode.
         segment: with packing, int32 (B, L + 1): which of the episodes in the window a slot belongs to, from 0 on;
             padding continues the last one. Attention must not cross from one segment into another. Else None.
     """
@@ -46,6 +48,7 @@ class Batch:
     length: NDArray[np.int32]
     dataset: NDArray[np.int32]
     sample: NDArray[np.int64]
+    piece_slot: NDArray[np.int64]
     segment: NDArray[np.int32] | None = None
 
     @property

@@ -93,6 +93,7 @@ class Filler:
             length=length,
             dataset=plan.dataset.astype(np.int32),
             sample=plan.sample,
+            piece_slot=pieces.row * self._width + pieces.slot,
             segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
         )
 

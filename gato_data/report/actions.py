@@ -28,19 +28,30 @@ class ActionSample:
 
     Attributes:
         timesteps: sampled.
+        followed, repeated: action tokens with an action before them in the record, and how many of them are the same
+            as there.
         counts: int64 (A, 1024), how often each id of each action token occurs; ids counted from its first.
         commonest: whole actions as ids, and how often they occur.
     """
 
     timesteps: int = 0
+    followed: int = 0
+    repeated: int = 0
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 1024), np.int64))
     commonest: Counter[tuple[int, ...]] = field(default_factory=Counter)
 
+    @property
+    def repeated_actions(self) -> float | None:
+        """What repeating the action before has as accuracy over action tokens; None where no action has one."""
+        return self.repeated / self.followed if self.followed else None
+
     def add(self, ids: NDArray[np.int64]) -> None:
-        """Add ids (T, A), counted from the first id of their kind."""
+        """Add ids (T, A) of one record, counted from the first id of their kind."""
         if not len(self.counts):
             self.counts = np.zeros((ids.shape[1], 1024), np.int64)
         self.timesteps += len(ids)
+        self.followed += ids[1:].size
+        self.repeated += int(np.count_nonzero(ids[1:] == ids[:-1]))
         for number in range(ids.shape[1]):
             self.counts[number] += np.bincount(ids[:, number], minlength=1024)
         actions, counts = np.unique(ids, axis=0, return_counts=True)

@@ -37,6 +37,7 @@ def dataset_answer(summary: DatasetSummary, quality: Quality) -> dict[str, Any]:
             "final_step": task.final_step,
             "filter": task.filter,
             "left_out": task.left_out,
+            "repeated_actions": quality.actions[name].repeated_actions if name in quality.actions else None,
             "fields": summary.fields[name],
         }
         for name, task in sorted(manifest.tasks.items())

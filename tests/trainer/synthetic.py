@@ -96,6 +96,7 @@ class SyntheticSource(BatchSource):
             length=np.array(lengths, np.int32),
             dataset=np.array(datasets, np.int32),
             sample=np.array(samples, np.int64),
+            piece_slot=np.arange(count) * length,
             segment=np.zeros((count, length), np.uint8),
         )
 

@@ -205,6 +205,7 @@ def test_the_progress_line_says_what_is_unknown() -> None:
         "dataset_loss": {"pong": 1.25, "text": 3.5},
         "modality_loss": {"text": 3.5, "discrete": 1.25},
         "action_accuracy": None,
+        "repeated_actions": None,
         "learning_rate": 1e-7,
         "tokens_per_second": 12345.6,
         "supervised_tokens_per_second": 78.9,
@@ -217,6 +218,9 @@ def test_the_progress_line_says_what_is_unknown() -> None:
         "step 1/50 | loss n/a (pong 1.250, text 3.500; text 3.500, discrete 1.250) | action accuracy n/a | "
         "lr 1.00e-07 | 12,346 tokens/s, 79 supervised | MFU n/a | data wait 0.4 % | 1.00 GiB"
     )
+    shares = {"action_accuracy": 0.98, "changed_action_accuracy": 0.43, "repeated_actions": 0.86}
+    said = "action accuracy 98.0 % (43.0 % where it changes, repeating 86.0 %) | lr"
+    assert said in progress_line({**record, **shares}, 50)
     without = progress_line({**record, "dataset_loss": {}, "modality_loss": {}}, 50)
     assert without.startswith("step 1/50 | loss n/a | action accuracy n/a")
 

@@ -36,7 +36,8 @@ def print_dataset(console: Console, summary: DatasetSummary, quality: Quality) -
     print_facts(console, totals(manifest.totals))
     shown = sorted(manifest.tasks)[:TASKS]
     for name in shown:
-        _print_task(console, name, manifest.tasks[name], summary.fields[name], manifest.tokenization)
+        repeated = quality.actions[name].repeated_actions if name in quality.actions else None
+        _print_task(console, name, manifest.tasks[name], repeated, summary.fields[name], manifest.tokenization)
     if hidden := len(manifest.tasks) - len(shown):
         console.print(f"\n... {counted(hidden, 'more task')}: --json has all of them", soft_wrap=True)
     print_heading(console, "Account")
@@ -62,10 +63,17 @@ def _print_left_out(console: Console, summary: DatasetSummary) -> None:
 
 
 def _print_task(
-    console: Console, name: str, task: TaskInfo, fields: Sequence[FieldSummary], tokenization: dict[str, Any]
+    console: Console,
+    name: str,
+    task: TaskInfo,
+    repeated: float | None,
+    fields: Sequence[FieldSummary],
+    tokenization: dict[str, Any],
 ) -> None:
     print_heading(console, f"Task {printable(name)}")
     facts = task_facts(task)
+    if repeated is not None:
+        facts.append(("repeated", f"{share(repeated, 1)} of action tokens are those of the timestep before (a sample)"))
     if fields:
         text = " and those of its text" if task.has_text else ""
         facts.append(("a timestep", f"{task.tokens_per_timestep} tokens{text}, in this order:"))

@@ -32,7 +32,8 @@ def row_digests(batch: Batch) -> list[str]:
         for name in ROW_COLUMNS:
             digest.update(getattr(batch, name)[row].tobytes())
         here = batch.patch_slot // width == row
-        for array in (batch.patches[here], batch.patch_position[here], batch.patch_slot[here] % width):
+        pieces = batch.piece_slot[batch.piece_slot // width == row] % width
+        for array in (batch.patches[here], batch.patch_position[here], batch.patch_slot[here] % width, pieces):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(np.array([batch.sample[row], batch.dataset[row], batch.length[row]]).tobytes())
         result.append(digest.hexdigest())
@@ -173,5 +174,5 @@ def test_other_weights_are_noticed(library: Path, mix: Mix) -> None:
 
 def test_every_column_of_a_batch_is_compared_here() -> None:
     patches = {"distinct_patches", "num_distinct", "patch_index", "patch_position", "patch_slot"}  # Batch.patches
-    others = {"supervised_slot", "length", "dataset", "sample", "segment"}
+    others = {"supervised_slot", "length", "dataset", "sample", "piece_slot", "segment"}
     assert {column.name for column in fields(Batch)} == {*ROW_COLUMNS, *patches, *others}

@@ -1,16 +1,20 @@
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from gato_data.errors import SettingError
 from gato_data.report.actions import sample_actions
+from gato_data.report.answers import dataset_answer
 from gato_data.report.dataset import summarize_dataset
 from gato_data.report.episodes import list_episodes
 from gato_data.report.quality import QualityFinding, Thresholds, judge
 from gato_data.report.round_trip import round_trip
+from gato_data.report.terminal.dataset import print_dataset
 from gato_data.statistics import StatisticsBuilder
 from gato_data.tokenize import TokenizeSettings, tokenize_episode
 from gato_data.tokenizers import continuous
@@ -98,6 +102,18 @@ def test_idle_actions(tmp_path: Path, walks: list[Episode]) -> None:
     found = findings(tmp_path, idle)
     assert found["idle"].level == "problem"
     assert found["idle"].measure > 58 / 60
+
+
+def test_actions_that_repeat_the_one_before(tmp_path: Path, walks: list[Episode]) -> None:
+    held = [replace(e, actions={"move": np.repeat(np.arange(20) % 3, 3)}) for e in walks]
+    content = Folder(name="walks", specs={"walk": SPEC}, splits={"train": [held]})
+    summary = summarize_dataset(write_folder(tmp_path / "walks", content))
+    quality = judge(summary, Thresholds())
+    assert quality.actions["walk"].repeated_actions == 40 / 59
+    assert dataset_answer(summary, quality)["tasks"]["walk"]["repeated_actions"] == 40 / 59
+    shown = StringIO()
+    print_dataset(Console(file=shown, width=200), summary, quality)
+    assert "67.8% of action tokens are those of the timestep before (a sample)" in shown.getvalue()
 
 
 def test_copies_and_leaks(tmp_path: Path, walks: list[Episode]) -> None:

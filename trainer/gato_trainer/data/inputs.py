@@ -33,6 +33,8 @@ class Targets:
         rows: int64 (S,), the inputs b * T + t that they are predicted from.
         ids: int64 (S,), as rows of the table.
         dataset, modality: int64 (S,), the groups of each. is_action: bool (S,).
+        before: int64 (S,), what stood in the same place of the action before, as a row; -1 where that is
+            not known: of other targets, and of the first action of an episode in a window.
     """
 
     rows: Tensor
@@ -40,6 +42,7 @@ class Targets:
     dataset: Tensor
     modality: Tensor
     is_action: Tensor
+    before: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +147,28 @@ def _targets(batch: Batch, tokens: NDArray[np.int64], length: int) -> Targets:
         dataset=torch.from_numpy(batch.dataset[window].astype(np.int64)),
         modality=torch.from_numpy(batch.modality[window, offset].astype(np.int64)),
         is_action=torch.from_numpy(batch.position[window, offset] == POSITION_ACTION),
+        before=torch.from_numpy(_before(batch, tokens)[window, offset]),
     )
+
+
+def _before(batch: Batch, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 (B, T + 1), of every action token the one in the same place of the action before; -1 elsewhere.
+
+    An action is a run of tokens. One that a window cuts at its beginning tells nothing, since what
+    is missing is not known.
+    """
+    slot = np.flatnonzero(batch.position == POSITION_ACTION)
+    piece = np.searchsorted(batch.piece_slot, slot, side="right") - 1
+    starts = (np.diff(slot, prepend=-2) > 1) | (np.diff(piece, prepend=-1) > 0)
+    first = np.flatnonzero(starts)
+    run = np.cumsum(starts) - 1
+    element = np.arange(len(slot)) - first[run]
+    earlier = first[np.maximum(run - 1, 0)]  # where the run before begins
+    known = (run > 0) & (piece[earlier] == piece) & (earlier + element < first[run])
+    known &= slot[earlier] > batch.piece_slot[piece]
+    before = np.full(tokens.shape, -1, np.int64)
+    before.reshape(-1)[slot[known]] = tokens.reshape(-1)[slot[(earlier + element)[known]]]
+    return before
 
 
 def _segment(batch: Batch, length: int) -> Tensor | None:

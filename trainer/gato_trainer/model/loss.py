@@ -13,6 +13,11 @@ from torch import Tensor
 
 from gato_trainer.data.inputs import TARGET_MODALITIES, Targets
 
+_ACTIONS = ("accuracy", "repeated", "changed_accuracy")
+"""Of action tokens: how many were right; how many would be if the action before was repeated; how
+many were right of those where it would not.
+"""
+
 
 @dataclass(slots=True)
 class LossTotals:
@@ -20,7 +25,7 @@ class LossTotals:
 
     Attributes:
         loss, count, correct: float64 (groups,), one group per dataset, then one per target
-            modality, then actions.
+            modality, then for each of `_ACTIONS` one per dataset.
     """
 
     datasets: tuple[str, ...]
@@ -31,19 +36,23 @@ class LossTotals:
     @classmethod
     def zeros(cls, datasets: tuple[str, ...], device: torch.device) -> "LossTotals":
         """Empty sums."""
-        groups = len(datasets) + len(TARGET_MODALITIES) + 1
+        groups = len(TARGET_MODALITIES) + (1 + len(_ACTIONS)) * len(datasets)
         return cls(datasets, *(torch.zeros(groups, dtype=torch.float64, device=device) for _ in range(3)))
 
     @torch.no_grad()
     def add(self, targets: Targets, row_loss: Tensor, correct: Tensor) -> None:
         """Add what the model made of the targets of a micro-batch."""
-        first = len(self.datasets)
-        action = first + len(TARGET_MODALITIES)
+        n = len(self.datasets)
         values = torch.stack([row_loss.double(), torch.ones_like(row_loss, dtype=torch.float64), correct.double()])
         sums = torch.stack([self.loss, self.count, self.correct])
         sums.index_add_(1, targets.dataset, values)
-        sums.index_add_(1, targets.modality + first, values)
-        sums[:, action] += (values * targets.is_action).sum(dim=1)
+        sums.index_add_(1, targets.modality + n, values)
+        known, same = targets.before >= 0, targets.before == targets.ids
+        repeated = torch.stack([values[0], values[1], same.double()])
+        counted = ((targets.is_action, values), (known, repeated), (known & ~same, values))
+        for number, (which, added) in enumerate(counted):
+            first = n + len(TARGET_MODALITIES) + n * number
+            sums.index_add_(1, targets.dataset + first, added * which)
         self.loss, self.count, self.correct = sums.unbind(0)
 
     def stacked(self) -> Tensor:
@@ -52,17 +61,32 @@ class LossTotals:
 
     def report(self, stacked: Tensor) -> dict[str, Any]:
         """Means of the sums in `stacked` (on the CPU), as the log line's keys; groups without tokens are left out."""
-        loss, count, correct = stacked.tolist()
-        n = len(self.datasets)
-        total = sum(count[:n])
-        means = [loss[i] / count[i] if count[i] else None for i in range(len(count))]
-        dataset_loss = dict(zip(self.datasets, means, strict=False))
-        modality_loss = dict(zip(TARGET_MODALITIES, means[n:], strict=False))
+        n, groups = len(self.datasets), len(TARGET_MODALITIES)
+        loss, count, correct = stacked[:, :n].sum(dim=1).tolist()
+        actions = stacked[1:, n + groups :].view(2, len(_ACTIONS), n)
+        accuracy, repeated, changed = (_share(*sums) for sums in actions.sum(dim=2).T.tolist())
         return {
-            "loss": sum(loss[:n]) / total if total else None,
-            "accuracy": sum(correct[:n]) / total if total else None,
-            "action_accuracy": correct[-1] / count[-1] if count[-1] else None,
-            "supervised_tokens": int(total),
-            "dataset_loss": {name: mean for name, mean in dataset_loss.items() if mean is not None},
-            "modality_loss": {name: mean for name, mean in modality_loss.items() if mean is not None},
+            "loss": _share(count, loss),
+            "accuracy": _share(count, correct),
+            "action_accuracy": accuracy,
+            "repeated_actions": repeated,
+            "changed_action_accuracy": changed,
+            "supervised_tokens": int(count),
+            "dataset_loss": _named(self.datasets, stacked[:, :n]),
+            "modality_loss": _named(TARGET_MODALITIES, stacked[:, n : n + groups]),
+            "dataset_actions": {
+                name: dict(zip(_ACTIONS, (_share(*sums) for sums in of_dataset), strict=True))
+                for name, of_dataset in zip(self.datasets, actions.permute(2, 1, 0).tolist(), strict=True)
+                if of_dataset[0][0]
+            },
         }
+
+
+def _share(count: float, total: float) -> float | None:
+    return total / count if count else None
+
+
+def _named(names: tuple[str, ...], sums: Tensor) -> dict[str, float]:
+    """The mean loss of each group that has tokens."""
+    pairs = zip(names, *sums[:2].tolist(), strict=True)
+    return {name: loss / count for name, loss, count in pairs if count}
