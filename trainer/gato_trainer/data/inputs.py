@@ -116,7 +116,8 @@ def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None)
         TrainError: a token's position or id lies outside the model's tables.
     """
     length = batch.tokens.shape[1] - 1
-    tokens = _table_rows(batch, config)
+    filler = (batch.modality == Modality.PATCH) | (batch.modality == PADDING)
+    tokens = table_rows(batch.tokens, filler, config)
     slot = batch.patch_slot
     window, offset = np.divmod(slot, length + 1)
     inside = offset < length
@@ -177,14 +178,23 @@ def _segment(batch: Batch, length: int) -> Tensor | None:
     return torch.from_numpy(batch.segment[:, :length].astype(np.int64))
 
 
-def _table_rows(batch: Batch, config: ModelConfig) -> NDArray[np.int64]:
-    """int64 (B, T + 1), the row of the token table of every slot; 0 where a patch or padding is."""
-    rows = config.rows.rows(batch.tokens.astype(np.int64))
-    rows[(batch.modality == Modality.PATCH) | (batch.modality == PADDING)] = 0
+def table_rows(ids: NDArray[np.integer], without: NDArray[np.bool_], config: ModelConfig) -> NDArray[np.int64]:
+    """The row of the token table of every id, in an array of the same shape.
+
+    Args:
+        ids: of tokens.
+        without: where no id is, but a patch or padding: there the row is 0.
+        config: of the model.
+
+    Raises:
+        TrainError: an id has no row.
+    """
+    rows = config.rows.rows(ids.astype(np.int64))
+    rows[without] = 0
     if rows.size and rows.min() < 0:
         known = ", ".join(f"{first} to {end - 1}" for first, end in config.rows.ranges)
         raise TrainError(
-            f"a batch holds the id {batch.tokens[rows < 0][0]}, the model's table has rows for ids {known}; "
+            f"a batch holds the id {ids[rows < 0][0]}, the model's table has rows for ids {known}; "
             f"the shards do not match their manifest: run gato-data verify"
         )
     return rows
