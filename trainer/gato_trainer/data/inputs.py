@@ -192,9 +192,8 @@ def table_rows(ids: NDArray[np.integer], without: NDArray[np.bool_], config: Mod
     rows = config.rows.rows(ids.astype(np.int64))
     rows[without] = 0
     if rows.size and rows.min() < 0:
-        known = ", ".join(f"{first} to {end - 1}" for first, end in config.rows.ranges)
         raise TrainError(
-            f"a batch holds the id {ids[rows < 0][0]}, the model's table has rows for ids {known}; "
+            f"a batch holds the id {ids[rows < 0][0]}, the model's table has rows for ids {config.rows}; "
             f"the shards do not match their manifest: run gato-data verify"
         )
     return rows

@@ -30,6 +30,10 @@ class TableRows:
             merged.append((first, end))
         return cls(tuple(merged))
 
+    def __str__(self) -> str:
+        """The ids in words."""
+        return ", ".join(f"{first} to {end - 1}" for first, end in self.ranges)
+
     @property
     def size(self) -> int:
         """Rows of the table."""
