@@ -50,6 +50,7 @@ def outputs(model: Gato, window: Sequence[Laid], *, last: bool = False) -> Tenso
         loss_mask=np.zeros(tokens.shape, np.uint8),
         modality=np.append(columns["modality"], PADDING).astype(np.uint8)[None],
         position=np.append(columns["position"].astype(np.int32), 0)[None],
+        piece_slot=np.zeros(1, np.int64),
         distinct_patches=table,
         num_distinct=len(table),
         patch_index=index,

@@ -146,7 +146,7 @@ def test_a_model_that_is_larger_than_its_file_gets_no_memory(copy: Path) -> None
 
 def test_a_card_of_another_vocabulary_is_refused(copy: Path) -> None:
     resealed(copy, model=replace(read_header(copy).model, vocabulary_size=33_024))
-    with pytest.raises(TrainError, match=r"a table of 33,024 rows, its policy.json is for 33,025"):
+    with pytest.raises(TrainError, match=r"a table for 33,024 ids, its policy.json is for 33,025"):
         load_policy(copy)
 
 

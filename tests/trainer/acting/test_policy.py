@@ -14,7 +14,8 @@ from gato_schemas.record import decode_record
 from gato_trainer.acting import Policy
 from gato_trainer.acting.demonstrations import first_timesteps
 from gato_trainer.acting.vectors import Laid
-from tests.trainer.acting.conftest import CONTEXT, lively, observations
+from tests.gato_data.reading import folders
+from tests.trainer.acting.conftest import CONTEXT, lively, observations, train_run, write_mixture
 
 
 class Watched:
@@ -93,6 +94,18 @@ def test_xl_memory_is_exact_until_the_window_is_full_and_then_goes_on(
             assert hidden.isfinite().all()
     assert max(seen) < 30
     assert min(seen[5:]) >= 3
+
+
+def test_a_table_of_the_rows_that_are_used_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture = write_mixture(tmp_path, walker=folders.episodes("walker", [9, 14], seed=1))
+    policy = lively(train_run(mixture, tmp_path / "run", vocabulary="used"))
+    assert policy._model.config.vocabulary_size == 1025
+    policy.reset(prompt="none")
+    watched = Watched(policy, monkeypatch)
+    for observation in observations("walker", 8):
+        pieces, hidden = watched.act(observation)
+    assert policy._play is not None
+    check(policy._model, [], pieces, hidden)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

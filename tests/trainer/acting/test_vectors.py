@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks.acting_recompute import Tokens
-from gato_data.errors import FormatError
+from gato_data.errors import TrainError
 from gato_schemas.sequence import POSITION_SEPARATOR, Modality
 from gato_trainer.acting import vectors
 from gato_trainer.acting.vectors import Vectors
@@ -44,5 +44,5 @@ def test_vectors_of_patches_are_the_same_whatever_is_remembered(
 
 def test_an_id_without_a_row_is_refused(small: ModelConfig, build: Callable[..., Gato]) -> None:
     piece = frame(np.zeros((0, 16, 16, 3), np.uint8))._replace(tokens=np.array([1200]))
-    with pytest.raises(FormatError, match="ids from 1200 to 1200 came, the model's table has 1200 rows"):
+    with pytest.raises(TrainError, match="the id 1200, the model's table has rows for ids 0 to 1199"):
         Vectors(build(small)).of([piece])

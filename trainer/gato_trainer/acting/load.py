@@ -93,9 +93,11 @@ def _of_file(path: Path, world: World) -> Loaded:
 
 def _empty(config: ModelConfig, card: PolicyCard, stored: int, path: Path, world: World) -> Gato:
     """A model without values, for parameters of which so many bytes are stored."""
-    if config.vocabulary_size != card.vocabulary.size:
-        rows = f"a table of {config.vocabulary_size:,} rows, its {POLICY} is for {card.vocabulary.size:,}"
-        raise TrainError(f"{path} has {rows}: they are of different runs")
+    ids, wanted = config.rows.ranges[-1][1], card.vocabulary.size
+    if ids > wanted or (ids < wanted and not config.id_ranges):
+        raise TrainError(
+            f"{path} has a table for {ids:,} ids, its {POLICY} is for {wanted:,}: they are of different runs"
+        )
     with torch.device("meta"):
         model = Gato(config)
     needed = 4 * count_parameters(model)

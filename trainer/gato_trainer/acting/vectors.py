@@ -8,9 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gato_data.errors import FormatError
 from gato_schemas.sequence import POSITION_ACTION, Modality
-from gato_trainer.data.inputs import local_rows, patch_positions
+from gato_trainer.data.inputs import local_rows, patch_positions, table_rows
 from gato_trainer.model.transformer import Gato
 
 _MOST_PATCHES = 4096
@@ -57,19 +56,17 @@ class Vectors:
         """(S, D), of all tokens of all pieces, one piece after the other.
 
         Raises:
-            TrainError: an observation has more tokens than the table of local positions has rows.
-            FormatError: an id has no row of the table.
+            TrainError: an id has no row of the table, or an observation has more tokens than that of local positions.
         """
         modality = np.concatenate([piece.modality for piece in laid])
         tokens = np.concatenate([piece.tokens for piece in laid]).astype(np.int64)
         slots = np.flatnonzero(modality == Modality.PATCH)
-        tokens[slots] = 0
         places = local_rows(np.concatenate([piece.position for piece in laid]).astype(np.int32), self._config)
         patches = np.concatenate([piece.patches for piece in laid])
         interval = np.concatenate([piece.patch_position for piece in laid]).astype(np.int64)
         row, column = patch_positions(interval, slots, slots, None)
         table, index = self._patch_vectors(patches)
-        arrays = (self._rows(tokens)[None], places[None])
+        arrays = (table_rows(tokens, modality == Modality.PATCH, self._config)[None], places[None])
         return self._embed(*map(self._tensor, arrays), table, *map(self._tensor, (index, slots, row, column)))[0]
 
     @torch.inference_mode()
@@ -91,10 +88,7 @@ class Vectors:
 
     def _rows(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row of the table of each id; ids of one modality have neighbouring rows."""
-        rows = self._config.vocabulary_size
-        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < rows:
-            raise FormatError(f"ids from {ids.min()} to {ids.max()} came, the model's table has {rows} rows")
-        return ids
+        return table_rows(ids, np.zeros(ids.shape, bool), self._config)
 
     def _tensor(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
