@@ -66,7 +66,7 @@ class TestABrokenFile:
         listed = run("sources")
         assert listed.exit_code == 0
         assert "\nmy-arm\n    broken    source 'my-arm' is broken: " in listed.stdout
-        assert "\nrlds\n    Any RLDS" in listed.stdout
+        assert "\nrlds\n    Any episodes" in listed.stdout
         rows = {row["name"]: row for row in json.loads(run("sources", "--json").stdout)["sources"]}
         assert rows["my-arm"] == {"name": "my-arm", "broken": found}
         assert rows["atari"]["licence"]
