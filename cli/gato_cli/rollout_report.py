@@ -3,9 +3,11 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 from rich.console import Console
 
 from gato_cli.ingest_progress import StageBar, duration
@@ -22,6 +24,7 @@ from gato_pipelines.rollout.statistics import Estimate, Rate
 from gato_pipelines.rollout.subjects import Subject
 from gato_trainer.acting import Policy
 from gato_trainer.checkpoints.header import HEADER
+from gato_trainer.run.progress import action_line
 
 _Row: TypeAlias = tuple[TaskScore, Arm, ArmScore]
 
@@ -56,10 +59,12 @@ def play_shown(
     """
     try:
         with RolloutProgress() as shown:
-            return rollout(policy, identity, subjects, settings, **places, progress=shown.show)
+            found = rollout(policy, identity, subjects, settings, **places, progress=shown.show)
     except KeyboardInterrupt as error:
         advice = "run the same command again to go on" if places["out"] else "with --out DIR it could be continued"
         raise KeyboardInterrupt(advice) from error
+    held_out = policy.held_out
+    return found if held_out is None else replace(found, held_out=msgspec.structs.asdict(held_out))
 
 
 def identity_of(policy: Policy) -> dict[str, Any]:
@@ -84,6 +89,8 @@ def print_rollout(console: Console, found: Rollout, out: Path | None) -> None:
     if len(scores.tasks) > 1:
         print_heading(console, "scores: 0 % chance, 100 % the expert")
         print_table(console, _FAMILIES, [*scores.families, *([scores.overall] if scores.overall else [])])
+    if found.held_out is not None:
+        _say(console, f"held-out episodes at step {found.held_out['step']}: {action_line(found.held_out)}")
     for note in found.notes:
         _say(console, note)
     if out is not None:

@@ -19,6 +19,7 @@ pytest.importorskip("torch", reason="needs torch, of the extra [train]")
 need("gymnasium", SIMULATORS)
 
 import gato_trainer.acting  # noqa: E402
+from gato_trainer.acting.policy import HeldOut  # noqa: E402
 from tests.pipelines.rollout import corridor  # noqa: E402
 
 ENV = ("--env", corridor.NAME, "--expert", corridor.EXPERT)
@@ -30,6 +31,7 @@ class Loaded(corridor.Walker):
     def __init__(self, source: Path, **tasks: TaskInfo) -> None:
         super().__init__()
         self.source, self.step = source, 30
+        self.held_out = HeldOut(step=30, action_accuracy=0.5, changed_action_accuracy=0.25, repeated_actions=0.75)
         self.tasks = [SimpleNamespace(name=name, dataset="d", task=name, info=info) for name, info in tasks.items()]
 
 
@@ -58,7 +60,7 @@ def rollout(*arguments: str | Path) -> Result:
 def test_a_table_of_everyone(run: Path, tmp_path: Path) -> None:
     result = rollout(run, *ENV, "--episodes", "20", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    heading, *rows, last = result.stdout.splitlines()
+    heading, *rows, held_out, last = result.stdout.splitlines()
     assert heading.split() == [
         "task",
         "played",
@@ -74,6 +76,9 @@ def test_a_table_of_everyone(run: Path, tmp_path: Path) -> None:
     assert [row.split()[:3] for row in rows] == [["corridor", arm, "20"] for arm in ("random", "policy", "expert")]
     assert "1 ± 0  100.0% [84, 100]" in rows[2]
     assert "%" in rows[1].split("]")[1]
+    assert held_out == (
+        "held-out episodes at step 30: action accuracy 50.0 % (25.0 % where it changes, repeating 75.0 %)"
+    )
     assert last == f"{tmp_path / 'out'}: every episode, the scores, scores.png"
 
 
@@ -81,6 +86,7 @@ def test_json(run: Path) -> None:
     result = rollout(run, *ENV, "--episodes", "4", "--greedy", "--json")
     found = json.loads(result.stdout)
     assert found["policy"]["source"] == "model.safetensors"
+    assert (found["held_out"]["step"], found["held_out"]["repeated_actions"]) == (30, 0.75)
     assert (found["settings"]["temperature"], found["settings"]["episodes"]) == (0.0, 4)
     assert [(e["task"], e["actor"]) for e in found["episodes"][:4]] == [("corridor", "policy")] * 4
     assert {"return", "length", "success", "episode", "seconds"} <= set(found["episodes"][0])

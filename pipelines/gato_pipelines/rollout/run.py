@@ -35,6 +35,7 @@ class Rollout:
         scores: of tasks, families and all.
         episodes: every episode's result.
         notes: what a reader has to know, a sentence each.
+        held_out: how often the policy was right on held-out actions; None where that is not known.
     """
 
     policy: dict[str, Any]
@@ -43,6 +44,7 @@ class Rollout:
     scores: Scores
     episodes: list[EpisodeResult]
     notes: list[str]
+    held_out: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)

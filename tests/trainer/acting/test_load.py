@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from gato_data.errors import GatoError, InputError, TrainError
 from gato_schemas.policy import POLICY, decode_card
 from gato_trainer.acting import Policy, load_policy
+from gato_trainer.acting.policy import HeldOut
 from gato_trainer.checkpoints.export import export
 from gato_trainer.checkpoints.header import HEADER, encode_header, read_header, seal
 from gato_trainer.checkpoints.saving import committed
@@ -52,6 +53,20 @@ def test_run_checkpoint_and_export_play_alike_without_their_datasets(played: Pat
         assert policy.card == policies[0].card
         assert policy.step == 2
     assert [(task.name, task.dataset) for task in policies[0].tasks] == [("walker", "walker"), ("told", "told")]
+
+
+def test_what_a_run_logged_of_held_out_actions(played: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(played, tmp_path / "run"))
+    log = run / "log.jsonl"
+    train = {"kind": "train", "step": 1, "loss": 1.0, "dataset_loss": {}}
+    evaluation = {**train, "kind": "validation", "action_accuracy": 0.5, "repeated_actions": 0.75}
+    lines = [train, evaluation, {**evaluation, "step": 2, "changed_action_accuracy": 0.25}, {**evaluation, "step": 3}]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    wanted = HeldOut(step=2, action_accuracy=0.5, changed_action_accuracy=0.25, repeated_actions=0.75)
+    assert [load_policy(path).held_out for path in (run, checkpoint_of(run))] == [wanted, wanted]
+    log.write_text(json.dumps({**evaluation, "action_accuracy": "high"}) + "\nno line\n")
+    assert load_policy(run).held_out is None
+    assert load_policy(export(run, tmp_path / "policy.safetensors")).held_out is None
 
 
 def test_averaged_parameters_are_taken_unless_others_are_asked_for(played: Path, tmp_path: Path) -> None:

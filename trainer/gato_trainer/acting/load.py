@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 
 from gato_data.errors import InputError, TrainError
 from gato_schemas.policy import POLICY, PolicyCard, decode_card
-from gato_trainer.acting.policy import Policy
+from gato_trainer.acting.policy import HeldOut, Policy
 from gato_trainer.checkpoints.export import POLICY_KEY
 from gato_trainer.checkpoints.header import HEADER, CheckpointHeader, check_files, read_header
 from gato_trainer.checkpoints.initial_parameters import load_file
@@ -17,6 +18,7 @@ from gato_trainer.checkpoints.saving import whole_checkpoint
 from gato_trainer.checkpoints.storage import load
 from gato_trainer.config import ModelConfig
 from gato_trainer.model.transformer import Gato, count_parameters
+from gato_trainer.run.log import last_evaluation
 from gato_trainer.world import World, choose_device
 
 
@@ -28,6 +30,7 @@ class Loaded:
     card: PolicyCard
     path: Path
     step: int
+    held_out: HeldOut | None = None
 
 
 def load_policy(path: str | Path, device: str = "cpu", *, ema: bool = True) -> Policy:
@@ -48,7 +51,7 @@ def load_policy(path: str | Path, device: str = "cpu", *, ema: bool = True) -> P
     if not path.exists():
         raise InputError(f"there is no {path}: give the folder of a run, a checkpoint, or a file that export wrote")
     loaded = _of_folder(path, world, ema=ema) if path.is_dir() else _of_file(path, world)
-    return Policy(loaded.model, loaded.card, source=loaded.path, step=loaded.step)
+    return Policy(loaded.model, loaded.card, source=loaded.path, step=loaded.step, held_out=loaded.held_out)
 
 
 def _of_folder(path: Path, world: World, *, ema: bool) -> Loaded:
@@ -64,7 +67,16 @@ def _of_folder(path: Path, world: World, *, ema: bool) -> Loaded:
     model = _empty(header.model, card, stored, path, world)
     prefix = "ema" if ema and header.settings.get("ema") else "model"
     load(path, {f"{prefix}.{name}": parameter.detach() for name, parameter in model.named_parameters()}, world)
-    return Loaded(model, card, path, header.step)
+    return Loaded(model, card, path, header.step, _held_out(path, header.step))
+
+
+def _held_out(checkpoint: Path, step: int) -> HeldOut | None:
+    """What the run's last evaluation until then says of actions; None where there is no log of it."""
+    found = last_evaluation(checkpoint.absolute().parent.parent, step)
+    try:
+        return None if found is None else msgspec.convert(found, HeldOut)
+    except msgspec.ValidationError:  # a log is anybody's
+        return None
 
 
 def _card_of(path: Path, header: CheckpointHeader) -> PolicyCard:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,22 @@ from gato_trainer.model.transformer import Gato
 Observation = Mapping[str, Any]
 Action = dict[str, NDArray[Any]]
 _MOST_ENVIRONMENTS = 4096
+
+
+class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last evaluation of a run says of the actions of held-out episodes, predicted from true ones.
+
+    Attributes:
+        step: optimizer steps done.
+        action_accuracy: share of action tokens that were the likeliest id; None where there were none.
+        changed_action_accuracy: the same where an action differs from the one before.
+        repeated_actions: share of them that equal those before, which copying alone gets right.
+    """
+
+    step: int
+    action_accuracy: float | None = None
+    changed_action_accuracy: float | None = None
+    repeated_actions: float | None = None
 
 
 @dataclass(slots=True)
@@ -45,10 +62,13 @@ class Policy:
         tasks: what it can do.
         context_length: tokens that it sees.
         source: the checkpoint or file that it was loaded from. step: optimizer steps that it was trained for.
+        held_out: of its last evaluation, where its run is there and had one.
     """
 
-    def __init__(self, model: Gato, card: PolicyCard, *, source: Path, step: int) -> None:
-        self.card, self.source, self.step = card, source, step
+    def __init__(
+        self, model: Gato, card: PolicyCard, *, source: Path, step: int, held_out: HeldOut | None = None
+    ) -> None:
+        self.card, self.source, self.step, self.held_out = card, source, step, held_out
         self.tasks: tuple[PolicyTask, ...] = tasks_of(card)
         self.context_length = reading_of(card).context_length
         self._model = model

@@ -59,6 +59,15 @@ def trim_log(out: Path, step: int) -> int:
     return sum(found is None for _, found in lines[:-1])
 
 
+def last_evaluation(out: Path, step: int) -> dict[str, Any] | None:
+    """The last evaluation of a run until a step; None if there is none."""
+    last = b""
+    for line, found in read_log(out):
+        if found is not None and found.kind == "validation" and found.step <= step:
+            last = line
+    return msgspec.json.decode(last, type=dict[str, Any]) if last else None
+
+
 def last_record(out: Path) -> dict[str, Any]:
     """The last training line of the log; empty if there is none."""
     last = b""

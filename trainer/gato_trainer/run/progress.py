@@ -73,7 +73,7 @@ def memory_in_use(device: torch.device) -> int:
 
 def validation_line(report: dict[str, Any]) -> str:
     """What a person wants to know of an evaluation."""
-    return f"validation loss {_number(report['loss'])} | {_actions(report)}"
+    return f"validation loss {_number(report['loss'])} | {action_line(report)}"
 
 
 def progress_line(record: dict[str, Any], steps: int) -> str:
@@ -86,7 +86,7 @@ def progress_line(record: dict[str, Any], steps: int) -> str:
     parts = [
         f"step {record['step']}/{steps}",
         f"loss {_number(record['loss'])}" + (f" ({by_group})" if by_group else ""),
-        _actions(record),
+        action_line(record),
         f"lr {record['learning_rate']:.2e}",
         f"{record['tokens_per_second']:,.0f} tokens/s, {record['supervised_tokens_per_second']:,.0f} supervised",
         f"MFU {_share(record['mfu'])}",
@@ -96,7 +96,7 @@ def progress_line(record: dict[str, Any], steps: int) -> str:
     return " | ".join(parts)
 
 
-def _actions(report: dict[str, Any]) -> str:
+def action_line(report: dict[str, Any]) -> str:
     """Accuracy of actions beside what repeating the one before would have, which copying alone reaches."""
     line = f"action accuracy {_share(report['action_accuracy'])}"
     if report["repeated_actions"] is None:
