@@ -76,7 +76,7 @@ def resumed(file: Path, data: bytes) -> object:
         out = Path(folder) / "run"
         shutil.copytree(finished(), out)
         (out / file).write_bytes(data)
-        result = run(dataclasses.replace(settings_of(out), resume=True), SOURCE, quiet=True)
+        result = run(dataclasses.replace(settings_of(out), resume="yes"), SOURCE, quiet=True)
         return result.lines(), result.to_json()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import ImageOps
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_data.image_fit import ImageFit
+from gato_data.image_fit import ImageFit, placed
 from gato_pipelines.images import document as photos
 from gato_pipelines.images import opaque
 from gato_pipelines.images.document import decode_image, image_libraries
@@ -171,7 +171,7 @@ class TestFit:
     def test_every_shape_fits(self, height: int, width: int, mode: Any) -> None:
         fit = ImageFit(48, 80, mode)
         scaled = fit.scaled(height, width)
-        found = photos._placed(np.ones((*scaled, 3), np.uint8), fit)
+        found = placed(np.ones((*scaled, 3), np.uint8), fit)
         assert found.pixels.shape == (48, 80, 3)
         if mode == "pad":
             assert max(scaled[0] / 48, scaled[1] / 80) == 1

@@ -16,7 +16,8 @@ from gato_pipelines.registry.find import make_source, source_class, source_names
 from tests.pipelines.sources.cases import CASES, DATA
 from tests.rlds_inputs import edit_json, moving, write
 
-FAMILIES = [name for name in source_names() if getattr(source_class(name), "form", None) is not None]
+CONTROL_SOURCES = {name: source_class(name) for name in source_names() if not source_class(name).reads_documents}
+FAMILIES = [name for name, source in CONTROL_SOURCES.items() if getattr(source, "form", None) is not None]
 CONTROL = {"dm-control", "modular-rl", "manipulation-playground"}
 """Sources that nothing but their names tells apart: values and continuous actions."""
 # The sources that take a recording for theirs, by its folder.
@@ -52,8 +53,8 @@ def refusal(source: str, folder: Path, **settings: Any) -> str:
 
 
 def test_every_row_of_the_papers_table_says_what_it_looks_like() -> None:
-    control = {name for name in source_names() if not getattr(source_class(name), "reads_documents", False)}
-    assert set(FAMILIES) == control - {"rlds"}
+    assert set(FAMILIES) == {name for name, source in CONTROL_SOURCES.items() if source.families}
+    assert set(CONTROL_SOURCES) - set(FAMILIES) == {"rlds", "lerobot", "robomimic", "libero", "aloha", "maniskill"}
 
 
 @pytest.mark.parametrize("folder", THEIRS)
