@@ -265,7 +265,7 @@ def test_a_full_disk_is_one_clear_sentence_and_loses_nothing(
     ("package", "message"),
     [
         ("apache_beam", "ingest needs Apache Beam: pip install 'gato-data[ingest]'"),
-        ("cv2", 'images need OpenCV: pip install "gato-data[ingest]"'),
+        ("cv2", 'images need OpenCV: pip install "gato-data[ingest]", or opencv-python-headless alone'),
     ],
 )
 def test_a_package_that_is_not_installed_is_named(
