@@ -7,7 +7,7 @@ from pathlib import Path
 from gato_data.errors import InputError
 from gato_pipelines.containers.container import Container, Conventions
 from gato_pipelines.containers.minari_arrow import is_minari_arrow, minari_arrow_container
-from gato_pipelines.containers.recognise import HDF5, MINARI, datasets_in, recognise, refusal, rooted
+from gato_pipelines.containers.recognise import HDF5, MINARI, datasets_in, lerobot_around, recognise, refusal, rooted
 from gato_pipelines.containers.rlds import rlds_container
 from gato_pipelines.containers.shard_records import FILE_FORMATS, TFDS_FORMATS
 from gato_pipelines.rlds.directory import Directory, open_directory
@@ -36,6 +36,8 @@ def open_container(path: Path, conventions: Conventions = DEFAULTS) -> Container
         FormatError: a file is damaged.
         MissingPackageError: a package that the file format needs is not installed.
     """
+    if (root := lerobot_around(path)) is not None:
+        raise InputError(f"{path} is a part of the LeRobot dataset {root}, which is read whole: give that folder")
     try:
         found = _open(path if path.is_file() else _dataset_in(path), conventions)
     except OSError as error:

@@ -145,21 +145,28 @@ def lerobot_container(root: Path, action: str = "") -> LerobotContainer:
     columns = columns_of(info.features, name, action)
     if info.video_path is None and any(leaf.kind == Kind.VIDEO for leaf in columns.features.leaves):
         raise InputError(f"{root / INFO} has cameras of dtype video, but no video_path: mend it")
-    notes = []
-    if columns.others:
-        others = ", ".join(columns.others)
-        notes = [Note("read", f"the action of {name} is {columns.action}, not {others}: see --action-key")]
+    places = read_episodes(root, info)
     return LerobotContainer(
         path=root,
         name=name,
         features=columns.features,
         final_step=FinalStep("keep", "LeRobot stores an action with every observation, and no final observation"),
-        notes=tuple(notes),
+        notes=tuple(_notes(name, columns, places)),
         info=info,
         columns=columns,
-        places=read_episodes(root, info),
+        places=places,
         tasks=read_tasks(root, info),
     )
+
+
+def _notes(name: str, columns: Columns, places: Episodes) -> Iterator[Note]:
+    if columns.others:
+        others = ", ".join(columns.others)
+        yield Note("read", f"the action of {name} is {columns.action}, not {others}: see --action-key")
+    found, announced = len(places.numbers), places.info.total_episodes
+    if announced is not None and announced > found:
+        lost = f"episodes that {INFO} of {name} counts and the other files in meta do not describe"
+        yield Note("left-out", f"{lost} ({announced:,}, not {found:,}): are those complete?", announced - found)
 
 
 def _bytes_of(leaf: Leaf) -> int:

@@ -49,6 +49,7 @@ class Info(msgspec.Struct, frozen=True):
     chunks_size: int = 1000
     robot_type: str | None = None
     splits: dict[str, str] = {}
+    total_episodes: int | None = None
 
     @property
     def is_v3(self) -> bool:
@@ -63,6 +64,8 @@ def reading(path: Path, root: Path) -> Iterator[None]:
     faults = (msgspec.MsgspecError, RecursionError, pyarrow.ArrowException, ValueError, KeyError, TypeError)
     try:
         yield
+    except FileNotFoundError as error:
+        raise InputError(f"{root} lacks {path.relative_to(root)}: download it") from error
     except (*faults, OSError) as error:
         raise InputError(f"{path.relative_to(root)} of {root} cannot be read ({error}): download it again") from error
 

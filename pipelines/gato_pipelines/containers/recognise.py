@@ -29,6 +29,9 @@ _DEMO = re.compile(r"^demo_\d+$")
 _CAMERA = "agentview_rgb"
 _TRAJECTORY = re.compile(r"^traj_\d+$")
 _EPISODE = re.compile(r"^episode_\d+$")
+_LEROBOT = ("info.json", "tasks.jsonl", "tasks.parquet", "episodes.jsonl", "episodes")
+_LEROBOT_LEVELS = 4
+"""Folders above the deepest file of a LeRobot dataset: videos/CAMERA/chunk-000/file-000.mp4."""
 _VERSION = re.compile(r"^v\d[\w.]{0,9}$")
 _SHARD = re.compile(r"\.(tfrecord|array_record|riegeli|bagz)-\d{5}")
 
@@ -69,6 +72,8 @@ def rooted(listing: Listing) -> Sight | None:
             version = str(found.get("codebase_version", ""))
             known = "lerobot-1" if name == "meta_data" or version.startswith("v1") else "lerobot"
             return Sight(FORMATS[known], f"{name}/info.json", version if _VERSION.match(version) else "")
+    if {"meta", "data"} <= {*folders} and any((path / "meta" / name).exists() for name in _LEROBOT):
+        return _sight("lerobot", "meta")  # damaged or incomplete: its reader says what is wrong
     if MINARI in files or ("data" in folders and (path / "data" / MINARI).is_file()):
         return _sight("minari", MINARI)
     if is_minari_arrow(path) or is_minari_arrow(path / "data"):
@@ -79,6 +84,16 @@ def rooted(listing: Listing) -> Sight | None:
         return _sight("hf-disk", "dataset_dict.json" if "dataset_dict.json" in files else "state.json")
     if any((path / name).is_file() for name in (".zgroup", ".zarray", "zarr.json")):
         return _sight("zarr", ".zgroup, .zarray or zarr.json")
+    return None
+
+
+def lerobot_around(path: Path) -> Path | None:
+    """The LeRobot dataset that a file or a folder is a part of; None where there is none."""
+    inside = path.absolute()
+    for folder in [*inside.parents][:_LEROBOT_LEVELS]:
+        is_part = inside.relative_to(folder).parts[0] in ("meta", "data", "videos")
+        if is_part and "codebase_version" in _json(folder / "meta" / "info.json"):
+            return folder
     return None
 
 

@@ -411,14 +411,38 @@ class TestDescriptions:
         (root / name).unlink()
         if damage != "missing":
             (root / name).write_bytes(content[:-30] if damage == "cut off" else b"no parquet")
-        with pytest.raises(InputError, match="download it again"):
+        with pytest.raises(InputError, match="download it"):
             opened(root)
 
-    def test_one_file_of_rows_is_no_dataset(self) -> None:
-        with pytest.raises(
-            InputError, match=r"rows of a LeRobot dataset \(columns .*\), which is read whole: give its folder"
-        ):
-            opened(PUSHT / "data/chunk-000/file-000.parquet")
+    @pytest.mark.parametrize(
+        "part", ["data/chunk-000/file-000.parquet", "data", "meta", "meta/info.json", "videos/observation.image"]
+    )
+    def test_a_part_of_a_dataset_names_its_folder(self, part: str) -> None:
+        with pytest.raises(InputError, match=f"is a part of the LeRobot dataset .*{PUSHT.name}, which is read whole"):
+            opened(PUSHT / part)
+
+    def test_rows_without_their_dataset(self, tmp_path: Path) -> None:
+        shutil.copy(PUSHT / "data/chunk-000/file-000.parquet", tmp_path)
+        with pytest.raises(InputError, match=r"rows of a LeRobot dataset \(columns .*, which is read whole"):
+            opened(tmp_path / "file-000.parquet")
+
+    @pytest.mark.parametrize("root", [V2, V3], ids=["v2.1", "v3.0"])
+    def test_a_description_that_is_damaged_or_gone_is_named(self, root: Path, tmp_path: Path) -> None:
+        root = shutil.copytree(root, tmp_path / "a")
+        (root / "meta/info.json").write_text('{"codebase_version":')
+        with pytest.raises(InputError, match=r"meta/info.json of .* cannot be read"):
+            opened(root)
+        (root / "meta/info.json").unlink()
+        with pytest.raises(InputError, match=r"a lacks meta/info.json: download it$"):
+            opened(root)
+
+    def test_episodes_that_are_counted_and_not_described_are_told(self, tmp_path: Path) -> None:
+        root = shutil.copytree(V3, tmp_path / "a")
+        assert not opened(root).notes
+        (root / "meta/episodes/chunk-000/file-001.parquet").unlink()
+        (note,) = opened(root).notes
+        assert (note.kind, note.count) == ("left-out", 2)
+        assert "meta/info.json of a counts" in note.text and "(5, not 3)" in note.text
 
     def test_damaged_rows_cost_their_episodes(self, tmp_path: Path) -> None:
         root = shutil.copytree(V2, tmp_path / "a")
