@@ -68,7 +68,7 @@ FOREIGN: dict[str, tuple[Callable[[Path], Path], str]] = {
         r"a LeRobot v1\.6 dataset \(meta_data/info\.json\), older than v2\.0: convert it with LeRobot's own scripts",
     ),
     "lerobot-rows": (
-        lambda place: (lerobot(place, "v2.1", rows="rows.parquet") / "rows.parquet"),
+        lambda place: lerobot(place, "v2.1", rows="rows.parquet") / "rows.parquet",
         r"rows of a LeRobot dataset \(columns episode_index, frame_index\), which is read whole: give its folder",
     ),
     "minari-of-another-name": (

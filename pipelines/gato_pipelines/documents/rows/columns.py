@@ -131,7 +131,9 @@ def _text_columns(kinds: Mapping[str, Kind], keys: RowKeys, where: str) -> tuple
 
 
 def _caption(written: Sequence[str]) -> str:
-    """The column of captions: of a usual name, or the only one, if it is no name, address, question or answer."""
+    """The column of captions: of a usual name, or the only one, if it is no name or address and nothing is asked."""
+    if _usual(written, _QUESTIONS):
+        return _usual(written, _TEXTS)  # the other texts may be choices, hints or solutions
     others = [name for name in written if name.lower() not in (*_IDS, *_ADDRESSES, *_QUESTIONS, *_ANSWERS)]
     return _usual(written, _TEXTS) or (others[0] if len(others) == 1 else "")
 

@@ -11,7 +11,7 @@ from gato_pipelines.documents.interleaved import is_interleaved
 from gato_pipelines.documents.rows.beside import Captioned, captioned, is_picture, texts_beside
 from gato_pipelines.documents.rows.columns import Columns, RowKeys, address_column, choose_columns, columns_shown
 from gato_pipelines.documents.rows.row import Kind
-from gato_pipelines.documents.rows.splits import of_split
+from gato_pipelines.documents.rows.splits import absent, of_split
 from gato_pipelines.documents.rows.table import TableFile, format_of, is_table, open_table
 from gato_pipelines.files.find import find_files, root_of
 from gato_pipelines.files.passed_over import is_about
@@ -68,7 +68,7 @@ def lay_out(folder: Path, keys: RowKeys, split: str, window: int) -> Layout:
     found = {name: choose_columns(held, keys, name) for name, held in kinds.items()}
     chosen = {name: columns for name, columns in found.items() if columns is not None}
     if chosen:
-        return Layout(chosen, damaged=tuple(damaged), notes=[*_recognised(chosen), *passed])
+        return Layout(chosen, damaged=tuple(damaged), notes=[*_recognised(chosen), *absent(tables), *passed])
     if pictures := captioned(names):
         note = Note("read", "recognised as captions: pictures with a text beside each")
         return Layout({}, pictures, notes=[note, *passed])

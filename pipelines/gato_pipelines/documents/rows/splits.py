@@ -1,13 +1,14 @@
 """Splits of a dataset of the Hub, as names of files and folders tell them."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from gato_data.errors import InputError
 from gato_schemas.account import Note
 
 _SHARD = re.compile(r"(?:^|/)([A-Za-z]\w*(?:\.\w+)*)-\d{5}-of-\d{5}\.")
+_PROMISE = re.compile(r"^(?P<start>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})(?P<end>\.\w+)$")
 _USUAL = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
@@ -59,3 +60,17 @@ def of_split(names: Sequence[str], split: str, where: str) -> tuple[list[str], l
         for name, count in sorted(others.items())
     ]
     return kept, notes
+
+
+def absent(names: Sequence[str]) -> list[Note]:
+    """A note of the files that the names of others promise, such as `train-00001-of-00002.parquet`, and that are gone."""
+    there: dict[tuple[str, int, str], set[int]] = defaultdict(set)
+    for match in filter(None, map(_PROMISE.match, names)):
+        there[match["start"], int(match["count"]), match["end"]].add(int(match["index"]))
+    lost = {shards: gone for shards, found in there.items() if (gone := shards[1] - len(found)) > 0}
+    if not lost:
+        return []
+    start, count, end = next(iter(lost))
+    first = next(index for index in range(count) if index not in there[start, count, end])
+    text = f"tables that others' names promise and that are not there, such as {start}-{first:05}-of-{count:05}{end}"
+    return [Note("left-out", text, sum(lost.values()))]

@@ -46,6 +46,10 @@ def chosen(keys: RowKeys | None = None, **types: pa.DataType) -> Columns | None:
         ({"image": PICTURE, "label": pa.int64()}, "None"),
         ({"text": pa.string(), "id": pa.string()}, "None"),
         (
+            {"image": PICTURE, "question": pa.string(), "choices": pa.list_(pa.string()), "answer": pa.int64()},
+            "None",
+        ),
+        (
             {"image": PICTURE, "question": pa.string(), "answer": pa.int64()},
             "None",
         ),

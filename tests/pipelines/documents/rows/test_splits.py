@@ -3,7 +3,7 @@
 import pytest
 
 from gato_data.errors import InputError
-from gato_pipelines.documents.rows.splits import of_split, split_of
+from gato_pipelines.documents.rows.splits import absent, of_split, split_of
 from gato_schemas.account import Note
 
 
@@ -37,3 +37,11 @@ def test_the_files_of_a_split() -> None:
         of_split(names, "dev1", "in")
     with pytest.raises(InputError, match="it has no files that tell theirs"):
         of_split(["a.json"], "train", "in")
+
+
+def test_files_that_names_promise_are_told() -> None:
+    names = [f"data/train-0000{index}-of-00003.parquet" for index in range(3)]
+    assert not absent([*names, "more.parquet", "part-00000-of-00001.jsonl.gz"])
+    (note,) = absent([names[0], "b-00001-of-00002.arrow"])
+    assert (note.kind, note.count) == ("left-out", 3)
+    assert note.text.endswith("not there, such as data/train-00001-of-00003.parquet")
