@@ -32,6 +32,7 @@ _PACKAGES = {
     "http": "aiohttp",
     "https": "aiohttp",
 }
+_HUB = "https://huggingface.co/datasets/"
 _FOREIGN_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
@@ -63,8 +64,11 @@ def address_of(text: str) -> str:
     """An address without slashes at its end.
 
     Raises:
-        InputError: it names nothing, such as s3://, or ends in "..".
+        InputError: it names nothing, such as s3://, or ends in ".."; or is a page of the Hub.
     """
+    if text.startswith(_HUB) and "/resolve/" not in text:  # which is a file
+        name = "/".join(text.removeprefix(_HUB).split("/")[:2])
+        raise InputError(f"{text} is a page for people: give hf://datasets/{name}, which is where its files are")
     protocol, _, rest = text.partition("://")
     if last_name(rest) in ("", ".", ".."):
         raise InputError(f"{text} names no folder: give an address such as {protocol}://bucket/folder")

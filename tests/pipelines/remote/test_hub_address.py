@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
-from gato_data.errors import MissingPackageError
+from gato_data.errors import InputError, MissingPackageError
 from gato_pipelines.ingest.run import IngestSettings, plan_only
 from gato_pipelines.remote import folder
 from tests.document_inputs import ingest
@@ -61,3 +61,11 @@ def test_without_the_package_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_pat
     address = "hf://datasets/somebody/photos"
     with pytest.raises(MissingPackageError, match=rf"^{address} needs another package: pip install huggingface_hub$"):
         plan_only("hub", {}, address, tmp_path / "out", IngestSettings())
+
+
+@pytest.mark.parametrize("behind", ["", "/", "/tree/main/data", "/viewer?split=train"])
+def test_a_page_of_the_hub_names_its_address(behind: str) -> None:
+    with pytest.raises(InputError, match="is a page for people: give hf://datasets/somebody/photos, which"):
+        folder.as_place(f"https://huggingface.co/datasets/somebody/photos{behind}")
+    file = "https://huggingface.co/datasets/somebody/photos/resolve/main/train.parquet"
+    assert folder.as_place(file) == file

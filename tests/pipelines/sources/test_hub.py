@@ -237,6 +237,7 @@ def test_texts_beside_pictures(tmp_path: Path, out: Path, suffix: str) -> None:
     assert [record.sequence.num_images for record in records(out)] == [5, 2]
     assert [note.text for note in read_manifest(out).account] == [
         "recognised as captions: pictures with a text beside each",
+        "pictures without a text of their own beside them",
         ".parquet files, such as 00000.parquet",
         ".json files, such as 00000_stats.json",
     ]

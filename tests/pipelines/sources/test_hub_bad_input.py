@@ -316,3 +316,7 @@ def test_interleaved_archives(tmp_path: Path, out: Path, monkeypatch: pytest.Mon
         "a link in the archive is not followed": 1,
     }
     assert pages.MAX_IMAGES == 512
+
+
+def test_pictures_alone(folder: Path) -> None:
+    assert refused(folder).startswith(f"{folder} has 2 pictures and nothing that says what is on them: tables (")

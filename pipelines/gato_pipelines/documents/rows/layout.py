@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 from gato_data.errors import EpisodeError, InputError
+from gato_data.printable import counted
 from gato_pipelines.documents.formats.tars import is_tar
 from gato_pipelines.documents.interleaved import is_interleaved
 from gato_pipelines.documents.rows.beside import Captioned, captioned, is_picture, texts_beside
@@ -71,7 +72,7 @@ def lay_out(folder: Path, keys: RowKeys, split: str, window: int) -> Layout:
         return Layout(chosen, damaged=tuple(damaged), notes=[*_recognised(chosen), *absent(tables), *passed])
     if pictures := captioned(names):
         note = Note("read", "recognised as captions: pictures with a text beside each")
-        return Layout({}, pictures, notes=[note, *passed])
+        return Layout({}, pictures, notes=[note, *_alone(names, pictures), *passed])
     if archives := [name for name in names if is_tar(name)]:
         return _archives([root / name for name in archives])
     written = any(plain_name(name).endswith(_WRITTEN) for name in names)
@@ -80,7 +81,7 @@ def lay_out(folder: Path, keys: RowKeys, split: str, window: int) -> Layout:
         _check_one_split(folder, passed)
         note = Note("read", f"recognised as texts{f' in {key!r}' if key else ''}")
         return Layout({}, other="texts", text_key=key, notes=[note])
-    raise _unknown(folder, kinds, damaged)
+    raise _unknown(folder, kinds, damaged, sum(map(is_picture, names)))
 
 
 def _tables(names: Sequence[str], folder: Path, split: str) -> tuple[list[str], list[Note]]:
@@ -150,12 +151,20 @@ def _recognised(chosen: Mapping[str, Columns]) -> list[Note]:
     return [*dict.fromkeys(read), *left]
 
 
+def _alone(names: Sequence[str], pictures: Sequence[Captioned]) -> list[Note]:
+    """How many pictures have no text beside them."""
+    count = sum(map(is_picture, names)) - len(pictures)
+    return [Note("left-out", "pictures without a text of their own beside them", count)] if count else []
+
+
 def _text_key(kinds: Mapping[str, Kind], keys: RowKeys) -> str:
     written = [name for name, kind in kinds.items() if kind == "text"]
     return keys.text_key or next((name for name in _TEXT_KEYS if name in written), "")
 
 
-def _unknown(folder: Path, kinds: Mapping[str, Mapping[str, Kind]], damaged: Mapping[str, str]) -> InputError:
+def _unknown(
+    folder: Path, kinds: Mapping[str, Mapping[str, Kind]], damaged: Mapping[str, str], pictures: int
+) -> InputError:
     for name, reason in damaged.items():
         return InputError(f"{name} of {folder} cannot be read, and nothing else is recognised: {reason}")
     for name, held in kinds.items():
@@ -170,4 +179,7 @@ def _unknown(folder: Path, kinds: Mapping[str, Mapping[str, Kind]], damaged: Map
                 f"{columns_shown(held)}; name columns with --image-key and --text-key, --question-key and "
                 "--answer-key, or --conversations-key"
             )
-    return InputError(f"{folder} is not recognised: {_WANTED} are wanted")
+    has = (
+        f"has {counted(pictures, 'picture')} and nothing that says what is on them" if pictures else "is not recognised"
+    )
+    return InputError(f"{folder} {has}: {_WANTED} are wanted")

@@ -63,7 +63,7 @@ def of_split(names: Sequence[str], split: str, where: str) -> tuple[list[str], l
 
 
 def absent(names: Sequence[str]) -> list[Note]:
-    """A note of the files that the names of others promise, such as `train-00001-of-00002.parquet`, and that are gone."""
+    """A note of the files that names such as `train-00001-of-00002.parquet` promise and that are not there."""
     there: dict[tuple[str, int, str], set[int]] = defaultdict(set)
     for match in filter(None, map(_PROMISE.match, names)):
         there[match["start"], int(match["count"]), match["end"]].add(int(match["index"]))
