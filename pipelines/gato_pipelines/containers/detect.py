@@ -99,7 +99,8 @@ def _open_files(folder: Path, conventions: Conventions) -> Container:
         return _READERS[sight.format.name](folder, conventions)
     if files[0].suffix == PARQUET:
         return _jat(folder, conventions)
-    raise InputError(f"{folder} holds {len(files)} HDF5 files: give one of them, or a pattern such as {folder}/*.hdf5")
+    pattern = f"{folder}/*{files[0].suffix}"
+    raise InputError(f"{folder} holds {len(files)} HDF5 files: give one of them, or a pattern such as {pattern}")
 
 
 def _rlds(path: Path, conventions: Conventions) -> Container:

@@ -11,6 +11,7 @@ import msgspec
 
 from gato_data.errors import InputError
 from gato_pipelines.files.find import is_inside
+from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.streams import import_pyarrow
 from gato_schemas.bounds import Side
 
@@ -67,6 +68,7 @@ def reading(path: Path, root: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{root} lacks {path.relative_to(root)}: download it") from error
     except (*faults, OSError) as error:
+        check_fetched([path])
         raise InputError(f"{path.relative_to(root)} of {root} cannot be read ({error}): download it again") from error
 
 

@@ -198,6 +198,8 @@ def read_ranges(root: Path, info: Info) -> dict[str, tuple[list[float], list[flo
             for name, numbers in entry.items():
                 if info.features.get(name, Feature("video")).dtype in ("image", "video", "string"):
                     continue
+                if not {"min", "max"} <= numbers.keys():
+                    raise ValueError(f"it has no min and max of {name!r}")
                 low, high = (np.array(numbers[side], np.float64).reshape(-1) for side in ("min", "max"))
                 known = found.setdefault(name, [low, high])
                 found[name] = [np.fmin(known[0], low), np.fmax(known[1], high)]

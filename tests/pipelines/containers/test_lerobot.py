@@ -436,6 +436,19 @@ class TestDescriptions:
         with pytest.raises(InputError, match=r"a lacks meta/info.json: download it$"):
             opened(root)
 
+    def test_a_description_that_git_lfs_has_not_fetched(self, tmp_path: Path) -> None:
+        root = shutil.copytree(V3, tmp_path / "a")
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
+        (root / "meta/tasks.parquet").write_text(pointer)
+        with pytest.raises(InputError, match="tasks.parquet is a Git LFS pointer, .* run git lfs pull$"):
+            opened(root)
+
+    def test_statistics_without_a_side(self, tmp_path: Path) -> None:
+        root = shutil.copytree(PUSHT, tmp_path / "a")
+        (root / "meta/stats.json").write_text('{"action": {"mean": [0, 0]}}')
+        with pytest.raises(InputError, match=r"meta/stats.json .* cannot be read \(it has no min and max of 'action'"):
+            ingest(root, tmp_path / "out", source="lerobot", settings={"action_range": "stats"})
+
     def test_episodes_that_are_counted_and_not_described_are_told(self, tmp_path: Path) -> None:
         root = shutil.copytree(V3, tmp_path / "a")
         assert not opened(root).notes
