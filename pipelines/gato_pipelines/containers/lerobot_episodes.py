@@ -88,7 +88,8 @@ class LerobotEpisodes:
                 elif leaf.kind == Kind.TEXT:
                     texts[leaf.path] = texts_of(leaf.path, column)
                 else:
-                    tensors[leaf.path] = tensor_of(leaf.path, column, tuple(side or 0 for side in leaf.shape))
+                    values = tensor_of(leaf.path, column, tuple(side or 0 for side in leaf.shape))
+                    tensors[leaf.path] = _as_declared(values, leaf)
         return RldsEpisode(
             num_timesteps=length,
             tensors=tensors,
@@ -118,6 +119,15 @@ class LerobotEpisodes:
         wanted = np.rint((begin + seconds) * self._fps).astype(np.int64)
         first, stop = round(begin * self._fps), None if end is None else round(end * self._fps)
         return EpisodeFrames(self._cameras[leaf.path], self._root / name, name, wanted, first, stop)
+
+
+def _as_declared(values: NDArray[Any], leaf: Leaf) -> NDArray[Any]:
+    """Whole numbers, floats or truth values as `info.json` declares them, as LeRobot casts them, if none changes."""
+    if leaf.kind != Kind.TENSOR or values.dtype.kind == np.dtype(leaf.dtype).kind:
+        return values
+    with np.errstate(invalid="ignore"):
+        found = values.astype(leaf.dtype)
+    return found if np.array_equal(found, values) else values
 
 
 def _column(table: Any, name: str, dtype: str) -> NDArray[Any]:

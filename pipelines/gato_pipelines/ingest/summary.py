@@ -43,7 +43,7 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
             low, high = min(row.low), max(row.high)
             found.append(
                 f"{clipped:.1%} of the values of action {row.field!r} of task {row.task!r} were clipped "
-                f"(they reach from {low:g} to {high:g}): --action-range LOW:HIGH maps a wider range"
+                f"(they reach from {low:g} to {high:g}): --action-range minmax or LOW:HIGH maps a wider range"
             )
     episodes = manifest.totals.episodes
     short = sum(note.count for note in manifest.account if note.kind == "short")

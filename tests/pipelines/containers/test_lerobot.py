@@ -259,6 +259,17 @@ class TestTraps:
         ]
         np.testing.assert_array_equal(*found)
 
+    def test_numbers_are_what_is_declared_unless_they_would_change(self, tmp_path: Path) -> None:
+        rows = {0: columns(2, 0) | {"observation.state": [[1, 2, 3], [4, 5, 6]]}}
+        (item,) = items_of(write_v2(tmp_path / "whole", rows))
+        assert item.episode is not None
+        assert item.episode.tensors[STATE].dtype == np.float32
+        assert item.episode.tensors[STATE].tolist() == [[1, 2, 3], [4, 5, 6]]
+        rows[0]["observation.state"] = [[1.5, 2, 3], [4, 5, 6]]
+        root = write_v2(tmp_path / "halves", rows, features=FEATURES | {"observation.state": feature("int64", 3)})
+        with pytest.raises(GatoError, match="state is of float64, int64 is announced"):
+            ingest(root, tmp_path / "out", source="lerobot")
+
     def test_other_peoples_names(self, tmp_path: Path) -> None:
         rows = columns(4, 0)
         pictures = [{"bytes": _png(frame), "path": None} for frame in moving(4)]
@@ -440,7 +451,7 @@ class TestDescriptions:
         root = shutil.copytree(V3, tmp_path / "a")
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
         (root / "meta/tasks.parquet").write_text(pointer)
-        with pytest.raises(InputError, match="tasks.parquet is a Git LFS pointer, .* run git lfs pull$"):
+        with pytest.raises(InputError, match=r"tasks\.parquet is a Git LFS pointer, .* run git lfs pull$"):
             opened(root)
 
     def test_statistics_without_a_side(self, tmp_path: Path) -> None:
