@@ -82,7 +82,7 @@ def _clipped(name: str, task: TaskInfo, scans: Sequence[PartScan]) -> Iterator[N
         if total.outside:
             text = (
                 f"{share(total.outside, total.values)} of the values of action {field.name!r} of task {name!r} lie "
-                f"outside its range (they reach from {total.low:g} to {total.high:g}): --action-range LOW:HIGH maps a "
-                "wider one"
+                f"outside its range (they reach from {total.low:g} to {total.high:g}): --action-range minmax or "
+                "LOW:HIGH maps a wider one"
             )
             yield Note("clipped", text, total.outside)

@@ -56,7 +56,7 @@ class TestClipped:
         shown = run("ingest", "rlds", folder, "--out", tmp_path / "out", "--dry-run").stdout
         line = (
             "clipped: 87.5% of the values of action 'action' of task 'arm' lie outside its range (they reach from -40 "
-            "to 9): --action-range LOW:HIGH maps a wider one (7)"
+            "to 9): --action-range minmax or LOW:HIGH maps a wider one (7)"
         )
         assert line in shown.splitlines()
 
