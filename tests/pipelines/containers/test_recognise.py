@@ -65,6 +65,14 @@ def test_a_hostile_description_names_nothing(tmp_path: Path) -> None:
     assert str(recognise(tmp_path / "a")) == "a LeRobot dataset (meta)"
 
 
+def test_the_pattern_for_several_files_fits_them(tmp_path: Path) -> None:
+    for path in (DATA / "maniskill" / "PickCube-v1" / "scripted").iterdir():
+        for name in ("a", "b"):
+            (tmp_path / f"{name}{path.suffix}").write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=r"holds 2 HDF5 files: .* a pattern such as .*/\*\.h5$"):
+        open_container(tmp_path)
+
+
 class TestSeveralDatasets:
     """A folder of which one cannot tell which dataset is meant."""
 
