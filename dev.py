@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set up, try and test gato-data with nothing but Python 3.11 or 3.12.
 
-python3 dev.py demo           real Atari episodes -> tokens -> a few training steps, under demo/
+python3 dev.py demo           real episodes -> tokens -> training -> a model that plays, under demo/
 python3 dev.py test           ruff, mypy, import-linter and pytest; other options go to pytest: dev.py test -k tokens
 python3 dev.py setup          only the environment
 python3 dev.py constraints    resolve pyproject.toml afresh and rewrite constraints.txt
@@ -44,6 +44,12 @@ DEMO = (
     "mix --weights breakout=2,pong=1 --steps 50 --batch-size 8 --context-length 256 --out demo/mixture.json "
     "demo/breakout demo/pong",
     "train --mixture demo/mixture.json --model tiny --steps 50 --out demo/run",
+    "record babyai --level GoToObjS4 --episodes 400 --out demo/room-rlds",
+    "ingest babyai demo/room-rlds --out demo/room --holdout 0.1",
+    "mix --weights room=1 --steps 200 --batch-size 12 --context-length 160 --out demo/room.json demo/room",
+    "train --mixture demo/room.json --model tiny --width 64 --blocks 2 --feed-forward 256 --positions rope "
+    "--stochastic-depth 0 --prompt-share 0 --context-length 160 --batch-size 12 --steps 200 --out demo/player",
+    "rollout demo/player --episodes 40 --environments 10 --out demo/scores --gif demo/play.gif",
 )
 
 # What `test` runs, in order. All of them run, also after a failure.

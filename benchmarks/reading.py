@@ -30,7 +30,7 @@ from typing import Any
 
 from reading_peers import BATCH, READERS, Content
 
-BATCHES = {"atari": (8, 24), "state": (200, 800), "photos": (8, 24), "text": (200, 800)}
+BATCHES = {"atari": (64, 192), "state": (200, 800), "photos": (8, 24), "text": (200, 800)}
 """Batches before the clock starts, and on the clock."""
 COLD_BATCHES = {"atari": 2, "state": 16, "photos": 2, "text": 16}
 

@@ -114,7 +114,7 @@ def _program() -> str:
 
 def _row(bar: Bar, folder: Path) -> dict[str, Any]:
     """A bar beside the score of a rollout's `scores.json`."""
-    found = json.loads((folder / bar.scores / "scores.json").read_text())
+    found = json.loads((folder / bar.scores / "scores.json").read_text())["scores"]
     task = next(task for task in found["tasks"] if task["task"] == bar.task)
     score = task["normalised"] if bar.measure == "normalised" else task["arms"]["policy"]["success"]
     value = None if score is None else score["value"]

@@ -25,7 +25,7 @@ if sys.argv[1] == "rollout":
     out.mkdir()
     policy = {{"success": {{"value": {value}, "low": 0.9, "high": 1.0}}}}
     score = {{"task": "go", "arms": {{"policy": policy}}, "normalised": {{"value": 0.8, "error": 0.01}}}}
-    (out / "scores.json").write_text(json.dumps({{"tasks": [score]}}))
+    (out / "scores.json").write_text(json.dumps({{"scores": {{"tasks": [score]}}}}))
 """
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from gato_cli.main import cli
 from gato_cli.options import settings_options
+from gato_data import image_decoding as images
 from gato_data.errors import GatoError, InputError, SettingError
 from gato_data.families import TABLE_1
-from gato_pipelines.images import episode as images
 from gato_pipelines.ingest.run import IngestSettings, plan_only
 from gato_pipelines.registry.find import make_source, source_class, source_names
 from gato_schemas.index import Part
