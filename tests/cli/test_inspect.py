@@ -202,6 +202,7 @@ Task robot
 episodes    4
 tokens      110
 final step  drop: no reward follows the final observation
+repeated    33.3% of action tokens are those of the timestep before (a sample)
 a timestep  11 tokens, in this order:
 tokens  field                modality    shape    range    loss
      4  observation/camera   image       32x32x3           no
