@@ -9,6 +9,7 @@ import numpy as np
 from gato_data.errors import SettingError
 from gato_data.reading.batch import Batch
 from gato_data.reading.reader import MixtureReader
+from gato_data.reading.sampler import rank_samples
 
 
 class Batches:
@@ -49,9 +50,7 @@ class Batches:
 
     def samples(self, step: int) -> range:
         """Global sample numbers that this rank reads in a step."""
-        first = step * self.batch_size
-        begin, end = (part * self.batch_size // self.world_size for part in (self.rank, self.rank + 1))
-        return range(first + begin, first + end)
+        return rank_samples(step, self.batch_size, self.rank, self.world_size)
 
     def __len__(self) -> int:
         """Steps of the run, from step 0 on."""

@@ -59,11 +59,10 @@ class Dataset:
     """
 
     def __init__(self, path: Path, mixture: Mixture, datasets: Sequence[OpenDataset], split: str) -> None:
-        splits = sorted({name for dataset in datasets for name in dataset.manifest.splits})
-        if split not in splits:
-            raise MixtureError(f"{path} has no split {split!r}: it has {', '.join(splits)}")
         self.path, self.mixture, self.split = path, mixture, split
         self._datasets = datasets
+        if split not in self.splits:
+            raise MixtureError(f"{path} has no split {split!r}: it has {', '.join(self.splits)}")
         self._readers: dict[ReadSettings, MixtureReader] = {}
 
     @property

@@ -1,6 +1,7 @@
 """Episodes that stand in more than one dataset of a mixture, found by the hashes in the indexes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -36,10 +37,13 @@ def find_copies(datasets: Sequence[OpenDataset]) -> list[Copies]:
     Raises:
         FormatError: an index is damaged.
     """
+    numbers: dict[Path, int] = {}  # views of one dataset share what they share
+    folders = np.array([numbers.setdefault(dataset.folder, len(numbers)) for dataset in datasets], np.int32)
+    if len(numbers) < 2:
+        return []
     hashes, owners, held_out = _episodes(datasets)
     order = np.lexsort((held_out, owners, hashes))
     hashes, owners, held_out = hashes[order], owners[order], held_out[order]
-    folders = np.array([_folder_number(dataset, datasets) for dataset in datasets], np.int32)
     same = np.flatnonzero((hashes[1:] == hashes[:-1]) & (folders[owners[1:]] != folders[owners[:-1]]))
     pairs = np.stack([owners[same], owners[same + 1]], axis=1)
     leaks = held_out[same] != held_out[same + 1]
@@ -86,8 +90,3 @@ def _episodes(datasets: Sequence[OpenDataset]) -> tuple[NDArray[np.uint64], NDAr
                 owners.append(np.full(len(own), number, np.int32))
                 held_out.append(np.full(len(own), split != "train", np.bool_))
     return np.concatenate(hashes), np.concatenate(owners), np.concatenate(held_out)
-
-
-def _folder_number(dataset: OpenDataset, datasets: Sequence[OpenDataset]) -> int:
-    """The number of the first dataset of the same folder: views of one dataset share what they share."""
-    return next(number for number, other in enumerate(datasets) if other.folder == dataset.folder)

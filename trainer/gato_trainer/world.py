@@ -78,11 +78,6 @@ class World:
         count = len(samples)
         return samples[self.rank * count // self.size : (self.rank + 1) * count // self.size]
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        if self.size > 1:
-            dist.barrier()
-
     def close(self) -> None:
         """Leave the process group."""
         if self.size > 1 and dist.is_initialized():
