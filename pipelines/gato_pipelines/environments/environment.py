@@ -36,7 +36,7 @@ class Step:
         reward: of the action.
         is_over: whether the episode is, in a terminal state or cut by the environment.
         is_terminal: whether it is in a terminal state.
-        success: whether the task is solved; None where the environment knows no success.
+        success: whether the task is solved; None where the environment does not tell now.
     """
 
     action: Any
@@ -58,7 +58,7 @@ class Environment(ABC):
         observations: the features of an observation.
         max_actions: after which an episode is cut; None where the environment cuts it.
         shows_end: whether what `step` shows at the end of an episode is the end, not another episode.
-        knows_success: whether steps say if the task is solved.
+        knows_success: whether every step says if the task is solved; some say it at the end of an episode alone.
         expert_policy: who the expert is, in a few words; empty where none is known.
         random_policy: who plays at random.
         gives_up: what the expert raises where it cannot go on.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gato_data.closest import did_you_mean
-from gato_data.errors import GatoError, InputError, SettingError
+from gato_data.errors import EpisodeError, GatoError, InputError, SettingError
 from gato_pipelines.environments.chance import Chance, draw_seed
 from gato_pipelines.environments.environment import ACTION, Environment, Frame, Observation, Player, Step
 from gato_pipelines.environments.installed import import_simulator
@@ -51,14 +51,16 @@ class Gymnasium(Environment):
         import_simulator("gymnasium", "environments of gymnasium", "pip install gymnasium")
         self.name, self.max_actions = name, max_steps
         self.env = self._guarded("being made", lambda: _made(name, draws=draws))
-        self._observation, self._action = self.env.observation_space, self.env.action_space
+        self._observation, self._action = (self._space(f"{role}_space") for role in ("observation", "action"))
         self.observations = leaves_of(self._observation, _OBSERVATION)
         self.actions = leaves_of(self._action, ACTION)
+        if not self.observations or not self.actions:
+            missing = "actions" if self.observations else "observations"
+            raise SettingError(f"the space of {missing} of {name} is empty: there is nothing to be made tokens")
         self._expert = _function(expert) if expert else None
         self.expert_policy = f"the player {expert}" if expert else ""
         self._raw: Any = None
-        self._success = self._success_key()
-        self.knows_success = bool(self._success)
+        self.knows_success = self._guarded("its first step", self._tells_success)
 
     def reset(self, chance: Chance) -> Observation:
         """Begin an episode with a seed of its own."""
@@ -69,16 +71,22 @@ class Gymnasium(Environment):
         """Act once; what is beyond the bounds of a Box is clipped."""
         given = action if isinstance(action, Mapping) else {ACTION: action}
         done = value_of(given, self._action, ACTION)
-        self._raw, reward, ended, truncated, info = self._guarded("step", lambda: self.env.step(done))
+        self._raw, reward, ended, truncated, success = self._guarded("step", lambda: self._stepped(done))
         applied = values_of(done, self._action, ACTION)
         return Step(
             action=applied[ACTION] if _is_one(self.actions) else applied,
             observation=self._seen(),
-            reward=float(reward),
-            is_over=bool(ended or truncated),
-            is_terminal=bool(ended),
-            success=bool(info.get(self._success)) if self._success else None,
+            reward=reward,
+            is_over=ended or truncated,
+            is_terminal=ended,
+            success=success,
         )
+
+    def _stepped(self, action: Any) -> tuple[Any, float, bool, bool, bool | None]:
+        """What the environment says, in plain types, with what it calls success; None where it does not tell now."""
+        raw, reward, ended, truncated, info = self.env.step(action)
+        told = next((bool(info[name]) for name in _SUCCESS if name in info), None)
+        return raw, float(np.asarray(reward).item()), bool(ended), bool(truncated), told
 
     def random(self, rng: np.random.Generator) -> Player:
         """What the space of actions draws."""
@@ -106,19 +114,26 @@ class Gymnasium(Environment):
         """Close it."""
         self.env.close()
 
+    def _space(self, role: str) -> Any:
+        space = getattr(self.env, role, None)
+        if space is None:
+            raise SettingError(
+                f"{self.name} made a {type(self.env).__name__} without {role}: an environment with gymnasium's "
+                "interface is wanted"
+            )
+        return space
+
     def _seen(self) -> Observation:
-        return values_of(self._raw, self._observation, _OBSERVATION)
+        try:
+            return values_of(self._raw, self._observation, _OBSERVATION)
+        except EpisodeError as error:
+            raise EpisodeError(f"{self.name}: {error}", stage=error.stage) from error
 
-    def _success_key(self) -> str:
-        """What the environment calls success, found out by one action; empty if it does not tell."""
-
-        def tried() -> Mapping[str, Any]:
-            self.env.reset(seed=0)
-            self._action.seed(0)
-            return dict(self.env.step(self._action.sample())[4])
-
-        info = self._guarded("its first step", tried)
-        return next((name for name in _SUCCESS if name in info), "")
+    def _tells_success(self) -> bool:
+        """Whether the environment says of every action if the task is solved; found out by one."""
+        self.env.reset(seed=0)
+        self._action.seed(0)
+        return self._stepped(self._action.sample())[4] is not None
 
     def _guarded(self, what: str, call: Callable[[], T]) -> T:
         """What a call of somebody else's code returns.

@@ -24,7 +24,7 @@ class PlayedEpisode:
         actions: what was done after each observation but the last.
         rewards: what came of it.
         is_terminal: whether the episode ended in a terminal state rather than being cut.
-        success: whether the task was solved at any time; None where the environment knows no success.
+        success: whether the task was solved at any time; None where the environment did not tell.
         gave_up: whether the actor could not go on.
         seconds: that the actor took; of several environments beside each other an equal share.
     """
@@ -43,7 +43,8 @@ class PlayedEpisode:
         self.actions.append(step.action)
         self.rewards.append(step.reward)
         self.is_terminal = step.is_terminal
-        self.success = None if step.success is None else bool(self.success or step.success)
+        if step.success is not None:
+            self.success = bool(self.success or step.success)
 
 
 class Actor(Protocol):

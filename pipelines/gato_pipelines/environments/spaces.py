@@ -27,6 +27,8 @@ def leaves_of(space: Any, path: str) -> list[Leaf]:
     if kind not in _LEAVES:
         taken = ", ".join([*_LEAVES, "Dict", "Tuple"])
         raise SettingError(f"{path.removeprefix('steps/')} is a {kind} space; {taken} become tokens")
+    if kind != "Text" and 0 in space.shape:
+        raise SettingError(f"{path.removeprefix('steps/')} has the shape {space.shape}: it never has a value")
     return [_LEAVES[kind](space, path)]
 
 
@@ -63,10 +65,12 @@ def value_of(values: Mapping[str, Any], space: Any, path: str) -> Any:
                 f"{path.removeprefix('steps/')} of shape {given.shape} came, the environment takes {space.shape}"
             )
         return np.clip(given, space.low, space.high).astype(space.dtype)
-    made = int(np.asarray(value)) if kind == "Discrete" else np.asarray(value, space.dtype)
+    given = np.asarray(value)
+    made = given.astype(space.dtype) if given.dtype.kind in "biu" else given  # a fraction stays one, and is refused
+    made = made[()] if kind == "Discrete" else made
     if not space.contains(made):
         raise EpisodeError(f"{path.removeprefix('steps/')} {value} came, the environment takes {space}")
-    return made
+    return int(made) if kind == "Discrete" else made
 
 
 def _parts(space: Any) -> list[tuple[Any, Any]]:

@@ -105,7 +105,7 @@ def as_rlds(
         "episode_id": np.array(play.number, dtype=np.int64),
         "episode_return": np.array(rewards.sum(), dtype=np.float32),
     }
-    if play.success is not None:
+    if play.success is not None and SUCCESS in {leaf.path for leaf in features.leaves}:
         episode[SUCCESS] = np.array(play.success)
     return RldsEpisode(num_timesteps=length, tensors=columns, images=images, texts=texts, episode=episode)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gato_data.errors import OutputError
+from gato_data.errors import MissingPackageError, OutputError
 from gato_data.files import write_durably
 from gato_pipelines.environments.chance import Chance
 from gato_pipelines.environments.environment import Environment, Frame
@@ -34,24 +34,30 @@ class Film:
     Attributes:
         title: what is shown.
         frames: frames and what stands below them.
+        last: the newest of them, where it is none of those that are kept.
     """
 
     title: str
     frames: list[tuple[Frame, str]] = field(default_factory=list)
+    last: list[tuple[Frame, str]] = field(default_factory=list)
     _every: int = 1
 
     def add(self, frame: Frame, text: str, number: int) -> None:
-        """Add frame `number` of the episode, if it is one of those that are kept."""
+        """Add frame `number` of the episode; of long ones some are kept."""
+        shown = _small(frame), text
         if number % self._every:
+            self.last = [shown]
             return
-        self.frames.append((_small(frame), text))
+        self.frames.append(shown)
+        self.last = []
         if len(self.frames) == 2 * _FRAMES:
             self.frames, self._every = self.frames[::2], 2 * self._every
 
     def shown(self) -> list[tuple[Frame, str]]:
         """Frames to show: at most `_FRAMES`, and the last one of the episode."""
-        every = -(-len(self.frames) // _FRAMES)
-        return self.frames[(len(self.frames) - 1) % every :: every]
+        frames = self.frames + self.last
+        every = -(-len(frames) // _FRAMES)
+        return frames[(len(frames) - 1) % every :: every]
 
 
 def film_episodes(environment: Environment, actor: Actor, settings: RolloutSettings) -> list[Film]:
@@ -67,6 +73,25 @@ def film_episodes(environment: Environment, actor: Actor, settings: RolloutSetti
     for _ in play_episodes([environment], actor, chances, watch=watch):
         pass
     return [films[number] for number in sorted(films)]
+
+
+def check_gif(path: Path) -> None:
+    """Refuse, before anything is played, what no film can be written to.
+
+    Raises:
+        MissingPackageError: pillow is not installed.
+        OutputError: it is a folder, or its folder cannot be made.
+    """
+    try:
+        import PIL  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError("a film needs pillow: pip install pillow") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})") from error
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: give the name of a GIF file")
 
 
 def write_gif(path: Path, films: Sequence[Film]) -> None:
@@ -95,7 +120,6 @@ def write_gif(path: Path, films: Sequence[Film]) -> None:
         optimize=True,
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, data.getvalue())
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})") from error

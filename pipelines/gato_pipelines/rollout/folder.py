@@ -47,7 +47,7 @@ class RolloutFolder:
         """Begin a folder, or go on with one.
 
         Raises:
-            OutputError: it holds something else, or a rollout of something else.
+            OutputError: it holds something else, or a rollout of something else, or is played into now.
         """
         self._out = out
         self._file: ResultFile | None = None
@@ -59,14 +59,22 @@ class RolloutFolder:
         except OSError as error:
             raise OutputError(f"{out} cannot be made ({error.strerror})") from error
         refuse_links(out)
-        if (out / HEADER).exists():
-            _compare(out / HEADER, header)
-        elif any(out.iterdir()):
+        is_new = not (out / HEADER).exists()
+        if is_new and any(out.iterdir()):
             raise OutputError(f"{out} is not empty, and no rollout: give a new or empty folder")
-        else:
-            write_durably(out / HEADER, msgspec.json.format(msgspec.json.encode(header), indent=2) + b"\n")
+        content = msgspec.json.format(msgspec.json.encode(header), indent=2) + b"\n"
+        if is_new:
+            write_durably(out / HEADER, content)
         self._file = ResultFile(out)
         self.results = self._file.found
+        try:
+            if self.results:
+                _compare(out / HEADER, header)
+            elif not is_new:  # nothing came of what was begun there
+                write_durably(out / HEADER, content)
+        except BaseException:
+            self._file.close()
+            raise
 
     def add(self, result: EpisodeResult) -> None:
         """Keep a result."""
@@ -80,7 +88,8 @@ class RolloutFolder:
         """Write the scores and their plot."""
         if self._out is not None:
             write_durably(self._out / SCORES, as_json(rollout).encode() + b"\n")
-            plot_scores(rollout.scores, self._out / PLOT)
+            if not plot_scores(rollout.scores, self._out / PLOT):
+                (self._out / PLOT).unlink(missing_ok=True)  # of fewer episodes, which gave a score
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +98,7 @@ class RolloutFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.__exit__(kind, error, trace)
+            self._file.close()
 
 
 def _compare(path: Path, wanted: RolloutHeader) -> None:

@@ -49,14 +49,14 @@ def _draw_shares(axes: Any, found: list[TaskScore]) -> None:
     for family in ("", *sorted({task.family for task in found})):
         chosen = np.array([not family or task.family == family for task in found])
         shares = [100 * float((values[chosen] >= least).mean()) for least in at]
-        label = f"{family or 'all'} ({chosen.sum()})"
+        label = _plain(f"{family or 'all'} ({chosen.sum()})")
         axes.step(at, shares, where="post", label=label, linewidth=1 if family else 2.5, alpha=0.8 if family else 1)
     axes.set_xlabel("score, % of the expert's (0: chance)")
     axes.set_ylabel("tasks above it, %")
     axes.set_ylim(0, 104)
     axes.set_xlim(0, at[-1])
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="lower left")
+    axes.legend(fontsize="small", loc="best")
 
 
 def _draw_tasks(axes: Any, found: list[TaskScore]) -> None:
@@ -67,10 +67,15 @@ def _draw_tasks(axes: Any, found: list[TaskScore]) -> None:
     axes.barh(places, values, xerr=errors, color="tab:blue", alpha=0.7, height=0.6, capsize=3)
     axes.axvline(100, color="black", linewidth=1, linestyle="--")
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_yticks(places, [printable(task.task) for task in ordered])
+    axes.set_yticks(places, [_plain(task.task) for task in ordered])
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.set_xlabel("score, % of the expert's, with its 95 % interval")
     axes.grid(alpha=0.3, axis="x")
+
+
+def _plain(text: str) -> str:
+    """A text that matplotlib takes for no formula."""
+    return printable(text).replace("$", r"\$")
 
 
 def _percent(task: TaskScore) -> tuple[float, float]:

@@ -80,4 +80,6 @@ class PolicyActor:
             raise EpisodeError(
                 f"{environment.name} takes the action {missing[0]!r}, task {self._task} has {', '.join(action)}"
             )
+        if extra := [name for name in action if name not in names.values()]:
+            raise EpisodeError(f"task {self._task} has the action {extra[0]!r}, which {environment.name} does not take")
         return {path: action[name] for path, name in names.items()}

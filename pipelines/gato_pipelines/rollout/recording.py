@@ -17,12 +17,16 @@ _SHARD = 1000
 
 
 def check_places(places: Iterable[Path]) -> None:
-    """Refuse, before anything is played, folders that hold a recording already.
+    """Refuse, before anything is played, folders that hold a recording already, and one for two of them.
 
     Raises:
-        OutputError: one does.
+        OutputError: there is such a folder.
     """
+    seen: set[Path] = set()
     for place in places:
+        if place in seen:
+            raise OutputError(f"two tasks would be recorded in {place}: play them one at a time, with --task")
+        seen.add(place)
         if (place / DATASET_INFO).exists():
             raise OutputError(f"{place} already holds a finished recording: give another folder")
 

@@ -1,10 +1,10 @@
 """The episodes of a rollout, on disk: one JSON line each, in the order in which they were played."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -63,19 +63,25 @@ class ResultFile:
         """Open the file of a folder, or begin one; a last line that was not finished is taken away.
 
         Raises:
-            OutputError: it holds something else, or cannot be written.
+            OutputError: it holds something else, cannot be written, or another process writes it.
         """
         self.found: list[EpisodeResult] = []
         path = folder / EPISODES
         try:
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             self._file = os.fdopen(os.open(path, flags, 0o644), "r+b")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             whole = 0
             for line in self._file:
                 if not line.endswith(b"\n"):
                     break
                 self.found.append(msgspec.json.decode(line, type=EpisodeResult))
                 whole += len(line)
+        except BlockingIOError as error:
+            self._file.close()
+            raise OutputError(
+                f"another rollout is playing into {folder}: wait for it, or give another folder"
+            ) from error
         except OSError as error:
             raise OutputError(f"{path} cannot be written ({error.strerror})") from error
         except msgspec.MsgspecError as error:
@@ -89,12 +95,8 @@ class ResultFile:
         self._file.write(msgspec.json.encode(result) + b"\n")
         self._file.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let others write it."""
         self._file.close()
 
 

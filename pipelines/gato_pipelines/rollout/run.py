@@ -10,7 +10,7 @@ from gato_pipelines.environments.chance import Chance
 from gato_pipelines.environments.environment import Environment
 from gato_pipelines.environments.play import Actor, PlayedEpisode, play_episodes
 from gato_pipelines.environments.players import Players
-from gato_pipelines.rollout.film import Film, film_episodes, write_gif
+from gato_pipelines.rollout.film import Film, check_gif, film_episodes, write_gif
 from gato_pipelines.rollout.folder import RolloutFolder, RolloutHeader
 from gato_pipelines.rollout.policy import PLAYED, Policy, PolicyActor
 from gato_pipelines.rollout.recording import check_places, record_episodes
@@ -63,7 +63,8 @@ class _Play:
     def place(self, subject: Subject) -> Path:
         """Where the episodes of a subject are recorded."""
         assert self.record is not None, "nothing is recorded otherwise"
-        return self.record / subject.task.replace("/", "-") if self.several else self.record
+        # no task is called "." or "..", whatever a run says
+        return self.record / subject.task.replace("/", "-").lstrip(".") if self.several else self.record
 
 
 def rollout(
@@ -108,6 +109,8 @@ def rollout(
 def _play_all(play: _Play, header: RolloutHeader, subjects: Sequence[Subject]) -> Rollout:
     if play.record is not None:
         check_places(play.place(subject) for subject in subjects)
+    if play.gif is not None:
+        check_gif(play.gif)
     scores: list[TaskScore] = []
     infos: dict[str, EnvironmentInfo] = {}
     films: list[Film] = []

@@ -17,7 +17,8 @@ class ArmScore:
     Attributes:
         episodes: how many.
         mean_return: of these.
-        success: share that was solved; None where the environment does not tell.
+        success: share that was solved; None where the environment never tells. Where it told of other episodes,
+            one of which it did not counts as not solved.
         mean_length: in actions.
         gave_up: episodes with which the actor could not go on.
         milliseconds: an action, of deciding.
@@ -105,7 +106,8 @@ def task_score(
         reference: the expert where none played.
     """
     played = {arm: list(of_arm(results, task, arm))[:episodes] for arm in ARMS}
-    arms = {arm: _arm_score(found) for arm, found in played.items() if found}
+    told = any(result.success is not None for found in played.values() for result in found)
+    arms = {arm: _arm_score(found, told=told) for arm, found in played.items() if found}
     returns = {arm: _returns(found) for arm, found in played.items()}
     recorded = reference or Reference()
     best = returns["expert"]
@@ -133,13 +135,13 @@ def _returns(found: Sequence[EpisodeResult]) -> NDArray[np.float64]:
     return np.array([result.episode_return for result in found], np.float64)
 
 
-def _arm_score(found: Sequence[EpisodeResult]) -> ArmScore:
-    told = [result.success for result in found if result.success is not None]
+def _arm_score(found: Sequence[EpisodeResult], *, told: bool) -> ArmScore:
+    solved = sum(bool(result.success) for result in found)
     actions = sum(result.length for result in found)
     return ArmScore(
         episodes=len(found),
         mean_return=estimate(_returns(found)),
-        success=rate(sum(told), len(told)) if told else None,
+        success=rate(solved, len(found)) if told else None,
         mean_length=actions / len(found),
         gave_up=sum(result.gave_up for result in found),
         milliseconds=1000 * sum(result.seconds for result in found) / max(actions, 1),

@@ -1,6 +1,6 @@
 """What a policy is shown before an episode: the beginning of another one, as in training (paper section 2.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,7 @@ DEMONSTRATION, NONE = "demonstration", "none"
 
 
 class Prompts:
-    """Makes prompts of demonstrations, each once."""
+    """Makes prompts of demonstrations; those of the task that is played are kept."""
 
     def __init__(self, model: Gato, vectors: Vectors, card: PolicyCard) -> None:
         self._model, self._vectors, self._card = model, vectors, card
@@ -38,23 +38,28 @@ class Prompts:
 
         Args:
             task: that is played.
-            prompt: as `Policy.reset` has it.
+            prompt: as `Policy.reset` has it. Without one, demonstrations that do not fit are none.
 
         Raises:
             SettingError: there is no such prompt, or nothing of it fits.
             FormatError: the folder is no dataset, or is damaged.
         """
-        if prompt is None:
-            prompt = DEMONSTRATION if self._trained and self._carried(task) else NONE
-        if prompt == NONE:
+        if prompt == NONE or (prompt is None and not self._trained):
             return []
-        found = self._carried(task) if prompt == DEMONSTRATION else self._elsewhere(task, prompt)
+        carried = prompt is None or prompt == DEMONSTRATION
+        found = self._carried(task) if carried else self._elsewhere(task, prompt or "")
+        fitting = {each.record: cut for each in found if (cut := self._cut(each)).num_timesteps}
+        if fitting or prompt is None:  # training as well gives none where not one timestep fits
+            return self._encoded(fitting)
         if not found:
             raise SettingError(
                 f"there is no demonstration of task {task.name} for the prompt {prompt!r}: take prompt 'none', or the "
                 "folder of a dataset that has one"
             )
-        return [self._prompt(each, task) for each in found]
+        raise SettingError(
+            f"a demonstration of task {task.name} has {_longest(_sequence(found[0]))} tokens a timestep, a prompt at "
+            f"most {self._most} and the context {self._window}: take prompt 'none'"
+        )
 
     def _carried(self, task: PolicyTask) -> list[Demonstration]:
         return [each for each in task.carried.demonstrations if each.task == task.task]
@@ -83,20 +88,28 @@ class Prompts:
         chosen = task.task if task.task in names else names[0]
         return best_demonstrations(dataset, [chosen]).get(chosen, [])
 
-    def _prompt(self, demonstration: Demonstration, task: PolicyTask) -> Prompt:
-        made = self._made.get(demonstration.record)
-        if made is None:
-            sequence = decode_record(demonstration.record, "zlib").sequence
-            longest = int(np.diff(np.append(sequence.timestep_starts, sequence.num_tokens)).max(initial=0))
-            cut = first_timesteps(sequence, min(self._most, self._window - longest))
-            if not cut.num_timesteps:
-                raise SettingError(
-                    f"a demonstration of task {task.name} has {longest} tokens a timestep, a prompt at most "
-                    f"{self._most} and the context {self._window}: take prompt 'none'"
-                )
-            made = self._made[demonstration.record] = encode_prompt(self._model, self._timesteps(cut))
-        return made
+    def _cut(self, demonstration: Demonstration) -> TokenSequence:
+        """Its first timesteps, as many as a prompt may have; maybe none."""
+        sequence = _sequence(demonstration)
+        return first_timesteps(sequence, min(self._most, self._window - _longest(sequence)))
+
+    def _encoded(self, cuts: Mapping[bytes, TokenSequence]) -> list[Prompt]:
+        """The prompts of what is left of these records; what was kept of others is given back."""
+        made = {record: self._made.get(record) for record in cuts}
+        self._made = {
+            record: made[record] or encode_prompt(self._model, self._timesteps(cut)) for record, cut in cuts.items()
+        }
+        return list(self._made.values())
 
     def _timesteps(self, sequence: TokenSequence) -> Sequence[Tensor]:
         lengths = np.diff(np.append(sequence.timestep_starts, sequence.num_tokens)).tolist()
         return torch.split(self._vectors.of([sequence]), lengths)
+
+
+def _sequence(demonstration: Demonstration) -> TokenSequence:
+    return decode_record(demonstration.record, "zlib").sequence
+
+
+def _longest(sequence: TokenSequence) -> int:
+    """Tokens of the longest timestep."""
+    return int(np.diff(np.append(sequence.timestep_starts, sequence.num_tokens)).max(initial=0))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gato_data.errors import SettingError
+from gato_data.errors import SettingError, TrainError
 from gato_trainer.data.randomness import STREAM_ACTION, combine, uniform
 
 _MOST_SEED = 2**63 - 1
@@ -58,8 +58,15 @@ def draw(logits: Tensor, temperature: float, number: NDArray[np.float64]) -> NDA
 
     Returns:
         int64 (N,), in [0, R).
+
+    Raises:
+        TrainError: a logit is not finite.
     """
     scores: NDArray[np.float64] = logits.double().cpu().numpy()
+    if not np.isfinite(scores).all():
+        raise TrainError(
+            "the model gives logits that are not finite: its training went wrong, take an earlier checkpoint"
+        )
     if temperature == 0:
         return np.asarray(scores.argmax(axis=1), np.int64)
     ends = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature).cumsum(axis=1)
