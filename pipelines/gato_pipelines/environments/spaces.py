@@ -96,7 +96,12 @@ def _checked(value: Any, space: Any, name: str) -> Any:
         raise EpisodeError(f"{name} is {found.dtype} of shape {found.shape}: its space says {space.dtype} of {shape}")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise EpisodeError(f"{name} holds {found[~np.isfinite(found)][0]}: finite numbers are wanted")
-    return found.astype(space.dtype, copy=True)  # some environments go on writing into theirs
+    cast = found.astype(space.dtype, copy=True)  # some environments go on writing into theirs
+    is_counted = type(space).__name__ != "Box"
+    whole = cast.dtype.kind not in "iu" or np.array_equal(cast, found)
+    if not whole or (is_counted and not space.contains(cast[()] if cast.ndim == 0 else cast)):
+        raise EpisodeError(f"{name} is {value}: its space says {space}")
+    return cast
 
 
 def _box(space: Any, path: str) -> Leaf:

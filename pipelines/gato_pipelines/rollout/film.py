@@ -51,6 +51,7 @@ class Film:
         self.frames.append(shown)
         self.last = []
         if len(self.frames) == 2 * _FRAMES:
+            self.last = self.frames[-1:]
             self.frames, self._every = self.frames[::2], 2 * self._every
 
     def shown(self) -> list[tuple[Frame, str]]:

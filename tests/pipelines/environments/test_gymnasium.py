@@ -7,6 +7,8 @@ import pytest
 
 from gato_data.errors import EpisodeError, InputError, SettingError
 from gato_pipelines.environments.chance import Chance
+from gato_pipelines.environments.play import play_episodes
+from gato_pipelines.environments.players import Players
 from gato_pipelines.recorders.gymnasium import Recorder
 from gato_pipelines.rlds.features import Kind
 from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need
@@ -61,6 +63,7 @@ def test_values_go_there_and_back() -> None:
         (spaces.Sequence(spaces.Discrete(2)), "observation is a Sequence space; Box, Discrete, MultiBinary"),
         (spaces.Discrete(5, start=-1), "observation counts from -1 to 3: only 0 to 1023 have ids"),
         (spaces.Discrete(2000), "observation counts from 0 to 1999: only 0 to 1023 have ids"),
+        (spaces.Box(-1, 1, (2, 0)), r"observation has the shape \(2, 0\): it never has a value"),
     ],
 )
 def test_spaces_that_are_no_tokens(space: spaces.Space, message: str) -> None:
@@ -71,7 +74,7 @@ def test_spaces_that_are_no_tokens(space: spaces.Space, message: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("nan", "observation/place holds nan: finite numbers are wanted"),
+        ("nan", f"{corridor.NAME}: observation/place holds nan: finite numbers are wanted"),
         ("shape", r"observation/place is float32 of shape \(3,\): its space says float32 of \(1,\)"),
     ],
 )
@@ -80,6 +83,29 @@ def test_what_is_not_of_its_space_is_one_sentence(damage: str, message: str) -> 
     made.env.damage = damage
     with pytest.raises(EpisodeError, match=message):
         made.reset(Chance(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (spaces.Discrete(3), 1.5),
+        (spaces.Discrete(3), 3),
+        (spaces.MultiDiscrete([2, 3]), [0, 3]),
+        (spaces.MultiBinary(2), [0, 2]),
+        (spaces.Box(0, 9, (1,), np.int64), [0.5]),
+        (spaces.Box(0, 255, (1,), np.uint8), [300]),
+    ],
+)
+def test_no_value_is_bent_to_its_space(space: spaces.Space, value: object) -> None:
+    with pytest.raises(EpisodeError, match=r"^observation is .*: its space says"):
+        values_of(value, space, PATH)
+
+
+def test_whole_numbers_of_any_type_are_counted() -> None:
+    assert [values_of(value, spaces.Discrete(3), PATH)[PATH].item() for value in (1, 1.0, True, np.uint8(1))] == [1] * 4
+    assert value_of({PATH: np.uint8(1)}, spaces.Discrete(3), PATH) == 1
+    with pytest.raises(EpisodeError, match=r"observation 0\.9 came, the environment takes Discrete\(3\)"):
+        value_of({PATH: np.array(0.9)}, spaces.Discrete(3), PATH)
 
 
 def test_bounded_actions_are_clipped_and_others_refused() -> None:
@@ -97,6 +123,13 @@ def test_bounded_actions_are_clipped_and_others_refused() -> None:
         ("CartPol-v1", SettingError, r"gymnasium knows no environment 'CartPol-v1'[.] Did you mean 'CartPole-v1'"),
         ("nowhere:make", SettingError, "no module 'nowhere' for 'nowhere:make': name its folder in PYTHONPATH"),
         (f"{corridor.__name__}:mak", SettingError, r"has no function 'mak'[.] Did you mean 'make'"),
+        (
+            f"{corridor.__name__}:nothing",
+            SettingError,
+            "made a NoneType without observation_space",
+        ),
+        (f"{corridor.__name__}:unseen", SettingError, "the space of observations of .*:unseen is empty"),
+        (f"{corridor.__name__}:unrewarded", InputError, r"failed in its first step \(TypeError"),
         (f"{corridor.__name__}:broken", InputError, r"failed in being made \(RuntimeError: no corridor today\)"),
     ],
 )
@@ -117,3 +150,11 @@ def test_a_recording_with_a_player_of_ones_own(tmp_path: Path) -> None:
     assert chance.policy == "a random player"
     with pytest.raises(SettingError, match=r"no expert of .*:make is known here: --actor random plays it"):
         Recorder(corridor.NAME, actor="expert").record(4, tmp_path / "none")
+
+
+def test_success_that_is_told_at_the_end_alone(tmp_path: Path) -> None:
+    made = Gymnasium(f"{corridor.__name__}:late")
+    assert not made.knows_success
+    (play,) = play_episodes([made], Players("random"), [Chance(0, 0)])
+    assert play.success is not None
+    assert Recorder(f"{corridor.__name__}:late").record(2, tmp_path / "late").num_successes is None

@@ -56,6 +56,30 @@ def make(render_mode: str | None = None) -> Corridor:
     return Corridor()
 
 
+class Late(Corridor):
+    """Says at the end of an episode alone whether it was solved."""
+
+    def step(self, action):
+        seen, reward, done, cut, info = super().step(action)
+        return seen, reward, done, cut, info if done or cut else {}
+
+
+class Unseen(Corridor):
+    observation_space = spaces.Dict({})
+
+
+class Unrewarded(Corridor):
+    def step(self, action):
+        return (self._seen(), None, *super().step(action)[2:])
+
+
+late, unseen, unrewarded = Late, Unseen, Unrewarded
+
+
+def nothing() -> None:
+    """Forgets to return what it made."""
+
+
 def broken() -> Corridor:
     raise RuntimeError("no corridor today")
 

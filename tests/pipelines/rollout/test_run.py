@@ -198,6 +198,8 @@ def test_pictures_of_the_first_episodes(tmp_path: Path) -> None:
     ("action", "message"),
     [
         ({"turn": 1, "walk": 0}, "takes the action 'action', task corridor has turn, walk"),
+        ({"action": 1, "jump": 0}, f"task corridor has the action 'jump', which {corridor.NAME} does not take"),
+        ({"action": 0.9}, r"action 0\.9 came, the environment takes Discrete\(2\)"),
         ({"action": 5}, r"action 5 came, the environment takes Discrete\(2\)"),
     ],
 )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gato_pipelines.rollout.plot import plot_scores
 from gato_pipelines.rollout.results import Arm, EpisodeResult
@@ -30,6 +31,13 @@ def test_the_scores_of_a_task() -> None:
     assert found.normalised.value == pytest.approx((5 - 1) / 9)
     assert found.arms["policy"].mean_return.value == 5
     assert (found.arms["policy"].milliseconds, found.arms["policy"].success) == (25, None)
+
+
+def test_an_episode_of_which_success_is_not_told_counts_as_not_solved() -> None:
+    told = [replace(each, success=True) for each in results("it", "policy", [1, 1])]
+    found = task_score([*told, *results("it", "random", [0, 0])], "it", "family", "place", episodes=2)
+    solved = {arm: each.success.value for arm, each in found.arms.items() if each.success}
+    assert solved == {"policy": 1, "random": 0}
 
 
 def test_an_expert_that_is_not_better_than_chance_gives_no_score() -> None:
@@ -73,3 +81,8 @@ def test_a_plot_of_few_tasks_and_of_many(count: int, tmp_path: Path) -> None:
 def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
     assert not plot_scores(all_scores([TaskScore("c", "y", "", {}, why="")]), tmp_path / "scores.png")
     assert not (tmp_path / "scores.png").exists()
+
+
+def test_a_task_may_be_called_like_a_formula(tmp_path: Path) -> None:
+    task = TaskScore("$\\frac$", "$x", "", {}, normalised=Estimate(1.0, 0.1))
+    assert plot_scores(all_scores([task]), tmp_path / "plot.png")

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
+from gato_data.errors import TrainError
 from gato_trainer.acting.sampling import draw, numbers
 
 
@@ -26,3 +28,9 @@ def test_the_likeliest_is_the_first_of_equal_ones() -> None:
 def test_the_ends_of_the_unit_interval_are_choices() -> None:
     logits = torch.tensor([[-1e30, 0.0, -1e30, 0.0, -1e30]]).repeat(2, 1)
     assert draw(logits, 1.0, np.array([0.0, 1.0 - 2**-53])).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_no_action_is_drawn_of_a_model_that_diverged(temperature: float) -> None:
+    with pytest.raises(TrainError, match="logits that are not finite"):
+        draw(torch.tensor([[1.0, float("nan")]]), temperature, np.array([0.5]))
