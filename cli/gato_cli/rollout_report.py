@@ -68,7 +68,7 @@ def play_shown(
 
 
 def identity_of(policy: Policy) -> dict[str, Any]:
-    """What tells a policy from others: the names of its source and the folder around it, its step, its digest."""
+    """What tells a policy from others: the name of its source, its step, its digest."""
     source = policy.source.resolve()
     file = source / HEADER if source.is_dir() else source
     return {"source": source.name, "step": policy.step, "digest": digest_of(file)}
