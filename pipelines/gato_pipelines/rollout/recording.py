@@ -1,5 +1,6 @@
 """A policy's episodes as RLDS."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from gato_pipelines.rollout.subjects import Subject
 
 _SHARD = 1000
 """Episodes of a file."""
+
+
+def folder_of(task: str) -> str:
+    """The name of a task's folder; it lies where it should, whatever a run calls its tasks."""
+    return re.sub(r"^\.+", "-", task.replace("/", "-"))
 
 
 def check_places(places: Iterable[Path]) -> None:

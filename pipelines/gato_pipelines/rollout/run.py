@@ -13,7 +13,7 @@ from gato_pipelines.environments.players import Players
 from gato_pipelines.rollout.film import Film, check_gif, film_episodes, write_gif
 from gato_pipelines.rollout.folder import RolloutFolder, RolloutHeader
 from gato_pipelines.rollout.policy import PLAYED, Policy, PolicyActor
-from gato_pipelines.rollout.recording import check_places, record_episodes
+from gato_pipelines.rollout.recording import check_places, folder_of, record_episodes
 from gato_pipelines.rollout.results import Arm, EpisodeResult, of_arm, result_of
 from gato_pipelines.rollout.scores import Scores, TaskScore, all_scores, task_score
 from gato_pipelines.rollout.settings import RolloutSettings
@@ -63,8 +63,7 @@ class _Play:
     def place(self, subject: Subject) -> Path:
         """Where the episodes of a subject are recorded."""
         assert self.record is not None, "nothing is recorded otherwise"
-        # no task is called "." or "..", whatever a run says
-        return self.record / subject.task.replace("/", "-").lstrip(".") if self.several else self.record
+        return self.record / folder_of(subject.task) if self.several else self.record
 
 
 def rollout(

@@ -7,7 +7,7 @@ import pytest
 
 from gato_data.errors import OutputError
 from gato_pipelines.rollout.folder import HEADER, PLOT, RolloutFolder, RolloutHeader
-from gato_pipelines.rollout.recording import check_places
+from gato_pipelines.rollout.recording import check_places, folder_of
 from gato_pipelines.rollout.results import EPISODES, EpisodeResult
 from gato_pipelines.rollout.run import Rollout
 from gato_pipelines.rollout.scores import TaskScore, all_scores
@@ -48,6 +48,10 @@ def test_no_plot_is_left_of_scores_that_are_none_any_more(tmp_path: Path) -> Non
         (tmp_path / "out" / PLOT).write_bytes(b"an older one")
         folder.finish(Rollout({}, {}, {}, all_scores([TaskScore("it", "f", "", {}, why="so")]), [], []))
     assert not (tmp_path / "out" / PLOT).exists()
+
+
+def test_a_task_is_recorded_inside_of_the_folder() -> None:
+    assert [folder_of(task) for task in ("left/walk", "..", "/etc", "../up")] == ["left-walk", "-", "-etc", "--up"]
 
 
 def test_two_tasks_are_not_recorded_in_one_folder(tmp_path: Path) -> None:
