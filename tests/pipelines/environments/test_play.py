@@ -94,6 +94,17 @@ def test_who_cannot_go_on_ends_an_episode_and_no_other() -> None:
     ]
 
 
+@pytest.mark.parametrize("noise", [0.1, 0.5])
+def test_chance_takes_a_share_of_the_experts_actions_in_stretches(noise: float) -> None:
+    counter, players, chance = Counter(), Players("expert", noise), Chance(0, 4)
+    seen = counter.reset(chance)
+    players.begin(0, counter, chance)
+    by_chance = np.array([players.act([seen])[0] == 1 for _ in range(20_000)])
+    begun = by_chance[1:] & ~by_chance[:-1]
+    assert by_chance.mean() == pytest.approx(noise, abs=0.03)
+    assert by_chance.sum() / begun.sum() == pytest.approx(10, abs=1)
+
+
 def test_a_reward_that_is_no_number_is_one_sentence() -> None:
     counter = Counter()
     counter.reward = float("nan")
