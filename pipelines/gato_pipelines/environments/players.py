@@ -7,7 +7,7 @@ import numpy as np
 
 from gato_pipelines.environments.chance import Chance
 from gato_pipelines.environments.environment import Environment, Observation, Player
-from gato_pipelines.environments.play import GAVE_UP
+from gato_pipelines.environments.play import GAVE_UP, Disturbed
 
 Who: TypeAlias = Literal["expert", "random"]
 _STRETCH = 10
@@ -22,8 +22,8 @@ class Players:
 
         Args:
             who: the expert, or chance.
-            noise: share of the expert's actions that chance takes in its place, in [0, 1): in stretches,
-                so that the expert has to find its way back.
+            noise: share of its actions in whose place chance acts, in [0, 1): in stretches, from which an
+                expert shows the way back.
         """
         self._who, self._noise = who, noise
         self._players: dict[int, tuple[Environment, Player | None]] = {}
@@ -53,10 +53,10 @@ class Players:
             return GAVE_UP
 
 
-def _disturbed(expert: Player, random: Player, noise: float, rng: np.random.Generator) -> Player:
-    """An expert in whose place chance acts for stretches whose lengths are geometric.
+def _disturbed(player: Player, random: Player, noise: float, rng: np.random.Generator) -> Player:
+    """A player in whose place chance acts for stretches whose lengths are geometric.
 
-    Of one stretch of `_STRETCH` actions and the 1 / begin that the expert has before it, chance takes the share
+    Of one stretch of `_STRETCH` actions and the 1 / begin that lie before it, chance takes the share
     `_STRETCH` / (`_STRETCH` + 1 / begin), which is `noise`.
     """
     begin, end = noise / (1 - noise) / _STRETCH, 1 / _STRETCH
@@ -64,7 +64,8 @@ def _disturbed(expert: Player, random: Player, noise: float, rng: np.random.Gene
 
     def act(seen: Observation) -> Any:
         nonlocal is_chance
+        wanted = player(seen)
         is_chance = rng.random() < (1 - end if is_chance else begin)
-        return (random if is_chance else expert)(seen)
+        return Disturbed(wanted, random(seen)) if is_chance else wanted
 
     return act

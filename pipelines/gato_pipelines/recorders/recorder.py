@@ -60,7 +60,7 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
 
     @property
     def noise(self) -> float:
-        """Share of the expert's actions that chance takes in its place, in [0, 1)."""
+        """Share of the timesteps in which chance acts in the expert's place, in [0, 1); what it wanted is recorded."""
         return 0.0
 
     @abstractmethod
@@ -103,7 +103,9 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
 
     def _policy(self, environment: EnvironmentT, who: Who) -> str:
         if who == "expert":
-            return environment.expert_policy + (f", {100 * self.noise:g} % of the actions by chance" if self.noise else "")
+            return environment.expert_policy + (
+                f", disturbed by chance in {100 * self.noise:g} % of the timesteps" if self.noise else ""
+            )
         if self.noise:
             raise SettingError(f"noise {self.noise:g} disturbs an expert, and {environment.name} is played by chance")
         return environment.random_policy
@@ -193,7 +195,7 @@ def noise_setting() -> Any:
     """The field `noise`, of recorders whose expert plays on from wherever it is."""
     return setting(
         0.0,
-        "Share of the expert's actions that chance takes, in stretches: demonstrations of ways back.",
+        "Share of timesteps in which chance acts and the expert's action is recorded: shows ways back.",
         minimum=0,
         below=1,
     )
@@ -221,4 +223,4 @@ def check_noise(noise: float) -> None:
         SettingError: it is no share that leaves the expert anything.
     """
     if not 0 <= noise < 1:
-        raise SettingError(f"a share of {noise:g} of the actions by chance: 0 or more and less than 1 was wanted")
+        raise SettingError(f"chance in a share of {noise:g} of the timesteps: 0 or more and less than 1 was wanted")
