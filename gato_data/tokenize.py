@@ -55,7 +55,7 @@ class TokenizeSettings:
     """
 
     compand_observations: bool = True
-    loss_on_text_observations: bool = True
+    loss_on_text_observations: bool = setting(True, "Train on text inside observations, such as a mission, as well.")
     loss_on_separator: bool = False
     end_of_text_observations: bool = False
     end_of_text_documents: bool = True

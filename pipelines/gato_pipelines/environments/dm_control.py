@@ -54,10 +54,14 @@ class DmControl(Environment):
 
     def step(self, action: NDArray[Any]) -> Step:
         """Act once, (A,); what is beyond [-1, 1] is clipped."""
-        applied = np.clip(action, -1, 1).astype(np.float32)
+        applied = self.applied(action)
         timestep = self.env.step(applied)
         over = bool(timestep.last())
         return Step(applied, self._seen(timestep.observation), timestep.reward, over, over and timestep.discount == 0)
+
+    def applied(self, action: NDArray[Any]) -> NDArray[np.float32]:
+        """Within [-1, 1]."""
+        return np.clip(action, -1, 1).astype(np.float32)
 
     def random(self, rng: np.random.Generator) -> Player:
         """Smooth noise: bodies do not move of noise that changes its mind at every step."""

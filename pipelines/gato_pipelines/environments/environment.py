@@ -87,6 +87,10 @@ class Environment(ABC):
     def step(self, action: Any) -> Step:
         """Act once."""
 
+    def applied(self, action: Any) -> Any:
+        """An action as `step` applies it."""
+        return action
+
     @abstractmethod
     def random(self, rng: np.random.Generator) -> Player:
         """Who plays the episode that has just begun at random."""

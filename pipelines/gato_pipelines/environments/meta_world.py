@@ -54,10 +54,14 @@ class MetaWorld(Environment):
 
     def step(self, action: NDArray[Any]) -> Step:
         """Act once, (4,); what is beyond [-1, 1] is clipped. The reward goes on after a success."""
-        applied = np.clip(np.asarray(action, dtype=np.float32), -1, 1)
+        applied = self.applied(action)
         observation, reward, ended, truncated, info = self._env.step(applied)
         over, success = bool(ended or truncated), bool(info["success"] > 0)
         return Step(applied, {OBSERVATION: observation}, float(reward), over, bool(ended), success)
+
+    def applied(self, action: NDArray[Any]) -> NDArray[np.float32]:
+        """Within [-1, 1]."""
+        return np.clip(np.asarray(action, dtype=np.float32), -1, 1)
 
     def random(self, rng: np.random.Generator) -> Player:
         """Every element of an action anywhere in [-1, 1]."""

@@ -1,7 +1,7 @@
 """The one loop in which episodes are played: in one environment or in several, whoever acts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
@@ -14,6 +14,14 @@ GAVE_UP = object()
 """Stands for the action of an actor who cannot go on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Disturbed:
+    """What an actor wanted, where something else is done; an episode keeps what it wanted."""
+
+    wanted: Any
+    done: Any
+
+
 @dataclass(slots=True)
 class PlayedEpisode:
     """One episode while it is played and after: T actions and rewards.
@@ -21,7 +29,7 @@ class PlayedEpisode:
     Attributes:
         number: of the episode.
         observations: what was kept of T + 1 of them, by feature path; none where none is kept.
-        actions: what was done after each observation but the last.
+        actions: what was done after each observation but the last, or wanted where that was `Disturbed`.
         rewards: what came of it.
         is_terminal: whether the episode ended in a terminal state rather than being cut.
         success: whether the task was solved at any time; None where the environment did not tell.
@@ -132,7 +140,10 @@ def _step(seat: _Seat, action: Any, keep: Keep | None, watch: Watch | None) -> b
     if action is GAVE_UP:
         episode.gave_up = True
         return True
-    step = environment.step(action)
+    if isinstance(action, Disturbed):
+        step = replace(environment.step(action.done), action=environment.applied(action.wanted))
+    else:
+        step = environment.step(action)
     if not isfinite(step.reward):
         raise EpisodeError(
             f"{environment.name} gave a reward of {step.reward} for action {len(episode.actions)} of episode "

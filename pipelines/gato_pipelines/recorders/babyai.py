@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gato_data.errors import SettingError
+from gato_data.settings import setting
 from gato_pipelines.environments.babyai import BabyAI, find_level
 from gato_pipelines.recorders.recorder import Actor, EnvironmentRecorder, actor_setting, name_setting, seed_setting
 from gato_pipelines.rlds.card import DatasetCard
@@ -25,12 +26,13 @@ class Recorder(EnvironmentRecorder[BabyAI]):
     example: ClassVar[str] = "gato-data record babyai --level GoToLocal --episodes 100 --out go-to-local-rlds"
 
     level: str = name_setting("Name of the level, such as GoToLocal or boss-level.")
+    pixels: bool = setting(False, "Record what is seen as frames of 112x112 in place of symbols.", flag=True)
     seed: int = seed_setting()
     actor: Actor = actor_setting()
 
     def environment(self, *, draws: bool = False, recorded: bool = False) -> BabyAI:
         """The level."""
-        return BabyAI(find_level(self.level))
+        return BabyAI(find_level(self.level), pixels=self.pixels)
 
     def check_tries(self, tries: int) -> None:
         """No level is tried for ever."""
@@ -43,7 +45,7 @@ class Recorder(EnvironmentRecorder[BabyAI]):
         level, version = environment.name, importlib.metadata.version("minigrid")
         deed = "solved" if policy == environment.expert_policy else "played"
         return DatasetCard(
-            name="babyai",
+            name="babyai_pixels" if self.pixels else "babyai",
             config=task_name(level),
             version="1.0.0",
             features=self.features(environment),
@@ -53,7 +55,7 @@ class Recorder(EnvironmentRecorder[BabyAI]):
             ),
             licence="Recorded with minigrid (Apache-2.0).",
             module=__name__,
-            metadata={"level": level, "policy": policy, "seed": self.seed, "minigrid": version},
+            metadata={"level": level, "policy": policy, "seed": self.seed, "pixels": self.pixels, "minigrid": version},
         )
 
 

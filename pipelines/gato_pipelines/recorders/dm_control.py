@@ -10,8 +10,10 @@ from gato_pipelines.recorders.recorder import (
     Actor,
     EnvironmentRecorder,
     actor_setting,
+    check_noise,
     check_steps,
     name_setting,
+    noise_setting,
     seed_setting,
     steps_setting,
 )
@@ -34,9 +36,11 @@ class Recorder(EnvironmentRecorder[DmControl]):
     seed: int = seed_setting()
     max_steps: int = steps_setting(1000)
     actor: Actor = actor_setting("auto")
+    noise: float = noise_setting()
 
     def __post_init__(self) -> None:
         check_steps(self.max_steps)
+        check_noise(self.noise)
 
     def environment(self, *, draws: bool = False, recorded: bool = False) -> DmControl:
         """The task."""

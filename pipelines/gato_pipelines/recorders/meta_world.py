@@ -10,7 +10,9 @@ from gato_pipelines.recorders.recorder import (
     Actor,
     EnvironmentRecorder,
     actor_setting,
+    check_noise,
     name_setting,
+    noise_setting,
     seed_setting,
     steps_setting,
 )
@@ -31,8 +33,10 @@ class Recorder(EnvironmentRecorder[MetaWorld]):
     seed: int = seed_setting()
     max_steps: int = steps_setting(MAX_STEPS)
     actor: Actor = actor_setting()
+    noise: float = noise_setting()
 
     def __post_init__(self) -> None:
+        check_noise(self.noise)
         if not 1 <= self.max_steps <= MAX_STEPS:
             raise SettingError(
                 f"a Meta-World episode of at most {self.max_steps} actions: 1 to {MAX_STEPS} were wanted"

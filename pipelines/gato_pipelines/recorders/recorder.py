@@ -35,8 +35,8 @@ EnvironmentT = TypeVar("EnvironmentT", bound=Environment)
 class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
     """Records what an expert or chance does in an environment.
 
-    The fields are settings; the first one says what is played, and all but the seed and the actor make
-    the same environment again.
+    The fields are settings; the first one says what is played, and all but the seed, the actor and the
+    noise make the same environment again.
     """
 
     example: ClassVar[str] = ""
@@ -57,6 +57,11 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
     @abstractmethod
     def actor(self) -> Actor:
         """Who plays."""
+
+    @property
+    def noise(self) -> float:
+        """Share of the timesteps in which chance acts in the expert's place, in [0, 1); what it wanted is recorded."""
+        return 0.0
 
     @abstractmethod
     def environment(self, *, draws: bool = False, recorded: bool = False) -> EnvironmentT:
@@ -96,6 +101,15 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
             raise SettingError(f"no expert of {environment.name} is known here: --actor random plays it")
         return self.actor
 
+    def _policy(self, environment: EnvironmentT, who: Who) -> str:
+        if who == "expert":
+            return environment.expert_policy + (
+                f", disturbed by chance in {100 * self.noise:g} % of the timesteps" if self.noise else ""
+            )
+        if self.noise:
+            raise SettingError(f"noise {self.noise:g} disturbs an expert, and {environment.name} is played by chance")
+        return environment.random_policy
+
     def record(
         self,
         episodes: int,
@@ -126,8 +140,7 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
         environment = self.environment(recorded=True)
         try:
             who = self.who(environment)
-            policy = environment.expert_policy if who == "expert" else environment.random_policy
-            card = self.card(environment, policy)
+            card = self.card(environment, self._policy(environment, who))
             played = islice(self.episodes(environment, who, card.features), episodes)
             return write_recording(out, card, played, episodes, shards=shards, overwrite=overwrite, progress=progress)
         finally:
@@ -148,7 +161,7 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
 
     def play(self, environment: EnvironmentT, who: Who, chance: Chance) -> PlayedEpisode:
         """One episode."""
-        (play,) = play_episodes([environment], Players(who), [chance], keep=kept(environment.observations))
+        (play,) = play_episodes([environment], Players(who, self.noise), [chance], keep=kept(environment.observations))
         return play
 
     def check_tries(self, tries: int) -> None:
@@ -178,6 +191,16 @@ def actor_setting(default: Actor = "expert") -> Any:
     return setting(default, "Who plays.")
 
 
+def noise_setting() -> Any:
+    """The field `noise`, of recorders whose expert plays on from wherever it is."""
+    return setting(
+        0.0,
+        "Share of timesteps in which chance acts and the expert's action is recorded: shows ways back.",
+        minimum=0,
+        below=1,
+    )
+
+
 def steps_setting(steps: int) -> Any:
     """The field `max_steps`."""
     return setting(steps, "Actions after which an episode is cut.", minimum=1)
@@ -191,3 +214,13 @@ def check_steps(steps: int) -> None:
     """
     if steps < 1:
         raise SettingError(f"an episode of at most {steps} actions: 1 or more were wanted")
+
+
+def check_noise(noise: float) -> None:
+    """Check a setting `noise`.
+
+    Raises:
+        SettingError: it is no share that leaves the expert anything.
+    """
+    if not 0 <= noise < 1:
+        raise SettingError(f"chance in a share of {noise:g} of the timesteps: 0 or more and less than 1 was wanted")

@@ -19,7 +19,7 @@ from gato_pipelines.rollout.scores import Reference
 from gato_schemas.dataset import EnvironmentInfo, TaskInfo
 
 _GYMNASIUM = "gymnasium"
-_OURS = {"seed", "actor", "expert"}
+_OURS = {"seed", "actor", "expert", "noise"}
 """Settings of a recorder that say who played, not where."""
 
 

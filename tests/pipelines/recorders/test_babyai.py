@@ -1,5 +1,8 @@
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from gato_data.errors import MissingPackageError, SettingError
 from gato_pipelines.environments.babyai import BabyAI, levels
@@ -46,9 +49,28 @@ def test_an_episode_is_what_minigrid_plays(tmp_path):
             assert episode.tensors["steps/reward"][at] == np.float32(reward)
 
 
-def test_features_are_those_that_the_source_reads():
-    names = [leaf.path.removeprefix("steps/observation/") for leaf in BabyAI.observations if "observation" in leaf.path]
-    assert names == ["direction", "image", "mission"]
+@pytest.mark.parametrize("pixels", [False, True])
+def test_features_are_those_that_sources_read(pixels):
+    seen = BabyAI("GoToLocal", pixels=pixels).observations
+    assert [leaf.path.removeprefix("steps/observation/") for leaf in seen] == ["direction", "image", "mission"]
+
+
+def test_pixels_show_a_cell_in_a_patch(tmp_path):
+    """The same episode twice: cells that are the same symbols are the same pixels."""
+    (symbols,) = episodes_of(record("GoToLocal", 1, tmp_path / "symbols", seed=3))
+    (pixels,) = episodes_of(record("GoToLocal", 1, tmp_path / "pixels", seed=3, pixels=True))
+    np.testing.assert_array_equal(pixels.tensors["steps/action"], symbols.tensors["steps/action"])
+    assert pixels.texts == symbols.texts
+    shown: dict[tuple[int, ...], set[bytes]] = {}
+    for frame, cells in zip(pixels.images["steps/observation/image"], symbols.tensors["steps/observation/image"]):
+        picture = np.asarray(Image.open(io.BytesIO(frame)))
+        assert picture.shape == (112, 112, 3)
+        for column, row in np.ndindex(7, 7):
+            patch = picture[16 * row : 16 * row + 16, 16 * column : 16 * column + 16]
+            if (column, row) != (3, 6):  # where the agent is
+                shown.setdefault(tuple(cells[column, row]), set()).add(patch.tobytes())
+    assert len(shown) > 3
+    assert {len(patches) for patches in shown.values()} == {1}
 
 
 def test_there_is_a_name_for_every_level():

@@ -28,6 +28,25 @@ def test_the_controller_swings_the_pole_up_and_keeps_it_there(tmp_path):
         assert upright[-300:].min() > 0.99
 
 
+def test_a_disturbed_controller_shows_ways_back_and_says_so(tmp_path):
+    alone = record("cartpole-balance", 1, tmp_path / "alone", max_steps=300)
+    disturbed = record("cartpole-balance", 1, tmp_path / "disturbed", max_steps=300, noise=0.25)
+    assert disturbed.policy == f"{alone.policy}, disturbed by chance in 25 % of the timesteps"
+    (before,), (after,) = episodes_of(alone), episodes_of(disturbed)
+    leans = [np.abs(episode.tensors["steps/observation/position"][:, 2]).mean() for episode in (before, after)]
+    assert leans[1] > 2 * leans[0]  # sine of the pole's angle
+    actions = after.tensors["steps/action"]
+    assert actions.dtype == np.float32
+    assert np.abs(actions).max() <= 1
+
+
+def test_noise_that_cannot_be_is_one_sentence(tmp_path):
+    with pytest.raises(SettingError, match="chance in a share of 1 of the timesteps: 0 or more and less than 1 was"):
+        record("cartpole-balance", 1, tmp_path, noise=1.0)
+    with pytest.raises(SettingError, match=r"noise 0\.1 disturbs an expert, and cheetah-run is played by chance"):
+        record("cheetah-run", 1, tmp_path, noise=0.1)
+
+
 @pytest.mark.parametrize(
     ("task", "least"),
     [
