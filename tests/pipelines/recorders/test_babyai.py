@@ -62,7 +62,9 @@ def test_pixels_show_a_cell_in_a_patch(tmp_path):
     np.testing.assert_array_equal(pixels.tensors["steps/action"], symbols.tensors["steps/action"])
     assert pixels.texts == symbols.texts
     shown: dict[tuple[int, ...], set[bytes]] = {}
-    for frame, cells in zip(pixels.images["steps/observation/image"], symbols.tensors["steps/observation/image"]):
+    for frame, cells in zip(
+        pixels.images["steps/observation/image"], symbols.tensors["steps/observation/image"], strict=True
+    ):
         picture = np.asarray(Image.open(io.BytesIO(frame)))
         assert picture.shape == (112, 112, 3)
         for column, row in np.ndindex(7, 7):
