@@ -1,6 +1,6 @@
 """Which parameters are trained: all of them, all but some that globs name, or changes of low rank alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -43,10 +43,19 @@ def fitting(globs: Iterable[str], names: Iterable[str], option: str, what: str) 
     names = [*names]
     for glob in globs:
         if not any(fnmatchcase(name, glob) for name in names):
-            parts = {name.rsplit(".", depth)[0] + ".*" for name in names for depth in range(1, name.count(".") + 1)}
-            near = close_names(glob, [*names, *sorted(parts)]) or names[:1] + names[-1:]
+            near = close_names(glob, dict.fromkeys(_globs(names))) or names[:1] + names[-1:]
             raise SettingError(f"{option} {glob} fits no {what} of the model: there are {', '.join(near)}")
     return [name for name in names if any(fnmatchcase(name, glob) for glob in globs)]
+
+
+def _globs(names: list[str]) -> Iterator[str]:
+    """The names, and the globs of their beginnings and ends."""
+    for name in names:
+        yield name
+        parts = name.split(".")
+        for count in range(1, len(parts)):
+            yield ".".join(parts[:count]) + ".*"
+            yield "*." + ".".join(parts[count:])
 
 
 def count_frozen(model: nn.Module) -> int:
