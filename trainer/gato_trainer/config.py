@@ -184,7 +184,12 @@ class TrainSettings:
     sharding: Sharding = setting("zero2", "Over several processes.", option="shard")
     replicas: int = setting(1, "Copies of the sharded model, such as one a node.", **_COUNT)
     collective_timeout: float | None = setting(
-        None, "Wait so long for other processes; by default as long as torch.", "SECONDS", **_ABOVE_0
+        None,
+        "Wait so long for other processes; by default as long as torch.",
+        "SECONDS",
+        minimum=1,
+        maximum=10**6,
+        refusal="{name} must be {minimum} to {maximum:,} seconds; got {value}",
     )
     seed: int = setting(0, "Of parameters, data order and all randomness.", **_NOT_NEGATIVE)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to train.")

@@ -100,7 +100,8 @@ def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options:
     if model not in PRESETS:
         raise SettingError(f"no model named {model!r}; there are {', '.join(PRESETS)}")
     preset = PRESETS[model]
-    given = {name: _frozen(value) for name, value in options.items() if value is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    given = {name: value for name, value in given.items() if value is not None}
     values: dict[str, Any] = {
         "learning_rate": preset.learning_rate,
         "batch_size": preset.batch_size,
@@ -113,8 +114,3 @@ def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options:
     shape = {name: values.pop(name) for name in of_model if name in values}
     values.setdefault("warmup_steps", min(WARMUP_STEPS, int(values["steps"]) // 10))
     return TrainSettings(out=Path(out), model_name=model, model=dataclasses.replace(preset.model, **shape), **values)
-
-
-def _frozen(value: Any) -> Any:
-    """A value that was given several times as a tuple."""
-    return tuple(value) if isinstance(value, list) else value

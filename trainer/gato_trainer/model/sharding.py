@@ -19,7 +19,8 @@ def shards(processes: int, replicas: int) -> int:
     """
     if processes % replicas:
         possible = ", ".join(str(count) for count in range(1, processes + 1) if processes % count == 0)
-        raise TrainError(f"--replicas {replicas} does not divide {processes} processes: give one of {possible}")
+        several = f"{processes} processes: give one of" if processes > 1 else "1 process: give"
+        raise TrainError(f"--replicas {replicas} does not divide {several} {possible}")
     return processes // replicas
 
 

@@ -85,6 +85,8 @@ class Training:
         """Load the parameters of `--init-from`, unless the run goes on from its own; a line that says so."""
         settings = self.settings
         has_own = self.world.decided(lambda: bool(committed(settings.out / "checkpoints")))
+        if settings.lora and settings.init_from is None and not has_own:
+            raise TrainError(f"{settings.out} has no checkpoint to go on from: give --lora its --init-from again")
         if settings.init_from is None or (self.continues and has_own):
             return ""
         return load_initial(self.model, self.source.vocabulary, settings.init_from, self.world)
