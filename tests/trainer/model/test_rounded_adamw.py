@@ -4,9 +4,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from gato_trainer.checkpoints.storage import prepare_optimizer
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.randomness import element_bits
-from gato_trainer.model.optimizer import make_optimizer, start_moments
+from gato_trainer.model.optimizer import make_optimizer
 from gato_trainer.model.rounded_adamw import rounded
 from gato_trainer.model.transformer import Gato
 
@@ -44,7 +45,7 @@ def test_the_draw_of_an_element_does_not_depend_on_how_a_tensor_is_cut() -> None
 
 def optimizers(model: Gato, make: Make) -> torch.optim.Optimizer:
     optimizer = make_optimizer(model, make(optimizer_state="bf16", weight_decay=0.1, learning_rate=1e-2))
-    start_moments(optimizer, 0)
+    prepare_optimizer(model, optimizer, 0)
     return optimizer
 
 

@@ -29,6 +29,7 @@ from gato_data.errors import TrainError
 from gato_trainer.checkpoints.header import SavedFile
 from gato_trainer.model.averaging import local
 from gato_trainer.model.lora import named_parameters
+from gato_trainer.model.rounded_adamw import RoundedAdamW
 from gato_trainer.world import World
 
 FAILURES = (CheckpointException, OSError, SafetensorError, RuntimeError, ValueError, KeyError)
@@ -55,6 +56,18 @@ def all_finite(state: dict[str, Tensor]) -> bool:
     """Whether this process's part of every tensor is finite; waits for the device."""
     parts = [part for tensor in state.values() if (part := local(tensor)).numel()]
     return bool(torch.stack([part.isfinite().all() for part in parts]).all())
+
+
+def prepare_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Give AdamW its moments (zero) and step count before its first step, so that they can be loaded into."""
+    dtype = torch.bfloat16 if isinstance(optimizer, RoundedAdamW) else None
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(step), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, dtype=dtype),
+                "exp_avg_sq": torch.zeros_like(parameter, dtype=dtype),
+            }
 
 
 class _DigestedFile(io.BufferedWriter):

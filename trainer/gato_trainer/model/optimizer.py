@@ -44,18 +44,6 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
     return torch.optim.AdamW(groups, fused=True, **values)
 
 
-def start_moments(optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Give AdamW its moments (zero) and step count before its first step, so that they can be loaded into."""
-    dtype = torch.bfloat16 if isinstance(optimizer, RoundedAdamW) else None
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(step), device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter, dtype=dtype),
-                "exp_avg_sq": torch.zeros_like(parameter, dtype=dtype),
-            }
-
-
 def state_bytes(parameters: int, frozen: int, settings: TrainSettings) -> int:
     """Bytes of parameters, and of gradient, moments and average of those that are trained, over all shards."""
     moment = 2 if settings.optimizer_state == "bf16" else 4

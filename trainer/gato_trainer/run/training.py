@@ -14,7 +14,7 @@ from gato_trainer.acting.card import make_card
 from gato_trainer.checkpoints.header import CheckpointHeader
 from gato_trainer.checkpoints.initial_parameters import load_initial
 from gato_trainer.checkpoints.saving import Checkpoints, committed
-from gato_trainer.checkpoints.storage import all_finite, load, state_tensors
+from gato_trainer.checkpoints.storage import all_finite, load, prepare_optimizer, state_tensors
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, check_contents, check_identity, identity
 from gato_trainer.data.feed import Feed
@@ -24,7 +24,7 @@ from gato_trainer.model.averaging import start_average, update_average
 from gato_trainer.model.build import build_model, with_precision
 from gato_trainer.model.freezing import count_frozen
 from gato_trainer.model.loss import LossTotals
-from gato_trainer.model.optimizer import learning_rate, make_optimizer, set_learning_rate, start_moments
+from gato_trainer.model.optimizer import learning_rate, make_optimizer, set_learning_rate
 from gato_trainer.model.sharding import synchronize_gradients
 from gato_trainer.run.curves import Curves, check_packages, open_curves
 from gato_trainer.run.evaluate import evaluate
@@ -100,7 +100,7 @@ class Training:
 
     def _restore(self) -> int:
         """Load the newest checkpoint of a run that is continued; the number of steps done."""
-        start_moments(self.optimizer, 0)
+        prepare_optimizer(self.model, self.optimizer, 0)
         found = self.checkpoints.newest_whole() if self.continues else None
         if found is None:
             if self.continues:
@@ -114,7 +114,7 @@ class Training:
         check_contents(header.datasets, self.source, path)
         if header.stream:
             check_identity(header.stream, self.source, header.next_sample)
-        start_moments(self.optimizer, header.step)
+        prepare_optimizer(self.model, self.optimizer, header.step)
         load(path, state_tensors(self.model, self.optimizer, self.average), self.world)
         self.checkpoints.set_aside(found.damaged)
         self.log.trim(header.step)
