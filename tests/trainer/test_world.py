@@ -162,7 +162,7 @@ def test_processes_train_a_part_as_one_does(
 
 
 def test_processes_wait_as_long_as_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = []
+    waits: list[timedelta | None] = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr("torch.distributed.init_process_group", lambda backend, timeout: waits.append(timeout))
     assert join_world("cpu", 90).timeout == timedelta(seconds=90)

@@ -57,21 +57,22 @@ class RoundedAdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step(parameter, group)
+                    self._step(parameter, parameter.grad, group)
 
-    def _step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         state["step"] += 1
         key = mix32((state["step"].to(torch.int64) * 0x85EBCA6B + self._keys[parameter]) & _MASK32)
-        tensors = [local(x) for x in (parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"])]
+        tensors = [local(x) for x in (parameter, gradient, state["exp_avg"], state["exp_avg_sq"])]
         if not tensors[0].numel():
             return
         row = tensors[0][0].numel()
         first = _first_row(parameter) * row
-        for parts in zip(*(x.split(max(1, _ELEMENTS // row)) for x in tensors), strict=True):
-            bits = element_bits(key, first, parts[0].shape)
-            _move(*parts, state["step"], bits, group)
-            first += parts[0].numel()
+        pieces = (torch.split(x, max(1, _ELEMENTS // row)) for x in tensors)
+        for part, gradient_part, mean, square in zip(*pieces, strict=True):
+            bits = element_bits(key, first, part.shape)
+            _move(part, gradient_part, mean, square, state["step"], bits, group)
+            first += part.numel()
 
 
 def _move(p: Tensor, gradient: Tensor, first: Tensor, second: Tensor, step: Tensor, bits: Tensor, group: Any) -> None:
