@@ -88,6 +88,20 @@ def test_a_model_has_the_shape_that_was_asked_for(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.usefixtures("synthetic")
+def test_what_is_frozen_is_named_once_for_each_glob(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(tmp_path / "run", "--dry-run", "--freeze", "embedding.*", "--freeze", "blocks.0.*")) == 0
+    assert re.search(r"parameters \([\d,]+ trained, [\d,]+ frozen\)", capsys.readouterr().out)
+    for wrong, message in (
+        (["--freeze", "table"], "--freeze table fits no parameter of the model: there are *.table, "),
+        (["--lora", "2"], "--lora changes a trained model: give the one to start from with --init-from"),
+        (["--lora", "-1"], "lora must be a finite number of at least 0; got -1"),
+        (["--replicas", "2"], "--replicas 2 does not divide 1 process: give 1"),
+    ):
+        assert main(arguments(tmp_path / "run", "--dry-run", *wrong)) == 1
+        assert capsys.readouterr().err.startswith(f"Error: {message}")
+
+
+@pytest.mark.usefixtures("synthetic")
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--mixture", str(tmp_path / "none.json"), "--out", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err.startswith("Error: no mixture")

@@ -1,10 +1,12 @@
 import dataclasses
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from gato_data.errors import TrainError
 from gato_trainer.checkpoints.header import read_header
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.feed import micro_ranges
+from gato_trainer.model.sharding import shards
 from gato_trainer.run.train import run
-from gato_trainer.world import World
+from gato_trainer.world import World, join_world, unanswered
 from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
@@ -41,7 +44,7 @@ def run_processes(task: dict[str, Any], count: int) -> dict[str, Any]:
         )
         for rank in range(count)
     ]
-    outputs = [process.communicate(timeout=180) for process in processes]
+    outputs = [process.communicate(timeout=600) for process in processes]
     for process, (_, errors) in zip(processes, outputs, strict=True):
         assert process.returncode == 0, errors.decode()[-3000:]
     result: dict[str, Any] = json.loads(outputs[0][0].decode().splitlines()[-1])
@@ -90,6 +93,89 @@ def test_processes_train_the_same_model_as_one(
     assert expected.validation is not None
     assert resumed.validation["loss"] == pytest.approx(expected.validation["loss"], rel=1e-5)
     assert result["validation"]["supervised_tokens"] == expected.validation["supervised_tokens"]
+
+
+def test_copies_of_a_sharded_model_train_as_one_and_go_on_in_other_numbers(
+    small_settings: Make, source: SyntheticSource
+) -> None:
+    options = {
+        "steps": 4,
+        "batch_size": 4,
+        "context_length": 24,
+        "log_every": 1,
+        "clip": 0.7,
+        "optimizer_state": "bf16",
+    }
+    one = small_settings("one", **options, stop_step=2)
+    losses = [loss for _, loss in run(one, source, quiet=True).losses]
+    losses += [loss for _, loss in run(small_settings("one", **options, resume="yes"), source, quiet=True).losses]
+    many = small_settings("many", **options)
+    task = {
+        "settings": {**options, "out": str(many.out), "replicas": 2, "stop_step": 2},
+        "model": dataclasses.asdict(many.model),
+        "source": dataclasses.asdict(source),
+    }
+    found = run_processes(task, 4)["losses"]
+    step = Path("checkpoints", "step-00000002")
+    sizes = [sum(file.size for file in read_header(run.out / step).files.values()) for run in (one, many)]
+    assert sizes[1] < 1.5 * sizes[0]  # each tensor is there once, its name and place in every file
+    task["settings"] |= {"replicas": 1, "stop_step": 3, "resume": "yes"}
+    found += run_processes(task, 2)["losses"]
+    found += run(dataclasses.replace(many, resume="yes"), source, quiet=True).losses
+    assert [number for number, _ in found] == [1, 2, 3, 4]
+    assert [loss for _, loss in found] == pytest.approx(losses, rel=1e-5)
+
+
+def test_copies_have_to_divide_the_processes(small_settings: Make) -> None:
+    assert [shards(8, count) for count in (1, 2, 8)] == [8, 4, 1]
+    with pytest.raises(TrainError, match="--replicas 3 does not divide 8 processes: give one of 1, 2, 4, 8"):
+        shards(8, 3)
+
+
+@pytest.mark.parametrize(
+    ("sharding", "options"),
+    [
+        ("zero2", {"freeze": ["embedding.*", "blocks.0.*"], "ema": 0.5, "micro_batch_size": 1}),
+        ("full", {"lora": 2, "lora_alpha": 3.0, "ema": 0.5}),
+    ],
+)
+def test_processes_train_a_part_as_one_does(
+    sharding: str, options: dict[str, Any], small_settings: Make, source: SyntheticSource
+) -> None:
+    common = {"steps": 3, "batch_size": 4, "context_length": 24, "log_every": 1}
+    # Changes of its own, which every process merges into its rows.
+    base = small_settings("base", steps=2, learning_rate=1e-2)
+    run(base, source, quiet=True)
+    changed = small_settings("changed", steps=2, learning_rate=1e-2, lora=3, init_from=base.out)
+    run(changed, source, quiet=True)
+    options = {**common, **options, "init_from": str(changed.out)}
+    paths = {**options, "init_from": changed.out}
+    losses = [loss for _, loss in run(small_settings("one", **paths), source, quiet=True).losses]
+    many = small_settings("many", **paths, resume="yes")
+    task = {
+        "settings": {**options, "out": str(many.out), "sharding": sharding, "stop_step": 2},
+        "model": dataclasses.asdict(many.model),
+        "source": dataclasses.asdict(source),
+    }
+    found = run_processes(task, 2)["losses"] + run(many, source, quiet=True).losses
+    assert [loss for _, loss in found] == pytest.approx(losses, rel=1e-5)
+
+
+def test_processes_wait_as_long_as_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[timedelta | None] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda backend, timeout: waits.append(timeout))
+    assert join_world("cpu", 90).timeout == timedelta(seconds=90)
+    assert join_world("cpu").timeout is None
+    assert waits == [timedelta(seconds=90), None]
+
+
+def test_a_process_that_does_not_answer_is_told_in_a_sentence() -> None:
+    gloo = RuntimeError("[transport.cc:73] Timed out waiting 2000ms for recv operation to complete\nmore")
+    explained = unanswered(gloo)
+    assert explained is not None
+    assert re.search(r"did not answer in time \(.*2000ms.* complete\): .*--collective-timeout", str(explained))
+    assert unanswered(RuntimeError("shapes differ")) is None
 
 
 def test_processes_agree_on_a_damaged_checkpoint(small_settings: Make, source: SyntheticSource) -> None:
@@ -153,6 +239,6 @@ def test_every_sample_is_computed_once_in_as_many_micro_batches(
 def test_a_batch_smaller_than_the_world_is_refused(
     small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gato_trainer.run.train.join_world", lambda device: World(0, 8, torch.device("cpu")))
+    monkeypatch.setattr("gato_trainer.run.train.join_world", lambda *_: World(0, 8, torch.device("cpu")))
     with pytest.raises(TrainError, match="8 processes need a batch of as many windows; got 4"):
         run(small_settings(), source, quiet=True)

@@ -63,6 +63,8 @@ def main(task: dict[str, Any]) -> None:
     if "terminate" in task:
         terminate_at(task["terminate"])
     options = task["settings"]
+    if "init_from" in options:
+        options["init_from"] = Path(options["init_from"])
     settings = train_settings("tiny", Path(options.pop("out")), **options)
     settings = dataclasses.replace(settings, model=ModelConfig(**task["model"]))
     source = SyntheticSource(**task["source"])

@@ -51,6 +51,8 @@ def _add_option(parser: argparse.ArgumentParser, entry: "Field[Any]", kind: Any,
     given: dict[str, Any] = {"dest": entry.name, "default": default, "help": text}
     if entry.metadata["flag"]:
         given["action"] = "store_true"
+    elif entry.metadata["repeatable"]:
+        given |= {"action": "append", "metavar": entry.metadata["metavar"]}
     elif kind is bool:
         given["action"] = argparse.BooleanOptionalAction
     else:

@@ -27,6 +27,7 @@ _AT_LEAST_1: dict[str, Any] = {
     "minimum": 1,
     "refusal": "{name} must be at least 1; got {value}",
 }
+_ABOVE_0: dict[str, Any] = {"minimum": math.ulp(0.0), "refusal": _COUNT["refusal"]}
 _NOT_NEGATIVE: dict[str, Any] = {
     "minimum": 0,
     "refusal": "{name} must be a finite number of at least 0; got {value}",
@@ -40,6 +41,7 @@ _CHANCE: dict[str, Any] = {
 Positions = Literal["transformer-xl", "rope"]
 Precision = Literal["fp32", "bf16"]
 Sharding = Literal["none", "zero2", "full"]
+OptimizerState = Literal["fp32", "bf16"]
 VocabularyRows = Literal["all", "used"]
 Resume = Literal["no", "yes", "auto"]
 
@@ -127,10 +129,20 @@ class TrainSettings:
         micro_batch_size: None takes a process's whole share.
         learning_rate: reached after `warmup_steps`; it falls to a tenth of it by `steps`.
         weight_decay: on matrices and tables (not on gains, biases or single vectors).
-        precision: None means bf16 on a GPU and fp32 on a CPU. Parameters, gradients and optimizer
-            state are always float32.
+        precision: None means bf16 on a GPU and fp32 on a CPU. Parameters and gradients are always
+            float32.
+        optimizer_state: dtype of AdamW's moments; "bf16" rounds them up or down at random, so that
+            they are right on average.
+        freeze: parameters whose names fit one of these globs stay as they are.
+        lora: rank of the changes that are trained in place of all parameters; 0 trains these.
+        lora_alpha: changes are scaled by `lora_alpha / lora`; None means `lora`, so by 1.
+        lora_on: globs of the matrices that are changed; empty means those of attention and
+            feed-forward.
         sharding: "zero2" shards gradients and optimizer state and keeps the gathered parameters
             between forward and backward, "full" gathers twice, "none" is for one process only.
+        replicas: copies of the sharded model, each of them on `processes / replicas` processes that
+            follow one another, such as those of a node.
+        collective_timeout: seconds that a process waits for the others; None means torch's default.
         kernels: which implementation of the fusable operations runs: "reference", plain torch;
             "auto", each fused one that this machine runs and that passes its test; "fused", all of
             them or an error.
@@ -148,7 +160,7 @@ class TrainSettings:
     steps: int = setting(MISSING, "Optimizer steps of the whole run.", **_COUNT)
     batch_size: int = setting(MISSING, "Windows in one step, over all processes.", **_COUNT)
     context_length: int = setting(MISSING, "Input tokens of a window.", **_COUNT)
-    learning_rate: float = setting(MISSING, "Peak of the schedule.", minimum=math.ulp(0.0), refusal=_COUNT["refusal"])
+    learning_rate: float = setting(MISSING, "Peak of the schedule.", **_ABOVE_0)
     warmup_steps: int = setting(MISSING, "Steps until the peak.", **_NOT_NEGATIVE)
     warmup_from: float = 1e-7
     schedule: Literal["cosine", "constant"] = setting("cosine", "After the warm-up.")
@@ -160,7 +172,25 @@ class TrainSettings:
     clip: float = setting(0.0, "Largest gradient norm; 0 does not clip.", **_NOT_NEGATIVE)
     ema: float = setting(0.0, "Decay of averaged parameters; 0 keeps none.", **_CHANCE)
     precision: Precision | None = setting(None, "Of the computation.")
+    optimizer_state: OptimizerState = setting("fp32", "AdamW's moments; bf16 rounds them at random, without bias.")
+    freeze: tuple[str, ...] = setting(
+        (), "Leave parameters of these names as they are; may be given again.", "GLOB", repeatable=True
+    )
+    lora: int = setting(0, "Train changes of this rank in place of the parameters.", "RANK", **_NOT_NEGATIVE)
+    lora_alpha: float | None = setting(None, "Scale the changes by ALPHA / RANK; by default 1.", "ALPHA", **_ABOVE_0)
+    lora_on: tuple[str, ...] = setting(
+        (), "Which matrices; by default attention's and feed-forward's.", "GLOB", repeatable=True
+    )
     sharding: Sharding = setting("zero2", "Over several processes.", option="shard")
+    replicas: int = setting(1, "Copies of the sharded model, such as one a node.", **_COUNT)
+    collective_timeout: float | None = setting(
+        None,
+        "Wait so long for other processes; by default as long as torch.",
+        "SECONDS",
+        minimum=1,
+        maximum=10**6,
+        refusal="{name} must be {minimum} to {maximum:,} seconds; got {value}",
+    )
     seed: int = setting(0, "Of parameters, data order and all randomness.", **_NOT_NEGATIVE)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to train.")
     vocabulary: VocabularyRows = setting("all", "Rows of the token table: of all ids, or of modalities that occur.")
@@ -178,9 +208,16 @@ class TrainSettings:
     tensorboard: bool = setting(False, "Write TensorBoard files as well.", flag=True)
     wandb: str | None = setting(None, "Send the curves to this project of Weights & Biases as well.", "PROJECT")
     profile: bool = setting(False, "Write a profile of a few steps.", flag=True)
+    memory_snapshot: bool = setting(False, "Record what takes the memory of a GPU.", flag=True)
 
     def __post_init__(self) -> None:
         check(self)
+        if not self.lora and (self.lora_alpha is not None or self.lora_on):
+            raise SettingError("--lora-alpha and --lora-on are of changes of low rank: give their --lora RANK as well")
+        if self.lora and self.freeze:
+            raise SettingError("--lora leaves all parameters as they are already: leave out --freeze")
+        if self.lora and self.init_from is None and self.resume != "yes":
+            raise SettingError("--lora changes a trained model: give the one to start from with --init-from")
 
     @property
     def last_step(self) -> int:
@@ -188,6 +225,12 @@ class TrainSettings:
         return self.steps if self.stop_step is None else min(self.stop_step, self.steps)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dictionary of every field."""
+        """A JSON-ready dictionary of every field, with what is read back of it."""
         values = dataclasses.asdict(self)
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [*value]
+    return str(value) if isinstance(value, Path) else value

@@ -100,7 +100,8 @@ def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options:
     if model not in PRESETS:
         raise SettingError(f"no model named {model!r}; there are {', '.join(PRESETS)}")
     preset = PRESETS[model]
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    given = {name: value for name, value in given.items() if value is not None}
     values: dict[str, Any] = {
         "learning_rate": preset.learning_rate,
         "batch_size": preset.batch_size,

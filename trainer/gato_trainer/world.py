@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -12,15 +13,22 @@ from torch import Tensor
 from gato_data.errors import GatoError, TrainError
 
 _Answer = TypeVar("_Answer")
+_UNANSWERED = ("timed out", "connection closed by peer", "connection reset by peer")
+"""What gloo says, in lower case, when another process is gone or too late."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process among `size` processes, and its device."""
+    """This process among `size` processes, and its device.
+
+    Attributes:
+        timeout: how long it waits for the others; None is torch's default.
+    """
 
     rank: int
     size: int
     device: torch.device
+    timeout: timedelta | None = None
 
     @property
     def is_first(self) -> bool:
@@ -78,6 +86,11 @@ class World:
         count = len(samples)
         return samples[self.rank * count // self.size : (self.rank + 1) * count // self.size]
 
+    def own_group(self, members: list[list[int]], backend: str | None = None) -> dist.ProcessGroup:
+        """Groups of processes, made by all of them together; the one that this process is in."""
+        groups = [dist.new_group(ranks, timeout=self.timeout, backend=backend) for ranks in members]
+        return next(group for group, ranks in zip(groups, members, strict=True) if self.rank in ranks)
+
     def close(self) -> None:
         """Leave the process group."""
         if self.size > 1 and dist.is_initialized():
@@ -101,11 +114,32 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
-def join_world(device: str) -> World:
-    """Join the processes that torchrun started, or be the only one."""
+def join_world(device: str, timeout: float | None = None) -> World:
+    """Join the processes that torchrun started, or be the only one.
+
+    Args:
+        device: of `--device`.
+        timeout: seconds to wait for other processes; None is torch's default.
+
+    Raises:
+        TrainError: see `choose_device`.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    patience = None if timeout is None else timedelta(seconds=timeout)
     if size > 1 and not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
-    return World(rank, size, chosen)
+        backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=patience)
+    return World(rank, size, chosen, patience)
+
+
+def unanswered(error: Exception) -> TrainError | None:
+    """A sentence about another process, if the error means that one did not answer."""
+    if not any(words in str(error).lower() for words in _UNANSWERED):
+        return None
+    first = str(error).strip().splitlines()[0]
+    return TrainError(
+        f"another process of the run ended or did not answer in time ({first}): see what it said; where it only "
+        f"needs longer, raise --collective-timeout; continue with --resume"
+    )

@@ -14,8 +14,8 @@ from gato_trainer.checkpoints.export import POLICY_KEY
 from gato_trainer.checkpoints.header import HEADER, CheckpointHeader, check_files, read_header
 from gato_trainer.checkpoints.initial_parameters import load_file
 from gato_trainer.checkpoints.origin import of_metadata
+from gato_trainer.checkpoints.parameters import load_parameters
 from gato_trainer.checkpoints.saving import whole_checkpoint
-from gato_trainer.checkpoints.storage import load
 from gato_trainer.config import ModelConfig
 from gato_trainer.model.transformer import Gato, count_parameters
 from gato_trainer.run.log import last_evaluation
@@ -65,8 +65,7 @@ def _of_folder(path: Path, world: World, *, ema: bool) -> Loaded:
     card = _card_of(path, header)
     stored = sum(file.size for name, file in header.files.items() if name.endswith(".safetensors"))
     model = _empty(header.model, card, stored, path, world)
-    prefix = "ema" if ema and header.settings.get("ema") else "model"
-    load(path, {f"{prefix}.{name}": parameter.detach() for name, parameter in model.named_parameters()}, world)
+    load_parameters(path, header, dict(model.named_parameters()), world, ema=ema)
     return Loaded(model, card, path, header.step, _held_out(path, header.step))
 
 

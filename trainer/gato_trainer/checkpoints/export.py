@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from gato_data.errors import OutputError
 from gato_schemas.policy import POLICY
 from gato_trainer.checkpoints.origin import of_header
+from gato_trainer.checkpoints.parameters import load_parameters
 from gato_trainer.checkpoints.saving import whole_checkpoint
-from gato_trainer.checkpoints.storage import load
 from gato_trainer.model.transformer import Gato
 from gato_trainer.world import World
 
@@ -20,7 +20,9 @@ POLICY_KEY = "policy"
 
 
 def export(run: Path, out: Path) -> Path:
-    """Write the newest checkpoint's parameters (the averaged ones, if the run keeps an average) in float32.
+    """Write the newest checkpoint's parameters (averaged ones, if the run keeps an average) in float32.
+
+    Changes of low rank are merged into them, so the file is that of an ordinary model.
 
     Args:
         run: a run folder.
@@ -33,9 +35,8 @@ def export(run: Path, out: Path) -> Path:
     checkpoint, header = whole_checkpoint(run)
     with torch.device("meta"):
         model = Gato(header.model)
-    prefix = "ema" if header.settings.get("ema") else "model"
     values = {name: torch.empty(parameter.shape) for name, parameter in model.named_parameters()}
-    load(checkpoint, {f"{prefix}.{name}": value for name, value in values.items()}, _ALONE)
+    load_parameters(checkpoint, header, values, _ALONE, ema=True)
     metadata = of_header(header, checkpoint).metadata()
     if POLICY in header.files:
         metadata[POLICY_KEY] = (checkpoint / POLICY).read_text()

@@ -45,7 +45,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         vocabulary: the id ranges and the text model of the datasets; None where the source cannot
             tell.
         datasets: content of each dataset by name; "" where the source cannot tell.
-        parameters: their number.
+        parameters: their number. frozen_parameters: of them, those that stay as they are.
         torch: the version.
     """
 
@@ -54,6 +54,7 @@ class RunHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     vocabulary: VocabularyInfo | None
     datasets: dict[str, str]
     parameters: int
+    frozen_parameters: int = 0
     torch: str
 
 

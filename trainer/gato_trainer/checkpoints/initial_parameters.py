@@ -9,8 +9,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from gato_data.errors import TrainError
 from gato_schemas.dataset import VocabularyInfo
 from gato_trainer.checkpoints.origin import Origin, of_header, of_metadata
+from gato_trainer.checkpoints.parameters import load_parameters
 from gato_trainer.checkpoints.saving import whole_checkpoint
-from gato_trainer.checkpoints.storage import load
+from gato_trainer.model.lora import is_change, named_parameters
 from gato_trainer.model.transformer import Gato
 from gato_trainer.world import World
 
@@ -21,7 +22,7 @@ def load_initial(model: Gato, vocabulary: VocabularyInfo | None, path: Path, wor
     """Load parameters into a model.
 
     Args:
-        model: sharded or not.
+        model: sharded or not; changes of low rank stay at their first values.
         vocabulary: of the run's datasets.
         path: a run folder or a safetensors file.
         world: the processes.
@@ -36,7 +37,7 @@ def load_initial(model: Gato, vocabulary: VocabularyInfo | None, path: Path, wor
         checkpoint, header = whole_checkpoint(path)
         origin = of_header(header, checkpoint)
         origin.check(model.config, vocabulary, path)
-        load(checkpoint, {f"model.{name}": p.detach() for name, p in model.named_parameters()}, world)
+        load_parameters(checkpoint, header, _unchanged(model), world)
         return _line(checkpoint, origin)
     try:
         return load_file(model, vocabulary, path)
@@ -51,7 +52,7 @@ def load_file(model: Gato, vocabulary: VocabularyInfo | None, path: Path) -> str
         TrainError: they are of another model.
         OSError, SafetensorError: it cannot be read.
     """
-    parameters = dict(model.named_parameters())
+    parameters = _unchanged(model)
     with safe_open(path, framework="pt") as file:
         origin = of_metadata(file.metadata(), path)
         if origin is not None:
@@ -61,6 +62,11 @@ def load_file(model: Gato, vocabulary: VocabularyInfo | None, path: Path) -> str
         for name, parameter in parameters.items():
             copy_full(parameter.detach(), file.get_tensor(name))
     return _line(path, origin)
+
+
+def _unchanged(model: Gato) -> dict[str, torch.nn.Parameter]:
+    """The parameters that every model of this shape has."""
+    return {name: parameter for name, parameter in named_parameters(model) if not is_change(name)}
 
 
 def _check_shapes(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], path: Path) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
@@ -85,7 +84,7 @@ class Checkpoints:
         self._beside = beside or {}
         self._pending: _Pending | None = None
         # A group of its own: the background thread must not share one with the training loop.
-        self._group = dist.new_group(backend="gloo") if world.size > 1 else None
+        self._group = world.own_group([[*range(world.size)]], "gloo") if world.size > 1 else None
         world.decided(self._open)
 
     def _open(self) -> None:

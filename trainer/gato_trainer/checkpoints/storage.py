@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
-from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
 from torch.distributed.checkpoint.state_dict_loader import load as load_distributed
 from torch.distributed.checkpoint.storage import WriteResult
@@ -28,6 +28,8 @@ from torch.futures import Future
 from gato_data.errors import TrainError
 from gato_trainer.checkpoints.header import SavedFile
 from gato_trainer.model.averaging import local
+from gato_trainer.model.lora import named_parameters
+from gato_trainer.model.rounded_adamw import RoundedAdamW
 from gato_trainer.world import World
 
 FAILURES = (CheckpointException, OSError, SafetensorError, RuntimeError, ValueError, KeyError)
@@ -35,15 +37,18 @@ FAILURES = (CheckpointException, OSError, SafetensorError, RuntimeError, ValueEr
 
 
 def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, ema: list[Tensor]) -> dict[str, Tensor]:
-    """Every tensor of a run by name: parameters, both moments of AdamW, and the average if one is kept."""
+    """Every tensor of a run by name: parameters; of those that are trained, AdamW's moments and an average if kept."""
     state: dict[str, Tensor] = {}
-    for index, (name, parameter) in enumerate(model.named_parameters()):
+    averages = iter(ema)
+    for name, parameter in named_parameters(model):
         state[f"model.{name}"] = parameter.detach()
+        if not parameter.requires_grad:
+            continue
         moments = optimizer.state[parameter]
         state[f"first_moment.{name}"] = moments["exp_avg"]
         state[f"second_moment.{name}"] = moments["exp_avg_sq"]
         if ema:
-            state[f"ema.{name}"] = ema[index]
+            state[f"ema.{name}"] = next(averages)
     return state
 
 
@@ -55,12 +60,14 @@ def all_finite(state: dict[str, Tensor]) -> bool:
 
 def prepare_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
     """Give AdamW its moments (zero) and step count before its first step, so that they can be loaded into."""
+    dtype = torch.bfloat16 if isinstance(optimizer, RoundedAdamW) else None
     for parameter in model.parameters():
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(step), device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
+        if parameter.requires_grad:
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(step), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, dtype=dtype),
+                "exp_avg_sq": torch.zeros_like(parameter, dtype=dtype),
+            }
 
 
 class _DigestedFile(io.BufferedWriter):
@@ -129,6 +136,19 @@ def load(path: Path, state: dict[str, Tensor], world: World) -> None:
         load_distributed(state, storage_reader=HuggingFaceStorageReader(str(path)), no_dist=world.size == 1)
     except FAILURES as error:
         raise TrainError(f"checkpoint {path} cannot be loaded: {first_line(error)}") from error
+
+
+def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a checkpoint's tensors.
+
+    Raises:
+        TrainError: they cannot be read.
+    """
+    try:
+        found = HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
+    except FAILURES as error:
+        raise TrainError(f"checkpoint {path} cannot be loaded: {first_line(error)}") from error
+    return {name: tuple(tensor.size) for name, tensor in found.items() if isinstance(tensor, TensorStorageMetadata)}
 
 
 def first_line(error: BaseException) -> str:

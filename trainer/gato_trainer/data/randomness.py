@@ -70,3 +70,15 @@ def dropout(x: torch.Tensor, rate: float, row_key: torch.Tensor, site: int | tor
     bits = mix32((key[:, None] + feature[None, :]) & _MASK32)
     keep = (bits >= int(rate * 2**32)).view(x.shape)
     return x * keep / (1.0 - rate)
+
+
+def element_bits(key: torch.Tensor, first: int, shape: torch.Size) -> torch.Tensor:
+    """int64 numbers in [0, 2**32) of this shape: those of the elements `first` on of a tensor.
+
+    Args:
+        key: int64 (), a 32-bit key of the tensor.
+        first: number of the first element in the whole tensor, of which this may be a part.
+        shape: of the part.
+    """
+    element = torch.arange(first, first + shape.numel(), device=key.device, dtype=torch.int64)
+    return mix32((element * 0x9E3779B1 + key) & _MASK32).view(shape)

@@ -1,4 +1,4 @@
-"""The exponential moving average of the parameters."""
+"""The exponential moving average of the parameters that are trained; the others are their own average."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,17 +14,21 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
+def _trained(model: nn.Module) -> list[Tensor]:
+    return [local(parameter) for parameter in model.parameters() if parameter.requires_grad]
+
+
 def start_average(model: nn.Module, decay: float) -> list[Tensor]:
-    """A copy of every parameter, sharded alike; empty if `decay` is 0."""
-    return [parameter.detach().clone() for parameter in model.parameters()] if decay else []
+    """A copy of every trained parameter, sharded alike; empty if `decay` is 0."""
+    trained = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    return [parameter.detach().clone() for parameter in trained] if decay else []
 
 
 @torch.no_grad()
 def update_average(average: list[Tensor], model: nn.Module, decay: float) -> None:
     """average = decay * average + (1 - decay) * parameters."""
     if average:
-        parameters = [local(parameter) for parameter in model.parameters()]
-        torch._foreach_lerp_([local(tensor) for tensor in average], parameters, 1.0 - decay)
+        torch._foreach_lerp_([local(tensor) for tensor in average], _trained(model), 1.0 - decay)
 
 
 @contextlib.contextmanager
@@ -33,7 +37,7 @@ def averaged(model: nn.Module, average: list[Tensor]) -> Iterator[None]:
     if not average:
         yield
         return
-    parameters = [local(parameter) for parameter in model.parameters()]
+    parameters = _trained(model)
     kept = [tensor.clone() for tensor in parameters]
     try:
         for parameter, tensor in zip(parameters, average, strict=True):

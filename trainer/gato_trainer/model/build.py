@@ -6,6 +6,7 @@ import torch
 
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.kernels import Shapes, operations
+from gato_trainer.model.freezing import choose_trained
 from gato_trainer.model.initialize import materialize
 from gato_trainer.model.sharding import shard
 from gato_trainer.model.transformer import Gato, count_parameters
@@ -23,12 +24,14 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
     """The model with its first values on the device, and its parameter count.
 
     Raises:
-        TrainError: `--kernels fused` is not available.
+        TrainError: `--kernels fused` is not available, or the processes cannot be shared out.
+        SettingError: what is to be trained is not in the model.
     """
     dtype = _dtype(settings)
     chosen = operations(settings.kernels, _shapes(settings, config, world))
     with torch.device("meta"):
         model = Gato(config, chosen, dtype)
+        choose_trained(model, settings)
     parameters = count_parameters(model)
     compiled = world.device.type == "cuda" if settings.compile is None else settings.compile
     if compiled:
@@ -36,7 +39,7 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
         # often.
         for block in model.blocks[:-1]:
             block.compile(dynamic=False)
-    shard(model, world, settings.sharding)
+    shard(model, world, settings)
     materialize(model, world.device, settings.seed)
     return model, parameters
 

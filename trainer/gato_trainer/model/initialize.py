@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from gato_trainer.data.randomness import name_seed
+from gato_trainer.model.lora import named_parameters
 from gato_trainer.model.transformer import Gato
 
 STANDARD_DEVIATION = 0.02
 """Of matrices and tables, as in GPT-2; the paper is silent."""
 
-_ZERO = ("bias", "up_bias", "content_bias", "distance_bias")
+_ZERO = ("bias", "up_bias", "content_bias", "distance_bias", "lora_up")
 _RESIDUAL = ("attention.output", "feed_forward.down")
 
 
@@ -25,7 +26,7 @@ def materialize(model: Gato, device: torch.device, seed: int) -> None:
 @torch.no_grad()
 def initialize(model: Gato, seed: int) -> None:
     """Write the first values into every parameter, sharded or not."""
-    for name, parameter in model.named_parameters():
+    for name, parameter in named_parameters(model):
         value = _first_value(name, parameter.shape, seed, model.config.blocks)
         if isinstance(parameter, DTensor):
             local = distribute_tensor(
@@ -46,6 +47,8 @@ def _first_value(name: str, shape: torch.Size, seed: int, blocks: int) -> Tensor
     deviation = STANDARD_DEVIATION
     if name.endswith(_RESIDUAL):
         deviation /= math.sqrt(2 * blocks)
+    if leaf == "lora_down":
+        deviation = 1.0 / math.sqrt(shape[1])
     if len(shape) == 4:
         deviation = math.sqrt(2.0 / (shape[1] * shape[2] * shape[3]))
     value = torch.empty(shape)

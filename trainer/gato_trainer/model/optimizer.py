@@ -1,11 +1,14 @@
 """AdamW and the learning rate, as in the paper's appendix C and E."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
 from gato_trainer.config import TrainSettings
+from gato_trainer.model.lora import named_parameters
+from gato_trainer.model.rounded_adamw import RoundedAdamW
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
@@ -25,18 +28,26 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return lowest + (peak - lowest) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW over all parameters; weight decay on matrices and tables only."""
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        is_matrix = parameter.dim() >= 2 and not name.endswith("bias")
-        (decayed if is_matrix else plain).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon, fused=True)
+def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW over all parameters that are trained; weight decay on matrices and tables only."""
+    decayed: list[tuple[str, nn.Parameter]] = []
+    plain: list[tuple[str, nn.Parameter]] = []
+    for name, parameter in named_parameters(model):
+        if parameter.requires_grad:
+            is_matrix = parameter.dim() >= 2 and not name.endswith("bias")
+            (decayed if is_matrix else plain).append((name, parameter))
+    both = ((decayed, settings.weight_decay), (plain, 0.0))
+    groups: list[dict[str, Any]] = [{"params": named, "weight_decay": decay} for named, decay in both if named]
+    values: dict[str, Any] = {"lr": settings.learning_rate, "betas": settings.betas, "eps": settings.epsilon}
+    if settings.optimizer_state == "bf16":
+        return RoundedAdamW(groups, seed=settings.seed, **values)
+    return torch.optim.AdamW(groups, fused=True, **values)
+
+
+def state_bytes(parameters: int, frozen: int, settings: TrainSettings) -> int:
+    """Bytes of parameters, and of gradient, moments and average of those that are trained, over all shards."""
+    moment = 2 if settings.optimizer_state == "bf16" else 4
+    return 4 * parameters + (4 + 2 * moment + (4 if settings.ema else 0)) * (parameters - frozen)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

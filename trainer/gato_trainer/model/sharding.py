@@ -1,34 +1,58 @@
-"""A model sharded over the processes of a run (FSDP2)."""
+"""A model sharded over the processes of a run (FSDP2), as a whole or in several copies."""
 
 import torch
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from gato_data.errors import TrainError
+from gato_trainer.config import TrainSettings
 from gato_trainer.model.transformer import Gato
 from gato_trainer.world import World
 
 
-def shard(model: Gato, world: World, sharding: str) -> None:
+def shards(processes: int, replicas: int) -> int:
+    """In how many parts the model and its optimizer state are held.
+
+    Raises:
+        TrainError: the processes do not divide into so many copies.
+    """
+    if processes % replicas:
+        possible = ", ".join(str(count) for count in range(1, processes + 1) if processes % count == 0)
+        several = f"{processes} processes: give one of" if processes > 1 else "1 process: give"
+        raise TrainError(f"--replicas {replicas} does not divide {several} {possible}")
+    return processes // replicas
+
+
+def shard(model: Gato, world: World, settings: TrainSettings) -> None:
     """Shard a model's parameters, gradients and optimizer state over the processes (FSDP2), in place.
 
     Every block is a group; the root group holds table, patch block and last norm together, because
     the table is used at both ends of the model and a parameter cannot live in two groups.
 
     Raises:
-        TrainError: several processes without sharding.
+        TrainError: several processes without sharding, or not a whole number for each copy.
     """
+    parts = shards(world.size, settings.replicas)
     if world.size == 1:
         return
-    if sharding == "none":
+    if settings.sharding == "none":
         raise TrainError(f"--shard none is for one process, {world.size} are running; use zero2 or full")
-    mesh = init_device_mesh(world.device.type, (world.size,))
+    mesh = _mesh(world, parts)
     policy = MixedPrecisionPolicy(param_dtype=model.dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
-    again = sharding == "full"
+    again = settings.sharding == "full"
     for block in model.blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=again)
     fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=again)
+
+
+def _mesh(world: World, parts: int) -> DeviceMesh:
+    """All processes in a row; with several copies, a row for each, and columns whose gradients are summed."""
+    ranks = torch.arange(world.size).view(-1, parts)
+    if len(ranks) == 1:
+        return init_device_mesh(world.device.type, (world.size,))
+    groups = [world.own_group(columns) for columns in (ranks.T.tolist(), ranks.tolist())]
+    return DeviceMesh.from_group(groups, world.device.type, ranks, mesh_dim_names=("replica", "shard"))
 
 
 def release_gathered(model: nn.Module) -> None:

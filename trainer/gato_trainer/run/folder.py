@@ -17,10 +17,23 @@ from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource, contents
 
 RUN_FILE = "run.json"
-_OURS = (RUN_FILE, POLICY, "log.jsonl", "checkpoints", "loss.png", "profile", "tensorboard", "wandb", "wandb-id")
+_OURS = (
+    RUN_FILE,
+    POLICY,
+    "log.jsonl",
+    "checkpoints",
+    "loss.png",
+    "profile",
+    "memory",
+    "tensorboard",
+    "wandb",
+    "wandb-id",
+)
 
 
-def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource, parameters: int) -> RunHeader:
+def run_header(
+    settings: TrainSettings, config: ModelConfig, source: BatchSource, parameters: int, frozen: int
+) -> RunHeader:
     """What `run.json` and every checkpoint carry."""
     return RunHeader(
         settings={name: value for name, value in settings.to_json().items() if name != "model"},
@@ -28,6 +41,7 @@ def run_header(settings: TrainSettings, config: ModelConfig, source: BatchSource
         vocabulary=source.vocabulary,
         datasets=contents(source),
         parameters=parameters,
+        frozen_parameters=frozen,
         torch=str(torch.__version__),
     )
 
@@ -78,10 +92,17 @@ def check_same_run(old: RunHeader, new: RunHeader, path: Path) -> None:
 
     Raises:
         TrainError: names everything that differs: the model's shape, vocabulary, context length,
-            batch size, seed or optimizer constants. (The mixture is checked by its reader.)
+            batch size, seed, optimizer constants, or what is trained. (The mixture is checked by
+            its reader.)
     """
     fixed = ("context_length", "batch_size", "seed", "precision", "ema", "weight_decay")
-    before, now = ({**{name: run.settings.get(name) for name in fixed}, **asdict(run.model)} for run in (old, new))
+    # A run that says nothing of these is older than they are.
+    later = {"optimizer_state": "fp32", "freeze": [], "lora": 0, "lora_alpha": None, "lora_on": []}
+    defaults = dict.fromkeys(fixed) | later
+    before, now = (
+        {name: run.settings.get(name, default) for name, default in defaults.items()} | asdict(run.model)
+        for run in (old, new)
+    )
     differences = [f"{name} was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]]
     if differences:
         raise TrainError(f"{path} is of another run and cannot be continued: {'; '.join(differences)}")

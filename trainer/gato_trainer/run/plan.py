@@ -15,6 +15,9 @@ from gato_trainer.data.rows import TableRows
 from gato_trainer.data.supervision import check_supervised
 from gato_trainer.kernels.reference import LOGIT_ROWS
 from gato_trainer.model.build import with_precision
+from gato_trainer.model.freezing import choose_trained, count_frozen, told
+from gato_trainer.model.optimizer import state_bytes
+from gato_trainer.model.sharding import shards
 from gato_trainer.model.transformer import Gato, count_parameters
 
 MFU_FORMULA = (
@@ -97,12 +100,13 @@ def flops(config: ModelConfig, work: Work) -> int:
     return 3 * (gemm + distances + attention + head + work.distinct_patches * patch)
 
 
-def memory(config: ModelConfig, parameters: int, work: Work, settings: TrainSettings, world: int) -> dict[str, int]:
+def memory(
+    config: ModelConfig, parameters: int, frozen: int, work: Work, settings: TrainSettings, world: int
+) -> dict[str, int]:
     """Estimated bytes on each device, by what they are for; `work` is one micro-batch's."""
     size = 2 if settings.precision == "bf16" else 4
-    copies = 4 + (1 if settings.ema else 0)
-    state = 4 * copies * parameters // world
-    gathered = size * parameters if world > 1 or size == 2 else 0
+    state = state_bytes(parameters, frozen, settings) // shards(world, settings.replicas)
+    gathered = size * parameters if world > 1 or size == 2 or settings.lora else 0
     tokens = work.windows * work.length
     per_token = config.blocks * (9 * config.width + 2 * config.feed_forward)
     if config.positions == "transformer-xl":
@@ -146,6 +150,7 @@ class RunPlan:
 
     model: str
     parameters: int
+    frozen_parameters: int
     steps: int
     tokens_per_step: int
     supervised_tokens_per_step: int
@@ -165,7 +170,7 @@ class RunPlan:
     def lines(self) -> list[str]:
         """The plan as a short table."""
         rows = [
-            f"model               {self.model}, {self.parameters / 1e6:.1f}M parameters",
+            f"model               {self.model}, {told(self.parameters, self.frozen_parameters)}",
             f"steps               {self.steps}",
             f"tokens a step       {self.tokens_per_step:,}, of them {self.supervised_tokens_per_step:,} supervised "
             f"and {self.patches_per_step:,} patches, {self.distinct_patches_per_step:,} of them embedded (by its "
@@ -205,14 +210,17 @@ def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> RunPla
     config = model_config(settings, source)
     check_supervised(source, settings)
     with torch.device("meta"):
-        parameters = count_parameters(Gato(config))
+        model = Gato(config)
+        choose_trained(model, settings)
+    parameters, frozen = count_parameters(model), count_frozen(model)
     share = -(-settings.batch_size // world)
     micro = min(settings.micro_batch_size or share, share)
     work = _first_step(settings, source, config, micro)
-    parts = memory(config, parameters, work.scaled(micro), settings, world)
+    parts = memory(config, parameters, frozen, work.scaled(micro), settings, world)
     return RunPlan(
         model=settings.model_name,
         parameters=parameters,
+        frozen_parameters=frozen,
         steps=settings.steps,
         tokens_per_step=work.windows * work.length,
         supervised_tokens_per_step=work.rows,

@@ -11,13 +11,15 @@ from gato_data.errors import MissingPackageError, OutputError
 from gato_data.printable import MAX_LINE, printable
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, checked, close_sources, open_sources
+from gato_trainer.model.freezing import told
 from gato_trainer.run.log import last_record
 from gato_trainer.run.plan import MFU_FORMULA, RunPlan, peak_flops, plan
 from gato_trainer.run.plot import plot_losses
 from gato_trainer.run.profiling import Profile
+from gato_trainer.run.snapshot import memory_snapshot
 from gato_trainer.run.stopping import StopSignal, out_of_memory
 from gato_trainer.run.training import Training
-from gato_trainer.world import join_world
+from gato_trainer.world import join_world, unanswered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +114,9 @@ def run(
             finite.
         OutputError: the run folder is not ours or cannot be written.
     """
-    world = join_world(settings.device)
+    world = join_world(settings.device, settings.collective_timeout)
     try:
-        with StopSignal() as stop, _explained(settings, world.size):
+        with StopSignal() as stop, _explained(settings, world.size), memory_snapshot(settings, world):
             training = Training(settings, source, validation, world, quiet)
             return _run(training, stop)
     finally:
@@ -123,11 +125,11 @@ def run(
 
 @contextlib.contextmanager
 def _explained(settings: TrainSettings, processes: int) -> Iterator[None]:
-    """Turn running out of memory or disk into a sentence."""
+    """Turn running out of memory or disk, or waiting for a lost process, into a sentence."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        explained = out_of_memory(error, settings, processes)
+        explained = out_of_memory(error, settings, processes) or unanswered(error)
         if explained is None:
             raise
         raise explained from error
@@ -142,7 +144,7 @@ def _announce(training: Training) -> None:
     settings, world = training.settings, training.world
     processes = "1 process" if world.size == 1 else f"{world.size} processes"
     training.log.say(
-        f"{settings.model_name}: {training.parameters / 1e6:.1f}M parameters, {processes} on "
+        f"{settings.model_name}: {told(training.parameters, training.header.frozen_parameters)}, {processes} on "
         f"{world.device}, steps {training.progress.step} to {settings.last_step} of {settings.steps}"
     )
     training.log.say(training.model.operations.summary)

@@ -22,6 +22,7 @@ from gato_trainer.data.inputs import Inputs
 from gato_trainer.data.supervision import check_supervised
 from gato_trainer.model.averaging import start_average, update_average
 from gato_trainer.model.build import build_model, with_precision
+from gato_trainer.model.freezing import count_frozen
 from gato_trainer.model.loss import LossTotals
 from gato_trainer.model.optimizer import learning_rate, make_optimizer, set_learning_rate
 from gato_trainer.model.sharding import synchronize_gradients
@@ -55,7 +56,7 @@ class Training:
         check_supervised(source, settings)
         self.model, self.parameters = build_model(settings, config, world)
         begun = self._begin()
-        self.header = run_header(settings, config, source, self.parameters)
+        self.header = run_header(settings, config, source, self.parameters, count_frozen(self.model))
         world.decided(lambda: open_folder(settings, self.header))
         card = self._card()
         beside = {} if card is None else {POLICY: encode_card(card)}
@@ -84,6 +85,8 @@ class Training:
         """Load the parameters of `--init-from`, unless the run goes on from its own; a line that says so."""
         settings = self.settings
         has_own = self.world.decided(lambda: bool(committed(settings.out / "checkpoints")))
+        if settings.lora and settings.init_from is None and not has_own:
+            raise TrainError(f"{settings.out} has no checkpoint to go on from: give --lora its --init-from again")
         if settings.init_from is None or (self.continues and has_own):
             return ""
         return load_initial(self.model, self.source.vocabulary, settings.init_from, self.world)
