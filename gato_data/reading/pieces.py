@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gato_data.permutation import Keys, Numbers, combine, key, permute
 from gato_data.reading.packing import Bins
-from gato_data.reading.sampler import Sampler
+from gato_data.reading.sampler import Draws
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
 from gato_data.reading.windows import Cuts, Spans, cut, span
@@ -133,7 +133,7 @@ class WindowPlanner:
         table: EpisodeTable,
         numbers: WindowNumbers,
         names: Sequence[str],
-        sampler: Sampler,
+        sampler: Draws,
         starts: TimestepStarts,
         settings: ReadSettings,
     ) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 
 from gato_data.errors import MixtureError
 from gato_data.permutation import Numbers
+from gato_data.reading.first_windows import FirstWindows
 from gato_data.reading.layouts import RecordLayouts
 from gato_data.reading.pieces import Pieces, WindowNumbers, WindowPlanner, Windows, packed_pieces
 from gato_data.reading.prompts import Prompter
 from gato_data.reading.reads import Reads
-from gato_data.reading.sampler import ALGORITHM, Sampler
+from gato_data.reading.sampler import ALGORITHM, Draws, Sampler
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
 from gato_data.reading.weights import dataset_totals, window_stages
@@ -50,13 +51,16 @@ class StreamPlanner:
         layouts: of the records.
         settings: how windows are drawn.
         split: the split the table is of.
+        each: draw only the first so many windows of every dataset, whatever the weights are.
 
     Raises:
         MixtureError: a dataset has no window.
+        SettingError: `each` is less than 1.
 
     Attributes:
         numbers: windows of the episodes.
         totals: windows, tokens, loss tokens and episodes of each dataset in one epoch.
+        first_windows: what is drawn with `each`; else None.
         sampler: which dataset each sample draws from.
     """
 
@@ -68,12 +72,16 @@ class StreamPlanner:
         layouts: RecordLayouts,
         settings: ReadSettings,
         split: str,
+        each: int | None = None,
     ) -> None:
-        self._mixture, self._settings, self._split = mixture, settings, split
+        self._mixture, self._settings, self._split, self._each = mixture, settings, split, each
         names = [dataset.name for dataset in mixture.datasets]
         self.numbers = WindowNumbers.of(table, settings)
         self.totals = dataset_totals(table, self.numbers.of_datasets)
-        self.sampler = Sampler(window_stages(mixture, self.totals, split))
+        stages = window_stages(mixture, self.totals, split)
+        windows = self.numbers.of_datasets
+        self.first_windows = None if each is None else FirstWindows.of(stages[-1], windows, each)
+        self.sampler: Draws = self.first_windows or Sampler(stages)
         self._planner = WindowPlanner(table, self.numbers, names, self.sampler, starts, settings)
         self.prompter = Prompter(table, names, starts, settings)
         self._table, self._layouts, self._periods = table, layouts, layouts.periods
@@ -111,6 +119,8 @@ class StreamPlanner:
             "weights": [[s.first_sample, s.measure, _without_tail(s.weights)] for s in stages],
             **{name.replace("_", " "): value for name, value in self._settings.stream().items()},
         }
+        if self._each is not None:
+            parts["first windows of every dataset"] = self._each
         drawn = {n for s in stages for n, weight in enumerate(s.weights) if weight}
         for number, dataset in enumerate(self._mixture.datasets):
             if number in drawn:

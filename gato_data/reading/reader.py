@@ -34,8 +34,17 @@ from gato_schemas.sequence import Modality
 __all__ = ["MixtureReader", "ReadSettings", "open_mixture"]
 
 
-def open_mixture(path: Path, *, split: str = "train", settings: ReadSettings | None = None) -> "MixtureReader":
+def open_mixture(
+    path: Path, *, split: str = "train", settings: ReadSettings | None = None, each: int | None = None
+) -> "MixtureReader":
     """Open a mixture file and all its datasets.
+
+    Args:
+        path: of the mixture file.
+        split: of the datasets.
+        settings: how windows are drawn and read.
+        each: draw only the first so many windows of every dataset, one dataset after another, in place of
+            drawing by weight without end; see `FirstWindows`.
 
     Raises:
         FormatError: the file, a manifest, an index or a shard is missing or damaged.
@@ -43,7 +52,7 @@ def open_mixture(path: Path, *, split: str = "train", settings: ReadSettings | N
         SettingError: the memory does not suffice.
     """
     mixture = read_mixture(path)
-    return MixtureReader(mixture, open_mixture_datasets(mixture, path), split=split, settings=settings)
+    return MixtureReader(mixture, open_mixture_datasets(mixture, path), split=split, settings=settings, each=each)
 
 
 class MixtureReader:
@@ -61,6 +70,7 @@ class MixtureReader:
         dataset_contents: content id of each dataset by name.
         dataset_windows: windows of each dataset in one epoch.
         num_windows: of all datasets together.
+        first_windows: what is drawn, where that is a limited number of windows of every dataset; else None.
         warnings: sentences about what the windows are probably not meant to be.
         planner: what is read for any sample, without reading it.
         fingerprint: differs where the same samples would be other windows.
@@ -73,6 +83,7 @@ class MixtureReader:
         *,
         split: str = "train",
         settings: ReadSettings | None = None,
+        each: int | None = None,
     ) -> None:
         self.settings = settings = settings or ReadSettings()
         self.context_length = settings.context_length
@@ -101,7 +112,8 @@ class MixtureReader:
         self._inflated = Inflated(settings.most_inflated)
         columns = RecordColumns(self._files, self._inflated)
         layouts = find_layouts(datasets, table, counts, self._files, columns)
-        self.planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), layouts, settings, split)
+        self.planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), layouts, settings, split, each)
+        self.first_windows = self.planner.first_windows
         self.fingerprint = self.planner.fingerprint
         self.dataset_windows = tuple(self.planner.numbers.of_datasets.tolist())
         self.num_windows = sum(self.dataset_windows)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,6 +163,16 @@ class _BlockStart:
             node[active], place[active] = here, np.where(goes_left, to_left, at - to_left)
             active = active[self._left[here] >= 0]
         return node, self._before[node] + place
+
+
+class Draws(Protocol):
+    """What says which dataset a sample draws from: a `Sampler`, or `FirstWindows`."""
+
+    def draw(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The dataset of each sample and the number of its draw; int64 (N,)."""
+
+    def counts(self, samples: int) -> list[int]:
+        """How often each dataset is drawn among the first `samples` samples."""
 
 
 @dataclass(frozen=True, slots=True)

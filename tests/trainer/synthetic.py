@@ -44,6 +44,7 @@ class SyntheticSource(BatchSource):
         text_every: every which window is text; 0 for none.
         windows: how many different windows there are.
         seed: of the content.
+        odd: samples of text that are no cycle, but ids drawn from all.
         merged: whether equal patches of a batch are one row of `distinct_patches`; else every patch has its own.
     """
 
@@ -53,6 +54,7 @@ class SyntheticSource(BatchSource):
     text_every: int = 4
     windows: int = 2**31
     seed: int = 0
+    odd: tuple[int, ...] = ()
     merged: bool = True
 
     @property
@@ -75,6 +77,8 @@ class SyntheticSource(BatchSource):
             is_text = self.text_every > 0 and sample % self.text_every == self.text_every - 1
             real = length - int(generator.integers(0, length // 4)) if is_text else length
             pixels, offsets = self._text(row, real, generator) if is_text else self._control(row, generator)
+            if sample in self.odd:
+                row.tokens[:real] = generator.integers(0, self.vocabulary_size, real)
             patches.append(pixels)
             slots.append(index * length + offsets)
             lengths.append(real)

@@ -20,8 +20,9 @@ from gato_trainer.data.inputs import Randomness, prepare
 from gato_trainer.model.loss import LossTotals
 from gato_trainer.model.transformer import Gato
 from gato_trainer.run import train
+from gato_trainer.run.lines import progress_line
 from gato_trainer.run.plot import plot_losses
-from gato_trainer.run.progress import Log, progress_line
+from gato_trainer.run.progress import Log
 from gato_trainer.run.train import run
 from tests.trainer.synthetic import SyntheticSource
 
@@ -220,6 +221,9 @@ def test_the_progress_line_says_what_is_unknown() -> None:
         "modality_loss": {"text": 3.5, "discrete": 1.25},
         "action_accuracy": None,
         "repeated_actions": None,
+        "gradient_norm": 0.5,
+        "largest_gradient_norm": 1.25,
+        "windows_left_out": 0,
         "learning_rate": 1e-7,
         "tokens_per_second": 12345.6,
         "supervised_tokens_per_second": 78.9,
@@ -230,10 +234,11 @@ def test_the_progress_line_says_what_is_unknown() -> None:
     line = progress_line(record, 50)
     assert line == (
         "step 1/50 | loss n/a (pong 1.250, text 3.500; text 3.500, discrete 1.250) | action accuracy n/a | "
-        "lr 1.00e-07 | 12,346 tokens/s, 79 supervised | MFU n/a | data wait 0.4 % | 1.00 GiB"
+        "gradient norm 0.500, largest 1.250 | lr 1.00e-07 | 12,346 tokens/s, 79 supervised | MFU n/a | "
+        "data wait 0.4 % | 1.00 GiB"
     )
     shares = {"action_accuracy": 0.98, "changed_action_accuracy": 0.43, "repeated_actions": 0.86}
-    said = "action accuracy 98.0 % (43.0 % where it changes, repeating 86.0 %) | lr"
+    said = "action accuracy 98.0 % (43.0 % where it changes, repeating 86.0 %) | gradient"
     assert said in progress_line({**record, **shares}, 50)
     without = progress_line({**record, "dataset_loss": {}, "modality_loss": {}}, 50)
     assert without.startswith("step 1/50 | loss n/a | action accuracy n/a")

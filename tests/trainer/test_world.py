@@ -18,6 +18,7 @@ from gato_trainer.checkpoints.header import read_header
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.feed import micro_ranges
 from gato_trainer.model.sharding import shards
+from gato_trainer.run import spikes
 from gato_trainer.run.train import run
 from gato_trainer.world import World, join_world, unanswered
 from tests.trainer.synthetic import SyntheticSource
@@ -85,6 +86,9 @@ def test_processes_train_the_same_model_as_one(
     result = run_processes(task, count)
     losses = [loss for _, loss in expected.losses]
     assert [loss for _, loss in result["losses"]] == pytest.approx(losses[:3], rel=1e-5)
+    logged = [json.loads(line) for line in (one.out / "log.jsonl").read_text().splitlines()]
+    [third] = [line for line in logged if line["kind"] == "train" and line["step"] == 3]
+    assert result["record"]["gradient_norm"] == pytest.approx(third["gradient_norm"], rel=1e-4)
     # One process continues what several saved.
     resumed = run(dataclasses.replace(many, resume="yes"), source, source, quiet=True)
     assert [step for step, _ in resumed.losses] == [4]
@@ -221,6 +225,64 @@ def test_processes_stop_together_where_a_signal_meets_a_checkpoint(
     assert [loss for _, loss in stopped["losses"] + rest["losses"]] == pytest.approx(
         [loss for _, loss in whole.losses], rel=1e-5
     )
+
+
+def test_one_command_goes_on_after_a_process_was_killed(small_settings: Make, source: SyntheticSource) -> None:
+    """torchrun starts all of them again, and the checkpoint that the killed one damaged costs its steps alone."""
+    settings = small_settings("killed")
+    options = {"steps": 6, "batch_size": 4, "context_length": 24, "log_every": 1, "checkpoint_every": 2}
+    task = {
+        "settings": {**options, "out": str(settings.out), "resume": "auto"},
+        "model": dataclasses.asdict(settings.model),
+        "source": dataclasses.asdict(source),
+        "kill_once": 5,
+        "told": True,
+    }
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
+    done = subprocess.run(
+        [*torchrun, "--master-addr", "127.0.0.1", "--master-port", str(free_port()), str(WORKER), json.dumps(task)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    checkpoints = settings.out / "checkpoints"
+    assert f"checkpoint {checkpoints / 'step-00000004'} is damaged: " in done.stderr
+    assert f"continuing at step 2 from {checkpoints / 'step-00000002'}" in done.stderr
+    assert (checkpoints / "damaged-step-00000004").is_dir()
+    losses = json.loads(done.stdout.splitlines()[-1])["losses"]
+    assert [step for step, _ in losses] == [3, 4, 5, 6]
+    logged = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
+    whole = run(small_settings("whole"), source, quiet=True)
+    assert [line["loss"] for line in logged] == pytest.approx([loss for _, loss in whole.losses], rel=1e-5)
+
+
+def test_processes_leave_out_the_same_windows(
+    small_settings: Make, source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = dataclasses.replace(source, odd=(47,))
+    options = {"steps": 13, "batch_size": 4, "context_length": 24, "log_every": 5, "skip_spikes": 0.7}
+    model = dataclasses.replace(small_settings().model, stochastic_depth=0.0)
+    one, two = (small_settings(name, model=model, **options) for name in ("one", "two"))
+    monkeypatch.setattr(spikes, "JUDGED_FROM", 8)
+    run(one, odd, quiet=True)
+    task = {
+        "settings": {**options, "out": str(two.out)},
+        "model": dataclasses.asdict(two.model),
+        "source": dataclasses.asdict(odd),
+        "judged_from": 8,
+    }
+    run_processes(task, 2)
+    found = []
+    for settings in (one, two):
+        lines = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
+        found.append([line for line in lines if line["kind"] == "skipped"])
+    [first], [second] = found
+    assert [window["sample"] for window in first["windows"]] == [47]
+    assert second["step"] == first["step"] == 12
+    for name in ("loss", "limit"):
+        assert second["windows"][0][name] == pytest.approx(first["windows"][0][name], rel=1e-4)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

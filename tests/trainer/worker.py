@@ -15,6 +15,7 @@ from synthetic import SyntheticSource
 from gato_trainer.checkpoints import saving
 from gato_trainer.config import ModelConfig
 from gato_trainer.presets import train_settings
+from gato_trainer.run import spikes, training
 from gato_trainer.run.train import run
 
 
@@ -56,10 +57,40 @@ def terminate_at(step: int) -> None:
     saving.Checkpoints._commit, saving.Checkpoints.save = late, saved
 
 
+def damage(checkpoint: Path) -> None:
+    """Change a byte, once it is there."""
+    while not checkpoint.exists():
+        time.sleep(0.01)
+    with open(min(checkpoint.glob("*.safetensors")), "r+b") as file:
+        file.seek(-5, os.SEEK_END)
+        byte = file.read(1)[0]
+        file.seek(-5, os.SEEK_END)
+        file.write(bytes([byte ^ 16]))
+
+
+def kill_once(step: int) -> None:
+    """In the second process, at its first start: damage the checkpoint of the step before, and die."""
+    after = training.Training._after_step
+
+    def killed(self: training.Training, *arguments: Any) -> None:
+        after(self, *arguments)
+        if self.progress.step == step and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            self.checkpoints.wait()
+            if self.world.rank == 1:
+                damage(self.checkpoints.folder / f"step-{step - 1:08d}")
+                kill()
+
+    training.Training._after_step = killed
+
+
 def main(task: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     if "kill" in task:
         kill_at(*task["kill"])
+    if "judged_from" in task:
+        spikes.JUDGED_FROM = task["judged_from"]
+    if "kill_once" in task:
+        kill_once(task["kill_once"])
     if "terminate" in task:
         terminate_at(task["terminate"])
     options = task["settings"]
@@ -68,9 +99,9 @@ def main(task: dict[str, Any]) -> None:
     settings = train_settings("tiny", Path(options.pop("out")), **options)
     settings = dataclasses.replace(settings, model=ModelConfig(**task["model"]))
     source = SyntheticSource(**task["source"])
-    result = run(settings, source, source if task.get("validate") else None, quiet=True)
+    result = run(settings, source, source if task.get("validate") else None, quiet=not task.get("told"))
     if result.is_first:
-        print(json.dumps({"losses": result.losses, "validation": result.validation}))
+        print(json.dumps({"losses": result.losses, "validation": result.validation, "record": result.record}))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from gato_data.errors import SettingError
 from gato_data.settings import check, setting
 from gato_trainer.data.rows import TableRows
+from gato_trainer.data.skipped_steps import SkippedSteps
 
 PAPER_VOCABULARY = 33025
 """32,000 text pieces + 1,024 bins + the separator (paper section 2.1)."""
@@ -138,6 +139,9 @@ class TrainSettings:
         lora_alpha: changes are scaled by `lora_alpha / lora`; None means `lora`, so by 1.
         lora_on: globs of the matrices that are changed; empty means those of attention and
             feed-forward.
+        skip_spikes: deviations above the mean of a dataset's window losses, see `run.spikes`.
+        skip_steps: what `SkippedSteps.parse` reads. They stay steps of the schedule, which read nothing
+            and change no parameter.
         sharding: "zero2" shards gradients and optimizer state and keeps the gathered parameters
             between forward and backward, "full" gathers twice, "none" is for one process only.
         replicas: copies of the sharded model, each of them on `processes / replicas` processes that
@@ -149,6 +153,8 @@ class TrainSettings:
         vocabulary: "used" gives rows only to the ids of modalities that the datasets have; ids stay
             what they are.
         compile: None means on a GPU only.
+        evaluate_samples: of every dataset that has them; None takes 64, or fewer if those were more than 8,192
+            in all, but 8.
         read_ahead: steps that are read before they are needed.
         resume: "yes" continues the run in `out`, "auto" continues it where there is one and starts
             it otherwise, so that one command starts a run and starts it again after a crash.
@@ -170,6 +176,10 @@ class TrainSettings:
     epsilon: float = 1e-8
     weight_decay: float = setting(0.1, "AdamW's.", **_NOT_NEGATIVE)
     clip: float = setting(0.0, "Largest gradient norm; 0 does not clip.", **_NOT_NEGATIVE)
+    skip_spikes: float = setting(
+        0.0, "Leave out windows whose loss is so many deviations above their dataset's; 0: none.", **_NOT_NEGATIVE
+    )
+    skip_steps: str = setting("", "Leave out the windows of these steps, such as 120 or 120:124,300.", "STEPS")
     ema: float = setting(0.0, "Decay of averaged parameters; 0 keeps none.", **_CHANCE)
     precision: Precision | None = setting(None, "Of the computation.")
     optimizer_state: OptimizerState = setting("fp32", "AdamW's moments; bf16 rounds them at random, without bias.")
@@ -200,7 +210,7 @@ class TrainSettings:
     checkpoint_every: int = setting(0, "Steps between two checkpoints; 0: at the end.", **_NOT_NEGATIVE)
     keep_checkpoints: int = setting(3, "How many stay.", **_COUNT)
     evaluate_every: int = setting(0, "Steps between two evaluations; 0: at the end.", **_NOT_NEGATIVE)
-    evaluate_samples: int = setting(64, "Validation windows of one evaluation.", **_COUNT)
+    evaluate_samples: int | None = setting(None, "Validation windows of each dataset; at most 64 by default.", **_COUNT)
     read_ahead: int = setting(3, "", **_COUNT)
     resume: Resume = setting("no", "Continue the run in RUN; auto: or start it.", alone="yes")
     overwrite: bool = setting(False, "Replace the run in RUN.", flag=True)
@@ -218,6 +228,7 @@ class TrainSettings:
             raise SettingError("--lora leaves all parameters as they are already: leave out --freeze")
         if self.lora and self.init_from is None and self.resume != "yes":
             raise SettingError("--lora changes a trained model: give the one to start from with --init-from")
+        SkippedSteps.parse(self.skip_steps)
 
     @property
     def last_step(self) -> int:

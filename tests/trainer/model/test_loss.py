@@ -109,6 +109,7 @@ def test_shares_of_actions() -> None:
             "first": {"accuracy": 0.75, "repeated": 0.75, "changed_accuracy": 0.0},
             "second": {"accuracy": 0.5, "repeated": None, "changed_accuracy": None},
         },
+        "modality_actions": {"discrete": {"accuracy": 4 / 6, "repeated": 0.75, "changed_accuracy": 0.0}},
     }
     totals.add(targets, row_loss, ~correct)
     assert totals.report(totals.stacked())["changed_action_accuracy"] == 0.5

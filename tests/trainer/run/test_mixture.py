@@ -64,6 +64,21 @@ def test_a_loss_that_is_not_finite_names_the_episodes(
     assert all(episode for _, episode in named)
 
 
+def test_steps_that_are_left_out_are_told_by_episode(
+    mixture: Path, small_settings: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(small_settings, skip_steps="2", steps=2)
+    train(mixture, settings)
+    said = "step 2: its 8 windows of captions, pong, told are left out, as --skip-steps 2 says"
+    assert said in capsys.readouterr().err.splitlines()
+    lines = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
+    [skipped] = [line for line in lines if line["kind"] == "skipped"]
+    assert [window["sample"] for window in skipped["windows"]] == [*range(8, 16)]
+    assert {window["dataset"] for window in skipped["windows"]} == {"captions", "pong", "told"}
+    pieces = [piece for window in skipped["windows"] for piece in window["pieces"]]
+    assert all(piece["episode_id"] and piece["tokens"][0] >= 0 for piece in pieces)
+
+
 def test_a_mixture_is_trained_on_and_resumed_to_the_bit(mixture: Path, small_settings: Make) -> None:
     whole, halves = settings_for(small_settings, "whole"), settings_for(small_settings, "halves", stop_step=2)
     result = train(mixture, whole, quiet=True)

@@ -66,6 +66,8 @@ class CheckpointHeader(RunHeader, frozen=True, forbid_unknown_fields=True, kw_on
         step: optimizer steps done.
         next_sample: global number of the first window that was not trained on.
         stream: what decides the windows before it, see `batches.identity`.
+        usual_loss: windows, mean and variance of the window losses of each dataset, by which
+            `--skip-spikes` judges; empty without it.
         files: every other file of the checkpoint.
     """
 
@@ -73,6 +75,7 @@ class CheckpointHeader(RunHeader, frozen=True, forbid_unknown_fields=True, kw_on
     step: int
     next_sample: int
     stream: dict[str, str]
+    usual_loss: dict[str, tuple[float, float, float]] = {}
     files: dict[str, SavedFile] = {}
 
 

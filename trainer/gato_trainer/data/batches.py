@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from gato_data.errors import MixtureError
+from gato_data.errors import GatoError, MixtureError
 from gato_data.reading.batch import Batch
+from gato_data.reading.first_windows import FirstWindows
 from gato_data.reading.settings import ReadSettings
 from gato_data.shards.checked import CHECKED
 from gato_schemas.dataset import VocabularyInfo
 from gato_schemas.sequence import Modality
+
+_EACH = 64
+_LEAST_EACH = 8
+_ALL = 8192
+"""Validation windows of one dataset, at least, and of all of them, unless a number is given."""
 
 if TYPE_CHECKING:
     from gato_data.reading.explain import ExplainedWindow
@@ -74,6 +80,11 @@ class BatchSource(Protocol):
         return None
 
     @property
+    def first_windows(self) -> FirstWindows | None:
+        """What there is, where that is a limited number of windows of every dataset; None where it has no end."""
+        return None
+
+    @property
     def settings(self) -> ReadSettings | None:
         """How the data are read and checked."""
         return None
@@ -99,7 +110,7 @@ class BatchSource(Protocol):
 
 
 def open_sources(
-    mixture: Path, context_length: int, seed: int, **read_options: Any
+    mixture: Path, context_length: int, seed: int, *, each: int | None = None, **read_options: Any
 ) -> tuple[BatchSource, BatchSource | None]:
     """Open the training windows of a mixture file, and the validation windows if any dataset has that split.
 
@@ -107,6 +118,7 @@ def open_sources(
         mixture: the file that `gato-data mix` wrote.
         context_length: input tokens of a window.
         seed: of the order of the windows.
+        each: validation windows of every dataset; None takes `windows_each`.
         read_options: further fields of `gato_data.reading.reader.ReadSettings`.
 
     Raises:
@@ -117,10 +129,16 @@ def open_sources(
     settings = ReadSettings(context_length=context_length, seed=seed, **read_options)
     source: BatchSource = open_mixture(mixture, split="train", settings=settings)
     try:
-        validation: BatchSource | None = open_mixture(mixture, split="validation", settings=settings)
+        each = each or windows_each(len(source.dataset_names))
+        validation: BatchSource | None = open_mixture(mixture, split="validation", settings=settings, each=each)
     except MixtureError:
         validation = None
     return source, validation
+
+
+def windows_each(datasets: int) -> int:
+    """Validation windows of each of so many datasets: 64, or fewer if those were more than 8,192, but 8."""
+    return max(_LEAST_EACH, min(_EACH, _ALL // datasets))
 
 
 def close_sources(*sources: BatchSource | None) -> None:
@@ -176,6 +194,21 @@ def window_pieces(source: BatchSource, samples: range) -> list[list[dict[str, An
     """The pieces of episodes that each window is made of, by name; empty lists if the source cannot tell."""
     found = source.explain(samples)
     return [msgspec.to_builtins(window.pieces) for window in found] or [[] for _ in samples]
+
+
+def described(source: BatchSource, samples: range) -> list[dict[str, Any]]:
+    """Each window's sample, dataset and pieces, as `explain` names them; why not, where they cannot be read."""
+    problem: dict[str, str] = {}
+    try:
+        found = source.explain(samples)
+    except GatoError as error:
+        found, problem = [], {"problem": str(error)}
+    if not found:
+        return [{"sample": sample, "dataset": None, "pieces": [], **problem} for sample in samples]
+    return [
+        {"sample": window.sample, "dataset": window.dataset, "pieces": msgspec.to_builtins(window.pieces)}
+        for window in found
+    ]
 
 
 def passes(source: BatchSource, samples: int) -> dict[str, float]:

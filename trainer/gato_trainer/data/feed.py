@@ -13,6 +13,7 @@ from gato_data.reading.batch import Batch
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource
 from gato_trainer.data.inputs import Inputs, Randomness, prepare
+from gato_trainer.data.skipped_steps import SkippedSteps
 from gato_trainer.world import World
 
 
@@ -48,7 +49,7 @@ def _use(device: torch.device) -> None:
 
 
 class Feed:
-    """The micro-batches of steps `start` to `stop`, read `settings.read_ahead` steps before they are needed.
+    """The micro-batches of steps `start` to `stop` but skipped ones, read `settings.read_ahead` before they are needed.
 
     Attributes:
         waited: seconds that the caller spent waiting for data.
@@ -65,8 +66,9 @@ class Feed:
     ) -> None:
         self._settings, self._config, self._world = settings, config, world
         self._pinned = world.device.type == "cuda"
-        self._steps = iter(range(start, stop))
-        ranges = (samples for step in range(start, stop) for samples in self._ranges(step))
+        skipped, steps = SkippedSteps.parse(settings.skip_steps), range(start, stop)
+        self._steps = skipped.trained(steps)
+        ranges = (samples for step in skipped.trained(steps) for samples in self._ranges(step))
         self._batches = source.stream(_readable(samples) for samples in ranges)
         # One thread: the stream is read in order; a reader with more threads brings its own.
         self._pool = ThreadPoolExecutor(

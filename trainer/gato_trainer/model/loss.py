@@ -24,8 +24,8 @@ class LossTotals:
     """Running sums on the device since the last log line; nothing here waits for the device.
 
     Attributes:
-        loss, count, correct: float64 (groups,), one group per dataset, then one per target
-            modality, then for each of `_ACTIONS` one per dataset.
+        loss, count, correct: float64 (groups,), one group per dataset and one per target modality, of all
+            tokens, then the same for each of `_ACTIONS`.
     """
 
     datasets: tuple[str, ...]
@@ -36,23 +36,24 @@ class LossTotals:
     @classmethod
     def zeros(cls, datasets: tuple[str, ...], device: torch.device) -> "LossTotals":
         """Empty sums."""
-        groups = len(TARGET_MODALITIES) + (1 + len(_ACTIONS)) * len(datasets)
+        groups = (1 + len(_ACTIONS)) * (len(datasets) + len(TARGET_MODALITIES))
         return cls(datasets, *(torch.zeros(groups, dtype=torch.float64, device=device) for _ in range(3)))
 
     @torch.no_grad()
-    def add(self, targets: Targets, row_loss: Tensor, correct: Tensor) -> None:
-        """Add what the model made of the targets of a micro-batch."""
+    def add(self, targets: Targets, row_loss: Tensor, correct: Tensor, weight: Tensor | None = None) -> None:
+        """Add what the model made of the targets of a micro-batch, each as much as its weight, or 1."""
         n = len(self.datasets)
         values = torch.stack([row_loss.double(), torch.ones_like(row_loss, dtype=torch.float64), correct.double()])
-        sums = torch.stack([self.loss, self.count, self.correct])
-        sums.index_add_(1, targets.dataset, values)
-        sums.index_add_(1, targets.modality + n, values)
+        if weight is not None:
+            values *= weight
         known, same = targets.before >= 0, targets.before == targets.ids
-        repeated = torch.stack([values[0], values[1], same.double()])
-        counted = ((targets.is_action, values), (known, repeated), (known & ~same, values))
-        for number, (which, added) in enumerate(counted):
-            first = n + len(TARGET_MODALITIES) + n * number
-            sums.index_add_(1, targets.dataset + first, added * which)
+        repeated = torch.stack([values[0], values[1], values[1] * same])
+        counted = (values, values * targets.is_action, repeated * known, values * (known & ~same))
+        sums = torch.stack([self.loss, self.count, self.correct])
+        for number, added in enumerate(counted):
+            first = number * (n + len(TARGET_MODALITIES))
+            sums.index_add_(1, targets.dataset + first, added)
+            sums.index_add_(1, targets.modality + (first + n), added)
         self.loss, self.count, self.correct = sums.unbind(0)
 
     def stacked(self) -> Tensor:
@@ -61,10 +62,10 @@ class LossTotals:
 
     def report(self, stacked: Tensor) -> dict[str, Any]:
         """Means of the sums in `stacked` (on the CPU), as the log line's keys; groups without tokens are left out."""
-        n, groups = len(self.datasets), len(TARGET_MODALITIES)
-        loss, count, correct = stacked[:, :n].sum(dim=1).tolist()
-        actions = stacked[1:, n + groups :].view(2, len(_ACTIONS), n)
-        accuracy, repeated, changed = (_share(*sums) for sums in actions.sum(dim=2).T.tolist())
+        n = len(self.datasets)
+        every, *actions = stacked.unflatten(1, (1 + len(_ACTIONS), -1)).unbind(1)
+        loss, count, correct = every[:, :n].sum(dim=1).tolist()
+        accuracy, repeated, changed = (_share(*sums[1:, :n].sum(dim=1).tolist()) for sums in actions)
         return {
             "loss": _share(count, loss),
             "accuracy": _share(count, correct),
@@ -72,13 +73,10 @@ class LossTotals:
             "repeated_actions": repeated,
             "changed_action_accuracy": changed,
             "supervised_tokens": int(count),
-            "dataset_loss": _named(self.datasets, stacked[:, :n]),
-            "modality_loss": _named(TARGET_MODALITIES, stacked[:, n : n + groups]),
-            "dataset_actions": {
-                name: dict(zip(_ACTIONS, (_share(*sums) for sums in of_dataset), strict=True))
-                for name, of_dataset in zip(self.datasets, actions.permute(2, 1, 0).tolist(), strict=True)
-                if of_dataset[0][0]
-            },
+            "dataset_loss": _named(self.datasets, every[:, :n]),
+            "modality_loss": _named(TARGET_MODALITIES, every[:, n:]),
+            "dataset_actions": _actions(self.datasets, [sums[1:, :n] for sums in actions]),
+            "modality_actions": _actions(TARGET_MODALITIES, [sums[1:, n:] for sums in actions]),
         }
 
 
@@ -90,3 +88,12 @@ def _named(names: tuple[str, ...], sums: Tensor) -> dict[str, float]:
     """The mean loss of each group that has tokens."""
     pairs = zip(names, *sums[:2].tolist(), strict=True)
     return {name: loss / count for name, loss, count in pairs if count}
+
+
+def _actions(names: tuple[str, ...], counted: list[Tensor]) -> dict[str, dict[str, float | None]]:
+    """The shares `_ACTIONS` of each group that has actions, of count and correct ones (2, groups) of each."""
+    return {
+        name: dict(zip(_ACTIONS, (_share(*sums) for sums in of_group), strict=True))
+        for name, of_group in zip(names, torch.stack(counted).permute(2, 0, 1).tolist(), strict=True)
+        if of_group[0][0]
+    }

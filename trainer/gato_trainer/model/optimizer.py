@@ -54,3 +54,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Use `rate` from the next step on."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def count_step(optimizer: torch.optim.Optimizer) -> None:
+    """Count a step that changes nothing, so that the count is that of the run's steps."""
+    for state in optimizer.state.values():
+        state["step"] += 1

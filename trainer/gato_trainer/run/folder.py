@@ -5,9 +5,10 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import torch
 
-from gato_data.errors import OutputError, TrainError
+from gato_data.errors import OutputError, SettingError, TrainError
 from gato_schemas.policy import POLICY
 from gato_trainer.checkpoints.header import (
     RunHeader,
@@ -15,6 +16,7 @@ from gato_trainer.checkpoints.header import (
 )
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource, contents
+from gato_trainer.data.skipped_steps import SkippedSteps
 
 RUN_FILE = "run.json"
 _OURS = (
@@ -85,6 +87,35 @@ def open_folder(settings: TrainSettings, header: RunHeader) -> None:
             replace_file(out / RUN_FILE, encode_header(header))
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror}") from error
+
+
+def skipped_before(settings: TrainSettings) -> SkippedSteps:
+    """The steps that `run.json` says are left out, whatever is asked for now.
+
+    Raises:
+        TrainError: it cannot be read.
+    """
+    return SkippedSteps.parse(_read_run(settings.out).settings.get("skip_steps", ""))
+
+
+def keep_skipped(settings: TrainSettings) -> None:
+    """Write into `run.json` which steps are left out, so that the run leaves them out from now on.
+
+    Raises:
+        TrainError: it cannot be read.
+    """
+    run = _read_run(settings.out)
+    if run.settings.get("skip_steps", "") != settings.skip_steps:
+        run.settings["skip_steps"] = settings.skip_steps
+        replace_file(settings.out / RUN_FILE, encode_header(run))
+
+
+def _read_run(out: Path) -> RunHeader:
+    path = out / RUN_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunHeader)
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError, SettingError) as error:
+        raise TrainError(f"{path} cannot be read ({error}): bring it back from a copy, or use --overwrite") from error
 
 
 def check_same_run(old: RunHeader, new: RunHeader, path: Path) -> None:

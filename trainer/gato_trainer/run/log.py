@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -11,21 +11,39 @@ from gato_trainer.run.folder import replace_file
 LOG_FILE = "log.jsonl"
 
 
-class LogLine(msgspec.Struct, frozen=True):
-    """What every line of the log has; there is more in it.
+_Step = Annotated[int, msgspec.Meta(ge=0, lt=2**43)]
+
+
+class _Measured(msgspec.Struct, frozen=True):
+    """What every line with losses has; there is more in it.
 
     Attributes:
-        kind: "validation" is an evaluation.
-        step: optimizer steps done. loss: None where nothing was supervised.
+        step: optimizer steps done.
+        loss: None where nothing was supervised.
         dataset_loss: by name.
     """
 
-    kind: Literal["train", "validation"]
-    step: Annotated[int, msgspec.Meta(ge=0, lt=2**43)]
+    step: _Step
     loss: float | None
     dataset_loss: dict[str, float | None]
 
 
+class TrainLine(_Measured, frozen=True, tag_field="kind", tag="train"):
+    """Losses of the steps since the line before."""
+
+
+class ValidationLine(_Measured, frozen=True, tag_field="kind", tag="validation"):
+    """An evaluation."""
+
+
+class SkippedLine(msgspec.Struct, frozen=True, tag_field="kind", tag="skipped"):
+    """Windows of a step that were left out."""
+
+    step: _Step
+    windows: list[dict[str, Any]]
+
+
+LogLine = TrainLine | ValidationLine | SkippedLine
 _DECODER = msgspec.json.Decoder(LogLine)
 
 
@@ -63,7 +81,7 @@ def last_evaluation(out: Path, step: int) -> dict[str, Any] | None:
     """The last evaluation of a run until a step; None if there is none."""
     last = b""
     for line, found in read_log(out):
-        if found is not None and found.kind == "validation" and found.step <= step:
+        if isinstance(found, ValidationLine) and found.step <= step:
             last = line
     return msgspec.json.decode(last, type=dict[str, Any]) if last else None
 
@@ -72,7 +90,7 @@ def last_record(out: Path) -> dict[str, Any]:
     """The last training line of the log; empty if there is none."""
     last = b""
     for line, found in read_log(out):
-        if found is not None and found.kind == "train":
+        if isinstance(found, TrainLine):
             last = line
     record: dict[str, Any] = msgspec.json.decode(last) if last else {}
     return {name: value for name, value in record.items() if name != "kind"}

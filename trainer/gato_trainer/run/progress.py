@@ -1,4 +1,4 @@
-"""How far a run is, and what a person sees of it: the progress line, and the JSON-lines log."""
+"""How far a run is, its rates, and the JSON-lines log."""
 
 import json
 import sys
@@ -71,58 +71,19 @@ def memory_in_use(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def validation_line(report: dict[str, Any]) -> str:
-    """What a person wants to know of an evaluation."""
-    return f"validation loss {_number(report['loss'])} | {action_line(report)}"
-
-
-def progress_line(record: dict[str, Any], steps: int) -> str:
-    """One line for a person from a log record."""
-    groups = [  # apart, since a dataset may be called like a modality
-        ", ".join(f"{name} {value:.3f}" for name, value in record[kind].items())
-        for kind in ("dataset_loss", "modality_loss")
-    ]
-    by_group = "; ".join(filter(None, groups))
-    parts = [
-        f"step {record['step']}/{steps}",
-        f"loss {_number(record['loss'])}" + (f" ({by_group})" if by_group else ""),
-        action_line(record),
-        f"lr {record['learning_rate']:.2e}",
-        f"{record['tokens_per_second']:,.0f} tokens/s, {record['supervised_tokens_per_second']:,.0f} supervised",
-        f"MFU {_share(record['mfu'])}",
-        f"data wait {_share(record['data_wait'])}",
-        f"{record['memory_bytes'] / 2**30:.2f} GiB",
-    ]
-    return " | ".join(parts)
-
-
-def action_line(report: dict[str, Any]) -> str:
-    """Accuracy of actions beside what repeating the one before would have, which copying alone reaches."""
-    line = f"action accuracy {_share(report['action_accuracy'])}"
-    if report["repeated_actions"] is None:
-        return line
-    return (
-        f"{line} ({_share(report['changed_action_accuracy'])} where it changes, repeating "
-        f"{_share(report['repeated_actions'])})"
-    )
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.4f}"
-
-
-def _share(value: float | None) -> str:
-    return "n/a" if value is None else f"{100 * value:.1f} %"
-
-
 class Log:
-    """`log.jsonl`, one object per line and flushed at once, and other places for curves beside it."""
+    """`log.jsonl`, one object per line and flushed at once, and other places for curves beside it.
+
+    Attributes:
+        first: whether this process writes it.
+    """
 
     def __init__(self, out: Path, *, curves: Sequence[Curves] = (), first: bool, quiet: bool) -> None:
         self._out = out
         self._stream = open(out / LOG_FILE, "a") if first else None  # noqa: SIM115 - closed in close()
         self._curves = curves
         self._quiet = quiet or not first
+        self.first = first
 
     def trim(self, step: int) -> None:
         """Drop the lines after `step`, which a continued run writes again, and those that are damaged."""

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from gato_data.errors import TrainError
+from gato_trainer.checkpoints.saving import Checkpoints
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, window_pieces
+from gato_trainer.world import World
 
 
 class StopSignal:
@@ -54,6 +56,57 @@ def out_of_memory(error: RuntimeError | MemoryError, settings: TrainSettings, pr
     return TrainError(
         f"out of memory with {micro} window{'s' if micro > 1 else ''} of {settings.context_length} tokens at once: "
         f"lower {lower}; --dry-run shows what needs memory"
+    )
+
+
+class FiniteWatch:
+    """The first step whose loss or gradient was not finite, noted on the device without waiting for it."""
+
+    _KINDS = ("the loss of", "the gradient of")
+    _NONE = 2**62
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._first = torch.full((), self._NONE, dtype=torch.int64, device=world.device)
+
+    def loss(self, step: int, value: torch.Tensor) -> None:
+        """Note a loss () of this process in a step, from 0."""
+        self._note(2 * step, value)
+
+    def gradient(self, step: int, norm: torch.Tensor) -> None:
+        """Note the norm () of a step's gradient."""
+        self._note(2 * step + 1, norm)
+
+    def _note(self, code: int, value: torch.Tensor) -> None:
+        bad = torch.where(torch.isfinite(value.detach()), self._NONE, code)
+        self._first = torch.minimum(self._first, bad)
+
+    def first(self) -> tuple[int, str] | None:
+        """The first such step in any process and what was not finite in it; waits for the device."""
+        code = int(self._first)
+        code = self._world.first(-1 if code == self._NONE else code)
+        return None if code < 0 else (code // 2, self._KINDS[code % 2])
+
+
+def not_finite(
+    bad: int, what: str, settings: TrainSettings, source: BatchSource, checkpoints: Checkpoints
+) -> TrainError:
+    """Why a run ends: what came out of the step that is number `bad`, from 0; people count from 1.
+
+    Returns:
+        An error that says where the batch was written, which checkpoint is good and how to go on.
+    """
+    dumped = "the other process's message"
+    if checkpoints.world.is_first:
+        size = settings.batch_size
+        samples = range(bad * size, (bad + 1) * size)
+        dumped = str(dump_batch(settings.out, bad + 1, source, samples))
+    checkpoints.wait()
+    newest = checkpoints.newest()
+    good = f"the last good checkpoint is {newest[1]}" if newest else "there is no checkpoint before it"
+    return TrainError(
+        f"{what} step {bad + 1} is not finite; its windows are described in {dumped} and {good}; go on without these "
+        f"windows with --resume --skip-steps {bad + 1}, or try a lower --learning-rate or --clip 1"
     )
 
 

@@ -12,6 +12,7 @@ from gato_data.printable import MAX_LINE, printable
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, checked, close_sources, open_sources
 from gato_trainer.model.freezing import told
+from gato_trainer.run.evaluate import evaluation_cost
 from gato_trainer.run.log import last_record
 from gato_trainer.run.plan import MFU_FORMULA, RunPlan, peak_flops, plan
 from gato_trainer.run.plot import plot_losses
@@ -32,6 +33,7 @@ class RunResult:
         record: the last log line, with the keys of `log.jsonl`.
         validation: the last evaluation, if there was one.
         stopped_by: the signal that ended it early, or None.
+        windows_left_out: of this invocation, by `skip_spikes` and `skip_steps`.
         losses: loss of every log line as (step, loss).
         is_first: whether this process is the one that should print the result.
     """
@@ -44,6 +46,7 @@ class RunResult:
     record: dict[str, Any]
     validation: dict[str, Any] | None
     stopped_by: str | None
+    windows_left_out: int
     losses: list[tuple[int, float]]
     is_first: bool
 
@@ -58,12 +61,15 @@ class RunResult:
             "train": self.record,
             "validation": self.validation,
             "stopped_by": self.stopped_by,
+            "windows_left_out": self.windows_left_out,
         }
 
     def lines(self) -> list[str]:
         """The result for a person; a run that was stopped before its first log line has no loss."""
         loss = "" if self.first_loss is None else f", loss {self.first_loss:.3f} -> {self.last_loss:.3f}"
         lines = [f"{printable(str(self.out), MAX_LINE)}: step {self.step}{loss}"]
+        if self.windows_left_out:
+            lines.append(f"{self.windows_left_out:,} windows were left out: log.jsonl describes them")
         if self.stopped_by:
             lines.append(f"stopped by {self.stopped_by}: the same command with --resume continues")
         return lines
@@ -78,7 +84,9 @@ def train(mixture: Path, settings: TrainSettings, *, quiet: bool = False, **read
         quiet: no lines on stderr.
         read_options: further fields of `gato_data.reading.reader.ReadSettings`.
     """
-    source, validation = open_sources(mixture, settings.context_length, settings.seed, **read_options)
+    source, validation = open_sources(
+        mixture, settings.context_length, settings.seed, each=settings.evaluate_samples, **read_options
+    )
     try:
         return run(settings, source, validation, quiet=quiet)
     finally:
@@ -87,7 +95,9 @@ def train(mixture: Path, settings: TrainSettings, *, quiet: bool = False, **read
 
 def dry_run(mixture: Path, settings: TrainSettings, **read_options: Any) -> RunPlan:
     """The plan of `train` with the same arguments; writes nothing."""
-    source, validation = open_sources(mixture, settings.context_length, settings.seed, **read_options)
+    source, validation = open_sources(
+        mixture, settings.context_length, settings.seed, each=settings.evaluate_samples, **read_options
+    )
     try:
         return plan(settings, source, int(os.environ.get("WORLD_SIZE", "1")))
     finally:
@@ -154,6 +164,8 @@ def _announce(training: Training) -> None:
         training.log.say(f"Warning: {warning}")
     if settings.evaluate_every and training.validation is None:
         training.log.say("no evaluation: no dataset has a validation split; gato-data ingest --holdout makes one")
+    if training.validation is not None:
+        training.log.say(evaluation_cost(training.validation, settings))
     if peak_flops(world.device) is not None:
         training.log.say(MFU_FORMULA)
 
@@ -186,6 +198,7 @@ def _run(training: Training, stop: StopSignal) -> RunResult:
         record=progress.record,
         validation=progress.validation,
         stopped_by=progress.stopped_by,
+        windows_left_out=training.left_out.windows,
         losses=losses,
         is_first=world.is_first,
     )
