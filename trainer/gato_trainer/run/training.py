@@ -21,14 +21,16 @@ from gato_trainer.data.feed import Feed
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.data.supervision import check_supervised
 from gato_trainer.model.averaging import start_average, update_average
-from gato_trainer.model.build import build_model, with_precision
+from gato_trainer.model.build import build_model, choose_operations, model_config
 from gato_trainer.model.loss import LossTotals
 from gato_trainer.model.optimizer import learning_rate, make_optimizer, set_learning_rate
 from gato_trainer.model.sharding import synchronize_gradients
+from gato_trainer.run.choosing import definite
 from gato_trainer.run.curves import Curves, check_packages, open_curves
 from gato_trainer.run.evaluate import evaluate
 from gato_trainer.run.folder import check_folder, check_same_run, open_folder, replace_file, run_header
-from gato_trainer.run.plan import Work, flops, model_config, peak_flops
+from gato_trainer.run.machine import machine_here
+from gato_trainer.run.plan import Work, choose_for, flops, peak_flops
 from gato_trainer.run.progress import Log, Meter, RunProgress, progress_line, validation_line
 from gato_trainer.run.stopping import StopSignal, dump_batch
 from gato_trainer.world import World
@@ -45,15 +47,19 @@ class Training:
         world: World,
         quiet: bool,
     ) -> None:
-        self.settings = settings = with_precision(settings, world.device)
         self.source, self.validation, self.world = source, validation, world
+        machine = machine_here(world)
+        settings = definite(settings, machine)
         check_packages(tensorboard=settings.tensorboard, wandb=settings.wandb)
         config = model_config(settings, source)
         if settings.batch_size < world.size:
             raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
         self.continues = world.decided(lambda: check_folder(settings)) and settings.resume != "no"
         check_supervised(source, settings)
-        self.model, self.parameters = build_model(settings, config, world)
+        chosen = choose_operations(settings, config, world)
+        self.choice = world.decided(lambda: choose_for(settings, config, source, machine, chosen.fused))
+        self.settings = settings = self.choice.settings
+        self.model, self.parameters = build_model(settings, config, world, chosen)
         begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters)
         world.decided(lambda: open_folder(settings, self.header))
@@ -204,6 +210,8 @@ class Training:
         rates = self.meter.rates(int(report["supervised_tokens"]), feed.waited, self.world.size, self.world.device)
         step = self.progress.step
         record = {"step": step, **report, "learning_rate": learning_rate(step - 1, self.settings), **rates}
+        if self.world.device.type == "cuda":  # where memory_bytes is measured of the device alone
+            record["memory_estimate_bytes"] = self.choice.memory_bytes
         self.log.write("train", record, progress_line(record, self.settings.steps))
         self.progress.record = record
         if record["loss"] is not None:
