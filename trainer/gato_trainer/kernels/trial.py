@@ -22,6 +22,7 @@ from gato_trainer.config import ModelConfig
 if TYPE_CHECKING:
     from gato_trainer.kernels import Shapes
 
+COMMAND = (sys.executable, "-m", "gato_trainer.kernels.trial")
 LIMIT_S = 300.0
 """Seconds that a process may take; compiling all kernels for the first time takes a part of it."""
 
@@ -62,7 +63,7 @@ def _in_process(names: Sequence[str], shapes: "Shapes") -> tuple[dict[str, str |
     with tempfile.TemporaryDirectory(prefix="gato-kernels-") as folder:
         path, errors = Path(folder) / "verdicts", Path(folder) / "errors"
         path.touch()
-        failure = _ending([sys.executable, "-m", __name__, task, str(path)], errors)
+        failure = _ending([*COMMAND, task, str(path)], errors)
         lines = [msgspec.json.decode(line, type=_Line) for line in path.read_bytes().split(b"\n")[:-1]]
     if failure is None and not lines:
         failure = "its test ended without a verdict on this machine"

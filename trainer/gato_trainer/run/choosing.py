@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.config import ActivationCheckpointing, ModelConfig, TrainSettings
 from gato_trainer.run.machine import Machine
 from gato_trainer.run.memory import memory
 
@@ -87,7 +87,7 @@ def choose(
     work_of = functools.cache(work_of)
 
     def tried(micro: int, again: bool) -> Choice:
-        checkpointing = "on" if again else "off"
+        checkpointing: ActivationCheckpointing = "on" if again else "off"
         wanted = dataclasses.replace(settings, micro_batch_size=micro, activation_checkpointing=checkpointing)
         work = work_of(micro)
         crowded = dataclasses.replace(work, rows=work.windows * work.length)  # a micro-batch of texts
