@@ -115,7 +115,7 @@ def test_cards_by_name() -> None:
     assert card_named("rtx4090") is card_named("NVIDIA GeForce RTX 4090")
     assert card_named("A100-40GB").memory_gib == 40
     assert [card_named(card.name) for card in CARDS] == [*CARDS]
-    with pytest.raises(SettingError, match="no card named 'V100' is known, but H200, .*--gpu-memory GIB"):
+    with pytest.raises(SettingError, match=r"no card named 'V100' is known, but H200, .*--gpu-memory GIB"):
         PlannedMachine(gpu="V100")
     with pytest.raises(SettingError, match="gpus must be at least 1; got 0"):
         PlannedMachine(gpus=0)
