@@ -134,5 +134,7 @@ def test_a_plan_for_gpus_that_are_not_here(
     assert "kernels: fused add_norm, geglu" in made.lines()[1]
     assert plan(settings, source, planned=PlannedMachine(gpus=2)).machine == "2 x H100"
     tight = plan(settings, source, planned=PlannedMachine(gpu_memory=1.5001))
-    assert tight.warnings[-1].startswith("this does not fit into GPU: a smaller --model")
+    assert tight.warnings[-1].startswith(
+        "this does not fit into the 0.0 GiB that a run may take of each GPU: a smaller"
+    )
     assert plan(settings, source).machine == "cpu"

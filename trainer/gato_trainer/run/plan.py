@@ -127,7 +127,7 @@ class RunPlan:
             "first windows)",
             f"FLOPs a step        {self.flops_per_step:.3g}",
             f"memory (estimate)   {self.memory_bytes / 2**30:.2f} GiB on each device, "
-            f"{self.micro_batch_size} windows at once: "
+            f"{self.micro_batch_size} window{'s' if self.micro_batch_size > 1 else ''} at once: "
             + ", ".join(f"{name} {value / 2**30:.2f}" for name, value in self.memory.items()),
         ]
         rows += [f"passes over {printable(name)}: {passes:.3g}" for name, passes in self.passes.items()]
@@ -219,9 +219,10 @@ def _kernels(fused: Set[str]) -> str:
 
 
 def _does_not_fit(choice: Choice) -> list[str]:
-    if choice.fits:
+    machine = choice.machine
+    if choice.fits or machine.memory is None:
         return []
     return [
-        f"this does not fit into {choice.machine.words}: a smaller --model or --context-length, --shard full over "
-        "more GPUs, or GPUs with more memory are needed"
+        f"this does not fit into the {machine.memory / 2**30:.1f} GiB that a run may take of each {machine.name}: a "
+        "smaller --model or --context-length, --shard full over more GPUs, or GPUs with more memory are needed"
     ]
