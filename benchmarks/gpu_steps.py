@@ -21,9 +21,11 @@ from torch import Tensor
 
 from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Inputs, Targets
-from gato_trainer.model.build import build_model, with_precision
+from gato_trainer.model.build import build_model, choose_operations
 from gato_trainer.model.optimizer import make_optimizer
 from gato_trainer.presets import train_settings
+from gato_trainer.run.choosing import definite
+from gato_trainer.run.machine import machine_here
 from gato_trainer.run.plan import Work, flops, peak_flops
 from gato_trainer.world import World
 
@@ -165,13 +167,14 @@ def make_subject(run: Run, bench: Bench, micro: int) -> Subject:
         bench.size, Path("benchmark"), positions=run.positions, kernels=run.kernels, batch_size=bench.windows,
         context_length=bench.length, device=bench.device.type, micro_batch_size=micro,
     )  # fmt: skip
-    settings = with_precision(settings, bench.device)
+    world = World(0, 1, bench.device)
+    settings = definite(settings, machine_here(world))
     config = settings.model
     if run.model == "baseline":
         model, optimizer = make_baseline(config, bench.length, bench.device)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         return Subject(config, baseline_loss(model, bench.device), optimizer, parameters, "torch")
-    ours, parameters = build_model(settings, config, World(0, 1, bench.device))
+    ours, parameters = build_model(settings, config, world, choose_operations(settings, config, world))
     kernels = ours.operations.summary.removeprefix("kernels: ")
     return Subject(config, our_loss(ours, bench.device), make_optimizer(ours, settings), parameters, kernels)
 

@@ -72,6 +72,32 @@ def test_train_plan_resume_and_export(
 
 
 @pytest.mark.usefixtures("synthetic")
+def test_a_plan_is_made_for_gpus_that_are_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    gpus = ["--gpus", "2", "--gpu", "rtx4090"]
+    assert main(arguments(out, "--dry-run", "--json", *gpus)) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert (planned["machine"], planned["precision"], planned["fits"]) == ("2 x RTX 4090", "bf16", True)
+    assert main(arguments(out, *gpus)) == 1
+    assert "--gpus, --gpu and --gpu-memory are for plans: add --dry-run" in capsys.readouterr().err
+    assert main(arguments(out, "--dry-run", "--gpu", "Voodoo 2")) == 1
+    assert "no card named 'Voodoo 2' is known, but H200, " in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("synthetic")
+def test_what_is_chosen_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(tmp_path / "run")) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "windows at once" in line]
+    assert len(lines) == 1
+    assert re.fullmatch(
+        r"fp32 on cpu, not compiled, 2 windows at once, activations kept, about 0\.\d\d GiB; kernels: reference, "
+        r"because the device is cpu, and the fused kernels need a CUDA GPU",
+        lines[0],
+    )
+
+
+@pytest.mark.usefixtures("synthetic")
 def test_a_model_has_the_shape_that_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shape = {"width": 48, "blocks": 2, "heads": 3, "feed_forward": 96}
     given = [text for name, size in shape.items() for text in (f"--{name.replace('_', '-')}", str(size))]

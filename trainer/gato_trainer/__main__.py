@@ -16,7 +16,7 @@ from typing import Any
 from gato_data.errors import GatoError
 from gato_data.printable import MAX_LINE, printable
 from gato_data.settings import choices, flag_name
-from gato_trainer.presets import OPTIONS, PRESETS, READ_OPTIONS, train_settings
+from gato_trainer.presets import OPTIONS, PLAN_OPTIONS, PRESETS, READ_OPTIONS, planned_machine, train_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,8 +38,9 @@ def _train(options: dict[str, Any]) -> list[str]:
 
     mixture, only_plan, as_json = (options.pop(name) for name in ("mixture", "dry_run", "json"))
     read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
+    planned = planned_machine(only_plan, **{entry.name: options.pop(entry.name) for entry, _ in PLAN_OPTIONS})
     settings = train_settings(options.pop("model"), options.pop("out"), **options)
-    made = dry_run(mixture, settings, **read) if only_plan else train(mixture, settings, **read)
+    made = dry_run(mixture, settings, planned, **read) if only_plan else train(mixture, settings, **read)
     if os.environ.get("RANK", "0") != "0":
         return []
     return [json.dumps(made.to_json(), indent=1)] if as_json else made.lines()
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--mixture", type=Path, required=True, help="File made by `gato-data mix`.")
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="Folder of the run.")
     train.add_argument("--model", choices=PRESETS, default="tiny", help="Size of the model.")
-    for entry, kind in OPTIONS:
+    for entry, kind in (*OPTIONS, *PLAN_OPTIONS):
         _add_option(train, entry, kind, None)
     for entry, kind in READ_OPTIONS:
         _add_option(train, entry, kind, entry.default)

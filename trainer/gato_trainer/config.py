@@ -44,6 +44,8 @@ Precision = Literal["fp32", "bf16"]
 Sharding = Literal["none", "zero2", "full"]
 OptimizerState = Literal["fp32", "bf16"]
 VocabularyRows = Literal["all", "used"]
+Kernels = Literal["auto", "fused", "reference"]
+ActivationCheckpointing = Literal["auto", "on", "off"]
 Resume = Literal["no", "yes", "auto"]
 
 
@@ -127,11 +129,13 @@ class TrainSettings:
         model: the shape; its vocabulary and position table are replaced by the source's.
         steps: the horizon of the learning-rate schedule.
         stop_step: None runs to `steps`.
-        micro_batch_size: None takes a process's whole share.
+        micro_batch_size: None takes what fits into a GPU's memory, and on a CPU a process's whole share.
+        activation_checkpointing: whether a block keeps only what comes in, and computes the rest again
+            for its backward; "auto" does so on a GPU that holds few windows otherwise.
         learning_rate: reached after `warmup_steps`; it falls to a tenth of it by `steps`.
         weight_decay: on matrices and tables (not on gains, biases or single vectors).
-        precision: None means bf16 on a GPU and fp32 on a CPU. Parameters and gradients are always
-            float32.
+        precision: None means bf16 on a GPU that has it and fp32 elsewhere. Parameters and gradients are
+            always float32.
         optimizer_state: dtype of AdamW's moments; "bf16" rounds them up or down at random, so that
             they are right on average.
         freeze: parameters whose names fit one of these globs stay as they are.
@@ -171,7 +175,8 @@ class TrainSettings:
     warmup_from: float = 1e-7
     schedule: Literal["cosine", "constant"] = setting("cosine", "After the warm-up.")
     stop_step: int | None = setting(None, "Save and stop here although the schedule goes on.", **_AT_LEAST_1)
-    micro_batch_size: int | None = setting(None, "Windows computed at once.", **_AT_LEAST_1)
+    micro_batch_size: int | None = setting(None, "Windows computed at once; by default what fits.", **_AT_LEAST_1)
+    activation_checkpointing: ActivationCheckpointing = setting("auto", "Compute activations twice to save memory.")
     betas: tuple[float, float] = (0.9, 0.95)
     epsilon: float = 1e-8
     weight_decay: float = setting(0.1, "AdamW's.", **_NOT_NEGATIVE)
@@ -181,7 +186,7 @@ class TrainSettings:
     )
     skip_steps: str = setting("", "Leave out the windows of these steps, such as 120 or 120:124,300.", "STEPS")
     ema: float = setting(0.0, "Decay of averaged parameters; 0 keeps none.", **_CHANCE)
-    precision: Precision | None = setting(None, "Of the computation.")
+    precision: Precision | None = setting(None, "Of the computation; by default bf16 on a GPU that has it.")
     optimizer_state: OptimizerState = setting("fp32", "AdamW's moments; bf16 rounds them at random, without bias.")
     freeze: tuple[str, ...] = setting(
         (), "Leave parameters of these names as they are; may be given again.", "GLOB", repeatable=True
@@ -204,7 +209,7 @@ class TrainSettings:
     seed: int = setting(0, "Of parameters, data order and all randomness.", **_NOT_NEGATIVE)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to train.")
     vocabulary: VocabularyRows = setting("all", "Rows of the token table: of all ids, or of modalities that occur.")
-    kernels: Literal["reference", "fused", "auto"] = setting("reference", "Plain torch by default.")
+    kernels: Kernels = setting("auto", "Fused kernels where they run and pass their test, or plain torch.")
     compile: bool | None = setting(None, "torch.compile each block; by default on a GPU.")
     log_every: int = setting(10, "Steps between two log lines.", **_COUNT)
     checkpoint_every: int = setting(0, "Steps between two checkpoints; 0: at the end.", **_NOT_NEGATIVE)

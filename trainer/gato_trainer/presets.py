@@ -8,6 +8,7 @@ from typing import Any
 from gato_data.errors import SettingError
 from gato_data.reading.settings import ReadSettings
 from gato_data.settings import declared
+from gato_trainer.cards import PlannedMachine
 from gato_trainer.config import ModelConfig, TrainSettings
 
 PAPER_STEPS = 1_000_000
@@ -68,6 +69,9 @@ READ_OPTIONS = tuple(
 )
 """What it takes of the reader's settings: those that are not the run's as well."""
 
+PLAN_OPTIONS = declared(PlannedMachine)
+"""What it takes of GPUs that a plan is made for."""
+
 FINE_TUNING: dict[str, Any] = {
     "learning_rate": 1e-5,
     "schedule": "constant",
@@ -114,3 +118,17 @@ def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options:
     shape = {name: values.pop(name) for name in of_model if name in values}
     values.setdefault("warmup_steps", min(WARMUP_STEPS, int(values["steps"]) // 10))
     return TrainSettings(out=Path(out), model_name=model, model=dataclasses.replace(preset.model, **shape), **values)
+
+
+def planned_machine(dry_run: bool, **options: Any) -> PlannedMachine:
+    """The GPUs that a plan is made for, of the options that a user gave (None means not given).
+
+    Raises:
+        SettingError: a value that cannot be used, or GPUs were named for a run that is no plan.
+    """
+    planned = PlannedMachine(**options)
+    if planned.is_given and not dry_run:
+        raise SettingError(
+            "--gpus, --gpu and --gpu-memory are for plans: add --dry-run, or start as many processes with torchrun"
+        )
+    return planned

@@ -52,12 +52,17 @@ class World:
 
     def first(self, step: int) -> int:
         """The smallest step that is not -1 in any process, or -1."""
-        if self.size == 1:
-            return step
         none = 2**62
-        tensor = torch.tensor(none if step < 0 else step, dtype=torch.int64)
+        found = self.least(none if step < 0 else step)
+        return -1 if found == none else found
+
+    def least(self, value: int) -> int:
+        """The smallest of all processes' numbers."""
+        if self.size == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.int64)
         dist.all_reduce(tensor, dist.ReduceOp.MIN)
-        return -1 if int(tensor) == none else int(tensor)
+        return int(tensor)
 
     def decided(self, ask: Callable[[], _Answer]) -> _Answer:
         """What the first process finds or does, told to all of them.

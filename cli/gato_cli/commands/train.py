@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from gato_cli.options import json_option, setting_option, unset_option
-from gato_trainer.presets import OPTIONS, PRESETS, READ_OPTIONS, train_settings
+from gato_trainer.presets import OPTIONS, PLAN_OPTIONS, PRESETS, READ_OPTIONS, planned_machine, train_settings
 
 
 def _with_settings(command: click.Command) -> click.Command:
     """The command with an option for every setting of the run, of its model and of the reader."""
-    command.params += [unset_option(entry, kind) for entry, kind in OPTIONS]
+    command.params += [unset_option(entry, kind) for entry, kind in (*OPTIONS, *PLAN_OPTIONS)]
     command.params += [setting_option(entry, kind) for entry, kind in READ_OPTIONS]
     return command
 
@@ -47,9 +47,10 @@ def command(
     from gato_trainer.run.train import train
 
     read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
+    planned = planned_machine(dry_run, **{entry.name: options.pop(entry.name) for entry, _ in PLAN_OPTIONS})
     settings = train_settings(model, out, fine_tune=fine_tune, **options)
     if dry_run:
-        made = plan(mixture, settings, **read)
+        made = plan(mixture, settings, planned, **read)
         print(json.dumps(made.to_json(), sort_keys=True) if as_json else "\n".join(made.lines()))
         return
     result = train(mixture, settings, **read)

@@ -12,7 +12,8 @@ To add a fused operation, write `fused_<what>.py` with
 - `why_not(shapes) -> str | None`: why it does not take these shapes, in words that follow
   "because", or None.
 
-and name it in `FUSED`. `self_test.py` then runs it beside its reference at the start of every run.
+and name it in `FUSED`. `self_test.py` then runs it beside its reference before a run, in a process of
+its own (`trial.py`), and `verdicts.py` keeps what came of it for the runs after.
 """
 
 import dataclasses
@@ -54,6 +55,7 @@ class Operations:
 
     Attributes:
         name: "reference", "fused", or "mixed" if some operations fell back.
+        fused: the fields that hold a fused implementation.
         summary: which operations are fused, and why others are not; one line for the run's log.
     """
 
@@ -67,6 +69,7 @@ class Operations:
     embed: Callable[..., Tensor]
     normalise_patches: Callable[..., Tensor]
     linear_cross_entropy: Callable[..., tuple[Tensor, Tensor]]
+    fused: frozenset[str] = frozenset()
     summary: str = "kernels: reference"
 
 
@@ -75,7 +78,7 @@ class Shapes:
     """What a run will ask of the operations.
 
     Attributes:
-        windows: of a micro-batch, B. length: tokens of a window, T.
+        windows: that are tested at once, B. length: tokens of a window, T.
         dtype: that is computed in. device: where.
     """
 
@@ -100,7 +103,9 @@ REFERENCE = Operations(
 )
 
 
-def operations(kernels: str, shapes: Shapes) -> Operations:
+def operations(
+    kernels: str, shapes: Shapes, decided: Callable[[Callable[[], Any]], Any] = lambda ask: ask()
+) -> Operations:
     """The operations for `--kernels`.
 
     Args:
@@ -108,6 +113,7 @@ def operations(kernels: str, shapes: Shapes) -> Operations:
             its test; or "fused", which wants all of them. "fused" also takes Triton's interpreter
             (`TRITON_INTERPRET=1`), which needs no GPU and is far too slow for anything but tests.
         shapes: of the run.
+        decided: `World.decided`, so that all processes do what the first one finds.
 
     Raises:
         TrainError: `kernels` is "fused" and an operation is not available; names each with its
@@ -115,27 +121,51 @@ def operations(kernels: str, shapes: Shapes) -> Operations:
     """
     if kernels == "reference":
         return REFERENCE
-    wanted = {name: module for name, module in FUSED.items() if name != _UNUSED[shapes.model.positions]}
-    reason = _why_not_here(shapes.device, interpreter=kernels == "fused")
-    found = {name: reason or _load(name, module, shapes) for name, module in wanted.items()}
-    if shapes.device.type == "cuda":
-        torch.cuda.empty_cache()  # of the tests
-    fused = {name: made for name, made in found.items() if callable(made)}
-    missing = {name: made for name, made in found.items() if isinstance(made, str)}
+    wanted = _wanted(shapes)
+    reasons: dict[str, str | None] = decided(lambda: _reasons(wanted, shapes, interpreter=kernels == "fused"))
+    fused = {name: _loaded(name, wanted[name]) for name, reason in reasons.items() if reason is None}
+    missing = {name: reason for name, reason in reasons.items() if reason is not None}
+    listed = _listed(missing)
     if kernels == "fused" and missing:
-        listed = reason or _listed(missing)
         raise TrainError(f"--kernels fused is not available: {listed}; use --kernels auto or reference")
     if not fused:
-        return dataclasses.replace(REFERENCE, summary=f"kernels: reference, because {reason or _listed(missing)}")
+        return dataclasses.replace(REFERENCE, summary=f"kernels: reference, because {listed}")
     summary = f"kernels: fused {', '.join(fused)}"
     if missing:
-        summary += f"; reference for the rest, because {_listed(missing)}"
+        summary += f"; reference for the rest, because {listed}"
     name = "mixed" if missing else "fused"
-    return dataclasses.replace(REFERENCE, **fused, name=name, summary=summary)
+    return dataclasses.replace(REFERENCE, **fused, name=name, fused=frozenset(fused), summary=summary)
+
+
+def expected(kernels: str, shapes: Shapes) -> frozenset[str]:
+    """The operations that would be fused on a GPU that is not at hand, if all of them pass their test there."""
+    from gato_trainer.kernels.fused_attention_tiles import why_not
+
+    if kernels == "reference" or shapes.device.type != "cuda":
+        return frozenset()
+    no_attention = why_not(shapes) is not None
+    return frozenset(name for name in _wanted(shapes) if not (no_attention and name.endswith("attention")))
+
+
+def _wanted(shapes: Shapes) -> dict[str, str]:
+    return {name: module for name, module in FUSED.items() if name != _UNUSED[shapes.model.positions]}
+
+
+def _reasons(wanted: dict[str, str], shapes: Shapes, *, interpreter: bool) -> dict[str, str | None]:
+    """For every operation why it cannot be used, or None."""
+    if reason := _why_not_here(shapes.device, interpreter=interpreter):
+        return dict.fromkeys(wanted, reason)
+    if shapes.device.type != "cuda":  # the interpreter cannot harm the process
+        return {name: judge(name, module, shapes) for name, module in wanted.items()}
+    from gato_trainer.kernels.verdicts import verdicts
+
+    return verdicts(tuple(wanted), shapes)
 
 
 def _listed(missing: dict[str, str]) -> str:
-    """Every operation that is missing with its reason, in one line."""
+    """Every operation that is missing with its reason, in one line; a reason that all have once."""
+    if len(set(missing.values())) == 1 and len(missing) > 1:
+        return next(iter(missing.values()))
     return "; ".join(f"{name}: {reason}" for name, reason in missing.items())
 
 
@@ -162,8 +192,8 @@ def _why_not_here(device: torch.device, *, interpreter: bool) -> str | None:
     return None
 
 
-def _load(name: str, module: str, shapes: Shapes) -> Callable[..., Any] | str:
-    """The fused operation if it takes the shapes and passes its test, else the reason."""
+def judge(name: str, module: str, shapes: Shapes) -> str | None:
+    """Why the fused operation does not take the shapes or fails its test in this process, or None."""
     from gato_trainer.kernels.self_test import self_test
 
     try:
@@ -171,6 +201,20 @@ def _load(name: str, module: str, shapes: Shapes) -> Callable[..., Any] | str:
     except (ImportError, AttributeError) as error:  # a Triton whose interface has changed
         return f"{module} cannot be imported ({error})"
     reason: str | None = loaded.why_not(shapes)
-    operation: Callable[..., Any] = getattr(loaded, name)
-    reason = reason or self_test(name, operation, getattr(REFERENCE, name), shapes)
-    return reason or operation
+    return reason or self_test(name, getattr(loaded, name), getattr(REFERENCE, name), shapes)
+
+
+def _loaded(name: str, module: str) -> Callable[..., Any]:
+    """A fused operation that the first process found good.
+
+    Raises:
+        TrainError: it cannot be imported in this one.
+    """
+    try:
+        loaded: Callable[..., Any] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    except (ImportError, AttributeError) as error:
+        raise TrainError(
+            f"the first process runs the fused {name}, this one cannot import it ({error}): "
+            f"install the same torch and Triton everywhere, or use --kernels reference"
+        ) from error
+    return loaded

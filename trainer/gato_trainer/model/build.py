@@ -4,37 +4,71 @@ import dataclasses
 
 import torch
 
+from gato_data.errors import TrainError
 from gato_trainer.config import ModelConfig, TrainSettings
-from gato_trainer.kernels import Shapes, operations
-from gato_trainer.model.freezing import choose_trained
+from gato_trainer.data.batches import BatchSource
+from gato_trainer.data.rows import TableRows
+from gato_trainer.kernels import Operations, Shapes, operations
+from gato_trainer.model.freezing import choose_trained, count_frozen
 from gato_trainer.model.initialize import materialize
 from gato_trainer.model.sharding import shard
 from gato_trainer.model.transformer import Gato, count_parameters
 from gato_trainer.world import World
 
-
-def with_precision(settings: TrainSettings, device: torch.device) -> TrainSettings:
-    """The settings with a definite precision for the device."""
-    if settings.precision is not None:
-        return settings
-    return dataclasses.replace(settings, precision="bf16" if device.type == "cuda" else "fp32")
+_TESTED_WINDOWS = 64
+"""Windows that the kernels are tested with, whatever a run computes at once: one verdict holds for all batches."""
 
 
-def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> tuple[Gato, int]:
-    """The model with its first values on the device, and its parameter count.
+def model_config(settings: TrainSettings, source: BatchSource) -> ModelConfig:
+    """The shape with the source's vocabulary and, if it tells, its longest observation.
 
     Raises:
-        TrainError: `--kernels fused` is not available, or the processes cannot be shared out.
+        TrainError: the source makes windows of another length, or cannot tell which ids it uses.
+    """
+    if source.context_length != settings.context_length:
+        raise TrainError(
+            f"the reader makes windows of context length {source.context_length}, the run wants "
+            f"{settings.context_length}"
+        )
+    longest = source.max_observation_tokens
+    every = ((0, source.vocabulary_size),)
+    ranges = every if settings.vocabulary == "all" else _used_ids(source)
+    return dataclasses.replace(
+        settings.model,
+        vocabulary_size=TableRows(ranges).size,
+        id_ranges=() if ranges == every else ranges,
+        local_positions=settings.model.local_positions if longest is None else longest,
+    )
+
+
+def _used_ids(source: BatchSource) -> tuple[tuple[int, int], ...]:
+    if source.vocabulary is None or not source.modalities:
+        raise TrainError("the reader does not say which ids its datasets use: leave out --vocabulary used")
+    return TableRows.used(source.vocabulary, source.modalities).ranges
+
+
+def choose_operations(settings: TrainSettings, config: ModelConfig, world: World) -> Operations:
+    """The operations for `--kernels`, the same in all processes.
+
+    Raises:
+        TrainError: `--kernels fused` is not available.
+    """
+    return operations(settings.kernels, shapes_of(settings, config, world.device), world.decided)
+
+
+def build_model(settings: TrainSettings, config: ModelConfig, world: World, chosen: Operations) -> tuple[Gato, int]:
+    """The model with its first values on the device, and its parameter count; the settings are definite.
+
+    Raises:
+        TrainError: the processes cannot be shared out.
         SettingError: what is to be trained is not in the model.
     """
-    dtype = _dtype(settings)
-    chosen = operations(settings.kernels, _shapes(settings, config, world))
     with torch.device("meta"):
-        model = Gato(config, chosen, dtype)
+        model = Gato(config, chosen, _dtype(settings))
         choose_trained(model, settings)
     parameters = count_parameters(model)
-    compiled = world.device.type == "cuda" if settings.compile is None else settings.compile
-    if compiled:
+    model.recompute = settings.activation_checkpointing == "on"
+    if settings.compile:
         # The last block sees a varying number of supervised rows; compiling it would recompile
         # often.
         for block in model.blocks[:-1]:
@@ -44,17 +78,28 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
     return model, parameters
 
 
-def _dtype(settings: TrainSettings) -> torch.dtype:
-    return torch.bfloat16 if settings.precision == "bf16" else torch.float32
+def parameters_of(settings: TrainSettings, config: ModelConfig) -> tuple[int, int]:
+    """How many parameters the model has and how many of them are not trained, counted without making it.
+
+    Raises:
+        SettingError: what is to be trained is not in the model.
+    """
+    with torch.device("meta"):
+        model = Gato(config)
+        choose_trained(model, settings)
+    return count_parameters(model), count_frozen(model)
 
 
-def _shapes(settings: TrainSettings, config: ModelConfig, world: World) -> Shapes:
-    """What a micro-batch of one process asks of the operations."""
-    share = -(-settings.batch_size // world.size)
+def shapes_of(settings: TrainSettings, config: ModelConfig, device: torch.device) -> Shapes:
+    """What a run asks of the operations."""
     return Shapes(
         model=config,
-        windows=min(settings.micro_batch_size or share, share),
+        windows=_TESTED_WINDOWS,
         length=settings.context_length,
         dtype=_dtype(settings),
-        device=world.device,
+        device=device,
     )
+
+
+def _dtype(settings: TrainSettings) -> torch.dtype:
+    return torch.bfloat16 if settings.precision == "bf16" else torch.float32

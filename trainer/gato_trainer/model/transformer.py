@@ -1,10 +1,11 @@
 """The decoder: pre-norm blocks of relative attention and split GEGLU, and the tied head."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Inputs
@@ -183,12 +184,18 @@ class Block(nn.Module):
 
 
 class Gato(nn.Module):
-    """The whole model; its forward gives the loss of every supervised target."""
+    """The whole model; its forward gives the loss of every supervised target.
+
+    Attributes:
+        recompute: whether a block keeps only what comes in, and is computed again for its backward.
+            Nothing in it draws random numbers, so that both times give the same.
+    """
 
     def __init__(
         self, config: ModelConfig, operations: Operations = REFERENCE, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__()
+        self.recompute = False
         self.config = config
         self.operations = operations
         self.dtype = dtype
@@ -216,8 +223,13 @@ class Gato(nn.Module):
             attention, feed_forward = (None, None) if keep is None else keep[2 * index : 2 * index + 2]
             site = None if row_key is None else torch.full_like(row_key[0], 2 * index + 1)
             noise = BlockNoise(attention, feed_forward, row_key, site)
-            stream = block(stream, positions, inputs.segment, noise, rows if last else None)
+            stream = self._run(block, stream, positions, inputs.segment, noise, rows if last else None)
         return self.normalised(stream)
+
+    def _run(self, block: nn.Module, *given: Any) -> Stream:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)  # type: ignore
+        return block(*given)  # type: ignore[no-any-return]
 
     def normalised(self, stream: Stream) -> Tensor:
         """The outputs that the head reads, of what the last block hands on."""

@@ -1,24 +1,24 @@
 """What a run will cost, counted before it starts: parameters, FLOPs and memory."""
 
 import dataclasses
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from gato_data.errors import TrainError
 from gato_data.printable import MAX_LINE, printable
+from gato_trainer.cards import THIS_MACHINE, PlannedMachine, peak_flops_of
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource, passes
 from gato_trainer.data.inputs import Inputs, prepare
-from gato_trainer.data.rows import TableRows
 from gato_trainer.data.supervision import check_supervised
-from gato_trainer.kernels.reference import LOGIT_ROWS
-from gato_trainer.model.build import with_precision
-from gato_trainer.model.freezing import choose_trained, count_frozen, told
-from gato_trainer.model.optimizer import state_bytes
-from gato_trainer.model.sharding import shards
-from gato_trainer.model.transformer import Gato, count_parameters
+from gato_trainer.kernels import FUSED, expected
+from gato_trainer.model.build import model_config, parameters_of, shapes_of
+from gato_trainer.model.freezing import told
+from gato_trainer.run.choosing import Choice, choose, definite
+from gato_trainer.run.machine import Machine, machine_here, machine_planned
+from gato_trainer.world import World, choose_device
 
 MFU_FORMULA = (
     "MFU = FLOPs that the step needs / (seconds x peak of the device); needed are 3 x the forward's "
@@ -26,24 +26,11 @@ MFU_FORMULA = (
     "block's output projection and feed-forward on supervised rows only), without recomputation"
 )
 _PLANNED_WINDOWS = 64
-PEAK_FLOPS: dict[str, float] = {
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100": 989e12,
-    "B200": 2250e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "RTX 4090": 165e12,
-}
-"""Dense bf16 matrix FLOP/s by the makers' data sheets; a name found first wins."""
 
 
 def peak_flops(device: torch.device) -> float | None:
     """The device's bf16 peak, or None if it is not known (then MFU is n/a)."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+    return peak_flops_of(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +41,7 @@ class Work:
         windows: B. length: their tokens, T.
         rows: supervised ones. patches: patch tokens.
         distinct_patches: rows that the patch block embeds, with padding.
+        segmented: whether windows hold several episodes, which do not see each other.
     """
 
     windows: int
@@ -61,6 +49,7 @@ class Work:
     rows: int
     patches: int
     distinct_patches: int
+    segmented: bool = False
 
     @classmethod
     def of(cls, inputs: Inputs) -> "Work":
@@ -72,13 +61,14 @@ class Work:
             rows=len(inputs.targets.rows),
             patches=len(inputs.patch_index),
             distinct_patches=len(inputs.distinct_patches),
+            segmented=inputs.segment is not None,
         )
 
     def scaled(self, windows: int) -> "Work":
         """The same for another number of windows, in proportion."""
-        return Work(
+        return dataclasses.replace(
+            self,
             windows=windows,
-            length=self.length,
             rows=self.rows * windows // self.windows,
             patches=self.patches * windows // self.windows,
             distinct_patches=self.distinct_patches * windows // self.windows,
@@ -100,50 +90,6 @@ def flops(config: ModelConfig, work: Work) -> int:
     return 3 * (gemm + distances + attention + head + work.distinct_patches * patch)
 
 
-def memory(
-    config: ModelConfig, parameters: int, frozen: int, work: Work, settings: TrainSettings, world: int
-) -> dict[str, int]:
-    """Estimated bytes on each device, by what they are for; `work` is one micro-batch's."""
-    size = 2 if settings.precision == "bf16" else 4
-    state = state_bytes(parameters, frozen, settings) // shards(world, settings.replicas)
-    gathered = size * parameters if world > 1 or size == 2 or settings.lora else 0
-    tokens = work.windows * work.length
-    per_token = config.blocks * (9 * config.width + 2 * config.feed_forward)
-    if config.positions == "transformer-xl":
-        per_token += config.blocks * 4 * config.heads * work.length
-    activations = size * tokens * per_token + work.distinct_patches * 64 * config.patch_channels * 8 * size
-    logits = min(work.rows, LOGIT_ROWS) * config.vocabulary_size * (size + 12)
-    return {"state": state, "gathered": gathered, "activations": activations, "logits": logits}
-
-
-def model_config(settings: TrainSettings, source: BatchSource) -> ModelConfig:
-    """The shape with the source's vocabulary and, if it tells, its longest observation.
-
-    Raises:
-        TrainError: the source makes windows of another length, or cannot tell which ids it uses.
-    """
-    if source.context_length != settings.context_length:
-        raise TrainError(
-            f"the reader makes windows of context length {source.context_length}, the run wants "
-            f"{settings.context_length}"
-        )
-    longest = source.max_observation_tokens
-    every = ((0, source.vocabulary_size),)
-    ranges = every if settings.vocabulary == "all" else _used_ids(source)
-    return dataclasses.replace(
-        settings.model,
-        vocabulary_size=TableRows(ranges).size,
-        id_ranges=() if ranges == every else ranges,
-        local_positions=settings.model.local_positions if longest is None else longest,
-    )
-
-
-def _used_ids(source: BatchSource) -> tuple[tuple[int, int], ...]:
-    if source.vocabulary is None or not source.modalities:
-        raise TrainError("the reader does not say which ids its datasets use: leave out --vocabulary used")
-    return TableRows.used(source.vocabulary, source.modalities).ranges
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
     """The result of `--dry-run`."""
@@ -151,6 +97,10 @@ class RunPlan:
     model: str
     parameters: int
     frozen_parameters: int
+    machine: str
+    chosen: str
+    precision: str
+    activation_checkpointing: bool
     steps: int
     tokens_per_step: int
     supervised_tokens_per_step: int
@@ -160,6 +110,7 @@ class RunPlan:
     flops_per_step: int
     memory_bytes: int
     memory: dict[str, int]
+    fits: bool
     passes: dict[str, float]
     warnings: list[str]
 
@@ -171,30 +122,38 @@ class RunPlan:
         """The plan as a short table."""
         rows = [
             f"model               {self.model}, {told(self.parameters, self.frozen_parameters)}",
+            f"chosen              {self.chosen}",
             f"steps               {self.steps}",
             f"tokens a step       {self.tokens_per_step:,}, of them {self.supervised_tokens_per_step:,} supervised "
             f"and {self.patches_per_step:,} patches, {self.distinct_patches_per_step:,} of them embedded (by its "
             "first windows)",
             f"FLOPs a step        {self.flops_per_step:.3g}",
             f"memory (estimate)   {self.memory_bytes / 2**30:.2f} GiB on each device, "
-            f"{self.micro_batch_size} windows at once: "
+            f"{self.micro_batch_size} window{'s' if self.micro_batch_size > 1 else ''} at once: "
             + ", ".join(f"{name} {value / 2**30:.2f}" for name, value in self.memory.items()),
         ]
         rows += [f"passes over {printable(name)}: {passes:.3g}" for name, passes in self.passes.items()]
         return rows + [f"Warning: {printable(warning, MAX_LINE)}" for warning in self.warnings]
 
 
-def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig, micro: int) -> Work:
-    """The work of the first step, from its first windows: a whole batch of a large model would be slow to read.
+def micro_batch_work(source: BatchSource, config: ModelConfig, windows: int) -> Work:
+    """The work of a micro-batch of so many windows, by the first ones: reading many would be slow."""
+    seen = Work.of(prepare(source.batch(range(min(windows, _PLANNED_WINDOWS))), config, None))
+    return seen.scaled(windows)
+
+
+def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig) -> Work:
+    """The work of the first step, from its first windows.
 
     They are read in micro-batches, each of which has distinct patches of its own.
     """
     windows = range(min(settings.batch_size, _PLANNED_WINDOWS))
+    micro = settings.micro_batch_size or settings.batch_size
     parts = [windows[start : start + micro] for start in windows[::micro]]
     seen = [Work.of(prepare(source.batch(part), config, None)) for part in parts]
-    total = Work(
+    total = dataclasses.replace(
+        seen[0],
         windows=len(windows),
-        length=seen[0].length,
         rows=sum(work.rows for work in seen),
         patches=sum(work.patches for work in seen),
         distinct_patches=sum(work.distinct_patches for work in seen),
@@ -202,34 +161,72 @@ def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfi
     return total.scaled(settings.batch_size)
 
 
-def plan(settings: TrainSettings, source: BatchSource, world: int = 1) -> RunPlan:
-    """Count what a run costs, from its settings and the batch of its first step; writes nothing."""
-    automatic = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(automatic if settings.device == "auto" else settings.device)
-    settings = with_precision(settings, device)
+def choose_for(
+    settings: TrainSettings, config: ModelConfig, source: BatchSource, machine: Machine, fused: Set[str]
+) -> Choice:
+    """`choose` by a source's first windows."""
+    counts = parameters_of(settings, config)
+    return choose(settings, config, counts, machine, fused, lambda size: micro_batch_work(source, config, size))
+
+
+def plan(
+    settings: TrainSettings, source: BatchSource, world: int = 1, planned: PlannedMachine = THIS_MACHINE
+) -> RunPlan:
+    """Count what a run costs, from its settings and the batch of its first step; writes nothing.
+
+    Args:
+        settings: of the run.
+        source: training windows.
+        world: processes on this machine.
+        planned: GPUs that the plan is made for instead.
+    """
+    machine = machine_planned(planned) if planned.is_given else _this_machine(settings, world)
+    settings = definite(settings, machine)
     config = model_config(settings, source)
     check_supervised(source, settings)
-    with torch.device("meta"):
-        model = Gato(config)
-        choose_trained(model, settings)
-    parameters, frozen = count_parameters(model), count_frozen(model)
-    share = -(-settings.batch_size // world)
-    micro = min(settings.micro_batch_size or share, share)
-    work = _first_step(settings, source, config, micro)
-    parts = memory(config, parameters, frozen, work.scaled(micro), settings, world)
+    fused = expected(settings.kernels, shapes_of(settings, config, machine.device)) if machine.has_bf16 else set()
+    choice = choose_for(settings, config, source, machine, fused)
+    work = _first_step(choice.settings, source, config)
+    parameters, frozen = parameters_of(settings, config)
     return RunPlan(
         model=settings.model_name,
         parameters=parameters,
         frozen_parameters=frozen,
+        machine=machine.words,
+        chosen=choice.line(f"kernels: {_kernels(fused)}"),
+        precision=choice.settings.precision or "",
+        activation_checkpointing=choice.settings.activation_checkpointing == "on",
         steps=settings.steps,
         tokens_per_step=work.windows * work.length,
         supervised_tokens_per_step=work.rows,
         patches_per_step=work.patches,
         distinct_patches_per_step=work.distinct_patches,
-        micro_batch_size=micro,
+        micro_batch_size=choice.settings.micro_batch_size or settings.batch_size,
         flops_per_step=flops(config, work),
-        memory_bytes=sum(parts.values()),
-        memory=parts,
+        memory_bytes=choice.memory_bytes,
+        memory=choice.memory,
+        fits=choice.fits,
         passes=passes(source, settings.steps * settings.batch_size),
-        warnings=list(source.warnings),
+        warnings=[*source.warnings, *_does_not_fit(choice)],
     )
+
+
+def _this_machine(settings: TrainSettings, world: int) -> Machine:
+    device = choose_device(settings.device)
+    return dataclasses.replace(machine_here(World(0, 1, device)), processes=world)
+
+
+def _kernels(fused: Set[str]) -> str:
+    if not fused:
+        return "reference"
+    return f"fused {', '.join(name for name in FUSED if name in fused)}, if they pass their test there"
+
+
+def _does_not_fit(choice: Choice) -> list[str]:
+    machine = choice.machine
+    if choice.fits or machine.memory is None:
+        return []
+    return [
+        f"this does not fit into the {machine.memory / 2**30:.1f} GiB that a run may take of each {machine.name}: a "
+        "smaller --model or --context-length, --shard full over more GPUs, or GPUs with more memory are needed"
+    ]

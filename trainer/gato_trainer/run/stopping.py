@@ -53,6 +53,8 @@ def out_of_memory(error: RuntimeError | MemoryError, settings: TrainSettings, pr
     lower = f"--micro-batch-size (now {micro}; the batch and its result stay the same) or --context-length"
     if micro == 1:
         lower = "--context-length, or take a smaller --model or, with --shard full, more processes"
+    if settings.activation_checkpointing != "on":
+        lower += ", or add --activation-checkpointing on"
     return TrainError(
         f"out of memory with {micro} window{'s' if micro > 1 else ''} of {settings.context_length} tokens at once: "
         f"lower {lower}; --dry-run shows what needs memory"

@@ -9,6 +9,7 @@ from typing import Any
 
 from gato_data.errors import MissingPackageError, OutputError
 from gato_data.printable import MAX_LINE, printable
+from gato_trainer.cards import THIS_MACHINE, PlannedMachine
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, checked, close_sources, open_sources
 from gato_trainer.model.freezing import told
@@ -93,13 +94,15 @@ def train(mixture: Path, settings: TrainSettings, *, quiet: bool = False, **read
         close_sources(source, validation)
 
 
-def dry_run(mixture: Path, settings: TrainSettings, **read_options: Any) -> RunPlan:
-    """The plan of `train` with the same arguments; writes nothing."""
+def dry_run(
+    mixture: Path, settings: TrainSettings, planned: PlannedMachine = THIS_MACHINE, **read_options: Any
+) -> RunPlan:
+    """The plan of `train` with the same arguments, on this machine or on the GPUs planned for; writes nothing."""
     source, validation = open_sources(
         mixture, settings.context_length, settings.seed, each=settings.evaluate_samples, **read_options
     )
     try:
-        return plan(settings, source, int(os.environ.get("WORLD_SIZE", "1")))
+        return plan(settings, source, int(os.environ.get("WORLD_SIZE", "1")), planned)
     finally:
         close_sources(source, validation)
 
@@ -126,9 +129,11 @@ def run(
     """
     world = join_world(settings.device, settings.collective_timeout)
     try:
-        with StopSignal() as stop, _explained(settings, world.size), memory_snapshot(settings, world):
-            training = Training(settings, source, validation, world, quiet)
-            return _run(training, stop)
+        with StopSignal() as stop, memory_snapshot(settings, world):
+            with _explained(settings, world.size):
+                training = Training(settings, source, validation, world, quiet)
+            with _explained(training.settings, world.size):  # with what was chosen
+                return _run(training, stop)
     finally:
         world.close()
 
@@ -157,7 +162,7 @@ def _announce(training: Training) -> None:
         f"{settings.model_name}: {told(training.parameters, training.header.frozen_parameters)}, {processes} on "
         f"{world.device}, steps {training.progress.step} to {settings.last_step} of {settings.steps}"
     )
-    training.log.say(training.model.operations.summary)
+    training.log.say(training.choice.line(training.model.operations.summary))
     if check := checked(training.source):
         training.log.say(f"checked while the data are read, {check}")
     for warning in training.source.warnings:

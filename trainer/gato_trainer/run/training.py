@@ -19,9 +19,10 @@ from gato_trainer.data.inputs import Inputs
 from gato_trainer.data.skipped_steps import SkippedSteps
 from gato_trainer.data.supervision import check_supervised
 from gato_trainer.model.averaging import start_average
-from gato_trainer.model.build import build_model, with_precision
+from gato_trainer.model.build import build_model, choose_operations, model_config
 from gato_trainer.model.freezing import count_frozen
 from gato_trainer.model.optimizer import learning_rate, make_optimizer
+from gato_trainer.run.choosing import definite
 from gato_trainer.run.curves import Curves, check_packages, open_curves
 from gato_trainer.run.evaluate import evaluate
 from gato_trainer.run.folder import (
@@ -34,8 +35,9 @@ from gato_trainer.run.folder import (
 )
 from gato_trainer.run.left_out import LeftOut
 from gato_trainer.run.lines import progress_line, validation_line
+from gato_trainer.run.machine import machine_here
 from gato_trainer.run.optimization import Optimization
-from gato_trainer.run.plan import model_config
+from gato_trainer.run.plan import choose_for
 from gato_trainer.run.progress import Log, RunProgress
 from gato_trainer.run.saved_state import SavedState
 from gato_trainer.run.stopping import StopSignal, not_finite
@@ -53,8 +55,9 @@ class Training:
         world: World,
         quiet: bool,
     ) -> None:
-        self.settings = settings = with_precision(settings, world.device)
         self.source, self.validation, self.world = source, validation, world
+        machine = machine_here(world)
+        settings = definite(settings, machine)
         check_packages(tensorboard=settings.tensorboard, wandb=settings.wandb)
         config = model_config(settings, source)
         if settings.batch_size < world.size:
@@ -63,7 +66,10 @@ class Training:
         self._leave_out_steps()
         settings = self.settings
         check_supervised(source, settings)
-        self.model, self.parameters = build_model(settings, config, world)
+        chosen = choose_operations(settings, config, world)
+        self.choice = world.decided(lambda: choose_for(settings, config, source, machine, chosen.fused))
+        self.settings = settings = self.choice.settings
+        self.model, self.parameters = build_model(settings, config, world, chosen)
         begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters, count_frozen(self.model))
         world.decided(lambda: open_folder(settings, self.header))
@@ -210,6 +216,8 @@ class Training:
             "learning_rate": learning_rate(step - 1, self.settings),
             "windows_left_out": self.left_out.since_last(),
         }
+        if self.world.device.type == "cuda":  # where memory_bytes is measured of the device alone
+            record["memory_estimate_bytes"] = self.choice.memory_bytes
         self.log.write("train", record, progress_line(record, self.settings.steps))
         self.progress.record = record
         if record["loss"] is not None:
