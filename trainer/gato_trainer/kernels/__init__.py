@@ -33,6 +33,7 @@ FUSED = {
     "add_norm": "fused_norm",
     "geglu": "fused_geglu",
     "embed": "fused_embedding",
+    "patch_block": "fused_patch_block",
     "linear_cross_entropy": "fused_cross_entropy",
     "relative_attention": "fused_relative_attention",
     "rotary_attention": "fused_rotary_attention",
@@ -65,7 +66,7 @@ class Operations:
     relative_attention: Callable[..., Tensor]
     rotary_attention: Callable[..., Tensor]
     embed: Callable[..., Tensor]
-    normalise_patches: Callable[..., Tensor]
+    patch_block: Callable[..., Tensor]
     linear_cross_entropy: Callable[..., tuple[Tensor, Tensor]]
     summary: str = "kernels: reference"
 
@@ -95,7 +96,7 @@ REFERENCE = Operations(
     relative_attention=reference.relative_attention,
     rotary_attention=reference.rotary_attention,
     embed=reference.embed,
-    normalise_patches=reference.normalise_patches,
+    patch_block=reference.patch_block,
     linear_cross_entropy=reference.linear_cross_entropy,
 )
 
