@@ -67,21 +67,12 @@ INT64 = {
 }  # fmt: skip
 FLOAT32 = {
     "keep", "gain", "bias", "mean", "scale", "partial", "table", "local_table", "row_table", "column_table", "sums",
-    "loss", "log_sum", "root_bias", "gain1", "bias1", "conv1_bias", "gain2", "bias2", "conv2_bias", "d_root", "d_vectors",
+    "loss", "log_sum", "root_bias", "gain1", "bias1", "conv1_bias", "gain2", "bias2", "conv2_bias", "d_root",
+    "d_vectors",
 }  # fmt: skip
 SCALARS = {
-    "n",
-    "width",
-    "per_keep",
-    "strip",
-    "inner",
-    "rows",
-    "columns",
-    "vocabulary",
-    "count",
-    "first_patch",
-    "last_patch",
-}
+    "n", "width", "per_keep", "strip", "inner", "rows", "columns", "vocabulary", "count", "first_patch", "last_patch",
+}  # fmt: skip
 TYPES = {
     **dict.fromkeys(INT64, "*i64"),
     **dict.fromkeys(FLOAT32, "*fp32"),

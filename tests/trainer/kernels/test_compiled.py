@@ -40,11 +40,10 @@ def test_kernels_for_hopper(compiled: dict[str, dict[str, Any]]) -> None:
         assert found["local"] == 0, f"{label} spills"
         assert found["stack"] == 0, f"{label} has a stack frame"
         assert found["shared"] <= SHARED, label
+        narrow = "CHANNELS=32" in label
         if name in PATCHES:
-            assert found["wgmma"] > 0 or "CHANNELS=32" in label, (
-                f"{label} does not use Hopper's own matrix instructions"
-            )
+            assert found["wgmma"] > 0 or narrow, f"{label} has none of Hopper's own matrix products"
         else:
             assert found["reg"] <= LIMITS.get(name, HALF[found["warps"]]), label
-        if name != "add_partials":  # whose tile of float32 gives a thread 8 bytes
+        if name != "add_partials" and not narrow:  # whose tiles give a thread 8 bytes
             assert found["wide_loads"] > 0, f"{label} loads less than 16 bytes at once"

@@ -1,4 +1,4 @@
-"""The patch block beside its reference: what `cases` holds at every width and grid; without a GPU interpreted."""
+"""The patch block beside its reference, without a GPU in the interpreter: every width and grid that is taken."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -10,7 +10,8 @@ To add a fused operation, write `fused_<what>.py` with
 - a function that has the name and the signature of a field of `Operations`. Make it of
   `torch.library.custom_op` if a block calls it, so that torch.compile passes it by;
 - `why_not(shapes) -> str | None`: why it does not take these shapes, in words that follow
-  "because", or None.
+  "because", or None;
+- where it has a choice of tiles, `tune(shapes)`, which makes it before the test.
 
 and name it in `FUSED`. `self_test.py` then runs it beside its reference at the start of every run.
 """
@@ -172,6 +173,8 @@ def _load(name: str, module: str, shapes: Shapes) -> Callable[..., Any] | str:
     except (ImportError, AttributeError) as error:  # a Triton whose interface has changed
         return f"{module} cannot be imported ({error})"
     reason: str | None = loaded.why_not(shapes)
+    if reason is None and hasattr(loaded, "tune"):
+        loaded.tune(shapes)
     operation: Callable[..., Any] = getattr(loaded, name)
     reason = reason or self_test(name, operation, getattr(REFERENCE, name), shapes)
     return reason or operation
