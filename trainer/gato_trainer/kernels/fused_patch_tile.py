@@ -3,7 +3,7 @@
 A tile holds PATCHES patches as rows, 64 of each: the 8 x 8 places of its feature maps, one row of CHANNELS numbers a
 place. A 3 x 3 convolution is nine products of such a tile with a matrix. Moving a map by (dy, dx) and multiplying it
 commute, so the tile is moved along x before the products, and the sums of each three products along y behind them:
-four moves a convolution, not eight. Everything is float32; what is multiplied is rounded to the dtype of the weights.
+five moves a convolution, not nine. Everything is float32; what is multiplied is rounded to the dtype of the weights.
 """
 
 import triton
