@@ -59,10 +59,10 @@ def by_distance(x, ROWS: tl.constexpr, KEYS: tl.constexpr):
 
 
 @triton.jit
-def _band_place(queries, first_row, n, C: tl.constexpr):
+def _band_place(band, padded, first_row, n, C: tl.constexpr):
     """Where the gradients of scores by distance go that tile n of the keys completes."""
-    rows = tl.arange(0, C.ROWS)[:, None] * queries.padded
-    return queries.band + rows + first_row + C.ROWS - (n + 1) * C.KEYS + tl.arange(0, C.KEYS)[None, :]
+    rows = tl.arange(0, C.ROWS)[:, None] * padded
+    return band + rows + first_row + C.ROWS - (n + 1) * C.KEYS + tl.arange(0, C.KEYS)[None, :]
 
 
 @triton.jit
@@ -91,7 +91,7 @@ def _query_tile(sums, queries, head, first_row, n, scale_log2, C: tl.constexpr, 
         first = head.length - first_row - C.ROWS + n * C.KEYS
         block = load_rows(head.distance, head.distance_step, first, head.length, C.SIZE, C.KEYS)
         dq = tl.dot(band, block, dq)
-        tl.store(_band_place(queries, first_row, n, C), band)
+        tl.store(_band_place(queries.band, queries.padded, first_row, n, C), band)
     return _QueryGradients(dq, upper, newest, d_score, d_lower)
 
 
@@ -125,6 +125,14 @@ def attention_backward_queries(
     constants: tl.constexpr = Constants(SIZE, ROWS, KEYS, RELATIVE, SEGMENTED)
     out_start = start * heads * SIZE + head * SIZE
     padded = tiles * ROWS
+    band = band_ptr + (window_head.to(tl.int64) * padded + first_row) * padded
+    first_tile = 0
+    if SEGMENTED:
+        first_tile = visible(at.segment, first_row, 0, first_row, length, ROWS)[0] // KEYS
+        if RELATIVE:
+            for n in range(0, first_tile):
+                zeros = tl.zeros([ROWS, KEYS], band_ptr.dtype.element_ty)
+                tl.store(_band_place(band, padded, first_row, n, constants), zeros)
     e = tl.arange(0, SIZE)
     rows = first_row + tl.arange(0, ROWS)
     inside = rows < length
@@ -135,18 +143,12 @@ def attention_backward_queries(
     tl.store(delta_ptr + row_start + rows, delta, mask=inside)
     normalizer = tl.load(normalizer_ptr + row_start + rows, mask=inside, other=float("inf"))
     query = load_rows(at.q, q_step, first_row, length, SIZE, ROWS)
-    first_tile = 0
     segment = rows
     if SEGMENTED:
-        first_tile = visible(at.segment, first_row, 0, first_row, length, ROWS)[0] // KEYS
         segment = tl.load(at.segment + rows, mask=inside, other=-1)
     lower, older = first_bands(query, at, first_row, first_tile, constants)
-    band = band_ptr + (window_head.to(tl.int64) * padded + first_row) * padded
     queries = _Queries(query, gradient, segment, normalizer, delta, band, padded)
     d_score = tl.zeros([ROWS, KEYS], query.dtype)
-    if RELATIVE and SEGMENTED:
-        for n in range(0, first_tile):
-            tl.store(_band_place(queries, first_row, n, constants), d_score)
     sums = _QueryGradients(tl.zeros([ROWS, SIZE], tl.float32), lower, older, d_score, d_score)
     for diagonal in tl.static_range(2):
         begin = first_row // KEYS if diagonal else first_tile
