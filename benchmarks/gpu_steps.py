@@ -49,21 +49,28 @@ class Run:
     distinct: float = 1.0
 
 
-ATARI = {"supervised": 1 / 22, "patches": 20 / 22}
-"""A timestep of Atari: 20 patches, a separator and an action."""
+ACTIONS, PATCHES = 1 / 22, 20 / 22
+"""Shares of a timestep of Atari: 20 patches, a separator and an action."""
 
 RUNS = (
-    Run("ours, default, Atari, 17 % distinct", positions="transformer-xl", **ATARI, distinct=0.17),
+    Run(
+        "ours, default, Atari, 17 % distinct",
+        positions="transformer-xl",
+        supervised=ACTIONS,
+        patches=PATCHES,
+        distinct=0.17,
+    ),
     Run("ours, rope, 5 % supervised"),
     Run("baseline, 5 % supervised", model="baseline"),
     Run("ours, transformer-xl, 5 % supervised", positions="transformer-xl"),
     Run("ours, rope, 100 % supervised", supervised=1.0),
     Run("baseline, 100 % supervised", model="baseline", supervised=1.0),
-    Run("ours, default, Atari, all distinct", positions="transformer-xl", **ATARI),
+    Run("ours, default, Atari, all distinct", positions="transformer-xl", supervised=ACTIONS, patches=PATCHES),
     Run(
         "ours, default, Atari, reference",
         positions="transformer-xl",
-        **ATARI,
+        supervised=ACTIONS,
+        patches=PATCHES,
         distinct=0.17,
         kernels="reference",
     ),
