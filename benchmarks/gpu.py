@@ -1,14 +1,16 @@
-"""How fast the trainer is on this GPU: ceilings, each kernel, whole steps beside a compiled baseline, tile shapes.
+"""How fast the trainer is on this GPU: whole steps beside a compiled baseline, kernels, tiles; and what to try next.
 
     python benchmarks/gpu.py                          everything, in under 9 minutes
     python benchmarks/gpu.py --only steps-79m,tiles   some sections
     python benchmarks/gpu.py --toy                    a few seconds on a CPU: only shows that it still runs
 
-Sections: ceilings, kernels, steps-79m, steps-364m, steps-1.2b, tiles. Each is a process of its own, so that one that
-crashes takes nothing with it, and has its share of the time; what does not fit is listed as left out. The rows are
-written to benchmarks/results/<gpu>-<date>.json as they come, and a short table is printed last. A figure of `kernels`
-is forward and backward together. `ratio` is our tokens a second over the baseline's in the same run. Needs torch,
-Triton, numpy, safetensors, msgspec and this repository; if Liger-Kernel is installed, its kernels are measured too.
+Sections: ceilings, steps-79m, steps-364m, steps-1.2b, kernels, tiles. The steps of a size begin with the default model
+on a batch as Atari gives it, then rope without patches beside the baseline. Each section is a process of its own, so
+that one that crashes takes nothing with it, and has its share of the time; what does not fit is listed as left out. The
+rows are written to benchmarks/results/<gpu>-<date>.json as they come; a short table and what to try next are printed
+last. A figure of `kernels` is forward and backward together. `ratio` is our tokens a second over the baseline's in the
+same run. Needs torch, Triton, numpy, safetensors, msgspec and this repository; if Liger-Kernel is installed, its
+kernels are measured too.
 """
 
 import argparse
@@ -27,10 +29,11 @@ ROOT = Path(__file__).resolve().parent.parent
 for _folder in ("", "schemas", "trainer"):  # a rented machine has the files, not necessarily an installation
     sys.path.insert(0, str(ROOT / _folder))
 
+from gpu_advice import advice  # noqa: E402
 from gpu_measure import MARK, Clock, clocks, machine, report  # noqa: E402
 from gpu_table import table  # noqa: E402
 
-SHARES = {"ceilings": 25, "kernels": 150, "steps-79m": 80, "steps-364m": 95, "steps-1.2b": 115, "tiles": 60}
+SHARES = {"ceilings": 25, "steps-79m": 90, "steps-364m": 95, "steps-1.2b": 115, "kernels": 150, "tiles": 60}
 """Seconds of each section, in the order they run; what one leaves over goes to the next."""
 
 
@@ -50,7 +53,7 @@ def main() -> None:
         parser.error(f"no section named {', '.join(sorted(unknown))}; there are {', '.join(SHARES)}")
     wanted = [name for name in SHARES if name in args.only.split(",")]
     results = run_sections(wanted, args.seconds, args.out, args.toy)
-    print("\n".join(table(results)))
+    print("\n".join([*table(results), *advice(results)]))
 
 
 def measure(section: str, limit_s: float, toy: bool) -> None:

@@ -55,6 +55,7 @@ def tiles(device: torch.device, clock: Clock, toy: bool) -> None:
         return
     from gato_trainer.kernels import fused_attention, fused_attention_tiles
 
+    fused_attention_tiles.adopt()  # before they are changed, not in between
     for relative, size in ((True, 32), (False, 32), (True, 128), (False, 128)):
         key = (relative, size > 32)
         usual = fused_attention_tiles.CUTS[key]

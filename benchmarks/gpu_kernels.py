@@ -177,6 +177,8 @@ def make_case(name: str, shapes: Shapes) -> Case:
         return Case([hidden, table], lambda f: f(hidden, table, target), flops=6.0 * len(hidden) * table.numel())
     if name == "embed":
         return embedding_case(shapes, values, parameter)
+    if name == "patch_block":
+        return patch_case(shapes, parameter)
     return attention_case(name, shapes, values, parameter)
 
 
@@ -197,6 +199,19 @@ def embedding_case(shapes: Shapes, values: Callable[..., Tensor], parameter: Cal
     least = elements * (4 / 2 + 2 + 2) + 2 * 2 * patches.numel() + 4 * sum(table.numel() for table in tables)
     of_patches = (patches, index, slot, row, column)
     return Case([*tables, patches], lambda f: f(*tables, tokens, local, *of_patches, shapes.dtype), least)
+
+
+def patch_case(shapes: Shapes, parameter: Callable[..., Tensor]) -> Case:
+    """A sixth of the tokens are distinct patches; products of the three convolutions, forward and backward."""
+    config, channels = shapes.model, shapes.model.patch_channels
+    count = max(shapes.windows * shapes.length // 6, 1)
+    pixels = torch.randint(256, (count, 16, 16, 3), device=shapes.device).to(torch.uint8)
+    root, conv1, conv2 = (parameter(channels, inputs, 3, 3) for inputs in (3, channels, channels))
+    vectors = [parameter(channels) for _ in range(7)]
+    given = [root, *vectors[:3], conv1, *vectors[3:6], conv2, vectors[6]]
+    products = 64 * count * channels * (2 * 2 * 27 + 3 * 2 * 2 * 9 * channels)
+    call = lambda f: f(pixels, *given, config.patch_grid, shapes.dtype)  # noqa: E731
+    return Case(given, call, flops=products)
 
 
 def attention_case(name: str, shapes: Shapes, values: Callable[..., Tensor], parameter: Callable[..., Tensor]) -> Case:

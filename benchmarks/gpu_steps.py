@@ -51,14 +51,31 @@ class Run:
     distinct: float = 1.0
 
 
+ACTIONS, PATCHES = 1 / 22, 20 / 22
+"""Shares of a timestep of Atari: 20 patches, a separator and an action."""
+
 RUNS = (
+    Run(
+        "ours, default, Atari, 17 % distinct",
+        positions="transformer-xl",
+        supervised=ACTIONS,
+        patches=PATCHES,
+        distinct=0.17,
+    ),
     Run("ours, rope, 5 % supervised"),
     Run("baseline, 5 % supervised", model="baseline"),
     Run("ours, transformer-xl, 5 % supervised", positions="transformer-xl"),
     Run("ours, rope, 100 % supervised", supervised=1.0),
     Run("baseline, 100 % supervised", model="baseline", supervised=1.0),
-    Run("ours, rope, 5 %, 85 % patches", patches=0.85),
-    Run("ours, rope, 5 %, 85 % patches, 10 % distinct", patches=0.85, distinct=0.1),
+    Run("ours, default, Atari, all distinct", positions="transformer-xl", supervised=ACTIONS, patches=PATCHES),
+    Run(
+        "ours, default, Atari, reference",
+        positions="transformer-xl",
+        supervised=ACTIONS,
+        patches=PATCHES,
+        distinct=0.17,
+        kernels="reference",
+    ),
     Run("ours, rope, 5 %, reference kernels", kernels="reference"),
 )
 """In the order in which they matter, should the time run out."""

@@ -36,8 +36,9 @@ def test_every_row_has_figures(toy: tuple[str, dict[str, Any]]) -> None:
         assert "error" not in row, row
         assert "left_out" not in row, row
     assert results["machine"]["torch"] in printed
-    lines = printed.splitlines()
-    assert len(lines) == 1 + 3 + 5 + 6 + 8  # the machine, sections, ceilings, operations and runs
+    lines = [line for line in printed.splitlines() if not line.startswith("next: ")]
+    assert len(lines) == 1 + 3 + 5 + 7 + 9  # the machine, sections, ceilings, operations and runs
+    assert "above its floor" in printed.splitlines()[-1] or "times as fast" in printed.splitlines()[-1]
     assert len(printed) < 12_000
     assert all("right, fused" in line for line in lines if "of floor" in line)
 
@@ -51,7 +52,9 @@ def test_every_operation_and_run_is_there(toy: tuple[str, dict[str, Any]]) -> No
         for kind in ("fused", "eager", "compiled"):
             assert rows["kernels", f"toy {name} {kind}"]["ms"] > 0
     runs = [row for (section, _), row in rows.items() if section == "steps-79m"]
-    assert len(runs) == 8
+    assert runs[0]["name"] == "ours, default, Atari, 17 % distinct"
+    assert runs[1]["name"] == "ours, rope, 5 % supervised"
+    assert len(runs) == 9
     assert sum("ratio" in run for run in runs) == 2
     assert all(run["tokens_per_s"] > 0 and run["floor_ms"] > 0 for run in runs)
 
@@ -115,3 +118,34 @@ def test_a_section_that_crashes_takes_nothing_with_it(tmp_path: Path, monkeypatc
     assert "!! ceilings: its process ended with code -11; see the messages above" in lines
     (path,) = tmp_path.iterdir()
     assert len(json.loads(path.read_text())["rows"]) == 4
+
+
+def test_what_to_try_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import gpu_advice
+
+    def kernel(name: str, **values: Any) -> dict[str, Any]:
+        return {"section": "kernels", "name": name, **values}
+
+    def tile(shape: str, ms: float) -> dict[str, Any]:
+        return {"section": "tiles", "name": f"relative 128 keys {shape}", "forward_ms": ms, "backward_ms": ms}
+
+    rows = [
+        kernel("79m embed is right", error="gradient 2 is off"),
+        kernel("79m geglu fused", ms=3.0, floor_ms=1.0, of_floor=1 / 3),
+        kernel("79m geglu compiled", ms=2.0, floor_ms=1.0, of_floor=0.5),
+        tile("32x32x4x2", 4.0),
+        tile("32x64x4x2", 3.0),
+        {"section": "steps-79m", "name": "ours, rope, 5 % supervised", "tokens_per_s": 2e6},
+        {"section": "steps-79m", "name": "ours, transformer-xl, 5 % supervised", "tokens_per_s": 1e6},
+        {"section": "steps-1.2b", "name": "ours", "left_out": "3 s were left, 15 are needed"},
+    ]
+    assert gpu_advice.advice({"rows": rows, "failed": {}}) == [
+        "next: pytest tests/trainer/kernels -k embed: it failed its test, and runs fall back to plain torch",
+        "next: 79m geglu: the kernel takes 1.50 times what torch.compile makes of plain torch",
+        "next: 79m geglu: 2 ms above its floor (33% of it)",
+        "next: tiles of relative 128 keys: 32x64x4x2 takes 6 ms, those in use 8 ms",
+        "next: steps-79m: --positions rope is 2.00 times as fast",
+        "next: python benchmarks/gpu.py --only steps-1.2b: not all of it was measured",
+    ]
+    assert gpu_advice.advice({"rows": [], "failed": {}}) == []

@@ -28,6 +28,19 @@ def norm(width: int) -> list[tuple[str, str, dict[str, Any], int]]:
     return [("fused_norm", name, flags, warps) for name in ("add_norm_forward", "add_norm_backward")]
 
 
+def patch_block(channels: int, grid: int) -> list[tuple[str, str, dict[str, Any], int]]:
+    from gato_trainer.kernels.fused_patch_block import BACKWARD, FORWARD, WEIGHTS
+
+    of_map = {"GRID": grid, "CHANNELS": channels}
+    found = (
+        ("patch_forward", {**of_map, **FORWARD}),
+        ("patch_backward_late", {**of_map, **BACKWARD}),
+        ("patch_backward_early", {**of_map, **BACKWARD}),
+        ("patch_weights", {"CHANNELS": channels, **WEIGHTS}),
+    )
+    return [("fused_patch_kernels", name, flags, flags.pop("num_warps")) for name, flags in found]
+
+
 def kernels() -> list[tuple[str, str, dict[str, Any], int]]:
     """(module, kernel, constants, warps): every kernel as it is launched at the paper's sizes."""
     tile = {"ROWS": 4, "COLUMNS": 256}
@@ -43,6 +56,8 @@ def kernels() -> list[tuple[str, str, dict[str, Any], int]]:
         ("fused_embedding", "add_pieces", {"PIECE": 512, **embedding}, 4),
         ("fused_embedding", "add_partials", {"COLUMNS": 256}, 4),
         ("fused_cross_entropy", "cross_entropy", loss, 8),
+        *patch_block(64, 2),
+        *patch_block(32, 4),
     ]
 
 
@@ -52,23 +67,29 @@ INT64 = {
 }  # fmt: skip
 FLOAT32 = {
     "keep", "gain", "bias", "mean", "scale", "partial", "table", "local_table", "row_table", "column_table", "sums",
-    "loss", "log_sum",
+    "loss", "log_sum", "root_bias", "gain1", "bias1", "conv1_bias", "gain2", "bias2", "conv2_bias", "d_root",
+    "d_vectors",
 }  # fmt: skip
-SCALARS = {"n", "width", "per_keep", "strip", "inner", "rows", "columns", "vocabulary"}
+SCALARS = {
+    "n", "width", "per_keep", "strip", "inner", "rows", "columns", "vocabulary", "count", "first_patch", "last_patch",
+}  # fmt: skip
 TYPES = {
     **dict.fromkeys(INT64, "*i64"),
     **dict.fromkeys(FLOAT32, "*fp32"),
     **dict.fromkeys(SCALARS, "i32"),
     "patch_of": "*i32",
+    "pixels": "*u8",
+    "map_step": "i64",
     "correct": "*i8",
     "epsilon": "fp32",
 }
-UNKNOWN_MULTIPLE = {"n", "strip", "rows", "vocabulary", "epsilon"}
+UNKNOWN_MULTIPLE = {"n", "strip", "rows", "vocabulary", "epsilon", "count", "first_patch", "last_patch"}
 
 
 def compile_one(module: str, name: str, constants: dict[str, Any], warps: int, capability: int) -> dict[str, int]:
     """Registers, bytes of stack and spilled accesses of one kernel; tensors without a type above are bf16."""
     kernel = getattr(importlib.import_module(f"gato_trainer.kernels.{module}"), name)
+    options = {"num_warps": warps, "num_stages": constants.pop("num_stages", 3)}
     signature = {a: "constexpr" if a in constants else TYPES.get(a, "*bf16") for a in kernel.arg_names}
     attributes = {
         (i,): [["tt.divisibility", 16]]
@@ -76,16 +97,17 @@ def compile_one(module: str, name: str, constants: dict[str, Any], warps: int, c
         if argument not in constants and argument not in UNKNOWN_MULTIPLE
     }
     source = ASTSource(kernel, signature, {(kernel.arg_names.index(n),): v for n, v in constants.items()}, attributes)
-    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(made.asm["cubin"])
         file.flush()
         usage = _tool("--dump-resource-usage", file.name)
         code = _tool("--dump-sass", file.name)
-    counts = {key.lower(): int(value) for key, value in re.findall(r"(REG|STACK|SHARED):(\d+)", usage)}
+    counts = {key.lower(): int(value) for key, value in re.findall(r"(REG|STACK):(\d+)", usage)}
+    counts["shared"] = made.metadata.shared
     counts["local"] = len(re.findall(r"\b(LDL|STL)\b", code))
-    counts["wide_loads"] = len(re.findall(r"\bLDG\.E(\.\w+)*\.128\b", code))
-    counts["matrix"] = len(re.findall(r"\bHGMMA\b|\bHMMA\b", code))
+    counts["wide_loads"] = len(re.findall(r"\bLDG(STS)?\.E(\.\w+)*\.128\b", code))
+    counts["wgmma"] = len(re.findall(r"\bHGMMA\b", code))
     return counts
 
 

@@ -185,3 +185,26 @@ def test_what_the_kernels_do_not_take(shapes: Callable[..., Shapes]) -> None:
     assert why_not(on_gpu) == "it computes in float32, and the kernels take bfloat16 and float16"
     assert why_not(dataclasses.replace(on_gpu, dtype=torch.bfloat16)) is None
     assert "a window of 100000000 tokens" in str(why_not(shapes(width=32, length=10**8)))
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN slice encountered")  # of the spoilt episode
+@pytest.mark.parametrize("name", ["relative", "rotary"])
+def test_tiles_of_other_episodes_are_not_computed(name: str, device: torch.device) -> None:
+    """Two episodes that fill whole tiles: NaN in one would reach the other through any tile that is only hidden."""
+    from gato_trainer.kernels import fused_relative_attention, fused_rotary_attention
+
+    module = {"relative": fused_relative_attention, "rotary": fused_rotary_attention}[name]
+    operation, length = getattr(module, f"{name}_attention"), 256
+    given = (relative if name == "relative" else rotary)(device, torch.float32, (1, 1, length, 16), True)
+    given[-1] = (torch.arange(length, device=device) // 128).expand(1, -1).contiguous()
+    expected = operation(*given)
+    wanted = torch.autograd.grad(expected.square().sum(), given[:3])
+    for broken, whole in ((slice(0, 128), slice(128, 256)), (slice(128, 256), slice(0, 128))):
+        spoilt = [tensor.detach().clone() for tensor in given[:3]]
+        for tensor in spoilt:
+            tensor[:, :, broken] = float("nan")
+            tensor.requires_grad_()
+        found = operation(*spoilt, *given[3:])
+        gradients = torch.autograd.grad(found.square().sum(), spoilt)
+        for made, right in zip((found, *gradients), (expected, *wanted), strict=True):
+            assert torch.equal(made[:, :, whole], right[:, :, whole])

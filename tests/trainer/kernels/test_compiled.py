@@ -14,6 +14,11 @@ WORKER = Path(__file__).with_name("compile_worker.py")
 # Registers a thread: below these limits at least half of a Hopper's thread slots stay in use.
 HALF = {4: 64, 8: 64}
 LIMITS = {"add_norm_backward": 96, "geglu_backward": 96}
+PATCHES = {"patch_forward", "patch_backward_late", "patch_backward_early", "patch_weights"}
+"""Kernels that hold feature maps in registers and multiply them."""
+
+SHARED = 99 * 1024
+"""Bytes of shared memory that every card from compute capability 8.0 on gives to a program."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,11 @@ def test_kernels_for_hopper(compiled: dict[str, dict[str, Any]]) -> None:
         name = label.partition("(")[0]
         assert found["local"] == 0, f"{label} spills"
         assert found["stack"] == 0, f"{label} has a stack frame"
-        assert found["reg"] <= LIMITS.get(name, HALF[found["warps"]]), label
-        if name != "add_partials":  # whose tile of float32 gives a thread 8 bytes
+        assert found["shared"] <= SHARED, label
+        narrow = "CHANNELS=32" in label
+        if name in PATCHES:
+            assert found["wgmma"] > 0 or narrow, f"{label} has none of Hopper's own matrix products"
+        else:
+            assert found["reg"] <= LIMITS.get(name, HALF[found["warps"]]), label
+        if name != "add_partials" and not narrow:  # whose tiles give a thread 8 bytes
             assert found["wide_loads"] > 0, f"{label} loads less than 16 bytes at once"

@@ -10,7 +10,8 @@ To add a fused operation, write `fused_<what>.py` with
 - a function that has the name and the signature of a field of `Operations`. Make it of
   `torch.library.custom_op` if a block calls it, so that torch.compile passes it by;
 - `why_not(shapes) -> str | None`: why it does not take these shapes, in words that follow
-  "because", or None.
+  "because", or None;
+- where it has a choice of tiles, `tune(shapes)`, which makes it before the test.
 
 and name it in `FUSED`. `self_test.py` then runs it beside its reference before a run, in a process of
 its own (`trial.py`), and `verdicts.py` keeps what came of it for the runs after.
@@ -34,6 +35,7 @@ FUSED = {
     "add_norm": "fused_norm",
     "geglu": "fused_geglu",
     "embed": "fused_embedding",
+    "patch_block": "fused_patch_block",
     "linear_cross_entropy": "fused_cross_entropy",
     "relative_attention": "fused_relative_attention",
     "rotary_attention": "fused_rotary_attention",
@@ -67,10 +69,14 @@ class Operations:
     relative_attention: Callable[..., Tensor]
     rotary_attention: Callable[..., Tensor]
     embed: Callable[..., Tensor]
-    normalise_patches: Callable[..., Tensor]
+    patch_block: Callable[..., Tensor]
     linear_cross_entropy: Callable[..., tuple[Tensor, Tensor]]
     fused: frozenset[str] = frozenset()
     summary: str = "kernels: reference"
+
+
+PATCH_CHANNELS = (32, 64)
+"""Channels of the patch block that its kernels take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +104,7 @@ REFERENCE = Operations(
     relative_attention=reference.relative_attention,
     rotary_attention=reference.rotary_attention,
     embed=reference.embed,
-    normalise_patches=reference.normalise_patches,
+    patch_block=reference.patch_block,
     linear_cross_entropy=reference.linear_cross_entropy,
 )
 
@@ -143,8 +149,12 @@ def expected(kernels: str, shapes: Shapes) -> frozenset[str]:
 
     if kernels == "reference" or shapes.device.type != "cuda":
         return frozenset()
-    no_attention = why_not(shapes) is not None
-    return frozenset(name for name in _wanted(shapes) if not (no_attention and name.endswith("attention")))
+    names = set(_wanted(shapes))
+    if why_not(shapes) is not None:
+        names = {name for name in names if not name.endswith("attention")}
+    if shapes.model.patch_channels not in PATCH_CHANNELS:
+        names.discard("patch_block")
+    return frozenset(names)
 
 
 def _wanted(shapes: Shapes) -> dict[str, str]:
@@ -201,6 +211,8 @@ def judge(name: str, module: str, shapes: Shapes) -> str | None:
     except (ImportError, AttributeError) as error:  # a Triton whose interface has changed
         return f"{module} cannot be imported ({error})"
     reason: str | None = loaded.why_not(shapes)
+    if reason is None and hasattr(loaded, "tune"):
+        loaded.tune(shapes)
     return reason or self_test(name, getattr(loaded, name), getattr(REFERENCE, name), shapes)
 
 

@@ -1,7 +1,8 @@
 """Attention in tiles: the forward kernel.
 
 One program computes ROWS queries of one head. It walks over tiles of KEYS keys with an online
-softmax, so no score is ever stored; the softmax works in powers of two. Everything is causal.
+softmax, so no score is ever stored; the softmax works in powers of two. Everything is causal. Tiles
+that lie wholly in an earlier packed episode are passed over.
 """
 
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from gato_trainer.kernels.fused_attention_scores import (
     first_bands,
     load_rows,
     tile_scores,
+    visible,
 )
 
 
@@ -84,15 +86,17 @@ def attention_forward(
     e = tl.arange(0, SIZE)
     rows = first_row + tl.arange(0, ROWS)
     query = load_rows(at.q, q_step, first_row, length, SIZE, ROWS)
-    lower, older = first_bands(query, at, first_row, constants)
+    first_tile = 0
     row_segment = rows
     if SEGMENTED:
+        first_tile = visible(at.segment, first_row, 0, first_row, length, ROWS)[0] // KEYS
         row_segment = tl.load(at.segment + rows, mask=rows < length, other=-1)
+    lower, older = first_bands(query, at, first_row, first_tile, constants)
     largest = tl.full([ROWS], MASKED, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     state = _Softmax(largest, total, tl.zeros([ROWS, SIZE], tl.float32), lower, older)
     for diagonal in tl.static_range(2):
-        begin = first_row // KEYS if diagonal else 0
+        begin = first_row // KEYS if diagonal else first_tile
         end = (first_row + ROWS) // KEYS if diagonal else first_row // KEYS
         for n in range(begin, end):
             state = _forward_tile(state, query, row_segment, at, first_row, n, scale_log2, constants, diagonal)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from gato_trainer.kernels.fused_attention_scores import Constants, Head, load_rows, load_vector
+from gato_trainer.kernels.fused_attention_scores import Constants, Head, load_rows, load_vector, visible
 
 
 class _Keys(NamedTuple):
@@ -126,9 +126,12 @@ def attention_backward_keys(
     sums = _KeyGradients(zeros, zeros, tl.zeros([KEYS], tl.float32))
     row_tiles = tl.cdiv(length, ROWS)
     beyond = tl.minimum((first_key + KEYS) // ROWS, row_tiles)
+    last_tile = row_tiles
+    if SEGMENTED:
+        last_tile = tl.cdiv(visible(at.segment, first_key, first_key, length, length, KEYS)[1], ROWS)
     for after in tl.static_range(2):
         begin = beyond if after else first_key // ROWS
-        end = row_tiles if after else beyond
+        end = last_tile if after else beyond
         for n in range(begin, end):
             sums = _key_tile(sums, keys, at, first_key, n, scale_log2, constants, not after)
     dk = sums.dk

@@ -18,6 +18,7 @@ from gato_trainer.kernels.fused_attention_scores import (
     is_lower,
     load_rows,
     tile_scores,
+    visible,
 )
 
 
@@ -58,6 +59,13 @@ def by_distance(x, ROWS: tl.constexpr, KEYS: tl.constexpr):
 
 
 @triton.jit
+def _band_place(band, padded, first_row, n, C: tl.constexpr):
+    """Where the gradients of scores by distance go that tile n of the keys completes."""
+    rows = tl.arange(0, C.ROWS)[:, None] * padded
+    return band + rows + first_row + C.ROWS - (n + 1) * C.KEYS + tl.arange(0, C.KEYS)[None, :]
+
+
+@triton.jit
 def _query_tile(sums, queries, head, first_row, n, scale_log2, C: tl.constexpr, DIAGONAL: tl.constexpr):
     """Add what tile n of the keys gives to the gradient of the queries."""
     keys = n * C.KEYS + tl.arange(0, C.KEYS)
@@ -83,9 +91,7 @@ def _query_tile(sums, queries, head, first_row, n, scale_log2, C: tl.constexpr, 
         first = head.length - first_row - C.ROWS + n * C.KEYS
         block = load_rows(head.distance, head.distance_step, first, head.length, C.SIZE, C.KEYS)
         dq = tl.dot(band, block, dq)
-        rows = tl.arange(0, C.ROWS)[:, None] * queries.padded
-        columns = first_row + C.ROWS - (n + 1) * C.KEYS + tl.arange(0, C.KEYS)[None, :]
-        tl.store(queries.band + rows + columns, band)
+        tl.store(_band_place(queries.band, queries.padded, first_row, n, C), band)
     return _QueryGradients(dq, upper, newest, d_score, d_lower)
 
 
@@ -119,6 +125,14 @@ def attention_backward_queries(
     constants: tl.constexpr = Constants(SIZE, ROWS, KEYS, RELATIVE, SEGMENTED)
     out_start = start * heads * SIZE + head * SIZE
     padded = tiles * ROWS
+    band = band_ptr + (window_head.to(tl.int64) * padded + first_row) * padded
+    first_tile = 0
+    if SEGMENTED:
+        first_tile = visible(at.segment, first_row, 0, first_row, length, ROWS)[0] // KEYS
+        if RELATIVE:
+            for n in range(0, first_tile):
+                zeros = tl.zeros([ROWS, KEYS], band_ptr.dtype.element_ty)
+                tl.store(_band_place(band, padded, first_row, n, constants), zeros)
     e = tl.arange(0, SIZE)
     rows = first_row + tl.arange(0, ROWS)
     inside = rows < length
@@ -129,16 +143,15 @@ def attention_backward_queries(
     tl.store(delta_ptr + row_start + rows, delta, mask=inside)
     normalizer = tl.load(normalizer_ptr + row_start + rows, mask=inside, other=float("inf"))
     query = load_rows(at.q, q_step, first_row, length, SIZE, ROWS)
-    lower, older = first_bands(query, at, first_row, constants)
     segment = rows
     if SEGMENTED:
         segment = tl.load(at.segment + rows, mask=inside, other=-1)
-    band = band_ptr + (window_head.to(tl.int64) * padded + first_row) * padded
+    lower, older = first_bands(query, at, first_row, first_tile, constants)
     queries = _Queries(query, gradient, segment, normalizer, delta, band, padded)
     d_score = tl.zeros([ROWS, KEYS], query.dtype)
     sums = _QueryGradients(tl.zeros([ROWS, SIZE], tl.float32), lower, older, d_score, d_score)
     for diagonal in tl.static_range(2):
-        begin = first_row // KEYS if diagonal else 0
+        begin = first_row // KEYS if diagonal else first_tile
         end = (first_row + ROWS) // KEYS if diagonal else first_row // KEYS
         for n in range(begin, end):
             sums = _query_tile(sums, queries, at, first_row, n, scale_log2, constants, diagonal)

@@ -92,12 +92,33 @@ def distance_scores(query, head, first, C: tl.constexpr):
 
 
 @triton.jit
-def first_bands(query, head, first_row, C: tl.constexpr):
-    """What the first tile of keys needs as its lower and older."""
+def visible(segment, first, begin, end, length, COUNT: tl.constexpr):
+    """Which part of tokens [begin, end) the COUNT tokens from `first` on may see: its first, and one behind its last.
+
+    Those between the least and the greatest segment of the COUNT; of packed episodes, which stand one behind another,
+    exactly theirs. An empty part is given as (end, begin).
+    """
+    own = first + tl.arange(0, COUNT)
+    ids = tl.load(segment + own, mask=own < length, other=0)
+    least = tl.min(tl.where(own < length, ids, 2**62))
+    most = tl.max(tl.where(own < length, ids, -(2**62)))
+    low, high = end, begin
+    for step in range(begin, end, 256):
+        place = step + tl.arange(0, 256)
+        other = tl.load(segment + place, mask=place < end, other=-(2**62))
+        seen = (place < end) & (other >= least) & (other <= most)
+        low = tl.minimum(low, tl.min(tl.where(seen, place, end)))
+        high = tl.maximum(high, tl.max(tl.where(seen, place + 1, begin)))
+    return low, high
+
+
+@triton.jit
+def first_bands(query, head, first_row, n, C: tl.constexpr):
+    """What tile n of the keys needs as its lower and older, if it is the first that is computed."""
     lower = tl.zeros([C.ROWS, C.KEYS], tl.float32)
     older = lower
     if C.RELATIVE:
-        first = head.length - first_row - C.ROWS
+        first = head.length - first_row - C.ROWS + n * C.KEYS
         lower = distance_scores(query, head, first, C)
         older = lower
         if C.ROWS > C.KEYS:

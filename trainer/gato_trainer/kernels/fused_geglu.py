@@ -16,8 +16,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from gato_trainer.kernels import Shapes
 
-STRIPS = 64
-"""Most strips of rows in the backward; fixed,
+STRIPS = 512
+"""Most strips of rows in the backward: enough programs for every GPU, fixed,
 so that a device's size does not change the order of additions."""
 
 _ROWS, _COLUMNS, _WARPS = 4, 256, 4

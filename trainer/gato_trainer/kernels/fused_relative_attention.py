@@ -9,8 +9,9 @@ from torch import Tensor
 
 from gato_trainer.kernels import fused_attention as tiles
 from gato_trainer.kernels.fused_attention_tiles import why_not
+from gato_trainer.kernels.fused_attention_tuning import tune
 
-__all__ = ["relative_attention", "why_not"]
+__all__ = ["relative_attention", "tune", "why_not"]
 
 
 @torch.library.custom_op("gato::relative_attention", mutates_args=())

@@ -14,9 +14,10 @@ from torch.nn.attention import sdpa_kernel
 
 from gato_trainer.kernels import fused_attention as tiles
 from gato_trainer.kernels.fused_attention_tiles import why_not
+from gato_trainer.kernels.fused_attention_tuning import tune
 from gato_trainer.kernels.reference import BACKENDS
 
-__all__ = ["rotary_attention", "why_not"]
+__all__ = ["rotary_attention", "tune", "why_not"]
 
 LIBRARY_SIZES = (64, 128)
 """Head sizes for which torch's own attention runs where no episodes are packed."""

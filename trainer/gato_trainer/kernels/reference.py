@@ -1,7 +1,7 @@
 """Every fusable operation in plain torch, on any device and dtype: the definition that faster kernels must meet.
 
 Shapes: B windows, T tokens of a window, D width, H heads, E head size, N rows, P patch tokens, K
-distinct patches, V vocabulary.
+distinct patches, C channels of the patch block, V vocabulary.
 Parameters are float32 masters; `.to(x.dtype)` casts them to the dtype that is computed in (free
 when equal).
 """
@@ -14,6 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
+
+GROUPS = 32
+"""Groups of the group normalisation (paper appendix C.2)."""
 
 LOGIT_ROWS = 4096
 """Supervised rows whose logits exist at one time;
@@ -157,6 +160,46 @@ def normalise_patches(pixels: Tensor, dtype: torch.dtype) -> Tensor:
     """uint8 (K, 16, 16, 3) to (K, 3, 16, 16): to [-1, 1], then divided by sqrt(16) (paper section 2.1)."""
     scaled = pixels.to(dtype) * (2.0 / 255.0 / 4.0) - 0.25
     return scaled.permute(0, 3, 1, 2)
+
+
+def patch_block(
+    pixels: Tensor,
+    root: Tensor,
+    root_bias: Tensor,
+    gain1: Tensor,
+    bias1: Tensor,
+    conv1: Tensor,
+    conv1_bias: Tensor,
+    gain2: Tensor,
+    bias2: Tensor,
+    conv2: Tensor,
+    conv2_bias: Tensor,
+    grid: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """A convolution of stride 2, then one ResNet-v2 block: (GroupNorm, GELU, convolution) twice, beside a skip.
+
+    Args:
+        pixels: uint8 (K, 16, 16, 3).
+        root: (C, 3, 3, 3). conv1, conv2: (C, C, 3, 3). The other parameters: (C,).
+        grid: cells along each side that the 8 x 8 result is averaged to.
+        dtype: of the result.
+
+    Returns:
+        (K, C * grid * grid), channels first.
+    """
+
+    def convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1) -> Tensor:
+        # The pixels lie channels last; weights that do so too keep it, also behind a normalisation that does not.
+        return F.conv2d(x, weight.to(dtype, memory_format=torch.channels_last), bias.to(dtype), stride, padding=1)
+
+    def activate(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+        return F.gelu(F.group_norm(x, GROUPS, gain.to(dtype), bias.to(dtype)))
+
+    x = convolve(normalise_patches(pixels, dtype), root, root_bias, 2)
+    y = convolve(activate(x, gain1, bias1), conv1, conv1_bias)
+    y = convolve(activate(y, gain2, bias2), conv2, conv2_bias)
+    return F.avg_pool2d(x + y, x.shape[-1] // grid).flatten(1)
 
 
 def embed(

@@ -170,6 +170,20 @@ def _embed(shapes: "Shapes", draw: _Draw) -> list[list[Any]]:
     return [[*tables, tokens, local, vectors, index, slot, *places, shapes.dtype]]
 
 
+def _patch_block(shapes: "Shapes", draw: _Draw) -> list[list[Any]]:
+    """An odd number of patches; weights as large as they begin, since sums of large ones round worse."""
+    channels, grid = shapes.model.patch_channels, shapes.model.patch_grid
+    pixels = draw.below(256, 5 if shapes.device.type == "cpu" else 4097, 16, 16, 3).to(torch.uint8)
+    vectors = [draw.parameter(channels) for _ in range(7)]
+    root, conv1, conv2 = (
+        (draw.parameter(channels, inputs, 3, 3).detach() * (9 * inputs) ** -0.5).requires_grad_()
+        for inputs in (3, channels, channels)
+    )
+    norm1, norm2 = vectors[1:3], vectors[4:6]
+    given = [root, vectors[0], *norm1, conv1, vectors[3], *norm2, conv2, vectors[6]]
+    return [[pixels, *given, grid, shapes.dtype]]
+
+
 def _linear_cross_entropy(shapes: "Shapes", draw: _Draw) -> list[list[Any]]:
     config = shapes.model
     rows = min(shapes.windows * shapes.length, max(_LOGITS // config.vocabulary_size, 1))
@@ -207,6 +221,7 @@ _CASES: dict[str, Callable[["Shapes", _Draw], list[list[Any]]]] = {
     "add_norm": _add_norm,
     "geglu": _geglu,
     "embed": _embed,
+    "patch_block": _patch_block,
     "linear_cross_entropy": _linear_cross_entropy,
     "relative_attention": _relative_attention,
     "rotary_attention": _rotary_attention,

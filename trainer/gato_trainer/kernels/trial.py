@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from gato_trainer.kernels import Shapes
 
 COMMAND = (sys.executable, "-m", "gato_trainer.kernels.trial")
-LIMIT_S = 300.0
-"""Seconds that a process may take; compiling all kernels for the first time takes a part of it."""
+LIMIT_S = 900.0
+"""Seconds that a process may take; compiling all kernels and timing tiles for the first time takes a part of it."""
 
 
 class _Task(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
+from gato_trainer.kernels.kept import cache_folder
 from gato_trainer.kernels.trial import tried
 
 if TYPE_CHECKING:
@@ -44,12 +45,6 @@ def verdicts(names: Sequence[str], shapes: "Shapes") -> dict[str, str | None]:
     return found
 
 
-def cache_folder() -> Path:
-    """Where verdicts are kept: below `XDG_CACHE_HOME`, or ~/.cache."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "gato-data" / "kernels"
-
-
 def _facts(shapes: "Shapes") -> dict[str, Any]:
     """All that a verdict depends on, as JSON has it."""
     model, folder = shapes.model, Path(__file__).parent
@@ -70,6 +65,7 @@ def _facts(shapes: "Shapes") -> dict[str, Any]:
         "sources": sources.hexdigest(),
         "positions": model.positions,
         "sizes": [model.width, model.heads, model.feed_forward, model.vocabulary_size, model.local_positions],
+        "patches": [model.patch_channels, model.patch_grid],
         "length": shapes.length,
         "windows": shapes.windows,
         "dtype": str(shapes.dtype),

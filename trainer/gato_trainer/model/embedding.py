@@ -2,15 +2,12 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gato_schemas.sequence import PATCH_POSITIONS
 from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.kernels import Operations
-
-GROUPS = 32
-"""Groups of the group normalisation (paper appendix C.2)."""
+from gato_trainer.kernels.reference import GROUPS
 
 
 class PatchBlock(nn.Module):
@@ -35,20 +32,10 @@ class PatchBlock(nn.Module):
 
     def forward(self, patches: Tensor, dtype: torch.dtype) -> Tensor:
         """uint8 (K, 16, 16, 3) to (K, D) of `dtype`."""
-        x = _convolve(self.operations.normalise_patches(patches, dtype), self.root)
-        y = _convolve(F.gelu(_group_norm(x, self.norm1)), self.conv1)
-        y = _convolve(F.gelu(_group_norm(y, self.norm2)), self.conv2)
-        x = F.avg_pool2d(x + y, x.shape[-1] // self.grid)
-        return self.operations.linear(x.flatten(1), self.projection.weight, self.projection.bias)
-
-
-def _convolve(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    bias = None if layer.bias is None else layer.bias.to(x.dtype)
-    return F.conv2d(x, layer.weight.to(x.dtype), bias, layer.stride, layer.padding)
-
-
-def _group_norm(x: Tensor, layer: nn.GroupNorm) -> Tensor:
-    return F.group_norm(x, layer.num_groups, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+        layers = (self.root, self.norm1, self.conv1, self.norm2, self.conv2)
+        parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+        cells = self.operations.patch_block(patches, *parameters, self.grid, dtype)
+        return self.operations.linear(cells, self.projection.weight, self.projection.bias)
 
 
 class Embedding(nn.Module):

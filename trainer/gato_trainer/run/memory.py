@@ -65,7 +65,7 @@ def memory(
     return {
         "state": state_bytes(*parameters, settings) // shards(world, settings.replicas),
         "gathered": _gathered(config, parameters[0], work, settings, world, again),
-        "activations": sum(inputs if again else blocks) + _ends(config, work, size),
+        "activations": sum(inputs if again else blocks) + _ends(config, work, size, fused),
         "working": max(head, transient + (max(blocks) if again else 0)),
     }
 
@@ -89,11 +89,12 @@ def _gathered(
     return computed + size * others if size == 2 else computed if settings.lora else 0
 
 
-def _ends(config: ModelConfig, work: "Work", size: int) -> int:
-    """What embedding and last normalisation keep."""
+def _ends(config: ModelConfig, work: "Work", size: int, fused: Set[str]) -> int:
+    """What embedding and last normalisation keep; the fused patch block computes its inside again."""
     tokens, width, channels = work.windows * work.length, config.width, config.patch_channels
     ids = 17 * tokens + 32 * work.patches
-    patch = size * (7 * _CELLS * channels + 768 + channels * config.patch_grid**2) + 16 * _GROUPS
+    inside = 0 if "patch_block" in fused else size * 7 * _CELLS * channels + 16 * _GROUPS
+    patch = inside + size * (768 + channels * config.patch_grid**2)
     dropped = width * tokens if config.dropout else 0
     return ids + dropped + patch * work.distinct_patches + (2 * size * width + 8) * work.rows
 
