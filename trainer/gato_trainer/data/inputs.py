@@ -1,7 +1,7 @@
 """From windows to tensors, with all random choices of a step made on the host."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from gato_schemas.sequence import (
 )
 from gato_trainer.config import ModelConfig
 from gato_trainer.data import randomness
+from gato_trainer.data.skipping import Skipping, skipping
 
 TARGET_MODALITIES = tuple(modality.name.lower() for modality in Modality)
 """Names of the groups of the per-modality losses."""
@@ -58,6 +59,7 @@ class Inputs:
         targets: what is predicted.
         segment: int64 (B, T), the packed episode of each token; None if no window holds more than one.
         keep: float32 (2 * blocks, B), scale of every sub-layer's output; None outside training.
+        skipping: the same as lists of what is computed, which then takes the place of `keep`.
         dropout_key: int64 (B,), 32-bit keys; None without dropout.
     """
 
@@ -71,6 +73,7 @@ class Inputs:
     targets: Targets
     segment: Tensor | None = None
     keep: Tensor | None = None
+    skipping: Skipping | None = None
     dropout_key: Tensor | None = None
 
     def pinned(self) -> "Inputs":
@@ -81,12 +84,19 @@ class Inputs:
         """On a device, without waiting if this is pinned."""
         return _mapped(self, lambda tensor: tensor.to(device, non_blocking=True))
 
+    def gathered(self, *, in_buckets: bool = False) -> "Inputs":
+        """With lists of the windows that each sub-layer is computed for; the same without stochastic depth."""
+        if self.keep is None:
+            return self
+        lists = skipping(self.keep, self.targets.rows, self.tokens.shape[1], in_buckets=in_buckets)
+        return replace(self, keep=None, skipping=lists)
+
     def unsupervised(self) -> "Inputs":
         """The same windows without any target."""
         return replace(self, targets=_mapped(self.targets, lambda tensor: tensor[:0]))
 
 
-_Group = TypeVar("_Group", Inputs, Targets)
+_Group = TypeVar("_Group", Inputs, Targets, Skipping)
 
 
 def _mapped(group: _Group, change: Callable[[Tensor], Tensor]) -> _Group:
@@ -94,8 +104,10 @@ def _mapped(group: _Group, change: Callable[[Tensor], Tensor]) -> _Group:
     changed: dict[str, Any] = {}
     for field in fields(group):
         value = getattr(group, field.name)
-        if value is not None:
-            changed[field.name] = change(value) if isinstance(value, Tensor) else _mapped(value, change)
+        if isinstance(value, Tensor):
+            changed[field.name] = change(value)
+        elif is_dataclass(value):
+            changed[field.name] = _mapped(value, change)
     return replace(group, **changed)
 
 

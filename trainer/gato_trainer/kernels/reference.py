@@ -34,20 +34,20 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
-def add(x: Tensor, branch: Tensor | None, keep: Tensor | None) -> Tensor:
+def add(x: Tensor, branch: Tensor | None, keep: Tensor | None, index: Tensor | None = None) -> Tensor:
     """The residual connection with stochastic depth.
 
     Args:
         x: (B, T, D) or (N, D), the residual stream.
-        branch: like x, a sub-layer's output; None adds nothing.
-        keep: float (B,) or (N,), 0 where the sub-layer is skipped, 1 / (1 - rate) where not; None
+        branch: (K, T, D) or (K, D), a sub-layer's output; None adds nothing.
+        keep: float (K,), 0 where the sub-layer is skipped, 1 / (1 - rate) where not; None
             keeps all.
+        index: int64 (K,), which of x's first dimension the branch belongs to; None for all of them, K = B or N.
     """
     if branch is None:
         return x
-    if keep is None:
-        return x + branch
-    return x + branch * keep.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+    scaled = branch if keep is None else branch * keep.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+    return x + scaled if index is None else x.index_add(0, index, scaled)
 
 
 def add_norm(
