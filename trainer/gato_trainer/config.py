@@ -182,6 +182,10 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check(self)
 
+    def compiled_on(self, device: str) -> bool:
+        """Whether blocks are compiled on a type of device."""
+        return device == "cuda" if self.compile is None else self.compile
+
     @property
     def last_step(self) -> int:
         """Where this invocation stops: `stop_step`, or `steps`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class Targets:
 
     Attributes:
         rows: int64 (S,), the inputs b * T + t that they are predicted from.
-        ids: int64 (S,), as rows of the table.
+        ids: int64 (S,), as rows of the table; -1 of what fills a batch up and counts nothing.
         dataset, modality: int64 (S,), the groups of each. is_action: bool (S,).
         before: int64 (S,), what stood in the same place of the action before, as a row; -1 where that is
             not known: of other targets, and of the first action of an episode in a window.
@@ -46,6 +46,14 @@ class Targets:
     before: Tensor
 
 
+class Real(NamedTuple):
+    """Windows, supervised rows and patch tokens of a batch, without what fills it up."""
+
+    windows: int
+    rows: int
+    patches: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """B windows as tensors; `T` is the context length.
@@ -55,12 +63,14 @@ class Inputs:
             of that of local positions, -1 where a token has none.
         distinct_patches: uint8 (K, 16, 16, 3), padded as `Batch.distinct_patches`.
         patch_index, patch_slot, patch_row, patch_column: int64 (P,), of every patch token: its row of
-            `distinct_patches`, its place b * T + t, and its rows of the two position tables.
+            `distinct_patches`, its place b * T + t (B * T of what fills a batch up, and is put nowhere), and its
+            rows of the two position tables.
         targets: what is predicted.
-        segment: int64 (B, T), the packed episode of each token; None if no window holds more than one.
+        segment: int64 (B, T), the packed episode of each token; None if windows are not packed.
         keep: float32 (2 * blocks, B), scale of every sub-layer's output; None outside training.
         skipping: the same as lists of what is computed, which then takes the place of `keep`.
         dropout_key: int64 (B,), 32-bit keys; None without dropout.
+        unpadded: what is real of a batch that `padded` filled up; None if all of it is.
     """
 
     tokens: Tensor
@@ -75,6 +85,12 @@ class Inputs:
     keep: Tensor | None = None
     skipping: Skipping | None = None
     dropout_key: Tensor | None = None
+    unpadded: Real | None = None
+
+    @property
+    def real(self) -> Real:
+        """What a step counts: its work, and the rows that its loss is divided by."""
+        return self.unpadded or Real(len(self.tokens), len(self.targets.rows), len(self.patch_index))
 
     def pinned(self) -> "Inputs":
         """A copy in pinned memory, from which a GPU takes it without waiting."""
@@ -185,7 +201,7 @@ def _before(batch: Batch, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _segment(batch: Batch, length: int) -> Tensor | None:
-    if batch.segment is None or not batch.segment.any():
+    if batch.segment is None:
         return None
     return torch.from_numpy(batch.segment[:, :length].astype(np.int64))
 

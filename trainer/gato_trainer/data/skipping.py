@@ -106,7 +106,7 @@ def skipping(keep: Tensor, rows: Tensor, length: int, *, in_buckets: bool) -> Sk
 
 
 def _filled(scale: Tensor, most: int, step: int, least: int) -> tuple[Tensor, Tensor, int]:
-    """Scales and indexes of what is kept, then zeros, (most,); and how many count, a multiple of `step` if it can be."""
+    """Scales and indexes (most,) of what is kept, then zeros; and how many count, a multiple of `step` if it can be."""
     which = torch.nonzero(scale)[:, 0]
     count = min(max(-(-len(which) // step) * step, least), most)
     scales, index = torch.zeros(most), torch.zeros(most, dtype=torch.int64)

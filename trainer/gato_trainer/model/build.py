@@ -30,10 +30,8 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World) -> t
     with torch.device("meta"):
         model = Gato(config, chosen, dtype)
     parameters = count_parameters(model)
-    compiled = world.device.type == "cuda" if settings.compile is None else settings.compile
-    if compiled:
-        # The last block sees a varying number of supervised rows; compiling it would recompile
-        # often.
+    if settings.compiled_on(world.device.type):
+        # The last block, which sees supervised rows alone, would take graphs of its own for each of their numbers.
         for block in model.blocks[:-1]:
             block.compile(dynamic=False)
     shard(model, world, settings.sharding)

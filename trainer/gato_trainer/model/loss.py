@@ -41,9 +41,9 @@ class LossTotals:
 
     @torch.no_grad()
     def add(self, targets: Targets, row_loss: Tensor, correct: Tensor) -> None:
-        """Add what the model made of the targets of a micro-batch."""
+        """Add what the model made of the targets of a micro-batch; rows that fill it up count nothing."""
         n = len(self.datasets)
-        values = torch.stack([row_loss.double(), torch.ones_like(row_loss, dtype=torch.float64), correct.double()])
+        values = torch.stack([row_loss.double(), (targets.ids >= 0).double(), correct.double()])
         sums = torch.stack([self.loss, self.count, self.correct])
         sums.index_add_(1, targets.dataset, values)
         sums.index_add_(1, targets.modality + n, values)

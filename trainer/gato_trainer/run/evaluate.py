@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from gato_data.errors import GatoError, TrainError
-from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource
-from gato_trainer.data.feed import micro_ranges, read
+from gato_trainer.data.feed import Preparation, micro_ranges, read
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.model.averaging import averaged
 from gato_trainer.model.loss import LossTotals
@@ -28,18 +28,19 @@ def evaluate(
     """
     totals = LossTotals.zeros(source.dataset_names, world.device)
     size = settings.batch_size
+    prepared = Preparation.of(settings, model.config, world)
     with averaged(model, average):
         for first in range(0, settings.evaluate_samples, size):
             samples = range(first, min(first + size, settings.evaluate_samples))
             ranges = micro_ranges(samples, settings, world)
-            for inputs in _read(source, ranges, model.config, world):
+            for inputs in _read(source, ranges, prepared, world):
                 inputs = inputs.to(world.device)
                 totals.add(inputs.targets, *model(inputs))
         release_gathered(model)
     return totals.report(world.sum_tensor(totals.stacked()))
 
 
-def _read(source: BatchSource, ranges: list[range], config: ModelConfig, world: World) -> list[Inputs]:
+def _read(source: BatchSource, ranges: list[range], prepared: Preparation, world: World) -> list[Inputs]:
     """This process's windows of a batch, once all processes have theirs.
 
     Raises:
@@ -48,7 +49,7 @@ def _read(source: BatchSource, ranges: list[range], config: ModelConfig, world: 
     failure: GatoError | None = None
     found: list[Inputs] = []
     try:
-        found = [*read(source, ranges, config)]
+        found = [*read(source, ranges, prepared)]
     except GatoError as error:
         failure = error
     if world.sum([failure is not None])[0]:

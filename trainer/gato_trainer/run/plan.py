@@ -62,12 +62,12 @@ class Work:
     @classmethod
     def of(cls, inputs: Inputs) -> "Work":
         """The work of a prepared batch."""
-        windows, length = inputs.tokens.shape
+        real = inputs.real
         return cls(
-            windows=windows,
-            length=length,
-            rows=len(inputs.targets.rows),
-            patches=len(inputs.patch_index),
+            windows=real.windows,
+            length=inputs.tokens.shape[1],
+            rows=real.rows,
+            patches=real.patches,
             distinct_patches=len(inputs.distinct_patches),
         )
 

@@ -146,7 +146,7 @@ class Training:
             micro_batches = feed.next()
         except GatoError as error:
             failure = error
-        rows = sum(len(inputs.targets.rows) for inputs in micro_batches)
+        rows = sum(inputs.real.rows for inputs in micro_batches)
         rows, failures, stops = self.world.sum([rows, failure is not None, stop.received is not None])
         if failures:
             self.save()
