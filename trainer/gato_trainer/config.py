@@ -137,6 +137,7 @@ class TrainSettings:
         vocabulary: "used" gives rows only to the ids of modalities that the datasets have; ids stay
             what they are.
         compile: None means on a GPU only.
+        cuda_graph: sub-layers are then computed for all windows, since a graph has one size.
         read_ahead: steps that are read before they are needed.
         resume: "yes" continues the run in `out`, "auto" continues it where there is one and starts
             it otherwise, so that one command starts a run and starts it again after a crash.
@@ -166,6 +167,7 @@ class TrainSettings:
     vocabulary: VocabularyRows = setting("all", "Rows of the token table: of all ids, or of modalities that occur.")
     kernels: Literal["reference", "fused", "auto"] = setting("reference", "Plain torch by default.")
     compile: bool | None = setting(None, "torch.compile each block; by default on a GPU.")
+    cuda_graph: bool = setting(False, "Launch each micro-batch as CUDA graphs; not tried on a GPU yet.", flag=True)
     log_every: int = setting(10, "Steps between two log lines.", **_COUNT)
     checkpoint_every: int = setting(0, "Steps between two checkpoints; 0: at the end.", **_NOT_NEGATIVE)
     keep_checkpoints: int = setting(3, "How many stay.", **_COUNT)

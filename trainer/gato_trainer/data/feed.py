@@ -61,7 +61,7 @@ class Preparation:
     def of(cls, settings: TrainSettings, config: ModelConfig, world: World) -> "Preparation":
         """That of a run."""
         static = world.device.type == "cuda" or settings.compiled_on(world.device.type)
-        return cls(config, micro_windows(settings, world) if static else None)
+        return cls(config, micro_windows(settings, world) if static else None, not settings.cuda_graph)
 
     def __call__(self, batch: Batch, samples: range, randomness_of: Randomness | None) -> Inputs:
         """The tensors of a batch that was read for some samples, maybe none."""

@@ -92,6 +92,13 @@ class Inputs:
         """What a step counts: its work, and the rows that its loss is divided by."""
         return self.unpadded or Real(len(self.tokens), len(self.targets.rows), len(self.patch_index))
 
+    @property
+    def skipped(self) -> float:
+        """The share of the real windows' sub-layers that stochastic depth leaves out; of a batch on the CPU."""
+        if self.skipping is not None:
+            return self.skipping.skipped
+        return 0.0 if self.keep is None else float((self.keep[:, : self.real.windows] == 0).double().mean())
+
     def pinned(self) -> "Inputs":
         """A copy in pinned memory, from which a GPU takes it without waiting."""
         return _mapped(self, Tensor.pin_memory)
@@ -100,12 +107,27 @@ class Inputs:
         """On a device, without waiting if this is pinned."""
         return _mapped(self, lambda tensor: tensor.to(device, non_blocking=True))
 
+    def copied(self) -> "Inputs":
+        """With memory of its own."""
+        return _mapped(self, Tensor.clone)
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors, in a fixed order."""
+        found: list[Tensor] = []
+
+        def take(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        _mapped(self, take)
+        return found
+
     def gathered(self, *, in_buckets: bool = False) -> "Inputs":
         """With lists of the windows that each sub-layer is computed for; the same without stochastic depth."""
         if self.keep is None:
             return self
         lists = skipping(self.keep, self.targets.rows, self.tokens.shape[1], in_buckets=in_buckets)
-        return replace(self, keep=None, skipping=lists)
+        return replace(self, keep=None, skipping=replace(lists, skipped=self.skipped))
 
     def unsupervised(self) -> "Inputs":
         """The same windows without any target."""

@@ -55,6 +55,7 @@ class Skipping:
     Attributes:
         scale, index: float32 and int64 (2 * blocks, B), of which the first `counts` of each sub-layer count.
         mixed, row_scale, row_index: of the last block's, (S',), (2, S') and (2, S'), the first `row_counts` count.
+        skipped: the share of the windows' sub-layers that are left out.
     """
 
     scale: Tensor
@@ -64,6 +65,7 @@ class Skipping:
     row_index: Tensor
     counts: tuple[int, ...]
     row_counts: tuple[int, ...]
+    skipped: float = 0.0
 
     def kept(self, sub_layer: int) -> Kept:
         """The windows of a sub-layer."""

@@ -5,12 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.data.randomness import dropout, row_keys
 from gato_trainer.data.skipping import Kept, Rows
 from gato_trainer.kernels import REFERENCE, Operations
+from gato_trainer.model.casting import CastWeights
 from gato_trainer.model.embedding import Embedding
 from gato_trainer.model.stream import BlockNoise, Stream
 
@@ -190,6 +192,7 @@ class Gato(nn.Module):
         self.embedding = Embedding(config, operations)
         self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.blocks))
         self.norm = Norm(config.width)
+        self._weights: CastWeights | None = None
 
     def positions(self, length: int, device: torch.device) -> Tensor:
         """What attention needs to know about positions, the same for all blocks."""
@@ -208,13 +211,21 @@ class Gato(nn.Module):
         positions = self.positions(length, x.device)
         kept = [_kept(inputs, sub_layer) for sub_layer in range(2 * len(self.blocks))]
         stream = Stream.starting(x, kept[0])
+        weights = self.refresh().of_blocks()
         for index, block in enumerate(self.blocks):
             site = None if row_key is None else torch.full_like(row_key[0, 0], 2 * index + 1)
             noise = BlockNoise(kept[2 * index], kept[2 * index + 1], row_key, site)
             last = index == len(self.blocks) - 1 and not every
             rows = _last_rows(inputs, noise, length) if last else None
-            stream = block(stream, positions, inputs.segment, noise, rows)
+            stream = _run(block, weights[index], stream, positions, inputs.segment, noise, rows)
         return self.normalised(stream)
+
+    def refresh(self) -> CastWeights:
+        """The blocks' matrices in the dtype that is computed in, cast anew if they have changed."""
+        if self._weights is None:
+            self._weights = CastWeights(self.blocks, self.dtype)
+        self._weights.refresh()
+        return self._weights
 
     def normalised(self, stream: Stream) -> Tensor:
         """The outputs that the head reads, of what the last block hands on."""
@@ -228,6 +239,12 @@ class Gato(nn.Module):
         """float32 (S,), the loss of each supervised target, and bool (S,), whether it was the likeliest id."""
         hidden = self.hidden(inputs)
         return self.operations.linear_cross_entropy(hidden, self.embedding.table, inputs.targets.ids)
+
+
+def _run(block: nn.Module, weights: dict[str, Tensor], *given: Any) -> Stream:
+    """The block with some of its parameters replaced."""
+    stream: Stream = functional_call(block, weights, given) if weights else block(*given)
+    return stream
 
 
 def _kept(inputs: Inputs, sub_layer: int) -> Kept | None:

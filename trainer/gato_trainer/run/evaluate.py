@@ -8,6 +8,7 @@ from torch import Tensor
 from gato_data.errors import GatoError, TrainError
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource
+from gato_trainer.data.copying import on_device
 from gato_trainer.data.feed import Preparation, micro_ranges, read
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.model.averaging import averaged
@@ -34,7 +35,7 @@ def evaluate(
             samples = range(first, min(first + size, settings.evaluate_samples))
             ranges = micro_ranges(samples, settings, world)
             for inputs in _read(source, ranges, prepared, world):
-                inputs = inputs.to(world.device)
+                inputs = on_device(inputs, world.device)
                 totals.add(inputs.targets, *model(inputs))
         release_gathered(model)
     return totals.report(world.sum_tensor(totals.stacked()))

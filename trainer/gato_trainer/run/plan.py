@@ -20,7 +20,8 @@ from gato_trainer.model.transformer import Gato, count_parameters
 MFU_FORMULA = (
     "MFU = FLOPs that the step needs / (seconds x peak of the device); needed are 3 x the forward's "
     "(blocks, causal half of attention, patch block on distinct patches, head on supervised rows only; last "
-    "block's output projection and feed-forward on supervised rows only), without recomputation"
+    "block's output projection and feed-forward on supervised rows only; without what stochastic depth skips), without "
+    "recomputation"
 )
 _PLANNED_WINDOWS = 64
 PEAK_FLOPS: dict[str, float] = {
@@ -51,6 +52,7 @@ class Work:
         windows: B. length: their tokens, T.
         rows: supervised ones. patches: patch tokens.
         distinct_patches: rows that the patch block embeds, with padding.
+        skipped: the share of the windows' sub-layers that stochastic depth leaves out.
     """
 
     windows: int
@@ -58,6 +60,7 @@ class Work:
     rows: int
     patches: int
     distinct_patches: int
+    skipped: float = 0.0
 
     @classmethod
     def of(cls, inputs: Inputs) -> "Work":
@@ -69,6 +72,7 @@ class Work:
             rows=real.rows,
             patches=real.patches,
             distinct_patches=len(inputs.distinct_patches),
+            skipped=inputs.skipped,
         )
 
     def scaled(self, windows: int) -> "Work":
@@ -79,6 +83,7 @@ class Work:
             rows=self.rows * windows // self.windows,
             patches=self.patches * windows // self.windows,
             distinct_patches=self.distinct_patches * windows // self.windows,
+            skipped=self.skipped,
         )
 
 
@@ -94,7 +99,8 @@ def flops(config: ModelConfig, work: Work) -> int:
     head = 2 * work.rows * config.vocabulary_size * d
     channels = config.patch_channels
     patch = 64 * (2 * 27 * channels + 2 * 2 * 9 * channels * channels) + 2 * channels * config.patch_grid**2 * d
-    return 3 * (gemm + distances + attention + head + work.distinct_patches * patch)
+    of_windows = round((gemm + attention) * (1 - work.skipped))
+    return 3 * (of_windows + distances + head + work.distinct_patches * patch)
 
 
 def memory(config: ModelConfig, parameters: int, work: Work, settings: TrainSettings, world: int) -> dict[str, int]:

@@ -17,11 +17,13 @@ from gato_trainer.checkpoints.saving import Checkpoints, committed
 from gato_trainer.checkpoints.storage import all_finite, load, prepare_optimizer, state_tensors
 from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, check_contents, check_identity, identity
+from gato_trainer.data.copying import on_device
 from gato_trainer.data.feed import Feed
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.data.supervision import check_supervised
 from gato_trainer.model.averaging import start_average, update_average
 from gato_trainer.model.build import build_model, with_precision
+from gato_trainer.model.graphed import Graphed, check_graph
 from gato_trainer.model.loss import LossTotals
 from gato_trainer.model.optimizer import learning_rate, make_optimizer, set_learning_rate
 from gato_trainer.model.sharding import synchronize_gradients
@@ -47,6 +49,7 @@ class Training:
     ) -> None:
         self.settings = settings = with_precision(settings, world.device)
         self.source, self.validation, self.world = source, validation, world
+        check_graph(settings, world)
         check_packages(tensorboard=settings.tensorboard, wandb=settings.wandb)
         config = model_config(settings, source)
         if settings.batch_size < world.size:
@@ -54,6 +57,7 @@ class Training:
         self.continues = world.decided(lambda: check_folder(settings)) and settings.resume != "no"
         check_supervised(source, settings)
         self.model, self.parameters = build_model(settings, config, world)
+        self.forward = Graphed(self.model) if settings.cuda_graph else self.model
         begun = self._begin()
         self.header = run_header(settings, config, source, self.parameters)
         world.decided(lambda: open_folder(settings, self.header))
@@ -169,8 +173,8 @@ class Training:
             synchronize_gradients(self.model, index == len(micro_batches) - 1)
             work = Work.of(inputs)
             self.meter.add(work.windows * work.length, flops(self.model.config, work))
-            inputs = inputs.to(self.world.device)
-            row_loss, correct = self.model(inputs)
+            inputs = on_device(inputs, self.world.device)
+            row_loss, correct = self.forward(inputs)
             loss = row_loss.sum() * scale
             loss.backward()
             self.totals.add(inputs.targets, row_loss, correct)
