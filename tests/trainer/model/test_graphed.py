@@ -1,4 +1,4 @@
-"""What of CUDA graphs can be shown without a GPU: buffers, sizes and gradients, with a recording that computes again."""
+"""What of CUDA graphs can be shown without a GPU: buffers, sizes and gradients; a recording computes again."""
 
 import dataclasses
 from collections.abc import Callable
