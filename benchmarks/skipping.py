@@ -1,10 +1,10 @@
 """Sub-layers that stochastic depth skips, left out against computed and thrown away: FLOPs and tokens a second.
 
 Whole training steps (forward, backward, AdamW) over random windows like Atari's: 85 % patches, a tenth of them
-distinct, 5 % of the tokens supervised. "before" computes every sub-layer for all windows and counts those that are skipped as
-zero; "after" gathers the windows that keep it. Both take the same batches in turns, and the median of the CPU time of
-one thread counts. FLOPs are those that torch counts. The last column is the
-largest difference of a gradient, over the largest of its tensor.
+distinct, 5 % of the tokens supervised. "before" computes every sub-layer for all windows and counts those that are
+skipped as zero; "after" gathers the windows that keep it. Both take the same batches in turns, and the median of the
+CPU time of one thread counts. FLOPs are those that torch counts. The last column is the largest difference of a
+gradient, over the largest value of its tensor.
 
     python benchmarks/skipping.py                            tiny and a wider model, chance of a skip 0.1
     python benchmarks/skipping.py --rate 0.3 --windows 16
