@@ -50,7 +50,7 @@ def test_matrices_are_cast_once_a_step(small: ModelConfig, build: Callable[..., 
         model.dtype = torch.bfloat16
         if not once:
             model._weights = CastWeights(model.blocks, torch.float32)
-        with Casts(model.blocks[0].attention.qkv.shape) as counted:
+        with Casts(model.get_parameter("blocks.0.attention.qkv").shape) as counted:
             results.append(train(model, source, small))
         casts.append((counted.found["step"], counted.found["use"]))
     assert casts == [(3, 0), (0, 3 * 2 * small.blocks)]

@@ -1,7 +1,7 @@
 """From windows to tensors, with all random choices of a step made on the host."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -144,7 +144,7 @@ def _mapped(group: _Group, change: Callable[[Tensor], Tensor]) -> _Group:
         value = getattr(group, field.name)
         if isinstance(value, Tensor):
             changed[field.name] = change(value)
-        elif is_dataclass(value):
+        elif isinstance(value, Targets | Skipping):
             changed[field.name] = _mapped(value, change)
     return replace(group, **changed)
 

@@ -1,6 +1,7 @@
 """The decoder: pre-norm blocks of relative attention and split GEGLU, and the tied head."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ class Block(nn.Module):
         super().__init__()
         self.operations = operations
         self.dropout = config.dropout
-        self.compiled = False
+        self.compiled: Callable[..., Stream] | None = None
         self.attention_norm = Norm(config.width)
         self.attention = Attention(config, operations)
         self.feed_forward_norm = Norm(config.width)
@@ -115,8 +116,7 @@ class Block(nn.Module):
 
     def compile(self, *args: Any, **options: Any) -> None:
         """Compile the block with torch.compile, inside of FSDP's hooks: one graph, which they do not break."""
-        self._compute = torch.compile(self._compute, *args, **options)
-        self.compiled = True
+        self.compiled = torch.compile(self._compute, *args, **options)
 
     def forward(
         self, stream: Stream, positions: Tensor, segment: Tensor | None, noise: BlockNoise, rows: Rows | None = None
@@ -132,11 +132,12 @@ class Block(nn.Module):
         Returns:
             The stream, whose branch is the feed-forward output, of all rows or of those.
         """
-        if self.compiled:
-            _mark_varying(stream.kept, stream.branch)
-            _mark_varying(noise.attention)
-            _mark_varying(noise.feed_forward)
-        return self._compute(stream, positions, segment, noise, rows)
+        if self.compiled is None:
+            return self._compute(stream, positions, segment, noise, rows)
+        _mark_varying(stream.kept, stream.branch)
+        _mark_varying(noise.attention)
+        _mark_varying(noise.feed_forward)
+        return self.compiled(stream, positions, segment, noise, rows)
 
     def _compute(
         self, stream: Stream, positions: Tensor, segment: Tensor | None, noise: BlockNoise, rows: Rows | None
