@@ -177,7 +177,7 @@ def _mark_varying(kept: Kept | None, branch: Tensor | None = None) -> None:
         return
     for tensor in (*kept, branch):
         if tensor is not None:
-            torch._dynamo.mark_dynamic(tensor, 0)
+            torch._dynamo.maybe_mark_dynamic(tensor, 0)
 
 
 class Gato(nn.Module):
