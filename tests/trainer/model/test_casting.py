@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Randomness, prepare
-from gato_trainer.model.casting import CastWeights
 from gato_trainer.model.transformer import Gato
 from tests.trainer.synthetic import SyntheticSource
 
@@ -28,17 +28,18 @@ class Casts(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def train(model: Gato, source: SyntheticSource, config: ModelConfig) -> list[torch.Tensor]:
+def train(model: Gato, source: SyntheticSource, config: ModelConfig, *, once: bool) -> list[torch.Tensor]:
     """Losses of 3 steps of 2 micro-batches, and the parameters behind them."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
     losses = []
     for step in range(3):
         optimizer.zero_grad()
-        for part in range(2):
-            samples = range(4 * step + 2 * part, 4 * step + 2 * part + 2)
-            loss = model(prepare(source.batch(samples), config, Randomness(0, step)).gathered())[0].sum()
-            loss.backward()
-            losses.append(loss.detach())
+        with model.cast_once() if once else nullcontext():
+            for part in range(2):
+                samples = range(4 * step + 2 * part, 4 * step + 2 * part + 2)
+                loss = model(prepare(source.batch(samples), config, Randomness(0, step)).gathered())[0].sum()
+                loss.backward()
+                losses.append(loss.detach())
         optimizer.step()
     return [*losses, *(parameter.detach() for parameter in model.parameters())]
 
@@ -48,10 +49,8 @@ def test_matrices_are_cast_once_a_step(small: ModelConfig, build: Callable[..., 
     for once in (True, False):
         model = build(small)
         model.dtype = torch.bfloat16
-        if not once:
-            model._weights = CastWeights(model.blocks, torch.float32)
         with Casts(model.get_parameter("blocks.0.attention.qkv").shape) as counted:
-            results.append(train(model, source, small))
+            results.append(train(model, source, small, once=once))
         casts.append((counted.found["step"], counted.found["use"]))
     assert casts == [(3, 0), (0, 3 * 2 * small.blocks)]
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))

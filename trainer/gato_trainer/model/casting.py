@@ -1,4 +1,4 @@
-"""The matrices of blocks in the dtype that is computed in, cast once after each change instead of at each use."""
+"""The matrices of blocks in the dtype that is computed in, cast once a step instead of at each use."""
 
 from typing import Any
 
@@ -38,15 +38,12 @@ class CastWeights:
             block.get_parameter(name) for block, names in zip(blocks, self._names, strict=True) for name in names
         ]
         self._values = [torch.empty_like(parameter, dtype=dtype).detach() for parameter in self._parameters]
-        self._versions: list[int] = []
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Cast what has changed since."""
-        versions = [parameter._version for parameter in self._parameters]
-        if versions != self._versions:
+        """Cast them as they are now."""
+        if self._values:
             torch._foreach_copy_(self._values, self._parameters)
-            self._versions = versions
 
     def of_blocks(self) -> list[dict[str, Tensor]]:
         """For each block the cast matrices by their names, as parts of the graph of gradients."""

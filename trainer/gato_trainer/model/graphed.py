@@ -49,7 +49,7 @@ class Graphed:
         self._recorded: dict[tuple[Any, ...], _Recorded | None] = {}
 
     def __call__(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """See `Gato.forward`; `inputs` are on the device, without `Inputs.gathered`."""
+        """See `Gato.forward`, for inputs on the device without `gathered`; always in `Gato.cast_once`, or never."""
         sizes = tuple((*tensor.shape, tensor.dtype) for tensor in inputs.tensors())
         if sizes not in self._recorded:
             if len(self._recorded) < MOST:
@@ -69,7 +69,6 @@ class _Recorded:
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.row_loss = self.correct = self.weight = torch.empty(0)
         self.gradients: tuple[Tensor, ...] = ()
-        model.refresh()
         self._forward = capture(self._run_forward)
         self.weight = torch.zeros_like(self.row_loss)
         self._backward = capture(self._run_backward)
@@ -89,7 +88,6 @@ class _Recorded:
 
     def forward(self) -> None:
         """Compute `row_loss` and `correct`."""
-        self._model.refresh()
         self._forward()
 
     def backward(self) -> None:

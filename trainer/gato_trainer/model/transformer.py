@@ -1,7 +1,8 @@
 """The decoder: pre-norm blocks of relative attention and split GEGLU, and the tied head."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -194,6 +195,7 @@ class Gato(nn.Module):
         self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.blocks))
         self.norm = Norm(config.width)
         self._weights: CastWeights | None = None
+        self._is_cast = False
 
     def positions(self, length: int, device: torch.device) -> Tensor:
         """What attention needs to know about positions, the same for all blocks."""
@@ -212,7 +214,7 @@ class Gato(nn.Module):
         positions = self.positions(length, x.device)
         kept = [_kept(inputs, sub_layer) for sub_layer in range(2 * len(self.blocks))]
         stream = Stream.starting(x, kept[0])
-        weights = self.refresh().of_blocks()
+        weights = self._weights.of_blocks() if self._weights and self._is_cast else [{}] * len(self.blocks)
         for index, block in enumerate(self.blocks):
             site = None if row_key is None else torch.full_like(row_key[0, 0], 2 * index + 1)
             noise = BlockNoise(kept[2 * index], kept[2 * index + 1], row_key, site)
@@ -221,12 +223,17 @@ class Gato(nn.Module):
             stream = _run(block, weights[index], stream, positions, inputs.segment, noise, rows)
         return self.normalised(stream)
 
-    def refresh(self) -> CastWeights:
-        """The blocks' matrices in the dtype that is computed in, cast anew if they have changed."""
+    @contextmanager
+    def cast_once(self) -> Iterator[None]:
+        """While parameters stay as they are: matrices of blocks are cast to `dtype` now, not at each use."""
         if self._weights is None:
             self._weights = CastWeights(self.blocks, self.dtype)
         self._weights.refresh()
-        return self._weights
+        self._is_cast = True
+        try:
+            yield
+        finally:
+            self._is_cast = False
 
     def normalised(self, stream: Stream) -> Tensor:
         """The outputs that the head reads, of what the last block hands on."""

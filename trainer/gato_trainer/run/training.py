@@ -169,17 +169,18 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         # FSDP averages gradients over processes; the loss is a sum over all of them.
         scale = self.world.size / max(rows, 1)
-        for index, inputs in enumerate(micro_batches):
-            synchronize_gradients(self.model, index == len(micro_batches) - 1)
-            work = Work.of(inputs)
-            self.meter.add(work.windows * work.length, flops(self.model.config, work))
-            inputs = on_device(inputs, self.world.device)
-            row_loss, correct = self.forward(inputs)
-            loss = row_loss.sum() * scale
-            loss.backward()
-            self.totals.add(inputs.targets, row_loss, correct)
-            bad = ~torch.isfinite(loss.detach()) & (self.first_bad < 0)
-            self.first_bad = torch.where(bad, step, self.first_bad)
+        with self.model.cast_once():
+            for index, inputs in enumerate(micro_batches):
+                synchronize_gradients(self.model, index == len(micro_batches) - 1)
+                work = Work.of(inputs)
+                self.meter.add(work.windows * work.length, flops(self.model.config, work))
+                inputs = on_device(inputs, self.world.device)
+                row_loss, correct = self.forward(inputs)
+                loss = row_loss.sum() * scale
+                loss.backward()
+                self.totals.add(inputs.targets, row_loss, correct)
+                bad = ~torch.isfinite(loss.detach()) & (self.first_bad < 0)
+                self.first_bad = torch.where(bad, step, self.first_bad)
         if self.world.device.type == "cpu":
             self._check_finite()
         if settings.clip:
