@@ -1,5 +1,6 @@
 """The training path over a whole window, as a slow policy would take it for every token: nothing is kept."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -63,5 +64,6 @@ def outputs(model: Gato, window: Sequence[Laid], *, last: bool = False) -> Tenso
     )
     inputs = prepare(batch, model.config, None)
     if last:
-        return model.hidden(inputs, torch.tensor([tokens.shape[1] - 2]))
-    return model.hidden(inputs, None)[0]
+        rows = torch.tensor([tokens.shape[1] - 2])
+        return model.hidden(dataclasses.replace(inputs, targets=dataclasses.replace(inputs.targets, rows=rows)))
+    return model.hidden(inputs, every=True)[0]

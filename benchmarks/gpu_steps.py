@@ -144,6 +144,7 @@ def measure_run(run: Run, bench: Bench, micro: int, clock: Clock) -> dict[str, A
         torch.cuda.reset_peak_memory_stats(device)
     subject = make_subject(run, bench, micro)
     batches = [make_inputs(run, subject.config, bench.length, micro, seed) for seed in range(min(2, count))]
+    batches = [inputs.gathered(in_buckets=True) for inputs in batches]
     batches = [inputs.pinned() if on_gpu else inputs for inputs in batches]
 
     def step(micro_batches: int = count) -> Tensor:

@@ -101,7 +101,6 @@ class SyntheticSource(BatchSource):
             dataset=np.array(datasets, np.int32),
             sample=np.array(samples, np.int64),
             piece_slot=np.arange(count) * length,
-            segment=np.zeros((count, length), np.uint8),
         )
 
     def _control(self, row: "_Row", generator: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

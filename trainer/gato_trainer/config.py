@@ -159,6 +159,7 @@ class TrainSettings:
         compile: None means on a GPU only.
         evaluate_samples: of every dataset that has them; None takes 64, or fewer if those were more than 8,192
             in all, but 8.
+        cuda_graph: sub-layers are then computed for all windows, since a graph has one size.
         read_ahead: steps that are read before they are needed.
         resume: "yes" continues the run in `out`, "auto" continues it where there is one and starts
             it otherwise, so that one command starts a run and starts it again after a crash.
@@ -211,6 +212,7 @@ class TrainSettings:
     vocabulary: VocabularyRows = setting("all", "Rows of the token table: of all ids, or of modalities that occur.")
     kernels: Kernels = setting("auto", "Fused kernels where they run and pass their test, or plain torch.")
     compile: bool | None = setting(None, "torch.compile each block; by default on a GPU.")
+    cuda_graph: bool = setting(False, "Launch each micro-batch as CUDA graphs; not tried on a GPU yet.", flag=True)
     log_every: int = setting(10, "Steps between two log lines.", **_COUNT)
     checkpoint_every: int = setting(0, "Steps between two checkpoints; 0: at the end.", **_NOT_NEGATIVE)
     keep_checkpoints: int = setting(3, "How many stay.", **_COUNT)
@@ -234,6 +236,10 @@ class TrainSettings:
         if self.lora and self.init_from is None and self.resume != "yes":
             raise SettingError("--lora changes a trained model: give the one to start from with --init-from")
         SkippedSteps.parse(self.skip_steps)
+
+    def compiled_on(self, device: str) -> bool:
+        """Whether blocks are compiled on a type of device."""
+        return device == "cuda" if self.compile is None else self.compile
 
     @property
     def last_step(self) -> int:

@@ -27,7 +27,7 @@ def windows(config: ModelConfig, count: int = 3) -> Inputs:
 @torch.no_grad()
 def taught(model: Gato, inputs: Inputs) -> tuple[Tensor, Tensor]:
     """What training embeds and makes of windows: two (B, T, D)."""
-    return model.embedding(inputs, model.dtype), model.hidden(inputs, None)
+    return model.embedding(inputs, model.dtype), model.hidden(inputs, every=True)
 
 
 def close(found: Tensor, wanted: Tensor) -> None:

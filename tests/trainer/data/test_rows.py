@@ -98,8 +98,8 @@ def test_losses_are_those_of_the_whole_table_over_the_same_ids(
     assert narrow.targets.ids.equal(full.targets.ids)  # actions, whose ids come first in both tables
     assert set(narrow.tokens.unique().tolist()) - {1024} == set(full.tokens.unique().tolist()) - {33024}
     with torch.no_grad():
-        hidden = whole.hidden(full, full.targets.rows)
-        assert used.hidden(narrow, narrow.targets.rows).equal(hidden)
+        hidden = whole.hidden(full)
+        assert used.hidden(narrow).equal(hidden)
         logits = F.linear(hidden, values["embedding.table"])[:, ids]
         wanted = F.cross_entropy(logits, narrow.targets.ids, reduction="none")
         assert torch.allclose(used(narrow)[0], wanted, atol=1e-5)

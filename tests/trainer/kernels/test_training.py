@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.data.skipping import Kept
 from gato_trainer.kernels import Operations, Shapes, operations
-from gato_trainer.model.transformer import Block, BlockNoise, Stream
+from gato_trainer.model.stream import BlockNoise, Stream
+from gato_trainer.model.transformer import Block
 from gato_trainer.presets import train_settings
 from gato_trainer.run.train import run
 from tests.trainer.synthetic import SyntheticSource
@@ -63,7 +65,7 @@ def test_a_block_compiles_as_one_graph(shapes: Callable[..., Shapes], device: to
         x, branch = (torch.randn(2, 6, 16, generator=generator).to(device).requires_grad_() for _ in range(2))
         keep = torch.tensor([0.0, 1.1], device=device)
         positions = torch.randn(6, 16, generator=generator).to(device)
-        total, out = block(Stream(x, branch, keep), positions, None, BlockNoise(keep.flip(0)))[:2]
+        total, out = block(Stream(x, branch, Kept(keep)), positions, None, BlockNoise(Kept(keep.flip(0))))[:2]
         wanted = [x, branch, *made.parameters()]
         return [total, out, *torch.autograd.grad((total * out).sum(), wanted)]
 

@@ -53,12 +53,12 @@ def test_a_token_changes_nothing_before_it(
     config = dataclasses.replace(small, positions=positions)
     model = build(config, dtype=torch.float64)
     inputs = inputs_of(source, config)
-    before = model.hidden(inputs, None)
+    before = model.hidden(inputs, every=True)
     position = 13
     tokens = inputs.tokens.clone()
     tokens[:, position] = (tokens[:, position] + 7) % 1000
     other = inverted(inputs, inputs.patch_slot % 24 >= position)
-    after = model.hidden(dataclasses.replace(other, tokens=tokens), None)
+    after = model.hidden(dataclasses.replace(other, tokens=tokens), every=True)
     assert torch.equal(before[:, :position], after[:, :position])
     assert not torch.allclose(before[:, position:], after[:, position:])
 
@@ -71,8 +71,8 @@ def test_skipping_rows_in_the_last_block_is_exact(
     model = build(config, dtype=torch.float64)
     inputs = inputs_of(source, config, step=1)
     weight = torch.randn(len(inputs.targets.rows), config.width, dtype=torch.float64)
-    skipped = model.hidden(inputs, inputs.targets.rows)
-    full = model.hidden(inputs, None).flatten(0, 1)[inputs.targets.rows]
+    skipped = model.hidden(inputs)
+    full = model.hidden(inputs, every=True).flatten(0, 1)[inputs.targets.rows]
     torch.testing.assert_close(skipped, full, rtol=1e-12, atol=1e-12)
     wanted = torch.autograd.grad((full * weight).sum(), list(model.parameters()))
     got = torch.autograd.grad((skipped * weight).sum(), list(model.parameters()))
@@ -97,11 +97,11 @@ def test_a_skipped_sub_layer_leaves_the_window_unchanged(
     inputs = inputs_of(source, small)
     keep = torch.ones(4, 4)
     keep[:, 2] = 0.0
-    hidden = model.hidden(dataclasses.replace(inputs, keep=keep), None)
+    hidden = model.hidden(dataclasses.replace(inputs, keep=keep), every=True)
     x = model.embedding(inputs, torch.float64)[2]
     norm = torch.nn.functional.layer_norm(x, (32,), model.norm.gain, model.norm.bias)
     torch.testing.assert_close(hidden[2], norm)
-    torch.testing.assert_close(hidden[1], model.hidden(inputs, None)[1])
+    torch.testing.assert_close(hidden[1], model.hidden(inputs, every=True)[1])
 
 
 def test_padding_and_its_tokens_do_not_matter(
@@ -158,14 +158,14 @@ def test_packed_episodes_do_not_see_each_other(
     segment = np.zeros((4, 25), np.uint8)
     segment[:2, 10:] = 1
     packed = prepare(dataclasses.replace(batch, segment=segment), config, None)
-    hidden = model.hidden(packed, None)
+    hidden = model.hidden(packed, every=True)
     tokens = packed.tokens.clone()
     tokens[:, :10] = 5
     other = inverted(packed, packed.patch_slot % 24 < 10)
-    changed = model.hidden(dataclasses.replace(other, tokens=tokens), None)
+    changed = model.hidden(dataclasses.replace(other, tokens=tokens), every=True)
     assert torch.equal(hidden[:2, 10:], changed[:2, 10:])
     assert not torch.allclose(hidden[2:, 10:], changed[2:, 10:])
-    unpacked = model.hidden(dataclasses.replace(packed, segment=None), None)
+    unpacked = model.hidden(dataclasses.replace(packed, segment=None), every=True)
     torch.testing.assert_close(hidden[2:], unpacked[2:])
     torch.testing.assert_close(hidden[:2, :10], unpacked[:2, :10])
 
@@ -180,5 +180,5 @@ def test_blocks_are_compiled_once_for_all(small: ModelConfig, build: Callable[..
     for block in model.blocks:
         block.compile(dynamic=False, backend=compiled)
     source = SyntheticSource(context_length=24, vocabulary_size=1200, patches=4)
-    model.hidden(inputs_of(source, config, step=1), None)
-    assert compiled.frame_count == 2  # the first block has no branch to add
+    model.hidden(inputs_of(source, config, step=1), every=True)
+    assert compiled.frame_count == 1

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from gato_data.errors import SettingError
 from gato_trainer.kernels.reference import relative_shift, rotate
-from gato_trainer.model.transformer import Block, BlockNoise, Gato, Stream
+from gato_trainer.model.stream import BlockNoise, Stream
+from gato_trainer.model.transformer import Block, Gato
 
 
 class _Run(NamedTuple):

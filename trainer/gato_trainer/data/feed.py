@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
 
@@ -13,23 +14,29 @@ from gato_data.reading.batch import Batch
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.batches import BatchSource
 from gato_trainer.data.inputs import Inputs, Randomness, prepare
+from gato_trainer.data.padding import padded
 from gato_trainer.data.skipped_steps import SkippedSteps
 from gato_trainer.world import World
+
+
+def micro_windows(settings: TrainSettings, world: World) -> int:
+    """Windows of a step's largest micro-batch."""
+    share = -(-settings.batch_size // world.size)
+    return -(-share // -(-share // (settings.micro_batch_size or share)))
 
 
 def micro_ranges(samples: range, settings: TrainSettings, world: World) -> list[range]:
     """This process's samples of a step, cut into micro-batches, as many on every process (some may be empty)."""
     share = world.share(samples)
-    largest = -(-len(samples) // world.size)
-    pieces = -(-largest // (settings.micro_batch_size or largest))
+    pieces = -(-len(samples) // (world.size * micro_windows(settings, world)))
     bounds = [index * len(share) // pieces for index in range(pieces + 1)]
     return [share[low:high] for low, high in pairwise(bounds)]
 
 
-def read(source: BatchSource, ranges: Iterable[range], config: ModelConfig) -> Iterator[Inputs]:
+def read(source: BatchSource, ranges: Iterable[range], prepared: "Preparation") -> Iterator[Inputs]:
     """Read micro-batches for evaluation; an empty range becomes a window without supervised rows."""
     for samples in ranges:
-        yield _prepared(source.batch(_readable(samples)), samples, config, None)
+        yield prepared(source.batch(_readable(samples)), samples, None)
 
 
 def _readable(samples: range) -> range:
@@ -37,9 +44,32 @@ def _readable(samples: range) -> range:
     return samples if len(samples) else range(1)
 
 
-def _prepared(batch: Batch, samples: range, config: ModelConfig, randomness_of: Randomness | None) -> Inputs:
-    inputs = prepare(batch, config, randomness_of)
-    return inputs if len(samples) else inputs.unsupervised()
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """How batches become tensors: as they are, or filled up to few shapes.
+
+    Attributes:
+        windows: that every micro-batch is filled up to, its other sizes to one of a few; None leaves batches as they
+            are, which an uncompiled run on a CPU is fastest with.
+        gathered: whether what stochastic depth skips is left out of the computation.
+    """
+
+    config: ModelConfig
+    windows: int | None
+    gathered: bool = True
+
+    @classmethod
+    def of(cls, settings: TrainSettings, config: ModelConfig, world: World) -> "Preparation":
+        """That of a run."""
+        static = world.device.type == "cuda" or settings.compiled_on(world.device.type)
+        return cls(config, micro_windows(settings, world) if static else None, not settings.cuda_graph)
+
+    def __call__(self, batch: Batch, samples: range, randomness_of: Randomness | None) -> Inputs:
+        """The tensors of a batch that was read for some samples, maybe none."""
+        inputs = prepare(batch, self.config, randomness_of)
+        inputs = inputs if len(samples) else inputs.unsupervised()
+        inputs = inputs if self.windows is None else padded(inputs, self.windows)
+        return inputs.gathered(in_buckets=self.windows is not None) if self.gathered else inputs
 
 
 def _use(device: torch.device) -> None:
@@ -64,7 +94,8 @@ class Feed:
         start: int,
         stop: int,
     ) -> None:
-        self._settings, self._config, self._world = settings, config, world
+        self._settings, self._world = settings, world
+        self._prepared = Preparation.of(settings, config, world)
         self._pinned = world.device.type == "cuda"
         skipped, steps = SkippedSteps.parse(settings.skip_steps), range(start, stop)
         self._steps = skipped.trained(steps)
@@ -112,7 +143,5 @@ class Feed:
 
     def _read(self, step: int) -> list[Inputs]:
         randomness_of = Randomness(self._settings.seed, step)
-        prepared = [
-            _prepared(next(self._batches), samples, self._config, randomness_of) for samples in self._ranges(step)
-        ]
+        prepared = [self._prepared(next(self._batches), samples, randomness_of) for samples in self._ranges(step)]
         return [inputs.pinned() for inputs in prepared] if self._pinned else prepared

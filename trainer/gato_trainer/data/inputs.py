@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from gato_schemas.sequence import (
 )
 from gato_trainer.config import ModelConfig
 from gato_trainer.data import randomness
+from gato_trainer.data.skipping import Skipping, skipping
 
 TARGET_MODALITIES = tuple(modality.name.lower() for modality in Modality)
 """Names of the groups of the per-modality losses."""
@@ -31,7 +32,7 @@ class Targets:
 
     Attributes:
         rows: int64 (S,), the inputs b * T + t that they are predicted from.
-        ids: int64 (S,), as rows of the table.
+        ids: int64 (S,), as rows of the table; -1 of what fills a batch up and counts nothing.
         dataset, modality: int64 (S,), the groups of each. is_action: bool (S,).
         before: int64 (S,), what stood in the same place of the action before, as a row; -1 where that is
             not known: of other targets, and of the first action of an episode in a window.
@@ -45,6 +46,14 @@ class Targets:
     before: Tensor
 
 
+class Real(NamedTuple):
+    """Windows, supervised rows and patch tokens of a batch, without what fills it up."""
+
+    windows: int
+    rows: int
+    patches: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """B windows as tensors; `T` is the context length.
@@ -54,11 +63,14 @@ class Inputs:
             of that of local positions, -1 where a token has none.
         distinct_patches: uint8 (K, 16, 16, 3), padded as `Batch.distinct_patches`.
         patch_index, patch_slot, patch_row, patch_column: int64 (P,), of every patch token: its row of
-            `distinct_patches`, its place b * T + t, and its rows of the two position tables.
+            `distinct_patches`, its place b * T + t (B * T of what fills a batch up, and is put nowhere), and its
+            rows of the two position tables.
         targets: what is predicted.
-        segment: int64 (B, T), the packed episode of each token; None if no window holds more than one.
+        segment: int64 (B, T), the packed episode of each token; None if windows are not packed.
         keep: float32 (2 * blocks, B), scale of every sub-layer's output; None outside training.
+        skipping: the same as lists of what is computed, which then takes the place of `keep`.
         dropout_key: int64 (B,), 32-bit keys; None without dropout.
+        unpadded: what is real of a batch that `padded` filled up; None if all of it is.
     """
 
     tokens: Tensor
@@ -71,7 +83,21 @@ class Inputs:
     targets: Targets
     segment: Tensor | None = None
     keep: Tensor | None = None
+    skipping: Skipping | None = None
     dropout_key: Tensor | None = None
+    unpadded: Real | None = None
+
+    @property
+    def real(self) -> Real:
+        """What a step counts: its work, and the rows that its loss is divided by."""
+        return self.unpadded or Real(len(self.tokens), len(self.targets.rows), len(self.patch_index))
+
+    @property
+    def skipped(self) -> float:
+        """The share of the real windows' sub-layers that stochastic depth leaves out; of a batch on the CPU."""
+        if self.skipping is not None:
+            return self.skipping.skipped
+        return 0.0 if self.keep is None else float((self.keep[:, : self.real.windows] == 0).double().mean())
 
     def pinned(self) -> "Inputs":
         """A copy in pinned memory, from which a GPU takes it without waiting."""
@@ -81,12 +107,34 @@ class Inputs:
         """On a device, without waiting if this is pinned."""
         return _mapped(self, lambda tensor: tensor.to(device, non_blocking=True))
 
+    def copied(self) -> "Inputs":
+        """With memory of its own."""
+        return _mapped(self, Tensor.clone)
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors, in a fixed order."""
+        found: list[Tensor] = []
+
+        def take(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        _mapped(self, take)
+        return found
+
+    def gathered(self, *, in_buckets: bool = False) -> "Inputs":
+        """With lists of the windows that each sub-layer is computed for; the same without stochastic depth."""
+        if self.keep is None:
+            return self
+        lists = skipping(self.keep, self.targets.rows, self.tokens.shape[1], in_buckets=in_buckets)
+        return replace(self, keep=None, skipping=replace(lists, skipped=self.skipped))
+
     def unsupervised(self) -> "Inputs":
         """The same windows without any target."""
         return replace(self, targets=_mapped(self.targets, lambda tensor: tensor[:0]))
 
 
-_Group = TypeVar("_Group", Inputs, Targets)
+_Group = TypeVar("_Group", Inputs, Targets, Skipping)
 
 
 def _mapped(group: _Group, change: Callable[[Tensor], Tensor]) -> _Group:
@@ -94,8 +142,10 @@ def _mapped(group: _Group, change: Callable[[Tensor], Tensor]) -> _Group:
     changed: dict[str, Any] = {}
     for field in fields(group):
         value = getattr(group, field.name)
-        if value is not None:
-            changed[field.name] = change(value) if isinstance(value, Tensor) else _mapped(value, change)
+        if isinstance(value, Tensor):
+            changed[field.name] = change(value)
+        elif isinstance(value, Targets | Skipping):
+            changed[field.name] = _mapped(value, change)
     return replace(group, **changed)
 
 
@@ -173,7 +223,7 @@ def _before(batch: Batch, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _segment(batch: Batch, length: int) -> Tensor | None:
-    if batch.segment is None or not batch.segment.any():
+    if batch.segment is None:
         return None
     return torch.from_numpy(batch.segment[:, :length].astype(np.int64))
 

@@ -159,7 +159,8 @@ class _Embed(torch.autograd.Function):
         patch_vectors, patch_index, patch_slot, patch_row, patch_column, dtype,
     ):  # fmt: skip
         n, width = tokens.numel(), table.shape[1]
-        patch_of = torch.full((n,), -1, dtype=torch.int32, device=tokens.device)
+        # What fills up has the place n, behind the last.
+        patch_of = torch.full((n + 1,), -1, dtype=torch.int32, device=tokens.device)
         patch_of[patch_slot] = torch.arange(len(patch_slot), dtype=torch.int32, device=tokens.device)
         ctx.save_for_backward(tokens, local_row, patch_of, patch_index, patch_slot, patch_row, patch_column)
         tables = [table, local_table, row_table, column_table, patch_vectors]
@@ -178,8 +179,12 @@ class _Embed(torch.autograd.Function):
     def backward(ctx, gradient):
         tokens, local_row, patch_of, patch_index, patch_slot, patch_row, patch_column = ctx.saved_tensors
         gradient = gradient.reshape(tokens.numel(), -1).contiguous()
-        of_patches = gradient.index_select(0, patch_slot)
-        text = torch.where(patch_of < 0, tokens.flatten(), -1)
+        placed = patch_slot < tokens.numel()
+        of_patches = gradient.index_select(0, patch_slot * placed)
+        patch_row, patch_column, patch_index = (
+            torch.where(placed, row, -1) for row in (patch_row, patch_column, patch_index)
+        )
+        text = torch.where(patch_of[:-1] < 0, tokens.flatten(), -1)
         looked_up = (
             (gradient, text),
             (gradient, local_row.flatten()),

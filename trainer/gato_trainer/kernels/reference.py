@@ -37,20 +37,20 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
-def add(x: Tensor, branch: Tensor | None, keep: Tensor | None) -> Tensor:
+def add(x: Tensor, branch: Tensor | None, keep: Tensor | None, index: Tensor | None = None) -> Tensor:
     """The residual connection with stochastic depth.
 
     Args:
         x: (B, T, D) or (N, D), the residual stream.
-        branch: like x, a sub-layer's output; None adds nothing.
-        keep: float (B,) or (N,), 0 where the sub-layer is skipped, 1 / (1 - rate) where not; None
+        branch: (K, T, D) or (K, D), a sub-layer's output; None adds nothing.
+        keep: float (K,), 0 where the sub-layer is skipped, 1 / (1 - rate) where not; None
             keeps all.
+        index: int64 (K,), which of x's first dimension the branch belongs to; None for all of them, K = B or N.
     """
     if branch is None:
         return x
-    if keep is None:
-        return x + branch
-    return x + branch * keep.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+    scaled = branch if keep is None else branch * keep.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+    return x + scaled if index is None else x.index_add(0, index, scaled)
 
 
 def add_norm(
@@ -224,20 +224,22 @@ def embed(
         local_row: int64 (B, T), row of `local_table`, or -1 for none.
         patch_vectors: (K, D), one of each distinct patch.
         patch_index: int64 (P,), the row of `patch_vectors` that a patch token takes.
-        patch_slot: int64 (P,), its place b * T + t, ascending.
+        patch_slot: int64 (P,), its place b * T + t, ascending; B * T of what fills up, which is put nowhere.
         patch_row, patch_column: int64 (P,), its rows of the two position tables.
         dtype: of the result.
 
     Returns:
         (B, T, D).
     """
-    x = F.embedding(tokens, table).to(dtype).flatten(0, 1)
+    count = tokens.numel()
+    # What has no place goes into a row behind the last.
+    x = F.embedding(F.pad(tokens.flatten(), (0, 1)), table).to(dtype)
     # Gradients of equal patches, which may be thousands, are summed in float32 at least, as a
     # table's are.
     wide = torch.promote_types(patch_vectors.dtype, torch.float32)
     image = F.embedding(patch_index, patch_vectors.to(wide)).to(dtype)
     image = image + F.embedding(patch_row, row_table).to(dtype) + F.embedding(patch_column, column_table).to(dtype)
-    x = x.index_copy(0, patch_slot, image).view(*tokens.shape, -1)
+    x = x.index_copy(0, patch_slot, image)[:count].view(*tokens.shape, -1)
     local = F.embedding(local_row.clamp(min=0), local_table).to(dtype)
     return x + local * (local_row >= 0).unsqueeze(-1)
 

@@ -68,9 +68,8 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World, chos
         choose_trained(model, settings)
     parameters = count_parameters(model)
     model.recompute = settings.activation_checkpointing == "on"
-    if settings.compile:
-        # The last block sees a varying number of supervised rows; compiling it would recompile
-        # often.
+    if settings.compiled_on(world.device.type):
+        # The last block, which sees supervised rows alone, would take graphs of its own for each of their numbers.
         for block in model.blocks[:-1]:
             block.compile(dynamic=False)
     shard(model, world, settings)

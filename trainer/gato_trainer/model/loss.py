@@ -41,9 +41,12 @@ class LossTotals:
 
     @torch.no_grad()
     def add(self, targets: Targets, row_loss: Tensor, correct: Tensor, weight: Tensor | None = None) -> None:
-        """Add what the model made of the targets of a micro-batch, each as much as its weight, or 1."""
+        """Add what the model made of the targets of a micro-batch, each as much as its weight, or 1.
+
+        Rows that fill it up count nothing.
+        """
         n = len(self.datasets)
-        values = torch.stack([row_loss.double(), torch.ones_like(row_loss, dtype=torch.float64), correct.double()])
+        values = torch.stack([row_loss.double(), (targets.ids >= 0).double(), correct.double()])
         if weight is not None:
             values *= weight
         known, same = targets.before >= 0, targets.before == targets.ids

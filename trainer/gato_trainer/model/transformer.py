@@ -1,17 +1,24 @@
 """The decoder: pre-norm blocks of relative attention and split GEGLU, and the tied head."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from gato_trainer.config import ModelConfig
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.data.randomness import dropout, row_keys
+from gato_trainer.data.skipping import Kept, Rows
 from gato_trainer.kernels import REFERENCE, Operations
+from gato_trainer.model.casting import CastWeights
 from gato_trainer.model.embedding import Embedding
+from gato_trainer.model.stream import BlockNoise, Stream
 
 
 def distance_features(length: int, width: int, device: torch.device) -> Tensor:
@@ -27,40 +34,6 @@ def rotary_angles(length: int, head_size: int, device: torch.device) -> Tensor:
     position = torch.arange(length, device=device, dtype=torch.float32)
     exponent = torch.arange(0, head_size, 2, device=device, dtype=torch.float32) / head_size
     return position[:, None] * torch.exp(-math.log(10000.0) * exponent)
-
-
-class Stream(NamedTuple):
-    """What goes from block to block: the residual stream, and a branch not yet added to it.
-
-    Attributes:
-        x: (B, T, D), or (S, D) of some rows. branch: like x. keep: float (B,) or (S,), scale of the
-            branch.
-    """
-
-    x: Tensor
-    branch: Tensor | None = None
-    keep: Tensor | None = None
-
-
-class BlockNoise(NamedTuple):
-    """What is random in a block; None outside training.
-
-    Attributes:
-        keep_attention, keep_feed_forward: float (B,), scales of its sub-layers' outputs.
-        row_key: int64 (B * T,), for dropout. site: int64 (), of the block's first one: a tensor,
-            since torch.compile would make code for every value of a number.
-    """
-
-    keep_attention: Tensor | None = None
-    keep_feed_forward: Tensor | None = None
-    row_key: Tensor | None = None
-    site: Tensor | None = None
-
-    def of_rows(self, rows: Tensor, length: int) -> "BlockNoise":
-        """That of some rows b * T + t of windows of T = `length` tokens."""
-        attention, feed_forward = (None if keep is None else keep[rows // length] for keep in self[:2])
-        row_key = None if self.row_key is None else self.row_key[rows]
-        return BlockNoise(attention, feed_forward, row_key, self.site)
 
 
 class Norm(nn.Module):
@@ -91,7 +64,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, positions: Tensor, segment: Tensor | None) -> Tensor:
         """(B, T, D) to (B, T, D), before the output projection; `positions` is made by `Gato.positions`."""
         batch, length, width = x.shape
-        qkv = self.operations.linear(x, self.qkv).view(batch, length, 3, self.heads, -1)
+        qkv = self.operations.linear(x, self.qkv).view(batch, length, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         if self.relative:
             distance = self.operations.linear(positions.to(x.dtype), self.distance)
@@ -138,13 +111,18 @@ class Block(nn.Module):
         super().__init__()
         self.operations = operations
         self.dropout = config.dropout
+        self.compiled: Callable[..., Stream] | None = None
         self.attention_norm = Norm(config.width)
         self.attention = Attention(config, operations)
         self.feed_forward_norm = Norm(config.width)
         self.feed_forward = FeedForward(config, operations)
 
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Compile the block with torch.compile, inside of FSDP's hooks: one graph, which they do not break."""
+        self.compiled = torch.compile(self._compute, *args, **options)
+
     def forward(
-        self, stream: Stream, positions: Tensor, segment: Tensor | None, noise: BlockNoise, rows: Tensor | None = None
+        self, stream: Stream, positions: Tensor, segment: Tensor | None, noise: BlockNoise, rows: Rows | None = None
     ) -> Stream:
         """Run the block.
 
@@ -152,35 +130,57 @@ class Block(nn.Module):
             stream: of the block before.
             positions: of `Gato.positions`. segment: int64 (B, T), of `Inputs`.
             noise: of this block.
-            rows: int64 (S,), the only rows whose output is needed; attention still sees all of
-                them.
+            rows: the only ones whose output is needed; attention still sees all of them.
 
         Returns:
             The stream, whose branch is the feed-forward output, of all rows or of those.
         """
-        x, normed = self.begin(stream)
+        if self.compiled is None:
+            return self._compute(stream, positions, segment, noise, rows)
+        _mark_varying(stream.kept, stream.branch)
+        _mark_varying(noise.attention)
+        _mark_varying(noise.feed_forward)
+        return self.compiled(stream, positions, segment, noise, rows)
+
+    def _compute(
+        self, stream: Stream, positions: Tensor, segment: Tensor | None, noise: BlockNoise, rows: Rows | None
+    ) -> Stream:
+        x, normed = self.begin(stream, noise.attention)
+        if segment is not None and noise.attention is not None:
+            segment = noise.attention.of(segment)
         mixed = self.attention(normed, positions, segment)
         if rows is not None:
-            noise = noise.of_rows(rows, x.shape[1])
-            x, mixed = x.flatten(0, 1).index_select(0, rows), mixed.flatten(0, 1).index_select(0, rows)
+            noise = noise.of_rows(rows)
+            x, mixed = x.flatten(0, 1).index_select(0, rows.rows), mixed.flatten(0, 1).index_select(0, rows.mixed)
         return self.finish(x, mixed, noise)
 
-    def begin(self, stream: Stream) -> tuple[Tensor, Tensor]:
+    def begin(self, stream: Stream, read: Kept | None = None) -> tuple[Tensor, Tensor]:
         """The residual stream, and what attention reads of it; of any rows."""
         norm = self.attention_norm
-        return self.operations.add_norm(*stream, norm.gain, norm.bias)
+        return stream.normed(self.operations, norm.gain, norm.bias, read)
 
     def finish(self, x: Tensor, mixed: Tensor, noise: BlockNoise) -> Stream:
         """What comes behind attention: its output projection and the feed-forward sub-layer, of any rows."""
-        attended = self._drop(self.attention.project(mixed), noise, 0)
+        attended = self._drop(self.attention.project(mixed), noise, noise.attention, 0)
         norm = self.feed_forward_norm
-        x, normed = self.operations.add_norm(x, attended, noise.keep_attention, norm.gain, norm.bias)
-        return Stream(x, self._drop(self.feed_forward(normed), noise, 1), noise.keep_feed_forward)
+        stream = Stream(x, attended, noise.attention)
+        x, normed = stream.normed(self.operations, norm.gain, norm.bias, noise.feed_forward)
+        return Stream(x, self._drop(self.feed_forward(normed), noise, noise.feed_forward, 1), noise.feed_forward)
 
-    def _drop(self, branch: Tensor, noise: BlockNoise, which: int) -> Tensor:
+    def _drop(self, branch: Tensor, noise: BlockNoise, kept: Kept | None, which: int) -> Tensor:
         if noise.row_key is None or noise.site is None:
             return branch
-        return dropout(branch, self.dropout, noise.row_key, noise.site + which)
+        row_key = noise.row_key if kept is None else kept.of(noise.row_key)
+        return dropout(branch, self.dropout, row_key.flatten(), noise.site + which)
+
+
+def _mark_varying(kept: Kept | None, branch: Tensor | None = None) -> None:
+    """Let one graph take any number of kept windows; all other shapes stay fixed in it."""
+    if kept is None or kept.index is None or len(kept.index) < 2:
+        return
+    for tensor in (*kept, branch):
+        if tensor is not None:
+            torch._dynamo.maybe_mark_dynamic(tensor, 0)
 
 
 class Gato(nn.Module):
@@ -202,6 +202,8 @@ class Gato(nn.Module):
         self.embedding = Embedding(config, operations)
         self.blocks = nn.ModuleList(Block(config, operations) for _ in range(config.blocks))
         self.norm = Norm(config.width)
+        self._weights: CastWeights | None = None
+        self._is_cast = False
 
     def positions(self, length: int, device: torch.device) -> Tensor:
         """What attention needs to know about positions, the same for all blocks."""
@@ -209,31 +211,48 @@ class Gato(nn.Module):
             return distance_features(length, self.config.width, device)
         return rotary_angles(length, self.config.head_size, device)
 
-    def hidden(self, inputs: Inputs, rows: Tensor | None) -> Tensor:
-        """The normalised outputs: (S, D) of the given rows, or (B, T, D) of all."""
+    def hidden(self, inputs: Inputs, *, every: bool = False) -> Tensor:
+        """The normalised outputs: (S, D) of the supervised rows, or (B, T, D) of all."""
         x = self.embedding(inputs, self.dtype)
-        keep, row_key = inputs.keep, None
+        length, row_key = x.shape[1], None
         if inputs.dropout_key is not None:
-            row_key = row_keys(inputs.dropout_key, x.shape[1])
+            row_key = row_keys(inputs.dropout_key, length)
             x = dropout(x, self.config.dropout, row_key, 0)
-        positions = self.positions(x.shape[1], x.device)
-        stream = Stream(x)
+            row_key = row_key.view(-1, length)
+        positions = self.positions(length, x.device)
+        kept = [_kept(inputs, sub_layer) for sub_layer in range(2 * len(self.blocks))]
+        stream = Stream.starting(x, kept[0])
+        weights = self._weights.of_blocks() if self._weights and self._is_cast else [{}] * len(self.blocks)
         for index, block in enumerate(self.blocks):
-            last = index == len(self.blocks) - 1
-            attention, feed_forward = (None, None) if keep is None else keep[2 * index : 2 * index + 2]
-            site = None if row_key is None else torch.full_like(row_key[0], 2 * index + 1)
-            noise = BlockNoise(attention, feed_forward, row_key, site)
-            stream = self._run(block, stream, positions, inputs.segment, noise, rows if last else None)
+            site = None if row_key is None else torch.full_like(row_key[0, 0], 2 * index + 1)
+            noise = BlockNoise(kept[2 * index], kept[2 * index + 1], row_key, site)
+            last = index == len(self.blocks) - 1 and not every
+            rows = _last_rows(inputs, noise, length) if last else None
+            run = partial(_run, block, weights[index])
+            stream = self._kept(run)(stream, positions, inputs.segment, noise, rows)
         return self.normalised(stream)
 
-    def _run(self, block: nn.Module, *given: Any) -> Stream:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)  # type: ignore
-        return block(*given)  # type: ignore[no-any-return]
+    def _kept(self, run: Callable[..., Stream]) -> Callable[..., Stream]:
+        """What runs a block, and keeps for its backward what `recompute` says."""
+        if not self.recompute or not torch.is_grad_enabled():
+            return run
+        return partial(checkpoint, run, use_reentrant=False, preserve_rng_state=False)
+
+    @contextmanager
+    def cast_once(self) -> Iterator[None]:
+        """While parameters stay as they are: matrices of blocks are cast to `dtype` now, not at each use."""
+        if self._weights is None:
+            self._weights = CastWeights(self.blocks, self.dtype)
+        self._weights.refresh()
+        self._is_cast = True
+        try:
+            yield
+        finally:
+            self._is_cast = False
 
     def normalised(self, stream: Stream) -> Tensor:
         """The outputs that the head reads, of what the last block hands on."""
-        return self.operations.add_norm(*stream, self.norm.gain, self.norm.bias)[1]
+        return stream.normed(self.operations, self.norm.gain, self.norm.bias, None)[1]
 
     def logits(self, hidden: Tensor, first: int, end: int) -> Tensor:
         """(N, end - first): logits of the table's rows [first, end) from normalised outputs (N, D)."""
@@ -241,8 +260,29 @@ class Gato(nn.Module):
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """float32 (S,), the loss of each supervised target, and bool (S,), whether it was the likeliest id."""
-        hidden = self.hidden(inputs, inputs.targets.rows)
+        hidden = self.hidden(inputs)
         return self.operations.linear_cross_entropy(hidden, self.embedding.table, inputs.targets.ids)
+
+
+def _run(block: nn.Module, weights: dict[str, Tensor], *given: Any) -> Stream:
+    """The block with some of its parameters replaced."""
+    stream: Stream = functional_call(block, weights, given) if weights else block(*given)
+    return stream
+
+
+def _kept(inputs: Inputs, sub_layer: int) -> Kept | None:
+    """What a sub-layer is computed for: of those that are skipped, lists or only scales."""
+    if inputs.skipping is not None:
+        return inputs.skipping.kept(sub_layer)
+    return None if inputs.keep is None else Kept(inputs.keep[sub_layer])
+
+
+def _last_rows(inputs: Inputs, noise: BlockNoise, length: int) -> Rows:
+    """The supervised rows, for the last block."""
+    rows = inputs.targets.rows
+    if inputs.skipping is not None:
+        return inputs.skipping.rows(rows)
+    return Rows.scaled(rows, length, noise.attention, noise.feed_forward)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -58,7 +58,7 @@ class Choice:
 
 def definite(settings: TrainSettings, machine: Machine) -> TrainSettings:
     """The settings with a precision, and with or without compilation."""
-    compiled = machine.device.type == "cuda" if settings.compile is None else settings.compile
+    compiled = settings.compiled_on(machine.device.type)
     precision = settings.precision or ("bf16" if machine.has_bf16 else "fp32")
     return dataclasses.replace(settings, precision=precision, compile=compiled)
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from gato_data.errors import GatoError, TrainError
-from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, windows_each
-from gato_trainer.data.feed import read
+from gato_trainer.data.copying import on_device
+from gato_trainer.data.feed import Preparation, read
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.model.averaging import averaged
 from gato_trainer.model.loss import LossTotals
@@ -51,15 +52,16 @@ def evaluate(
     """
     totals = LossTotals.zeros(source.dataset_names, world.device)
     factors = _factors(source, world.device)
+    prepared = Preparation.of(settings, model.config, world)
     tokens = 0
     count = evaluated_windows(source, settings)
-    size = settings.micro_batch_size or -(-settings.batch_size // world.size)
+    size = prepared.windows or settings.micro_batch_size or -(-settings.batch_size // world.size)
     with averaged(model, average):
         for first in range(0, count, size * world.size):
             mine = range(count)[first + world.rank * size :][:size]
-            inputs = _read(source, mine, model.config, world)
-            tokens += len(inputs.targets.rows)
-            inputs = inputs.to(world.device)
+            inputs = _read(source, mine, prepared, world)
+            tokens += inputs.real.rows
+            inputs = on_device(inputs, world.device)
             weight = None if factors is None else factors[inputs.targets.dataset]
             totals.add(inputs.targets, *model(inputs), weight)
         release_gathered(model)
@@ -78,7 +80,7 @@ def _factors(source: BatchSource, device: torch.device) -> Tensor | None:
     return torch.tensor(shares, dtype=torch.float64, device=device)
 
 
-def _read(source: BatchSource, samples: range, config: ModelConfig, world: World) -> Inputs:
+def _read(source: BatchSource, samples: range, prepared: Preparation, world: World) -> Inputs:
     """This process's windows of a round, once all processes have theirs.
 
     Raises:
@@ -87,7 +89,7 @@ def _read(source: BatchSource, samples: range, config: ModelConfig, world: World
     failure: GatoError | None = None
     found: list[Inputs] = []
     try:
-        found = [*read(source, [samples], config)]
+        found = [*read(source, [samples], prepared)]
     except GatoError as error:
         failure = error
     if world.sum([failure is not None])[0]:

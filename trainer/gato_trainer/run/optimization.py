@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from gato_trainer.config import TrainSettings
+from gato_trainer.data.copying import on_device
 from gato_trainer.data.feed import micro_ranges
 from gato_trainer.data.inputs import Inputs
 from gato_trainer.model.averaging import update_average
+from gato_trainer.model.graphed import Graphed
 from gato_trainer.model.loss import LossTotals
 from gato_trainer.model.optimizer import count_step, set_learning_rate
 from gato_trainer.model.sharding import synchronize_gradients
@@ -51,6 +53,7 @@ class Optimization:
     ) -> None:
         self.model, self.optimizer, self.average = model, optimizer, average
         self.settings, self.datasets, self.world = settings, datasets, world
+        self._forward = Graphed(model) if settings.cuda_graph else model
         self.watch = FiniteWatch(world)
         spiking = settings.skip_spikes > 0
         self.spikes = Spikes(settings.skip_spikes, datasets, world, usual_loss) if spiking else None
@@ -68,20 +71,21 @@ class Optimization:
         ranges = micro_ranges(range(step * size, (step + 1) * size), self.settings, self.world)
         # FSDP averages gradients over processes; the loss is a sum over all of them.
         scale = self.world.size / max(rows, 1)
-        for index, inputs in enumerate(micro_batches):
-            synchronize_gradients(self.model, index == len(micro_batches) - 1)
-            work = Work.of(inputs)
-            self.meter.add(work.windows * work.length, flops(self.model.config, work))
-            loss = self._loss(step, ranges[index], inputs.to(self.world.device)) * scale
-            loss.backward()
-            self.watch.loss(step, loss)
+        with self.model.cast_once():
+            for index, inputs in enumerate(micro_batches):
+                synchronize_gradients(self.model, index == len(micro_batches) - 1)
+                work = Work.of(inputs)
+                self.meter.add(work.windows * work.length, flops(self.model.config, work))
+                loss = self._loss(step, ranges[index], on_device(inputs, self.world.device)) * scale
+                loss.backward()
+                self.watch.loss(step, loss)
         if self.spikes is not None:
             self.spikes.end_step(self.model, rows)
         self.watch.gradient(step, self._norms.clip(self.model.parameters(), self.settings.clip))
 
     def _loss(self, step: int, samples: range, inputs: Inputs) -> Tensor:
         """The summed loss of a micro-batch, without the windows that are left out."""
-        row_loss, correct = self.model(inputs)
+        row_loss, correct = self._forward(inputs)
         if self.spikes is None:
             self._totals.add(inputs.targets, row_loss, correct)
             return row_loss.sum()

@@ -23,7 +23,8 @@ from gato_trainer.world import World, choose_device
 MFU_FORMULA = (
     "MFU = FLOPs that the step needs / (seconds x peak of the device); needed are 3 x the forward's "
     "(blocks, causal half of attention, patch block on distinct patches, head on supervised rows only; last "
-    "block's output projection and feed-forward on supervised rows only), without recomputation"
+    "block's output projection and feed-forward on supervised rows only; without what stochastic depth skips), without "
+    "recomputation"
 )
 _PLANNED_WINDOWS = 64
 
@@ -42,6 +43,7 @@ class Work:
         rows: supervised ones. patches: patch tokens.
         distinct_patches: rows that the patch block embeds, with padding.
         segmented: whether windows hold several episodes, which do not see each other.
+        skipped: the share of the windows' sub-layers that stochastic depth leaves out.
     """
 
     windows: int
@@ -50,18 +52,20 @@ class Work:
     patches: int
     distinct_patches: int
     segmented: bool = False
+    skipped: float = 0.0
 
     @classmethod
     def of(cls, inputs: Inputs) -> "Work":
         """The work of a prepared batch."""
-        windows, length = inputs.tokens.shape
+        real = inputs.real
         return cls(
-            windows=windows,
-            length=length,
-            rows=len(inputs.targets.rows),
-            patches=len(inputs.patch_index),
+            windows=real.windows,
+            length=inputs.tokens.shape[1],
+            rows=real.rows,
+            patches=real.patches,
             distinct_patches=len(inputs.distinct_patches),
             segmented=inputs.segment is not None,
+            skipped=inputs.skipped,
         )
 
     def scaled(self, windows: int) -> "Work":
@@ -72,6 +76,7 @@ class Work:
             rows=self.rows * windows // self.windows,
             patches=self.patches * windows // self.windows,
             distinct_patches=self.distinct_patches * windows // self.windows,
+            skipped=self.skipped,
         )
 
 
@@ -87,7 +92,8 @@ def flops(config: ModelConfig, work: Work) -> int:
     head = 2 * work.rows * config.vocabulary_size * d
     channels = config.patch_channels
     patch = 64 * (2 * 27 * channels + 2 * 2 * 9 * channels * channels) + 2 * channels * config.patch_grid**2 * d
-    return 3 * (gemm + distances + attention + head + work.distinct_patches * patch)
+    of_windows = round((gemm + attention) * (1 - work.skipped))
+    return 3 * (of_windows + distances + head + work.distinct_patches * patch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

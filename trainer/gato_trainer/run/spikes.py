@@ -89,10 +89,11 @@ class Spikes:
         """
         windows, length = inputs.tokens.shape
         window = inputs.targets.rows // length
+        real = inputs.targets.ids >= 0  # others fill the batch up and point to its first window
         sums = torch.zeros(windows, 2, dtype=torch.float64, device=row_loss.device)
-        sums.index_add_(0, window, torch.stack([torch.ones_like(row_loss), row_loss], dim=1).double())
+        sums.index_add_(0, window, torch.stack([real, row_loss * real], dim=1).double())
         rows, loss = sums[:, 0], sums[:, 1] / sums[:, 0].clamp(min=1)
-        dataset = window.new_zeros(windows).scatter_(0, window, inputs.targets.dataset)
+        dataset = window.new_zeros(windows).scatter_reduce_(0, window, inputs.targets.dataset * real, "amax")
         limit = self._limit[dataset]
         known = (rows > 0) & loss.isfinite()  # a loss that is not finite ends the run
         out = known & (loss > limit)

@@ -21,6 +21,7 @@ from gato_trainer.data.supervision import check_supervised
 from gato_trainer.model.averaging import start_average
 from gato_trainer.model.build import build_model, choose_operations, model_config
 from gato_trainer.model.freezing import count_frozen
+from gato_trainer.model.graphed import check_graph
 from gato_trainer.model.optimizer import learning_rate, make_optimizer
 from gato_trainer.run.choosing import definite
 from gato_trainer.run.curves import Curves, check_packages, open_curves
@@ -56,6 +57,7 @@ class Training:
         quiet: bool,
     ) -> None:
         self.source, self.validation, self.world = source, validation, world
+        check_graph(settings, world)
         machine = machine_here(world)
         settings = definite(settings, machine)
         check_packages(tensorboard=settings.tensorboard, wandb=settings.wandb)
@@ -169,7 +171,7 @@ class Training:
             micro_batches = feed.next()
         except GatoError as error:
             failure = error
-        rows = sum(len(inputs.targets.rows) for inputs in micro_batches)
+        rows = sum(inputs.real.rows for inputs in micro_batches)
         rows, failures, stops = self.world.sum([rows, failure is not None, stop.received is not None])
         if failures:
             self.save()

@@ -1,0 +1,66 @@
+"""Compiled runs: how many graphs they take, and that they train as uncompiled ones do."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from gato_data.reading.batch import Batch
+from gato_trainer.config import TrainSettings
+from gato_trainer.run.train import run
+from tests.trainer.synthetic import SyntheticSource
+
+MOST = 3
+"""Graphs of a run: of the blocks in training and in evaluation, and one to spare."""
+
+
+@dataclass(frozen=True)
+class Packed(SyntheticSource):
+    """Some windows hold two episodes, most one."""
+
+    def batch(self, samples: range) -> Batch:
+        batch = SyntheticSource.batch(self, samples)
+        segment = np.zeros(batch.tokens.shape, np.int32)
+        segment[np.array(samples) % 5 == 0, 12:] = 1
+        return dataclasses.replace(batch, segment=segment)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Graphs are made as ever, but not turned into machine code."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda call, **options: compile_(call, **options, backend="eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(SyntheticSource, {"precision": "bf16"}), (Packed, {"positions": "rope", "micro_batch_size": 3})],
+    ids=["plain", "packed"],
+)
+def test_a_run_takes_few_graphs(
+    kind: type[SyntheticSource], options: dict[str, Any], small_settings: Callable[..., TrainSettings]
+) -> None:
+    source = kind(context_length=24, vocabulary_size=1200, patches=4)
+    positions = options.pop("positions", "transformer-xl")
+    model = dataclasses.replace(small_settings().model, blocks=3, stochastic_depth=0.3, positions=positions)
+    options = {"batch_size": 7, "steps": 6, "evaluate_every": 2, "evaluate_samples": 10, **options}
+    wanted = run(small_settings("plain", model=model, compile=False, **options), source, source, quiet=True)
+    assert not counters["stats"]
+    found = run(small_settings("compiled", model=model, compile=True, **options), source, source, quiet=True)
+    tolerance = 1e-2 if "precision" in options else 1e-5
+    assert dict(found.losses) == pytest.approx(dict(wanted.losses), rel=tolerance)
+    assert found.validation is not None
+    assert wanted.validation is not None
+    assert found.validation["loss"] == pytest.approx(wanted.validation["loss"], rel=tolerance)
+    assert found.validation["supervised_tokens"] == wanted.validation["supervised_tokens"]
+    assert 1 <= counters["stats"]["unique_graphs"] <= MOST
+    assert not counters["graph_break"]
