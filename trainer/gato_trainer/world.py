@@ -94,7 +94,8 @@ class World:
     def own_group(self, members: list[list[int]], backend: str | None = None) -> dist.ProcessGroup:
         """Groups of processes, made by all of them together; the one that this process is in."""
         groups = [dist.new_group(ranks, timeout=self.timeout, backend=backend) for ranks in members]
-        return next(group for group, ranks in zip(groups, members, strict=True) if self.rank in ranks)
+        mine: dist.ProcessGroup = next(made for made, ranks in zip(groups, members, strict=True) if self.rank in ranks)
+        return mine
 
     def close(self) -> None:
         """Leave the process group."""

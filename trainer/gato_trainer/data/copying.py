@@ -9,7 +9,7 @@ from gato_trainer.data.inputs import Inputs
 
 @cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def on_device(inputs: Inputs, device: torch.device) -> Inputs:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -145,7 +145,7 @@ def _mapped(group: _Group, change: Callable[[Tensor], Tensor]) -> _Group:
         if isinstance(value, Tensor):
             changed[field.name] = change(value)
         elif isinstance(value, Targets | Skipping):
-            changed[field.name] = _mapped(value, change)
+            changed[field.name] = _mapped(cast(Any, value), change)
     return replace(group, **changed)
 
 

@@ -16,15 +16,15 @@ class Kept(NamedTuple):
 
     Attributes:
         scale: float32 (K,), of each output: 1 / (1 - rate), or 0 for one that counts nothing.
-        index: int64 (K,), which of the N they are; one that counts nothing may come twice. None for all N in order.
+        which: int64 (K,), which of the N they are; one that counts nothing may come twice. None for all N in order.
     """
 
     scale: Tensor
-    index: Tensor | None = None
+    which: Tensor | None = None
 
     def of(self, values: Tensor) -> Tensor:
         """Those of the values of all N, along the first dimension."""
-        return values if self.index is None else values.index_select(0, self.index)
+        return values if self.which is None else values.index_select(0, self.which)
 
 
 class Rows(NamedTuple):

@@ -71,9 +71,9 @@ def seconds(run: Callable[[], object]) -> float:
     """Median time of five calls on the card, behind two that compile and warm up."""
     for _ in range(2):
         run()
-    times = []
+    times: list[float] = []
     for _ in range(5):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
         run()
         end.record()

@@ -34,7 +34,7 @@ class CastWeights:
     def __init__(self, blocks: nn.ModuleList, dtype: torch.dtype) -> None:
         self._names = [[] if isinstance(block, FSDPModule) else _matrices(block, dtype) for block in blocks]
         self._blocks = blocks
-        self._parameters = [
+        self._parameters: list[Tensor] = [
             block.get_parameter(name) for block, names in zip(blocks, self._names, strict=True) for name in names
         ]
         self._values = [torch.empty_like(parameter, dtype=dtype).detach() for parameter in self._parameters]
@@ -47,7 +47,8 @@ class CastWeights:
 
     def of_blocks(self) -> list[dict[str, Tensor]]:
         """For each block the cast matrices by their names, as parts of the graph of gradients."""
-        cast = iter([_Cast.apply(*pair) for pair in zip(self._parameters, self._values, strict=True)])
+        pairs = zip(self._parameters, self._values, strict=True)
+        cast = iter([_Cast.apply(*pair) for pair in pairs])  # type: ignore[no-untyped-call]
         return [{name: next(cast) for name in names} for names in self._names]
 
 

@@ -31,7 +31,7 @@ def choose_trained(model: nn.Module, settings: TrainSettings) -> None:
     if len(frozen) == len(parameters):
         raise SettingError(f"--freeze {' --freeze '.join(settings.freeze)} leaves nothing to train: freeze less")
     for name in frozen:
-        parameters[name].requires_grad_(requires_grad=False)
+        parameters[name].requires_grad = False
 
 
 def fitting(globs: Iterable[str], names: Iterable[str], option: str, what: str) -> list[str]:

@@ -83,7 +83,7 @@ class _Recorded:
     def __call__(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         for ours, theirs in zip(self._inputs.tensors(), inputs.tensors(), strict=True):
             ours.copy_(theirs, non_blocking=True)
-        row_loss, correct = _Replay.apply(self, *self._parameters)
+        row_loss, correct = _Replay.apply(self, *self._parameters)  # type: ignore[no-untyped-call]
         return row_loss, correct
 
     def forward(self) -> None:

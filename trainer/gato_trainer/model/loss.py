@@ -66,7 +66,7 @@ class LossTotals:
     def report(self, stacked: Tensor) -> dict[str, Any]:
         """Means of the sums in `stacked` (on the CPU), as the log line's keys; groups without tokens are left out."""
         n = len(self.datasets)
-        every, *actions = stacked.unflatten(1, (1 + len(_ACTIONS), -1)).unbind(1)
+        every, *actions = stacked.view(len(stacked), 1 + len(_ACTIONS), -1).unbind(1)
         loss, count, correct = every[:, :n].sum(dim=1).tolist()
         accuracy, repeated, changed = (_share(*sums[1:, :n].sum(dim=1).tolist()) for sums in actions)
         return {

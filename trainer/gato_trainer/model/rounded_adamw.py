@@ -89,4 +89,6 @@ def _move(p: Tensor, gradient: Tensor, first: Tensor, second: Tensor, step: Tens
 
 def _first_row(parameter: Tensor) -> int:
     """The number of this process's first row of a parameter."""
-    return int(parameter.__create_chunk_list__()[0].offsets[0]) if isinstance(parameter, DTensor) else 0
+    if not isinstance(parameter, DTensor):
+        return 0
+    return int(parameter.__create_chunk_list__()[0].offsets[0])  # type: ignore[no-untyped-call]

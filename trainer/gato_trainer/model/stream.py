@@ -29,19 +29,19 @@ class Stream(NamedTuple):
             x: (B, T, D).
             like: of the branches to come.
         """
-        gathered = like is not None and like.index is not None
+        gathered = like is not None and like.which is not None
         count = min(2, len(x)) if gathered else len(x)
         branch = x.new_zeros((count, *x.shape[1:])).requires_grad_(x.requires_grad)
         if like is None:
             return cls(x, branch)
-        index = None if like.index is None else like.index.new_zeros(count)
+        index = None if like.which is None else like.which.new_zeros(count)
         return cls(x, branch, Kept(like.scale.new_zeros(count), index))
 
     def normed(self, operations: Operations, gain: Tensor, bias: Tensor, read: Kept | None) -> tuple[Tensor, Tensor]:
         """The sum, like x, and the layer normalisation of what the next sub-layer reads of it, (K, ...)."""
         x, branch, kept = self
         scale, index = (None, None) if kept is None else kept
-        if index is None and (read is None or read.index is None):
+        if index is None and (read is None or read.which is None):
             return operations.add_norm(x, branch, scale, gain, bias)
         x = operations.add(x, branch, scale, index)
         rows = x if read is None else read.of(x)

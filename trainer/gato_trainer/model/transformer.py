@@ -176,7 +176,7 @@ class Block(nn.Module):
 
 def _mark_varying(kept: Kept | None, branch: Tensor | None = None) -> None:
     """Let one graph take any number of kept windows; all other shapes stay fixed in it."""
-    if kept is None or kept.index is None or len(kept.index) < 2:
+    if kept is None or kept.which is None or len(kept.which) < 2:
         return
     for tensor in (*kept, branch):
         if tensor is not None:

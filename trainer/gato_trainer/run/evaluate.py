@@ -63,7 +63,8 @@ def evaluate(
             tokens += inputs.real.rows
             inputs = on_device(inputs, world.device)
             weight = None if factors is None else factors[inputs.targets.dataset]
-            totals.add(inputs.targets, *model(inputs), weight)
+            row_loss, correct = model(inputs)
+            totals.add(inputs.targets, row_loss, correct, weight)
         release_gathered(model)
     report = totals.report(world.sum_tensor(totals.stacked()))
     windows = () if source.first_windows is None else source.first_windows.windows

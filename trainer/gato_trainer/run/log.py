@@ -59,9 +59,10 @@ def read_log(out: Path) -> Iterator[tuple[bytes, LogLine | None]]:
 
 def _parse(line: bytes) -> LogLine | None:
     try:
-        return _DECODER.decode(line)
+        found: LogLine = _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    return found
 
 
 def trim_log(out: Path, step: int) -> int:

@@ -77,7 +77,7 @@ class Optimization:
                 work = Work.of(inputs)
                 self.meter.add(work.windows * work.length, flops(self.model.config, work))
                 loss = self._loss(step, ranges[index], on_device(inputs, self.world.device)) * scale
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 self.watch.loss(step, loss)
         if self.spikes is not None:
             self.spikes.end_step(self.model, rows)

@@ -44,4 +44,4 @@ def _dump(settings: TrainSettings, world: World) -> None:
     folder = settings.out / "memory"
     if (settings.out / RUN_FILE).is_file():  # memory may run out before the run has its folder
         folder.mkdir(exist_ok=True)
-        torch.cuda.memory._dump_snapshot(str(folder / f"rank-{world.rank}.pickle"))
+        torch.cuda.memory._dump_snapshot(str(folder / f"rank-{world.rank}.pickle"))  # type: ignore[no-untyped-call]

@@ -59,7 +59,7 @@ class Training:
         self.source, self.validation, self.world = source, validation, world
         check_graph(settings, world)
         machine = machine_here(world)
-        settings = definite(settings, machine)
+        self.settings = settings = definite(settings, machine)
         check_packages(tensorboard=settings.tensorboard, wandb=settings.wandb)
         config = model_config(settings, source)
         if settings.batch_size < world.size:
