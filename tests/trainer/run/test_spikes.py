@@ -129,7 +129,8 @@ def test_a_step_without_a_window_is_as_if_it_had_no_target(
     expected = run(silent, Silent(**dataclasses.asdict(spiky)), quiet=True)
     assert [loss for _, loss in result.losses] == pytest.approx([loss for _, loss in expected.losses], rel=1e-5)
     first, second = parameters(settings.out), parameters(silent.out)
-    assert all(torch.allclose(first[name], second[name], rtol=1e-4, atol=1e-7) for name in first)
+    # A bias in front of a normalisation has no gradient but rounding, of which AdamW makes whole steps.
+    assert all(torch.allclose(first[name], second[name], rtol=1e-4, atol=1e-5) for name in first)
 
 
 @pytest.mark.usefixtures("soon")

@@ -62,7 +62,8 @@ def by_distance(x, ROWS: tl.constexpr, KEYS: tl.constexpr):
 def _band_place(band, padded, first_row, n, C: tl.constexpr):
     """Where the gradients of scores by distance go that tile n of the keys completes."""
     rows = tl.arange(0, C.ROWS)[:, None] * padded
-    return band + rows + first_row + C.ROWS - (n + 1) * C.KEYS + tl.arange(0, C.KEYS)[None, :]
+    columns = first_row + C.ROWS - (n + 1) * C.KEYS + tl.arange(0, C.KEYS)[None, :]
+    return band + rows + columns
 
 
 @triton.jit
@@ -143,10 +144,10 @@ def attention_backward_queries(
     tl.store(delta_ptr + row_start + rows, delta, mask=inside)
     normalizer = tl.load(normalizer_ptr + row_start + rows, mask=inside, other=float("inf"))
     query = load_rows(at.q, q_step, first_row, length, SIZE, ROWS)
+    lower, older = first_bands(query, at, first_row, first_tile, constants)
     segment = rows
     if SEGMENTED:
         segment = tl.load(at.segment + rows, mask=inside, other=-1)
-    lower, older = first_bands(query, at, first_row, first_tile, constants)
     queries = _Queries(query, gradient, segment, normalizer, delta, band, padded)
     d_score = tl.zeros([ROWS, KEYS], query.dtype)
     sums = _QueryGradients(tl.zeros([ROWS, SIZE], tl.float32), lower, older, d_score, d_score)
