@@ -62,7 +62,9 @@ def test_pixels_show_a_cell_in_a_patch(tmp_path):
     np.testing.assert_array_equal(pixels.tensors["steps/action"], symbols.tensors["steps/action"])
     assert pixels.texts == symbols.texts
     shown: dict[tuple[int, ...], set[bytes]] = {}
-    for frame, cells in zip(pixels.images["steps/observation/image"], symbols.tensors["steps/observation/image"]):
+    for frame, cells in zip(
+        pixels.images["steps/observation/image"], symbols.tensors["steps/observation/image"], strict=True
+    ):
         picture = np.asarray(Image.open(io.BytesIO(frame)))
         assert picture.shape == (112, 112, 3)
         for column, row in np.ndindex(7, 7):
@@ -71,6 +73,16 @@ def test_pixels_show_a_cell_in_a_patch(tmp_path):
                 shown.setdefault(tuple(cells[column, row]), set()).add(patch.tobytes())
     assert len(shown) > 3
     assert {len(patches) for patches in shown.values()} == {1}
+
+
+def test_the_bot_goes_on_from_wherever_chance_leads(tmp_path):
+    recording = record("GoToLocal", 6, tmp_path / "out", seed=2, noise=0.5)
+    assert recording.policy == "minigrid's BabyAIBot, disturbed by chance in 50 % of the timesteps"
+    assert recording.num_successes >= 5
+    lengths = [episode.num_timesteps for episode in episodes_of(recording)]
+    assert sum(lengths) > sum(
+        episode.num_timesteps for episode in episodes_of(record("GoToLocal", 6, tmp_path / "alone", seed=2))
+    )
 
 
 def test_there_is_a_name_for_every_level():
