@@ -9,6 +9,8 @@ import gymnasium
 import numpy as np
 
 LEVEL = "BabyAI-GoToLocal-v0"
+SIDE = 112
+"""Pixels on a side of what is seen, as `gato-data record babyai --pixels` has it."""
 
 
 class Swapped(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -19,7 +21,7 @@ class Swapped(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.observation_space = gymnasium.spaces.Dict(
             {
                 "direction": gymnasium.spaces.Discrete(4),
-                "image": gymnasium.spaces.Box(0, 255, (7, 7, 3), np.uint8),
+                "image": gymnasium.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8),
                 "mission": gymnasium.spaces.Text(64),
             }
         )
@@ -36,12 +38,16 @@ class Swapped(gymnasium.Wrapper[Any, Any, Any, Any]):
         level.instrs = GoToInstr(ObjDesc(*others[int(level.np_random.integers(len(others)))]))
         level.instrs.reset_verifier(level)
         level.mission = level.instrs.surface(level)
-        return level.gen_obs(), info
+        return self._seen(level.gen_obs()), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Act; the mission is done where there is a reward."""
         seen, reward, ended, cut, info = self.env.step(action)
-        return seen, float(reward), ended, cut, {**info, "success": reward > 0}
+        return self._seen(seen), float(reward), ended, cut, {**info, "success": reward > 0}
+
+    def _seen(self, seen: dict[str, Any]) -> dict[str, Any]:
+        level: Any = self.env.unwrapped
+        return {**seen, "image": level.get_frame(tile_size=SIDE // 7, agent_pov=True)}
 
 
 def swapped(render_mode: str | None = None) -> Swapped:

@@ -55,6 +55,7 @@ class BabyAI(Environment):
     def __init__(self, level: str, *, pixels: bool = False) -> None:
         """Make a level, named as `find_level` does."""
         self._pixels = pixels
+        self._done: int | None = None
         self.observations = (_DIRECTIONS, image_leaf(_IMAGE, SIDE, SIDE) if pixels else _CELLS, _MISSIONS)
         found = levels()
         gymnasium = importlib.import_module("gymnasium")
@@ -69,6 +70,7 @@ class BabyAI(Environment):
 
     def reset(self, chance: Chance) -> Observation:
         """Draw a layout."""
+        self._done = None
         with contextlib.redirect_stdout(io.StringIO()):  # tells of every layout that it discards
             observation, _ = self.env.reset(seed=draw_seed(chance.rng))
         return self._seen(observation)
@@ -76,6 +78,7 @@ class BabyAI(Environment):
     def step(self, action: int) -> Step:
         """Act once; a level is solved where it gives a reward."""
         number = chosen(action, NUM_ACTIONS, self.name)
+        self._done = number
         observation, reward, ended, truncated, _ = self.env.step(number)
         over = bool(ended or truncated)
         return Step(number, self._seen(observation), float(reward), over, bool(ended), bool(reward > 0))
@@ -86,7 +89,7 @@ class BabyAI(Environment):
 
     def expert(self, rng: np.random.Generator) -> Player:
         """The bot, which sees the whole level; not every layout can it solve."""
-        return bot_player(self.env)
+        return bot_player(self.env, lambda: self._done)
 
     def frame(self) -> Frame:
         """The whole level, what is seen of it lit up."""

@@ -1,5 +1,6 @@
 """The bot that comes with minigrid, which made the demonstrations of the paper."""
 
+from collections.abc import Callable
 from typing import Any
 
 from gato_pipelines.environments.environment import GaveUpError, Observation, Player
@@ -15,13 +16,13 @@ def bot_errors() -> tuple[type[Exception], ...]:
     return GaveUpError, AssertionError, DisappearedBoxError
 
 
-def bot_player(env: Any) -> Player:
-    """The bot of a level that has just begun."""
+def bot_player(env: Any, done: Callable[[], int | None]) -> Player:
+    """The bot of a level that has just begun; `done` says which action was done last, whosoever it was."""
     bot = _make_bot(env)
 
     def act(seen: Observation) -> int:
         bot.searches = 0
-        return int(bot.replan())
+        return int(bot.replan(done()))
 
     return act
 

@@ -75,6 +75,16 @@ def test_pixels_show_a_cell_in_a_patch(tmp_path):
     assert {len(patches) for patches in shown.values()} == {1}
 
 
+def test_the_bot_goes_on_from_wherever_chance_leads(tmp_path):
+    recording = record("GoToLocal", 6, tmp_path / "out", seed=2, noise=0.5)
+    assert recording.policy == "minigrid's BabyAIBot, disturbed by chance in 50 % of the timesteps"
+    assert recording.num_successes >= 5
+    lengths = [episode.num_timesteps for episode in episodes_of(recording)]
+    assert sum(lengths) > sum(
+        episode.num_timesteps for episode in episodes_of(record("GoToLocal", 6, tmp_path / "alone", seed=2))
+    )
+
+
 def test_there_is_a_name_for_every_level():
     found = levels()
     assert len(found) > 90
