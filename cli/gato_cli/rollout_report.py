@@ -24,7 +24,7 @@ from gato_pipelines.rollout.statistics import Estimate, Rate
 from gato_pipelines.rollout.subjects import Subject
 from gato_trainer.acting import Policy
 from gato_trainer.checkpoints.header import HEADER
-from gato_trainer.run.progress import action_line
+from gato_trainer.run.lines import action_line
 
 _Row: TypeAlias = tuple[TaskScore, Arm, ArmScore]
 

@@ -61,7 +61,7 @@ class DmControl(Environment):
 
     def applied(self, action: NDArray[Any]) -> NDArray[np.float32]:
         """Within [-1, 1]."""
-        return np.clip(action, -1, 1).astype(np.float32)
+        return np.asarray(np.clip(action, -1, 1), dtype=np.float32)
 
     def random(self, rng: np.random.Generator) -> Player:
         """Smooth noise: bodies do not move of noise that changes its mind at every step."""
