@@ -38,12 +38,11 @@ def draw_elements(
         columns: gets (k, b) lowest and (k, b) highest ids, where there is any element.
     """
     places = [_places(found) for found in layouts.values()]
-    known = [name for name in (places[0] if places else {}) if all(name in others for others in places)]
+    known = [name for name in places[0] if all(name in others for others in places)]
     ids = np.zeros((len(known), len(layout)), np.int64)
     for number, place in zip(layouts, places, strict=True):
         rows = np.flatnonzero(layout == number)
-        offsets = np.array([place[name] for name in known], np.int64)
-        ids[:, rows] = tokens[starts[rows][None, :] + offsets[:, None]]
+        ids[:, rows] = tokens[starts[rows] + np.array([place[name] for name in known], np.int64)[:, None]]
     actions = [place for place, name in enumerate(known) if name[1]]
     states = [place for place, name in enumerate(known) if not name[1] and (ids[place] != ids[place, 0]).any()]
     drawn = actions[:CURVES] + states[:CURVES]

@@ -120,7 +120,7 @@ function browser(set, number) {
   const shown = set.episodes.length, all = set.num_episodes;
   const sample = shown < all
     ? `${shown} of ${plural(all, "episode")} are shown: the longest, shortest, best and worst of each task, then others spread evenly.`
-    : `All ${plural(all, "episode")} are shown.`;
+    : all === 1 ? "The only episode is shown." : `All ${plural(all, "episode")} are shown.`;
   const lossy = set.exact ? "" : " Frames are compressed with loss for this page.";
   const box = make("div"), notice = make("p", { className: "notice", "aria-live": "polite" });
   let asked = 0;
@@ -151,7 +151,7 @@ function browser(set, number) {
   const link = linked();
   set.open(link && data.datasets[link.dataset] === set ? link : null);
   const intro = "A transformer reads an episode as one sequence of tokens. A timestep is its observation (texts, images cut into patches, numbers), then a separator, then its action; a document is its images and texts. The model learns to predict the tokens that are trained on, and only sees the others.";
-  const keys = "Play with \u25b6 or the space bar, step with the arrow keys, click a curve to go there.";
+  const keys = "Play with the button or the space bar, step with the arrow keys, click a curve to go there.";
   return [...(number ? [] : [make("p", {}, intro)]), legend(), make("p", {}, `${sample}${lossy} ${keys}`), notice,
     make("div", { className: "browser" }, list.element, box)];
 }

@@ -8,7 +8,7 @@ function player(count, jumps, show) {
     made.addEventListener("click", act);
     return made;
   };
-  const play = button("play", "\u25b6", () => (timer ? pause() : start()));
+  const play = button("play", "play", () => (timer ? pause() : start()));
   const slider = make("input", { type: "range", min: 0, max: count - 1, value: 0, "aria-label": "timestep" });
   slider.addEventListener("input", () => seek(Number(slider.value)));
   const speed = make("select", { "aria-label": "speed" }, ...SPEEDS.map((value) => make("option", { value, selected: value === 10 }, `${value} a second`)));
@@ -46,8 +46,7 @@ function player(count, jumps, show) {
     timer = requestAnimationFrame(tick);
   }
   function label() {
-    play.textContent = timer ? "\u23f8" : "\u25b6";
-    play.title = timer ? "pause" : "play";
+    play.textContent = play.title = timer ? "pause" : "play";
     play.setAttribute("aria-label", play.title);
   }
   const step = (by) => seek(at + by);
