@@ -63,7 +63,7 @@ def episode_content(episode: EpisodeRecords, gathered: Gathered, limit: int) -> 
         FullAtlasError: there are more patches than a page holds.
     """
     head = open_record(episode.path, episode.found, episode.records.start)
-    shown = episode.spread(limit) if episode.sum("num_timesteps") else np.zeros(1, np.int64)
+    shown = episode.spread(limit) if head.record.sequence.num_timesteps else np.zeros(1, np.int64)
     steps = _read(episode, head, gathered, shown)
     columns = Columns()
     reward = steps.reward[shown] if len(steps.reward) else np.full(1, np.nan, np.float32)
@@ -96,6 +96,8 @@ def _read(episode: EpisodeRecords, head: OpenRecord, gathered: Gathered, shown: 
     first = before = 0
     for number in episode.records if head.record.sequence.num_timesteps else episode.records[:1]:
         opened = head if number == episode.records.start else open_record(episode.path, episode.found, number)
+        if opened is not head and not opened.record.sequence.num_timesteps:
+            continue  # nothing of the episode is in it
         offsets = np.array([start for _, start, _ in ranges(opened)], np.int64)
         layout = gathered.layouts.of_record(opened)
         cells = opened.record.sequence.tokens.astype(np.int64)

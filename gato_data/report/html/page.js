@@ -68,13 +68,14 @@ function folded(set, number) {
 
 const SHARES = 40; // bars of the plan
 
-// The largest shares, and what all others have together.
+// The largest shares; the caption says what the others have.
 function shares(mixture) {
   const sorted = [...mixture.shares].sort((a, b) => b[1] - a[1]);
-  const others = sorted.slice(SHARES);
-  const shown = others.length ? [...sorted.slice(0, SHARES), [`${plural(others.length, "other")} together`, others.reduce((sum, [, share]) => sum + share, 0)]] : mixture.shares;
-  const caption = others.length ? `the ${SHARES} largest, the others together last` : "by dataset";
-  return bars("share of the windows", caption, shown.map(([, value]) => Math.round(value * 1000) / 10), shown.map(([name]) => name), "%");
+  const others = sorted.slice(SHARES), percent = (share) => Math.round(share * 10000) / 100;
+  const shown = others.length ? sorted.slice(0, SHARES) : mixture.shares;
+  const rest = percent(others.reduce((sum, [, share]) => sum + share, 0));
+  const caption = others.length ? `the ${SHARES} largest; ${plural(others.length, "other")} have ${rest}% together` : "by dataset";
+  return bars("share of the windows", caption, shown.map(([, share]) => percent(share)), shown.map(([name]) => name), "%");
 }
 
 // A table whose rows can be searched, in a box of its own where they are many.

@@ -178,7 +178,8 @@ def test_many_datasets_are_folded_and_searched(chrome: Any, tmp_path: Path, arm:
     chrome.get((tmp_path / "page.html").as_uri())
     assert chrome.execute_script("return document.documentElement.scrollWidth") <= 360
     assert chrome.execute_script("return document.body.scrollHeight") < 3000
-    assert len(css(chrome, "#plan .chart .bar")) == 41
+    assert len(css(chrome, "#plan .chart .bar")) == 40
+    assert "560 others have 87.12% together" in css(chrome, "#plan figcaption")[0].text
     css(chrome, "input[aria-label='search datasets']")[0].send_keys("set59")
     assert [row.text.split()[0] for row in css(chrome, "#plan tbody tr:not([hidden])")] == ["set59"] + [
         f"set59{n}" for n in range(10)
