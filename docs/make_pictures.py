@@ -53,11 +53,15 @@ def browser() -> Iterator[Any]:
 
 def photograph(driver: Any, page: Path, picture: Path, width: int, height: int) -> None:
     """Save what a window of that size shows of a page."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     driver.get(page.as_uri())
     if picture.stem == "page":  # a timestep in the middle of an episode says more than the first
-        driver.execute_script("document.querySelectorAll('.film button')[9].click()")
+        WebDriverWait(driver, 60).until(lambda _: driver.find_elements("css selector", ".card"))
+        driver.execute_script("location.hash = document.querySelector('.card dd a').hash.replace('t=0', 't=60')")
+        WebDriverWait(driver, 60).until(lambda _: "Timestep 60 " in driver.find_element("css selector", ".card").text)
         driver.execute_script("document.querySelector('.group:last-child .token').focus()")
         driver.execute_script("window.scrollTo(0, 0)")
     driver.save_screenshot(str(picture))

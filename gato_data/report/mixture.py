@@ -51,12 +51,16 @@ def mixture_facts(summary: MixtureSummary) -> list[Fact]:
     ]
 
 
-def stage_columns(mixture: Mixture) -> Sequence[TableColumn[MixtureStage]]:
-    """From which sample on which weights hold."""
+def stage_columns(mixture: Mixture, most: int | None = None) -> Sequence[TableColumn[MixtureStage]]:
+    """From which sample on which weights hold; of more than `most` only the largest, and how many others there are."""
     names = [printable(dataset.name) for dataset in mixture.datasets]
 
     def weights(stage: MixtureStage) -> str:
-        return ", ".join(f"{name} {weight:.4g}" for name, weight in zip(names, stage.weights, strict=True))
+        pairs = list(zip(names, stage.weights, strict=True))
+        if most is None or len(pairs) <= most:
+            return ", ".join(f"{name} {weight:.4g}" for name, weight in pairs)
+        largest = sorted(pairs, key=lambda pair: -pair[1])[:most]
+        return ", ".join(f"{name} {weight:.4g}" for name, weight in largest) + f" and {len(pairs) - most} others"
 
     return (
         TableColumn("from sample", lambda s: count(s.first_sample), number=True),

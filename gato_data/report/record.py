@@ -49,8 +49,16 @@ class OpenRecord:
             FormatError: a block is missing or damaged, or there is no such distinct patch; the message names shard and
                 record.
         """
+        return self.distinct_patches(self.index[first : first + count])
+
+    def distinct_patches(self, numbers: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """The distinct patches of numbers (n,), uint8 (n, 16, 16, 3); only the blocks that hold them are inflated.
+
+        Raises:
+            FormatError: as of `patches`.
+        """
         try:
-            return gather_patches(self.payloads, self.index[first : first + count], self.distinct, self.encoding)
+            return gather_patches(self.payloads, numbers, self.distinct, self.encoding)
         except FormatError as error:
             raise FormatError(f"record {self.number} of {self.shard}: {error}") from error
 

@@ -136,11 +136,11 @@ def timeline(opened: OpenRecord, decoder: IdDecoder, start: int, stop: int) -> I
         if step != timestep:
             timestep, first, named = step, int(sequence.timestep_starts[step]), slots(sequence, task, step)
         modality, token = Modality(int(sequence.modality[place])), int(sequence.tokens[place])
-        slot = named[place - first] if step >= 0 else _document_slot(modality)
+        slot = named[place - first] if step >= 0 else document_slot(modality)
         yield TokenView(
             index=place,
             timestep=step if step >= 0 else None,
-            position=_position(int(sequence.position[place])),
+            position=position_of(int(sequence.position[place])),
             id=token,
             modality=modality,
             name=slot.name,
@@ -150,11 +150,13 @@ def timeline(opened: OpenRecord, decoder: IdDecoder, start: int, stop: int) -> I
         )
 
 
-def _document_slot(modality: Modality) -> Slot:
+def document_slot(modality: Modality) -> Slot:
+    """What a token of a document stands for."""
     return SEPARATOR if modality is Modality.SEPARATOR else Slot("image" if modality is Modality.PATCH else "text")
 
 
-def _position(code: int) -> int | str | None:
+def position_of(code: int) -> int | str | None:
+    """The position that a code of the `position` column stands for; see `TokenView`."""
     named = {POSITION_ACTION: "action", POSITION_SEPARATOR: "separator", POSITION_NONE: None}
     return named.get(code, code)
 

@@ -1,60 +1,99 @@
-"""Actions and rewards over a whole episode, read column by column, so that its length does not matter."""
+"""States, actions and rewards over an episode: lowest and highest in stretches of time, so that nothing is lost."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.printable import printable
-from gato_data.report.actions import action_ids, action_offsets, read_column
-from gato_data.report.decoder import IdDecoder
-from gato_data.report.fields import elements
-from gato_data.report.html.episode_records import EpisodeRecords
-from gato_data.tokenizers import continuous
-from gato_schemas.episode import Field
+from gato_data.report.html.layout import Layout
+from gato_data.report.html.packed import Columns
+from gato_data.report.html.values import ValueTables
+from gato_schemas.sequence import Modality
 
 POINTS = 300
-"""Points of a curve."""
+"""Stretches of time of a curve; one timestep each where there are no more timesteps."""
 CURVES = 12
-"""Action elements that are drawn."""
+"""Elements of actions that are drawn, and as many of observations that change."""
+EVENTS = 1000
+"""Rewards other than 0 that are told one by one."""
 
 
-def curves(episode: EpisodeRecords, decoder: IdDecoder, task: str) -> dict[str, Any]:
-    """Times, and for each of them the reward and the decoded value of every action element.
+def draw_elements(
+    layouts: dict[int, Layout],
+    layout: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    tokens: NDArray[np.int64],
+    tables: ValueTables,
+    columns: Columns,
+) -> dict[str, Any]:
+    """Lowest and highest id of elements in every stretch, added to `columns`; their names and tables.
 
-    `actions` is empty without a manifest, `reward` where the source has none.
-
-    Raises:
-        FormatError: a record is damaged.
+    Args:
+        layouts: those of the episode, by number.
+        layout, starts: int64 (T,), every timestep's layout and first token.
+        tokens: int64 (N,).
+        tables: what the ids mean.
+        columns: gets (k, b) lowest and (k, b) highest ids, where there is any element.
     """
-    found, times = episode.found, episode.spread(POINTS)
-    manifest = decoder.manifest
-    known = manifest is not None and task in manifest.tasks and manifest.tasks[task].actions
-    offsets = action_offsets(manifest, task) if manifest is not None and known else np.zeros(0, np.int64)
-    rewards: list[NDArray[np.generic]] = [np.zeros(0, np.float32)]
-    ids: list[NDArray[np.int64]] = [np.zeros((0, len(offsets)), np.int64)]
-    with episode.path.open("rb") as file:
-        for number, _, here in episode.split(times):
-            rewards.append(read_column(file.fileno(), found, number, "reward")[here])
-            if len(offsets):
-                ids.append(action_ids(file.fileno(), found, number, offsets)[here])
-    reward = np.concatenate(rewards).astype(np.float64)
-    actions = _decoded(np.concatenate(ids), manifest.tasks[task].actions) if manifest is not None and known else {}
+    places = [_places(found) for found in layouts.values()]
+    known = [name for name in places[0] if all(name in others for others in places)]
+    ids = np.zeros((len(known), len(layout)), np.int64)
+    for number, place in zip(layouts, places, strict=True):
+        rows = np.flatnonzero(layout == number)
+        ids[:, rows] = tokens[starts[rows] + np.array([place[name] for name in known], np.int64)[:, None]]
+    actions = [place for place, name in enumerate(known) if name[1]]
+    states = [place for place, name in enumerate(known) if not name[1] and (ids[place] != ids[place, 0]).any()]
+    drawn = actions[:CURVES] + states[:CURVES]
+    numbers = [next(iter(layouts.values())).tables[places[0][known[place]]] for place in drawn]
+    if drawn:
+        low, high = stretches(ids[drawn])
+        for number, lows, highs in zip(numbers, low, high, strict=True):
+            tables.use(number, np.concatenate([lows, highs]))
+        columns.add(low)
+        columns.add(high)
     return {
-        "times": times.tolist(),
-        "reward": reward.tolist() if np.isfinite(reward).all() else [],
-        "actions": actions,
+        "elements": [[printable(known[place][0]), number] for place, number in zip(drawn, numbers, strict=True)],
+        "undrawn": {
+            "actions": max(len(actions) - CURVES, 0),
+            "states": max(len(states) - CURVES, 0),
+            "constant": len(known) - len(actions) - len(states),
+        },
     }
 
 
-def _decoded(ids: NDArray[np.int64], fields: list[Field]) -> dict[str, list[float]]:
-    """Values of the first `CURVES` action elements by name."""
-    values = {}
-    for number, slot in enumerate(elements("action", fields, is_action=True)):
-        if number == CURVES or slot.field is None:
-            break
-        column: NDArray[Any] = ids[:, number] + slot.field.start
-        if slot.field.modality == "continuous":
-            column = continuous.decode(ids[:, number], compand=False, low=slot.field.low, high=slot.field.high)
-        values[printable(slot.name)] = [round(float(value), 6) for value in column]
-    return values
+def _places(layout: Layout) -> dict[tuple[str, bool], int]:
+    """Where the numbers of a timestep stand whose meaning is known, by name and whether they are actions."""
+    names: Sequence[tuple[str, bool]] = [(slot.name, slot.is_action) for slot in layout.slots]
+    return {
+        name: place
+        for place, (name, slot) in enumerate(zip(names, layout.slots, strict=True))
+        if slot.field is not None and slot.field.modality in _NUMBERS and layout.tables[place] >= 0
+    }
+
+
+_NUMBERS = {Modality.DISCRETE.name.lower(), Modality.CONTINUOUS.name.lower()}
+
+
+def draw_rewards(reward: NDArray[np.float32], columns: Columns) -> dict[str, int] | None:
+    """Lowest and highest reward of every stretch and the first `EVENTS` other than 0; None where they are not known."""
+    if not len(reward) or not np.isfinite(reward).all():
+        return None
+    events = np.flatnonzero(reward)
+    told = events[:EVENTS]
+    low, high = stretches(reward[None])
+    for column in (low[0], high[0], told, reward[told]):
+        columns.add(column)
+    return {"events": len(events), "told": len(told)}
+
+
+def stretches(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Lowest and highest of values (k, T) in each of b = min(T, `POINTS`) stretches, (k, b) each.
+
+    Stretch number i is of the timesteps from i * T // b to before (i + 1) * T // b.
+    """
+    steps = values.shape[1]
+    points = min(steps, POINTS)
+    begins = np.arange(points) * steps // max(points, 1)
+    return np.minimum.reduceat(values, begins, axis=1), np.maximum.reduceat(values, begins, axis=1)

@@ -1,4 +1,4 @@
-"""Images as data URIs, within a budget of bytes."""
+"""Images as data URIs."""
 
 import base64
 import io
@@ -6,32 +6,32 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-_QUALITIES = (85, 60, 30)
+THUMBNAIL = 44
+"""Pixels of the longer side of a thumbnail."""
 
 
-def data_uri(pixels: NDArray[np.uint8], budget: int) -> tuple[str, bool]:
-    """An image uint8 (h, w, 3) as a WebP data URI, and whether it is exact.
-
-    Exact where that takes at most `budget` bytes, else with loss, coarser until it fits or nothing coarser is left.
-    """
+def encode(pixels: NDArray[np.uint8], quality: int | None) -> bytes:
+    """An image uint8 (h, w, 3) as WebP, exact where `quality` is None."""
     from PIL import Image
 
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    data = _encode(image, lossless=True, quality=75)
-    if len(data) <= budget:
-        return _uri(data), True
-    for quality in _QUALITIES:
-        data = _encode(image, lossless=False, quality=quality)
-        if len(data) <= budget:
-            break
-    return _uri(data), False
-
-
-def _encode(image: object, *, lossless: bool, quality: int) -> bytes:
     out = io.BytesIO()
-    image.save(out, "WEBP", lossless=lossless, quality=quality, method=4)  # type: ignore[attr-defined]
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    if quality is None:
+        image.save(out, "WEBP", lossless=True, quality=50, method=3)
+    else:
+        image.save(out, "WEBP", quality=quality, method=4)
     return out.getvalue()
 
 
-def _uri(data: bytes) -> str:
+def uri(data: bytes) -> str:
+    """WebP bytes as a data URI."""
     return "data:image/webp;base64," + base64.b64encode(data).decode("ascii")
+
+
+def thumbnail(pixels: NDArray[np.uint8]) -> str:
+    """A small picture of an image uint8 (h, w, 3), as a data URI."""
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return uri(encode(np.asarray(image), 70))

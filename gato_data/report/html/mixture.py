@@ -11,6 +11,8 @@ from gato_data.report.table import cells
 
 DATASETS = 30
 """Datasets shown one by one."""
+WEIGHTS = 8
+"""Weights of a stage that are shown, the largest."""
 
 
 def mixture_content(summary: MixtureSummary) -> dict[str, Any]:
@@ -21,9 +23,16 @@ def mixture_content(summary: MixtureSummary) -> dict[str, Any]:
         "columns": [[column.heading, column.number] for column in PLAN_COLUMNS],
         "rows": cells(PLAN_COLUMNS, summary.plan.datasets),
         "shares": [[printable(row.name), row.window_share] for row in summary.plan.datasets],
-        "stages": cells(stage_columns(summary.mixture), summary.mixture.stages),
+        "stages": cells(stage_columns(summary.mixture, WEIGHTS), summary.mixture.stages),
+        "shown": _largest(summary),
         "hidden": max(len(summary.mixture.datasets) - DATASETS, 0),
     }
+
+
+def _largest(summary: MixtureSummary) -> list[int]:
+    """Numbers of the datasets that are shown one by one: those with the largest shares, in the mixture's order."""
+    shares = [row.window_share for row in summary.plan.datasets]
+    return sorted(sorted(range(len(shares)), key=lambda number: (-shares[number], number))[:DATASETS])
 
 
 def mixed_datasets(summary: MixtureSummary, limit: int) -> list[dict[str, Any]]:
@@ -32,10 +41,10 @@ def mixed_datasets(summary: MixtureSummary, limit: int) -> list[dict[str, Any]]:
     Raises:
         FormatError: a dataset is damaged.
     """
-    shown = min(len(summary.mixture.datasets), DATASETS)
+    shown = _largest(summary)
     contents = []
-    for number in range(shown):
+    for number in shown:
         dataset = summarize_dataset(summary.folder(number))
         quality = judge(dataset, Thresholds())
-        contents.append(dataset_content(dataset, quality, max(limit // shown, 1), 1 / shown))
+        contents.append(dataset_content(dataset, quality, max(limit // len(shown), 1), 1 / len(shown)))
     return contents

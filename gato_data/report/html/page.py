@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import html
-import json
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -11,12 +10,15 @@ from typing import Any
 
 from gato_data.errors import OutputError
 from gato_data.printable import printable
-from gato_data.report.encode import plain
+from gato_data.report.html.packed import json_of
+
+SCRIPTS = ("elements.js", "charts.js", "columns.js", "tokens.js", "player.js", "episodes.js", "page.js")
+"""What the page's script is made of, in this order."""
 
 
 def render(title: str, datasets: list[dict[str, Any]], mixture: dict[str, Any] | None = None) -> str:
     """One self-contained HTML document; the same content gives the same bytes."""
-    style, script = _resource("page.css"), _resource("page.js")
+    style, script = _resource("page.css"), "\n".join(map(_resource, SCRIPTS))
     policy = f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
     return Template(_resource("page.html")).substitute(
         title=html.escape(printable(title)),
@@ -29,8 +31,7 @@ def render(title: str, datasets: list[dict[str, Any]], mixture: dict[str, Any] |
 
 def embedded(content: Any) -> str:
     """JSON that may stand inside a script element: no character in it can end the element or begin a comment."""
-    text = json.dumps(plain(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return json_of(content).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def write_page(path: Path, page: str) -> None:

@@ -1,6 +1,7 @@
 """A headless Chromium for the tests of the page, or the reason why there is none."""
 
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -27,3 +28,46 @@ def start() -> Any:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+
+
+def css(driver: Any, selector: str) -> list[Any]:
+    """All elements of a selector."""
+    found: list[Any] = driver.find_elements("css selector", selector)
+    return found
+
+
+def until(driver: Any, condition: Callable[[], Any], seconds: int = 60) -> None:
+    """Wait for what the page does by and by."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, seconds, poll_frequency=0.05).until(lambda _: condition())
+
+
+def open_episode(page: Any, number: int) -> None:
+    """Click an episode of the list and wait for it."""
+    button = css(page, "button.episode")[number]
+    name = button.find_element("css selector", ".name").text
+    button.click()
+    until(page, lambda: css(page, ".card h3")[0].text == name)
+
+
+def pixels(page: Any) -> list[list[int]]:
+    """A pixel of each patch of the first picture, which is of 2 x 2 patches."""
+    found: list[list[int]] = page.execute_script(
+        """
+        const canvas = document.createElement("canvas");
+        canvas.width = canvas.height = 32;
+        const context = canvas.getContext("2d", { willReadFrequently: true });
+        context.drawImage(document.querySelector(".mosaic canvas"), 0, 0);
+        return [[0, 0], [20, 3], [3, 20], [20, 20]].map(([x, y]) => [...context.getImageData(x, y, 1, 1).data]);
+        """
+    )
+    return found
+
+
+def window(driver: Any, *, width: int = 1280, dark: bool = False) -> None:
+    """The size of the window, and light or dark."""
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -13,11 +13,9 @@ from gato_data.report.dataset import summarize_dataset
 from gato_data.report.episodes import EpisodeList
 from gato_data.report.html.content import dataset_content
 from gato_data.report.html.distributions import histogram
-from gato_data.report.html.image import data_uri
 from gato_data.report.html.page import embedded, render, write_page
 from gato_data.report.html.pick import pick
 from gato_data.report.quality import Thresholds, judge
-from tests.gato_data.report.folders import SILENT, Folder, robot_episode, write_folder
 
 
 def content_of(folder: Path, limit: int = 24) -> dict[str, Any]:
@@ -45,36 +43,6 @@ def test_the_page_is_one_file_without_addresses(told: Path) -> None:
 
 def test_the_same_dataset_gives_the_same_page(told: Path) -> None:
     assert render("x", [content_of(told)]) == render("x", [content_of(told)])
-
-
-def test_every_token_of_a_shown_timestep_is_on_the_page(told: Path) -> None:
-    content = content_of(told)
-    assert (len(content["episodes"]), content["num_episodes"]) == (4, 4)
-    for episode in content["episodes"]:
-        assert len(episode["parts"]) == episode["timesteps"]
-        for part in episode["parts"]:
-            sizes = [g["rows"] * g["columns"] if "frame" in g else len(g["ids"]) for g in part["groups"]]
-            assert sum(sizes) == part["total"]
-        assert sum(part["total"] for part in episode["parts"]) == episode["tokens"]
-
-
-def test_curves_are_the_decoded_actions(told: Path) -> None:
-    episode = content_of(told)["episodes"][1]
-    assert episode["curves"]["times"] == [0, 1, 2, 3]
-    assert episode["curves"]["reward"] == [0, 1, 2, 3]
-    assert list(episode["curves"]["actions"]) == ["action/arm[0]", "action/arm[1]", "action/button"]
-    assert episode["curves"]["actions"]["action/arm[1]"] == pytest.approx([-1, 0, 1, 2], abs=2 / 1024)
-    assert episode["curves"]["actions"]["action/button"] == [3, 4, 3, 4]
-
-
-def test_a_long_episode_is_sampled_over_all_its_chunks(tmp_path: Path) -> None:
-    folder = Folder(name="long", specs={"robot": SILENT}, splits={"train": [[robot_episode(0, 4000)]]})
-    (episode,) = content_of(write_folder(tmp_path / "long", folder))["episodes"]
-    steps = [part["step"] for part in episode["parts"]]
-    assert (steps[0], steps[-1], len(steps)) == (0, 3999, 24)
-    assert (episode["timesteps"], episode["tokens"]) == (4000, 44_000)
-    assert [part["reward"] for part in episode["parts"]] == [str(step) for step in steps]
-    assert len(episode["curves"]["times"]) == len(episode["curves"]["reward"]) == 300
 
 
 def episodes(timesteps: np.ndarray, returns: np.ndarray, tasks: int = 1) -> EpisodeList:
@@ -133,16 +101,6 @@ def test_histograms_count_everything(values: list[float]) -> None:
     found = histogram(np.array(values))
     assert sum(found["counts"]) == len(values)
     assert len(found["edges"]) == len(found["counts"]) + 1 <= 33
-
-
-def test_frames_are_exact_where_they_fit() -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    uri, exact = data_uri(noise, 10**6)
-    assert exact
-    assert uri.startswith("data:image/webp;base64,")
-    small, exact = data_uri(noise, 3000)
-    assert not exact
-    assert len(small) < len(uri) / 2
 
 
 def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:

@@ -1,51 +1,19 @@
 """The page in a real browser: what a person sees and does."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gato_data.report.dataset import summarize_dataset
-from gato_data.report.html.content import dataset_content
-from gato_data.report.html.page import render, write_page
-from gato_data.report.quality import Thresholds, judge
 from tests.gato_data.report import browser
+from tests.gato_data.report.browser import css
 from tests.gato_data.report.folders import ROBOT, Folder, robot_episode, write_folder
 
 pytestmark = pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "never")
 
 HOSTILE = "\u202e</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\x1b[2J שלום 🤖"
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    driver = browser.start()
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def show(chrome: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    def open_page(folder: Path, *, width: int = 1280, dark: bool = False) -> Any:
-        summary = summarize_dataset(folder)
-        content = dataset_content(summary, judge(summary, Thresholds()), 24)
-        write_page(tmp_path / "page.html", render(summary.manifest.name, [content]))
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        chrome.get((tmp_path / "page.html").as_uri())
-        return chrome
-
-    yield open_page
-    assert chrome.get_log("browser") == []
-
-
-def css(driver: Any, selector: str) -> list[Any]:
-    found: list[Any] = driver.find_elements("css selector", selector)
-    return found
 
 
 def test_the_page_says_what_the_tokens_of_a_timestep_are(show: Callable[..., Any], told: Path) -> None:
@@ -75,23 +43,14 @@ def test_the_page_says_what_the_tokens_of_a_timestep_are(show: Callable[..., Any
 
 def test_clicking_an_episode_shows_its_frames(show: Callable[..., Any], arm: Path) -> None:
     page = show(arm)
-    css(page, "button.episode")[1].click()
+    browser.open_episode(page, 1)
     assert css(page, ".card h3")[0].text == "robot/00000/000001"
-    frames = css(page, ".film img")
-    assert len(frames) == 4
-    pixels = page.execute_script(
-        """
-        const canvas = document.createElement("canvas");
-        canvas.width = canvas.height = 32;
-        const context = canvas.getContext("2d", { willReadFrequently: true });
-        context.drawImage(arguments[0], 0, 0);
-        return [[0, 0], [20, 3], [3, 20], [20, 20]].map(([x, y]) => [...context.getImageData(x, y, 1, 1).data]);
-        """,
-        frames[2],
-    )
-    assert pixels == [[255, 0, 0, 255], [0, 128, 0, 255], [0, 0, 64, 255], [30, 30, 30, 255]]
-    css(page, ".film button")[3].click()
+    for _ in range(2):
+        css(page, "button[aria-label='next timestep']")[0].click()
+    assert browser.pixels(page) == [[255, 0, 0, 255], [0, 128, 0, 255], [0, 0, 64, 255], [30, 30, 30, 255]]
+    css(page, "button[aria-label='next timestep']")[0].click()
     assert "Timestep 3 of 0 to 3, reward 3" in css(page, ".card")[0].text
+    assert browser.pixels(page)[3] == [40, 40, 40, 255]
     assert len(css(page, ".mosaic .token")) == 4
 
 
@@ -197,6 +156,6 @@ def test_documents_are_shown_in_reading_order(show: Callable[..., Any], captions
     page = show(captions)
     assert [group.text.splitlines()[0] for group in css(page, ".group")] == ["image", "text"]
     assert "the picture is the first 30 x 16 pixels" in css(page, ".group")[0].text
-    css(page, "button.episode")[1].click()
+    browser.open_episode(page, 1)
     headers = [group.text.splitlines()[1] for group in css(page, ".group")]
     assert headers == ["tokens 0 to 3, text, not trained on", "tokens 4 to 6, text, trained on"]
