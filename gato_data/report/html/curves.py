@@ -10,6 +10,7 @@ from gato_data.report.actions import action_ids, action_offsets, read_column
 from gato_data.report.decoder import IdDecoder
 from gato_data.report.fields import elements
 from gato_data.report.html.episode_records import EpisodeRecords
+from gato_data.shards.file import open_shard
 from gato_data.tokenizers import continuous
 from gato_schemas.episode import Field
 
@@ -33,11 +34,11 @@ def curves(episode: EpisodeRecords, decoder: IdDecoder, task: str) -> dict[str, 
     offsets = action_offsets(manifest, task) if manifest is not None and known else np.zeros(0, np.int64)
     rewards: list[NDArray[np.generic]] = [np.zeros(0, np.float32)]
     ids: list[NDArray[np.int64]] = [np.zeros((0, len(offsets)), np.int64)]
-    with episode.path.open("rb") as file:
-        for number, _, here in episode.split(times):
-            rewards.append(read_column(file.fileno(), found, number, "reward")[here])
-            if len(offsets):
-                ids.append(action_ids(file.fileno(), found, number, offsets)[here])
+    file = open_shard(episode.path)
+    for number, _, here in episode.split(times):
+        rewards.append(read_column(file, found, number, "reward")[here])
+        if len(offsets):
+            ids.append(action_ids(file, found, number, offsets)[here])
     reward = np.concatenate(rewards).astype(np.float64)
     actions = _decoded(np.concatenate(ids), manifest.tasks[task].actions) if manifest is not None and known else {}
     return {
