@@ -137,11 +137,11 @@ class RemoteFolder:
         return {name: RemoteObject(listed[name]["size"], _tag(listed[name])) for name in names}
 
     def object(self, name: str) -> RemoteObject:
-        """One file, as it is now."""
+        """One file, as a listing has it now: other answers of a store may spell what it says differently."""
         with _explained(f"{self.address}/{name}", InputError):
             files, root = _system(self.address)
             files.invalidate_cache()
-            entry = files.info(_join(root, name))
+            entry = files.ls(_join(root, name), detail=True)[0]
             return RemoteObject(int(entry["size"]), _tag(entry))
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
