@@ -136,7 +136,7 @@ def whole_file(path: Path) -> Iterator[None]:
 
 def _open_dataset(remote: RemoteFolder, cache: Path) -> Path:
     objects = remote.objects()
-    if not objects:
+    if not objects or [*objects] == [""]:
         close = remote.close_name()
         hint = f"did you mean {redacted(close)}?" if close else "give the folder of a dataset"
         raise InputError(f"{remote.shown} does not exist, or is empty: {hint}")
