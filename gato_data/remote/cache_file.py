@@ -1,13 +1,16 @@
 """The cache's copy of a shard: a file of which records come and go, each with the pages that it needs on the disk."""
 
 import ctypes
+import fcntl
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.errors import SettingError
 from gato_data.remote.mirror import DatasetMirror
 from gato_schemas.index import index_path, read_index
 from gato_schemas.tfrecord import FOOTER_BYTES, HEADER_BYTES, crc32c, frame_of, masked
@@ -22,6 +25,31 @@ def punch(fd: int, start: int, stop: int) -> None:
     if libc.fallocate(fd, _PUNCH_AND_KEEP_SIZE, ctypes.c_long(start), ctypes.c_long(stop - start)):
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+
+
+def own_folder(folder: Path) -> tuple[Path, int]:
+    """The first folder of records in a cache that no other process has, and its locked file.
+
+    Raises:
+        SettingError: the folder cannot be written, or its file system cannot give back parts of a file.
+    """
+    try:
+        for number in range(1 << 16):
+            own = folder / f"records-{number}"
+            own.mkdir(parents=True, exist_ok=True)
+            lock = os.open(own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.pwrite(lock, bytes(2 * PAGE), 0)
+                punch(lock, 0, PAGE)
+                return own, lock
+            os.close(lock)
+    except OSError as error:
+        raise SettingError(
+            f"the cache {folder} cannot be used ({error.strerror}): give --cache a folder that can be written, on a "
+            "disk whose file system can give back parts of a file (ext4, xfs, btrfs, tmpfs)"
+        ) from error
+    raise SettingError(f"the cache {folder} is used by too many processes: give --cache another folder")
 
 
 class CacheFile:

@@ -5,20 +5,18 @@ files are named after the shards' digests, and a record counts as there only if 
 run left behind, even one that was killed, is used again.
 """
 
-import fcntl
 import heapq
 import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
 from gato_data.errors import GatoError, SettingError
-from gato_data.remote.cache_file import PAGE, CacheFile, punch
+from gato_data.remote.cache_file import PAGE, CacheFile, own_folder, punch
 from gato_data.remote.mirror import mirror_of
 
 NEAR_BYTES, MERGED_BYTES = 4096, 1 << 22
@@ -74,7 +72,7 @@ class RecordCache:
     def __init__(self, folder: Path, limit: int) -> None:
         self.limit = limit
         self.requests = self.fetched = 0
-        self._folder, self._lock_file = _own_folder(folder)
+        self._folder, self._lock_file = own_folder(folder)
         self._others = {path: path.stat().st_blocks * 512 for path in self._folder.iterdir() if path.name != "lock"}
         self.held = self.most_held = sum(self._others.values())
         self._numbers: dict[Path, int] = {}
@@ -320,24 +318,3 @@ class RecordCache:
 def _part(file: CacheFile, record: int, data: bytes, start: int) -> memoryview:
     begin, end = file.span(record)
     return memoryview(data)[begin - start : end - start]
-
-
-def _own_folder(folder: Path) -> tuple[Path, int]:
-    """The first folder of records that no other process has, and its locked file."""
-    try:
-        for number in range(1 << 16):
-            own = folder / f"records-{number}"
-            own.mkdir(parents=True, exist_ok=True)
-            lock = os.open(own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.pwrite(lock, bytes(2 * PAGE), 0)
-                punch(lock, 0, PAGE)
-                return own, lock
-            os.close(lock)
-    except OSError as error:
-        raise SettingError(
-            f"the cache {folder} cannot be used ({error.strerror}): give --cache a folder that can be written, on a "
-            "disk whose file system can give back parts of a file (ext4, xfs, btrfs, tmpfs)"
-        ) from error
-    raise SettingError(f"the cache {folder} is used by too many processes: give --cache another folder")
