@@ -1,8 +1,8 @@
-"""Files of a folder that is written to: whole or not there at all, and never through a link."""
+"""Files of a folder that is written to: whole or not there at all, and never through a link; names that stay inside."""
 
 import hashlib
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gato_data.errors import OutputError
 
@@ -37,3 +37,9 @@ def refuse_links(folder: Path) -> None:
                 raise OutputError(
                     f"{path} is a link, and nothing is written through links: put the file itself there, or remove it"
                 )
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name from an untrusted file stays below the folder or archive that it is looked up in."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name

@@ -6,10 +6,10 @@ from typing import Any
 
 import fsspec
 
+from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.ingest import run as ingesting
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.ingest.summary import Summary
-from gato_pipelines.remote.folder import RemoteFolder
 from tests.rlds_inputs import digests
 
 

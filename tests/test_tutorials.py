@@ -71,6 +71,7 @@ def test_there_are_tutorials() -> None:
         "from-rlds-to-a-model",
         "playing-in-your-own-environment",
         "reading-the-shards",
+        "training-from-a-bucket",
         "your-own-source",
     ]
 

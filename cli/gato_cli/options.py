@@ -25,7 +25,7 @@ class Place(ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         """A Path, or an address such as s3://bucket/folder as it is."""
-        from gato_pipelines.remote.folder import as_place
+        from gato_data.remote.folder import as_place
 
         if not str(value):
             self.fail("the path is empty: give one, such as ./data", param, ctx)
@@ -227,6 +227,16 @@ def _type(entry: "Field[Any]", kind: Any) -> Any:
 def first_line(cls: type[Any]) -> str:
     """What a class says of itself in one line; empty where it says nothing."""
     return next(iter((cls.__doc__ or "").strip().splitlines()), "")
+
+
+def cache_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--cache`: where what is read from addresses is kept."""
+    return click.option(
+        "--cache",
+        metavar="DIR",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Keeps what is read from addresses.  [default: ~/.cache/gato-data]",
+    )(function)
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -103,7 +103,7 @@ def add_stage(
             f"a stage from sample {first_sample} on would change what was planned: the last stage of {path} begins "
             f"at sample {mixture.stages[-1].first_sample}, give a later step"
         )
-    choice, known = chosen(weights), open_mixture_datasets(mixture, path)
+    choice, known = chosen(weights), open_mixture_datasets(mixture, path, run.settings.cache if run else None)
     have = {(dataset.folder.resolve(), dataset.view) for dataset in known}
     pairs = zip(*with_views(datasets, choice), strict=True)
     added = [(folder, view) for folder, view in pairs if (folder.resolve(), view) not in have]

@@ -124,7 +124,7 @@ def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
         FormatError: an index is damaged, or a shard is not the one that was written.
         MixtureError: a dataset changed, or has no window.
     """
-    datasets = open_mixture_datasets(mixture, path)
+    datasets = open_mixture_datasets(mixture, path, run.settings.cache)
     table, _ = read_table(datasets, "train")
     numbers = WindowNumbers.of(table, run.settings)
     totals = dataset_totals(table, numbers.of_datasets)

@@ -1,7 +1,6 @@
 """Opening the datasets of a mixture: that they fit together, and are still what they were."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import MixtureError
+from gato_data.remote.mirror import dataset_folder, written_path
 from gato_data.shards.episodes import OpenDataset
 from gato_data.shards.views import WHOLE, View
 from gato_schemas.dataset import TEXT_MODEL, Manifest, VocabularyInfo, read_manifest
@@ -116,7 +116,7 @@ def mixture_dataset(dataset: OpenDataset, relative_to: Path) -> MixtureDataset:
     totals = manifest.splits["train"].totals
     return MixtureDataset(
         name=dataset.name,
-        path=Path(os.path.relpath(dataset.folder.resolve(), relative_to.resolve())).as_posix(),
+        path=written_path(dataset.folder, relative_to),
         family=manifest.family,
         fingerprint=manifest.fingerprint,
         content_id=manifest.content_id,
@@ -129,15 +129,19 @@ def mixture_dataset(dataset: OpenDataset, relative_to: Path) -> MixtureDataset:
     )
 
 
-def open_mixture_datasets(mixture: Mixture, path: Path) -> list[OpenDataset]:
+def open_mixture_datasets(mixture: Mixture, path: Path, cache: Path | None = None) -> list[OpenDataset]:
     """The datasets of a mixture file, checked against what it says of them.
+
+    Args:
+        mixture, path: the mixture and its file.
+        cache: where manifests and indexes of datasets at addresses are kept; None is the user's own folder.
 
     Raises:
         FormatError: a dataset is missing or incomplete.
         MixtureError: a dataset is not what it was when the mixture was made; the message says what changed.
     """
     datasets = open_datasets(
-        [path.parent / dataset.path for dataset in mixture.datasets],
+        [dataset_folder(path, dataset.path, cache) for dataset in mixture.datasets],
         [View.parse(dataset.view) for dataset in mixture.datasets],
     )
     for known, found in zip(mixture.datasets, datasets, strict=True):

@@ -174,7 +174,10 @@ class WindowPlanner:
 
     def _move_to_timesteps(self, episode: Numbers, tokens: Numbers, cuts: Cuts, spans: Spans) -> None:
         """Move the cuts of episodes whose timesteps differ in length back to a timestep, where one is near."""
-        for at in np.flatnonzero(cuts.slack).tolist():
+        some = np.flatnonzero(cuts.slack)
+        bases = self._table.record_token[self._table.episode_record[episode[some]]]
+        self._starts.expect(np.concatenate([bases + ends[some] for ends in (spans.start, spans.first, spans.last)]))
+        for at in some.tolist():
             base = int(self._table.record_token[self._table.episode_record[episode[at]]])
             slack = int(cuts.slack[at])
 

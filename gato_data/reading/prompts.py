@@ -93,7 +93,9 @@ class Prompter:
         length = np.minimum(settings.most_prompt_tokens // cuts.unit * cuts.unit, tokens)
         places = (tokens - length) // cuts.unit + 1
         start = np.where(from_end, tokens - length, cuts.unit * below(keys, places))
-        for at in np.flatnonzero((cuts.slack > 0) & (length > 0)).tolist():
+        some = np.flatnonzero((cuts.slack > 0) & (length > 0))
+        self._starts.expect(np.concatenate([(base + start)[some], (base + start + length)[some]]))
+        for at in some.tolist():
             first, end = int(base[at] + start[at]), int(base[at] + start[at] + length[at])
             begin = self._starts.at_or_after(first)
             if end < base[at] + tokens[at]:
@@ -145,7 +147,9 @@ class Prompter:
     def _at_timesteps(
         self, begin: Numbers, first: Numbers, base: Numbers, cuts: Cuts, long: NDArray[np.bool_]
     ) -> Numbers:
-        for at in np.flatnonzero(long & (cuts.slack > 0)).tolist():
+        some = np.flatnonzero(long & (cuts.slack > 0))
+        self._starts.expect((base + begin)[some])
+        for at in some.tolist():
             moved = self._starts.at_or_before(int(base[at] + begin[at])) - int(base[at])
             begin[at] = max(moved, int(first[at]))
         return begin

@@ -21,11 +21,13 @@ from gato_data.reading.explain import ExplainedWindow, Explainer
 from gato_data.reading.fill import Filler
 from gato_data.reading.inflated import Inflated
 from gato_data.reading.layout_search import find_layouts
+from gato_data.reading.layouts import READ_COLUMNS
 from gato_data.reading.page_cache import CacheWarmer
 from gato_data.reading.plan import BatchPlan, StreamPlanner
 from gato_data.reading.settings import ReadSettings
-from gato_data.reading.stream import announce_ahead, plan_ahead, stream_batches
+from gato_data.reading.stream import ANNOUNCED_BYTES, ANNOUNCED_SAMPLES, announce_ahead, plan_ahead, stream_batches
 from gato_data.reading.timesteps import TimestepStarts
+from gato_data.remote.ahead import FORESEEN, read_ahead
 from gato_data.shards.episodes import EpisodeTable, OpenDataset, read_table
 from gato_data.shards.files import ShardFiles, is_mapped
 from gato_schemas.mixture import Mixture, read_mixture
@@ -52,7 +54,9 @@ def open_mixture(
         SettingError: the memory does not suffice.
     """
     mixture = read_mixture(path)
-    return MixtureReader(mixture, open_mixture_datasets(mixture, path), split=split, settings=settings, each=each)
+    cache = None if settings is None else settings.cache
+    datasets = open_mixture_datasets(mixture, path, cache)
+    return MixtureReader(mixture, datasets, split=split, settings=settings, each=each)
 
 
 class MixtureReader:
@@ -111,14 +115,16 @@ class MixtureReader:
         self._files.limit_indexes(half - _check_memory(table, settings) - settings.most_inflated)
         self._inflated = Inflated(settings.most_inflated)
         columns = RecordColumns(self._files, self._inflated)
+        self._ahead = read_ahead([shard.path for shard in shards], table, settings.cache_size)
         layouts = find_layouts(datasets, table, counts, self._files, columns)
-        self.planner = StreamPlanner(mixture, table, TimestepStarts(table, columns), layouts, settings, split, each)
+        starts = TimestepStarts(table, columns, self._ahead)
+        self.planner = StreamPlanner(mixture, table, starts, layouts, settings, split, each)
         self.first_windows = self.planner.first_windows
         self.fingerprint = self.planner.fingerprint
         self.dataset_windows = tuple(self.planner.numbers.of_datasets.tolist())
         self.num_windows = sum(self.dataset_windows)
         # copies from maps hold the interpreter's lock, so threads would only get into each other's way
-        self._all_mapped = settings.map_files and all(map(is_mapped, shards))
+        self._all_mapped = settings.map_files and all(map(is_mapped, shards)) and self._ahead is None
         self._with_patches = bool(counts.by_modality[:, Modality.PATCH].any())
         self._slots(1)
         self._token_dtype = np.dtype("<u2" if mixture.vocabulary.token_dtype == "uint16" else "<i4")
@@ -134,6 +140,10 @@ class MixtureReader:
         )
         self._explainer = Explainer(table, self._files, self.dataset_names)
         self._warmer = CacheWarmer(table, self._files, self._token_dtype.itemsize)
+        self._most_announced = max(1, min(ANNOUNCED_BYTES // self._batch_bytes(1), ANNOUNCED_SAMPLES))
+        uneven = bool(((layouts.of_record == READ_COLUMNS) & (counts.timesteps > 0)).any())
+        if self._ahead is not None and not uneven:  # else planning has to read records
+            self._most_announced = FORESEEN
 
     def batch(self, samples: range) -> Batch:
         """Read the windows with these global sample numbers into new arrays.
@@ -157,11 +167,7 @@ class MixtureReader:
             SettingError: a batch does not fit into half the memory.
         """
         return stream_batches(
-            announce_ahead(
-                plan_ahead(ranges, self.planner.plan),
-                lambda plan: self._warmer.warm(plan.reads),
-                self._batch_bytes(1),
-            ),
+            announce_ahead(plan_ahead(ranges, self.planner.plan), self._announce, self._most_announced),
             self._fill,
             lambda rows: self._buffers(rows, allocate),
             self._slots,
@@ -180,6 +186,8 @@ class MixtureReader:
 
     def close(self) -> None:
         """Close all files."""
+        if self._ahead is not None:
+            self._ahead.stop()
         self._files.close()
         self._inflated.clear()
 
@@ -192,7 +200,16 @@ class MixtureReader:
         self.close()
 
     def _fill(self, plan: BatchPlan, buffers: Buffers) -> Batch:
-        return self._filler.fill(plan, buffers)
+        batch = self._filler.fill(plan, buffers)
+        if self._ahead is not None and len(plan.sample):
+            self._ahead.read(int(plan.sample[0]))
+        return batch
+
+    def _announce(self, plan: BatchPlan) -> None:
+        """Let begin what can be read before it is needed."""
+        self._warmer.warm(plan.reads)
+        if self._ahead is not None and len(plan.sample):
+            self._ahead.announce(int(plan.sample[0]), plan.reads.record, plan.reads.shard)
 
     def _buffers(self, rows: int, allocate: Allocate) -> Buffers:
         return Buffers(rows, self.context_length + 1, self._token_dtype, allocate)

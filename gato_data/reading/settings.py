@@ -1,9 +1,11 @@
 """The settings of reading; on a command line each is the option of the same name."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gato_data.errors import SettingError
+from gato_data.remote.record_cache import CACHE_BYTES
 from gato_data.settings import check, deciding, setting
 from gato_data.shards.checked import Verify
 
@@ -33,6 +35,8 @@ class ReadSettings:
         threads: that read ahead in `MixtureReader.stream`.
         verify: what of a shard is checked: one of `CHECKED`.
         max_open_files: shards kept open at a time.
+        cache: where records of datasets at addresses are kept; None is the user's folder for caches.
+        cache_size: bytes that this process keeps there.
         map_files: map shards without compressed patches into memory; their size is checked before every batch.
 
     Raises:
@@ -73,6 +77,13 @@ class ReadSettings:
         True,
         "Map shards without compressed patches into memory, which is faster.",
         decides=False,
+    )
+
+    cache: Path | None = setting(
+        None, "Keeps what is read from addresses.  [default: ~/.cache/gato-data]", "DIR", decides=False
+    )
+    cache_size: int = setting(
+        CACHE_BYTES, "Bytes of records that every process keeps there.", minimum=2**20, decides=False
     )
 
     def __post_init__(self) -> None:

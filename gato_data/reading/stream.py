@@ -28,12 +28,9 @@ def plan_ahead(ranges: Iterable[range], plan: Callable[[list[range]], list[Batch
         wanted = min(4 * sum(map(len, lump)), PLANNED_SAMPLES)
 
 
-def announce_ahead(
-    plans: Iterator[BatchPlan], announce: Callable[[BatchPlan], None], row_bytes: int
-) -> Iterator[BatchPlan]:
-    """The same plans; each is announced some time before it is handed on, more and more of them."""
+def announce_ahead(plans: Iterator[BatchPlan], announce: Callable[[BatchPlan], None], most: int) -> Iterator[BatchPlan]:
+    """The same plans; each is announced some time before it is handed on, more and more up to `most` samples."""
     waiting: deque[BatchPlan] = deque()
-    most = max(1, min(ANNOUNCED_BYTES // row_bytes, ANNOUNCED_SAMPLES))
     held = handed_on = 0
     for plan in plans:
         announce(plan)

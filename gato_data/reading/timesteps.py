@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.permutation import Numbers
 from gato_data.reading.columns import RecordColumns
+from gato_data.remote.ahead import ReadAhead
 from gato_data.shards.episodes import EpisodeTable
 
 
@@ -11,10 +13,22 @@ class TimestepStarts:
     """Looks timesteps up by token, tokens counted through the whole mixture.
 
     A chunk begins with a timestep, so one record is all that is read.
+
+    Args:
+        table: the episodes of the mixture.
+        columns: of its records.
+        ahead: fetches records of shards at addresses; None where there are none.
     """
 
-    def __init__(self, table: EpisodeTable, columns: RecordColumns) -> None:
-        self._table, self._columns = table, columns
+    def __init__(self, table: EpisodeTable, columns: RecordColumns, ahead: ReadAhead | None = None) -> None:
+        self._table, self._columns, self._ahead = table, columns, ahead
+
+    def expect(self, token: Numbers) -> None:
+        """Let the records of many tokens be fetched side by side, before they are looked at one by one."""
+        if self._ahead is not None and len(token):
+            record = np.searchsorted(self._table.record_token, token, side="right") - 1
+            record = np.minimum(record, len(self._table.record_token) - 2)
+            self._ahead.fetch(record, np.searchsorted(self._table.shard_record, record, side="right") - 1)
 
     def at_or_before(self, token: int) -> int:
         """First token of the timestep that holds `token`."""

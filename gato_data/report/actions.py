@@ -1,6 +1,5 @@
 """What the actions of a dataset look like, from a sample of its records: only their ids are read, never a patch."""
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from gato_data.errors import FormatError
 from gato_data.report.episodes import indexes
+from gato_data.shards.file import ShardFile, open_shard
 from gato_schemas.columns import ROWS, decode_column, decode_tokens
 from gato_schemas.dataset import Manifest
 from gato_schemas.index import ShardIndex
@@ -76,31 +76,31 @@ def sample_actions(folder: Path, manifest: Manifest, limit: int = SAMPLED_RECORD
         before += len(found)
         whole = (folder / name).is_file() and (folder / name).stat().st_size == found.header.shard_size
         if len(here) and whole:  # a missing or truncated shard is a finding of its own
-            with (folder / name).open("rb") as file:
-                for number in here.tolist():
-                    _add(samples, manifest, file.fileno(), found, int(number))
+            file = open_shard(folder / name)
+            for number in here.tolist():
+                _add(samples, manifest, file, found, int(number))
     return samples
 
 
-def _add(samples: dict[str, ActionSample], manifest: Manifest, descriptor: int, found: ShardIndex, number: int) -> None:
+def _add(samples: dict[str, ActionSample], manifest: Manifest, file: ShardFile, found: ShardIndex, number: int) -> None:
     task = found.header.tasks[int(found.task[number])]
     sample = samples.get(task)
     if sample is None:
         return
-    ids = action_ids(descriptor, found, number, action_offsets(manifest, task))
+    ids = action_ids(file, found, number, action_offsets(manifest, task))
     if len(ids):
         sample.add(ids)
 
 
-def action_ids(descriptor: int, found: ShardIndex, number: int, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+def action_ids(file: ShardFile, found: ShardIndex, number: int, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """The action tokens of a record, int64 (T, A), each counted from the first id of its kind.
 
     Raises:
         FormatError: the record's ids are no actions, or the shard is truncated.
     """
     where = f"record {number} of {found.header.shard}"
-    tokens = read_column(descriptor, found, number, "tokens")
-    position = read_column(descriptor, found, number, "position")
+    tokens = read_column(file, found, number, "tokens")
+    position = read_column(file, found, number, "position")
     ids = tokens[position == POSITION_ACTION].astype(np.int64)
     if not len(offsets) or len(ids) != len(offsets) * int(found.num_timesteps[number]):
         raise FormatError(f"{where} has {len(ids)} action tokens in {found.num_timesteps[number]} timesteps")
@@ -118,14 +118,14 @@ def action_offsets(manifest: Manifest, task: str) -> NDArray[np.int64]:
     return np.array([first[f.modality] for f in fields for _ in range(f.num_tokens)], np.int64)
 
 
-def read_column(descriptor: int, found: ShardIndex, number: int, name: str) -> NDArray[Any]:
+def read_column(file: ShardFile, found: ShardIndex, number: int, name: str) -> NDArray[Any]:
     """One array column of a record, without the rest of the record: a value per token, of `reward` per timestep.
 
     Raises:
         FormatError: the column is damaged, or the shard is truncated.
     """
     start, size = found.payload(number, name)
-    data = memoryview(os.pread(descriptor, size, start))
+    data = memoryview(file.read(start, size))
     if len(data) != size:
         raise FormatError(f"{found.header.shard} is truncated inside record {number}")
     try:

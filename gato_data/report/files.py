@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
-from gato_data.shards.file import ShardFile
+from gato_data.shards.file import open_shard
 from gato_data.shards.index import check_footers, readable_indexes
 from gato_schemas.dataset import MANIFEST, Manifest, read_manifest
 from gato_schemas.index import SUFFIX
@@ -38,7 +38,7 @@ def check_shard(path: Path) -> None:
         raise InputError(f"there is no shard {path}")
     if path.suffix == SUFFIX:
         raise InputError(f"{path} is the index of a shard: name the shard itself, {path.with_suffix('')}")
-    ShardFile(path)
+    open_shard(path)
 
 
 def open_manifest(folder: Path) -> Manifest:

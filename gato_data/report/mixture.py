@@ -8,6 +8,8 @@ from typing import Any
 from gato_data.errors import InputError
 from gato_data.mixing.plan import MixturePlan, PlannedDataset, Run, describe
 from gato_data.printable import count, printable
+from gato_data.reading.settings import ReadSettings
+from gato_data.remote.mirror import dataset_folder
 from gato_data.report.encode import plain
 from gato_data.report.table import Fact, TableColumn
 from gato_schemas.mixture import Mixture, MixtureStage, read_mixture
@@ -20,13 +22,14 @@ class MixtureSummary:
     path: Path
     mixture: Mixture
     plan: MixturePlan
+    cache: Path | None = None
 
     def folder(self, number: int) -> Path:
         """Where dataset `number` lies."""
-        return self.path.parent / self.mixture.datasets[number].path
+        return dataset_folder(self.path, self.mixture.datasets[number].path, self.cache)
 
 
-def summarize_mixture(path: Path, steps: int, batch_size: int) -> MixtureSummary:
+def summarize_mixture(path: Path, steps: int, batch_size: int, cache: Path | None = None) -> MixtureSummary:
     """Read a mixture file and plan a run of it, from manifests and indexes alone.
 
     Raises:
@@ -37,7 +40,8 @@ def summarize_mixture(path: Path, steps: int, batch_size: int) -> MixtureSummary
     if path.is_dir():
         raise InputError(f"{path} is a folder, a mixture file was wanted: try `gato-data inspect dataset {path}`")
     mixture = read_mixture(path)
-    return MixtureSummary(path, mixture, describe(mixture, path, Run(steps=steps, batch_size=batch_size)))
+    run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(cache=cache))
+    return MixtureSummary(path, mixture, describe(mixture, path, run), cache)
 
 
 def mixture_facts(summary: MixtureSummary) -> list[Fact]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gato_data.printable import counted
+from gato_data.remote.mirror import mirror_of, origin
 from gato_data.verify.dataset import Verdict
 from gato_data.verify.repair import Repair
 
@@ -11,7 +12,7 @@ def repair_answer(mended: Repair) -> dict[str, Any]:
     """What is wrong after a repair, and what the repair did."""
     verdict = mended.after
     return {
-        "dir": str(verdict.folder),
+        "dir": origin(verdict.folder),
         "whole": verdict.whole,
         "bytes": verdict.bytes,
         "shards": len(verdict.shards),
@@ -27,7 +28,7 @@ def repair_answer(mended: Repair) -> dict[str, Any]:
 def advice(verdict: Verdict, *, repaired: bool) -> str:
     """What to do about a dataset that is not whole, after a repair or before one."""
     findings = verdict.findings
-    found = f"{counted(findings.count, 'finding')} in {verdict.folder}"
+    found = f"{counted(findings.count, 'finding')} in {origin(verdict.folder)}"
     if repaired and any(finding.remedy == "force" for finding in findings.kept):
         return (
             f"{found} that a repair would have to give up whole records for: copy the right files "
@@ -35,6 +36,6 @@ def advice(verdict: Verdict, *, repaired: bool) -> str:
         )
     if repaired:
         return f"{found} that cannot be mended here: copy those files again, or run the ingest again"
-    if verdict.mendable:
+    if verdict.mendable and not mirror_of(verdict.folder):
         return f"{found}: --repair sets damaged records aside and makes the rest whole again"
     return f"{found}: copy those files again, or run the ingest again"

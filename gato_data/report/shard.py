@@ -9,7 +9,7 @@ from gato_data.errors import FormatError
 from gato_data.report.encode import by_modality, loss_share
 from gato_data.report.files import check_shard
 from gato_data.report.record import counted_record
-from gato_data.shards.file import ShardFile
+from gato_data.shards.file import ShardFile, open_shard
 from gato_data.shards.index import check_fits, index_of
 from gato_schemas import index, tfrecord
 from gato_schemas.record import HEAD_BYTES, Record, read_episode_id
@@ -118,7 +118,7 @@ def _row(found: index.ShardIndex, number: int, episode_id: str | None) -> Record
 
 
 def _episode_ids(path: Path, found: index.ShardIndex, numbers: Iterable[int]) -> list[str | None]:
-    file = ShardFile(path)
+    file = open_shard(path)
     return [_episode_id(file, found, number) for number in numbers]
 
 

@@ -25,6 +25,12 @@ _FILES = {
 _WANTED = "a shard, a dataset's folder or a mixture was wanted"
 
 
+def subject_at(address: str) -> Subject:
+    """What an address is, by its last name."""
+    name = address.rpartition("/")[2]
+    return "shard" if ".tfrecord-" in name else "mixture" if name.endswith(".json") else "dataset"
+
+
 def subject_of(path: Path) -> Subject:
     """What a path is.
 

@@ -5,6 +5,7 @@ import os
 import resource
 from pathlib import Path
 
+from gato_data.remote.mirror import mirror_of
 from gato_schemas.regular_file import check_regular
 from gato_schemas.tfrecord import refuse_foreign
 
@@ -49,6 +50,17 @@ class ShardFile:
             done += more
         return done
 
+    def is_cached(self, offset: int) -> bool:
+        """Whether a byte can be read without waiting for a disk."""
+        try:
+            return os.preadv(self.fd, (bytearray(1),), offset, os.RWF_NOWAIT) == 1
+        except OSError:  # it would have to wait, or the file system cannot tell
+            return False
+
+    def advise_random(self) -> None:
+        """Tell the kernel that reads come at random places."""
+        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_RANDOM)
+
     def map(self) -> None:
         """Map the file, to be read at random places; raises OSError."""
         if self.size:
@@ -63,6 +75,21 @@ class ShardFile:
     def __del__(self) -> None:
         if hasattr(self, "fd"):
             os.close(self.fd)
+
+
+def open_shard(path: Path) -> ShardFile:
+    """Open a shard, of this machine or of a mirror of what is at an address.
+
+    Raises:
+        FormatError: the file begins like a Git-LFS pointer or a gzip file.
+        OSError: it cannot be opened, or is a pipe or a device.
+    """
+    mirror = mirror_of(path.parent)
+    if mirror is None:
+        return ShardFile(path)
+    from gato_data.remote.shard import RemoteShard
+
+    return RemoteShard(path, mirror)
 
 
 def most_open() -> int:

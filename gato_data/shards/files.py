@@ -14,8 +14,9 @@ from typing import TypeAlias
 import numpy as np
 
 from gato_data.permutation import Numbers
+from gato_data.remote.mirror import mirror_of
 from gato_data.shards.checked import Verify
-from gato_data.shards.file import ShardFile, most_open
+from gato_data.shards.file import ShardFile, most_open, open_shard
 from gato_data.shards.index import DatasetShard
 from gato_data.shards.record_checks import data_problem, frame_problem, hash_problem, head_problem
 from gato_schemas.errors import FormatError
@@ -120,11 +121,7 @@ class ShardFiles:
 
     def is_cached(self, shard: int, offset: int) -> bool:
         """Whether a byte of a shard can be read without waiting for a disk."""
-        file = self._file(shard)
-        try:
-            return os.preadv(file.fd, (bytearray(1),), offset, os.RWF_NOWAIT) == 1
-        except OSError:  # it would have to wait, or the file system cannot tell
-            return False
+        return self._file(shard).is_cached(offset)
 
     def will_need(self, shard: int, offset: int, size: int) -> None:
         """Let the kernel begin to read some bytes; failures show when they are read."""
@@ -175,12 +172,12 @@ class ShardFiles:
     def _open_file(self, shard: int) -> ShardFile:
         path, info = self.shards[shard].path, self.shards[shard].info
         try:
-            file = ShardFile(path)
+            file = open_shard(path)
         except OSError as error:
             raise _not_opened(path, error) from error
         _check_size(path, file.size, info.size)
-        os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_RANDOM)
-        if self._verify != "off" and shard not in self._checked:
+        file.advise_random()
+        if self._verify != "off" and shard not in self._checked and mirror_of(path.parent) is None:
             self._check_records(shard, file)
             self._checked.add(shard)
         if self._map and is_mapped(self.shards[shard]):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
 from gato_data.files import digest_of
+from gato_data.remote.mirror import whole_file
 from gato_data.shards.file import ShardFile
 from gato_data.verify.dead_letters import check_dead_letters
 from gato_data.verify.findings import Findings
@@ -93,7 +94,8 @@ def verify_dataset(folder: Path, report: Callable[[str], None] = lambda line: No
         for split, info in verdict.manifest.splits.items():
             for shard in info.shards:
                 report(shard.name)
-                verdict.shards.append(_shard(verdict, split, shard))
+                with whole_file(folder / shard.name):
+                    verdict.shards.append(_shard(verdict, split, shard))
         _other_files(verdict)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error

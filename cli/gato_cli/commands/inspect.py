@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gato_cli.options import Threshold, TokenRange, json_option
+from gato_cli.options import Place, Threshold, TokenRange, cache_option, json_option
 from gato_cli.output import say, show
 from gato_data.closest import closest
 
@@ -17,8 +17,11 @@ class InspectGroup(click.Group):
         """Put the subcommand in front where there is only a path."""
         words = [word for word in args if not word.startswith("-")]
         if words and words[0] not in self.commands and not {"-h", "--help"} & set(args):
-            from gato_data.report.subject import subject_of
+            from gato_data.remote.folder import is_remote
+            from gato_data.report.subject import subject_at, subject_of
 
+            if address := next(filter(is_remote, words), ""):
+                return super().parse_args(ctx, [subject_at(address), *args])
             close = closest(words[0], self.commands)
             if close and not Path(words[0]).exists():
                 ctx.fail(f"no subcommand and no path is named {words[0]!r}. Did you mean {close!r}?")
@@ -57,7 +60,8 @@ def command() -> None:
 
 
 @command.command("shard", short_help="The records of a shard, or the tokens of one record.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=Place())
+@cache_option
 @click.option("--record", type=click.IntRange(0), metavar="N", help="Show the tokens of record N.")
 @click.option("--timestep", type=click.IntRange(0), metavar="T", help="With --record: only timestep T of it.")
 @click.option("--tokens", type=TokenRange(), help="With --record: only tokens A to B - 1 of it.")
@@ -71,7 +75,8 @@ def command() -> None:
 @episodes_option
 @json_option
 def shard(
-    file: Path,
+    file: Path | str,
+    cache: Path | None,
     record: int | None,
     timestep: int | None,
     tokens: tuple[int, int] | None,
@@ -90,21 +95,24 @@ def shard(
     Example:
       gato-data inspect shard breakout/breakout-train.tfrecord-00000-of-00004 --record 0 --timestep 3
     """
+    from gato_data.remote.mirror import at_hand
+
+    path = at_hand(file, cache)
     if page is not None:
         if record is not None:
             raise click.UsageError("--record is for the terminal, leave it out with --html")
-        _write_shard_page(file, page, episodes)
+        _write_shard_page(path, page, episodes)
         return
     if record is not None:
         if limit is not None:
             raise click.UsageError("--limit is for the list of records, leave it out with --record")
         if timestep is not None and tokens is not None:
             raise click.UsageError("--timestep and --tokens exclude each other")
-        _show_record(file, record, timestep, tokens, as_json)
+        _show_record(path, record, timestep, tokens, as_json)
         return
     if timestep is not None or tokens is not None:
         raise click.UsageError("--timestep and --tokens need --record")
-    _show_shard(file, limit if limit is not None or as_json else 20, as_json)
+    _show_shard(path, limit if limit is not None or as_json else 20, as_json)
 
 
 def _show_shard(file: Path, limit: int | None, as_json: bool) -> None:
@@ -144,7 +152,8 @@ def _show_record(file: Path, number: int, timestep: int | None, tokens: tuple[in
 
 
 @command.command("dataset", short_help="Source, splits, tasks, fields and quality of a dataset.")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=Place())
+@cache_option
 @click.option("--strict", is_flag=True, help="Exit with 1 where a finding is above its threshold.")
 @click.option(
     "--threshold",
@@ -157,7 +166,8 @@ def _show_record(file: Path, number: int, timestep: int | None, tokens: tuple[in
 @episodes_option
 @json_option
 def dataset(
-    folder: Path,
+    folder: Path | str,
+    cache: Path | None,
     strict: bool,
     thresholds: tuple[tuple[str, float], ...],
     page: Path | None,
@@ -174,6 +184,7 @@ def dataset(
     Example:
       gato-data inspect dataset breakout --strict --threshold saturated=0.05
     """
+    from gato_data.remote.mirror import at_hand
     from gato_data.report.answers import dataset_answer
     from gato_data.report.dataset import summarize_dataset
     from gato_data.report.files import reading
@@ -182,8 +193,9 @@ def dataset(
     from gato_data.report.terminal.dataset import print_dataset
 
     limits = Thresholds.parse(dict(thresholds))
+    path = at_hand(folder, cache)
     with reading():
-        summary = summarize_dataset(folder)
+        summary = summarize_dataset(path)
         quality = judge(summary, limits)
         content = dataset_content(summary, quality, episodes) if page else {}
     if page:
@@ -195,11 +207,12 @@ def dataset(
             as_json=as_json,
         )
     if strict:
-        quality.refuse_problems(folder)
+        quality.refuse_problems(path)
 
 
 @command.command("mixture", short_help="Weights of a mixture, and what a run reads.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=Place())
+@cache_option
 @click.option(
     "--steps",
     type=click.IntRange(1),
@@ -219,23 +232,33 @@ def dataset(
 @html_option
 @episodes_option
 @json_option
-def mixture(file: Path, steps: int, batch_size: int, page: Path | None, episodes: int, as_json: bool) -> None:
+def mixture(
+    file: Path | str,
+    cache: Path | None,
+    steps: int,
+    batch_size: int,
+    page: Path | None,
+    episodes: int,
+    as_json: bool,
+) -> None:
     """What is in the mixture FILE: its datasets, its weights, and what a run reads of each dataset.
 
     \b
     Example:
       gato-data inspect mixture mixture.json --html mixture.html
     """
+    from gato_data.remote.mirror import at_hand
     from gato_data.report.files import reading
     from gato_data.report.html.mixture import mixed_datasets, mixture_content
     from gato_data.report.mixture import mixture_answer, summarize_mixture
     from gato_data.report.terminal.mixture import print_mixture
 
+    path = at_hand(file, cache)
     with reading():
-        summary = summarize_mixture(file, steps, batch_size)
+        summary = summarize_mixture(path, steps, batch_size, cache)
         contents = mixed_datasets(summary, episodes) if page else []
     if page:
-        _write_page(page, file.name, contents, mixture_content(summary))
+        _write_page(page, path.name, contents, mixture_content(summary))
     else:
         show(lambda: mixture_answer(summary), lambda console: print_mixture(console, summary), as_json=as_json)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gato_cli.options import json_option, settings_options
+from gato_cli.options import Place, json_option, settings_options
 from gato_cli.output import say, show
 from gato_data.reading.settings import ReadSettings
 
@@ -55,9 +55,9 @@ class MixGroup(click.Group):
         return click.Command.collect_usage_pieces(self, ctx)
 
 
-@read_options("context_length", "window", "pack")
+@read_options("context_length", "window", "pack", "cache")
 @click.group(cls=MixGroup, context_settings={"show_default": True})
-@click.argument("datasets", metavar="DATASET...", nargs=-1, type=_PATH)
+@click.argument("datasets", metavar="DATASET...", nargs=-1, type=Place())
 @click.option("--weights", required=True, metavar="NAME=W,...|FILE.toml|PRESET", help="Weights, see above.")
 @click.option("--out", required=True, metavar="FILE", type=_PATH, help="The mixture file.")
 @click.option(
@@ -77,7 +77,7 @@ class MixGroup(click.Group):
 @click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
 @json_option
 def command(
-    datasets: Sequence[Path],
+    datasets: Sequence[Path | str],
     weights: str,
     out: Path,
     measure: Any,
@@ -91,7 +91,7 @@ def command(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Mix the folders DATASET... by relative weights, and print what a run will read of each.
+    """Mix the folders DATASET..., paths or addresses, by relative weights, and print what a run will read of each.
 
     Weights are NAME=W for every dataset, or NAME[VIEW]=W for some of its episodes ("breakout[return>=20]=1"); a TOML
     file with a table [weights]; or a preset: gato (the paper's Table 1, by the family of each dataset), uniform,
@@ -107,16 +107,18 @@ def command(
     from gato_data.mixing.make import WeightOptions, add_stage, plan_mixture
     from gato_data.mixing.mixture_file import check_out, write_mixture
     from gato_data.mixing.plan import Run, describe
+    from gato_data.remote.mirror import at_hand
     from gato_schemas.mixture import read_mixture
 
+    folders = [at_hand(place, reading["cache"]) for place in datasets]
     run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(**reading))
     options = WeightOptions(measure=measure, temperature=temperature, max_epochs=max_epochs)
     if at_step is None:
         check_out(out)
-        mixture = plan_mixture(datasets, weights, folder=out.parent, options=options, run=run)
+        mixture = plan_mixture(folders, weights, folder=out.parent, options=options, run=run)
     else:
         first_sample = at_step * batch_size
-        mixture = add_stage(read_mixture(out), out, first_sample, datasets, weights, options=options, run=run)
+        mixture = add_stage(read_mixture(out), out, first_sample, folders, weights, options=options, run=run)
     plan = describe(mixture, out, run)
     plan.check_trained()
     if plot is not None:
@@ -143,10 +145,18 @@ def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bo
 
 
 @read_options(
-    "context_length", "seed", "window", "prompt_share", "prompt_end_share", "prompt_tokens", "prompt_loss", "pack"
+    "context_length",
+    "seed",
+    "window",
+    "prompt_share",
+    "prompt_end_share",
+    "prompt_tokens",
+    "prompt_loss",
+    "pack",
+    "cache",
 )
 @command.command("explain", context_settings={"show_default": True})
-@click.argument("mixture", type=_PATH)
+@click.argument("mixture", type=Place())
 @click.option("--step", required=True, type=click.IntRange(0), help="Step of the run, counted from 0.")
 @click.option("--rank", type=int, default=0, help="Rank whose part of the batch is shown.")
 @click.option("--world-size", type=int, default=1, help="Number of ranks.")
@@ -154,7 +164,14 @@ def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bo
 @click.option("--split", type=click.Choice(["train", "validation"]), default="train", help="Which episodes.")
 @json_option
 def explain(
-    mixture: Path, step: int, rank: int, world_size: int, batch_size: int, split: str, as_json: bool, **reading: Any
+    mixture: Path | str,
+    step: int,
+    rank: int,
+    world_size: int,
+    batch_size: int,
+    split: str,
+    as_json: bool,
+    **reading: Any,
 ) -> None:
     """Name the episodes that one rank reads at one step of a run over the mixture file MIXTURE.
 
@@ -166,10 +183,11 @@ def explain(
     """
     from gato_data.reading.reader import open_mixture
     from gato_data.reading.sampler import rank_samples
+    from gato_data.remote.mirror import at_hand
     from gato_data.report.terminal.batch import print_batch
 
     samples = rank_samples(step, batch_size, rank, world_size)
-    with open_mixture(mixture, split=split, settings=ReadSettings(**reading)) as reader:
+    with open_mixture(at_hand(mixture, reading["cache"]), split=split, settings=ReadSettings(**reading)) as reader:
         windows = reader.explain(samples)
     answer = {"step": step, "rank": rank, "world_size": world_size, "windows": windows}
     show(lambda: answer, lambda console: print_batch(console, windows), as_json=as_json)

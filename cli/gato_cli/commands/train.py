@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gato_cli.options import json_option, setting_option, unset_option
+from gato_cli.options import Place, json_option, setting_option, unset_option
 from gato_trainer.presets import OPTIONS, PLAN_OPTIONS, PRESETS, READ_OPTIONS, planned_machine, train_settings
 
 
@@ -19,14 +19,14 @@ def _with_settings(command: click.Command) -> click.Command:
 
 @_with_settings
 @click.command(context_settings={"show_default": True})
-@click.option("--mixture", required=True, type=click.Path(path_type=Path), help="File made by `gato-data mix`.")
+@click.option("--mixture", required=True, type=Place(), help="File made by `gato-data mix`.")
 @click.option("--out", required=True, metavar="RUN", type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--model", type=click.Choice(list(PRESETS)), default="tiny", help="Size of the model.")
 @click.option("--fine-tune", is_flag=True, help="The paper's fine-tuning values (appendix E).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; write nothing.")
 @json_option
 def command(
-    model: str, out: Path, mixture: Path, fine_tune: bool, dry_run: bool, as_json: bool, **options: Any
+    model: str, out: Path, mixture: Path | str, fine_tune: bool, dry_run: bool, as_json: bool, **options: Any
 ) -> None:
     """Train a Gato transformer on a mixture, on a CPU or a GPU.
 
@@ -43,17 +43,19 @@ def command(
         from gato_data.errors import MissingPackageError
 
         raise MissingPackageError("train needs torch: pip install 'gato-data[train]'") from error
+    from gato_data.remote.mirror import at_hand
     from gato_trainer.run.train import dry_run as plan
     from gato_trainer.run.train import train
 
     read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
     planned = planned_machine(dry_run, **{entry.name: options.pop(entry.name) for entry, _ in PLAN_OPTIONS})
     settings = train_settings(model, out, fine_tune=fine_tune, **options)
+    path = at_hand(mixture, read["cache"])
     if dry_run:
-        made = plan(mixture, settings, planned, **read)
+        made = plan(path, settings, planned, **read)
         print(json.dumps(made.to_json(), sort_keys=True) if as_json else "\n".join(made.lines()))
         return
-    result = train(mixture, settings, **read)
+    result = train(path, settings, **read)
     if not result.is_first:
         return
     print(json.dumps(result.to_json(), sort_keys=True) if as_json else "\n".join(result.lines()))

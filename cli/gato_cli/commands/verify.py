@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from gato_cli.options import json_option
+from gato_cli.options import Place, cache_option, json_option
 from gato_cli.output import show
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=Place())
+@cache_option
 @click.option("--repair", is_flag=True, help="Mend what can be mended; what is taken out goes to DIR/quarantine.")
 @click.option(
     "--force",
@@ -17,8 +18,8 @@ from gato_cli.output import show
     help="With --repair: set aside whole records that cannot be right as well, and take shards that are other ones.",
 )
 @json_option
-def command(folder: Path, repair: bool, force: bool, as_json: bool) -> None:
-    """Read every byte of the dataset folder DIR and say what is wrong with it, by file, record and byte.
+def command(folder: Path | str, cache: Path | None, repair: bool, force: bool, as_json: bool) -> None:
+    """Read every byte of the dataset DIR, a path or an address, and say what is wrong by file, record and byte.
 
     Digests, checksums, indexes, manifest, ids, loss masks, positions and patches. Exit code 0 if the dataset is whole
     (with --repair: is whole afterwards), 1 otherwise.
@@ -29,6 +30,7 @@ def command(folder: Path, repair: bool, force: bool, as_json: bool) -> None:
     """
     from gato_data.errors import FormatError
     from gato_data.printable import printable
+    from gato_data.remote.mirror import at_hand
     from gato_data.report.repair import advice, repair_answer
     from gato_data.report.terminal.repair import SHOWN, print_repair
     from gato_data.verify.dataset import verify_dataset
@@ -36,10 +38,13 @@ def command(folder: Path, repair: bool, force: bool, as_json: bool) -> None:
 
     if force and not repair:
         raise click.UsageError("--force is for --repair: without it nothing is changed")
+    if repair and not isinstance(folder, Path):
+        raise click.UsageError("--repair writes to the dataset: copy it to this machine first")
+    path = at_hand(folder, cache)
     if repair:
-        mended = repair_dataset(folder, force=force)
+        mended = repair_dataset(path, force=force)
     else:
-        found = verify_dataset(folder)
+        found = verify_dataset(path)
         mended = Repair(found, found)
     verdict = mended.after
     show(lambda: repair_answer(mended), lambda console: print_repair(console, mended, given_up=force), as_json=as_json)

@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from gato_data.printable import printable, size
+from gato_data.remote.mirror import origin
 from gato_data.verify.findings import Finding
 from gato_data.verify.repair import Repair
 
@@ -29,7 +30,7 @@ def print_repair(console: Console, mended: Repair, *, given_up: bool) -> None:
     if verdict.findings.count > SHOWN:
         say(f"and {verdict.findings.count - SHOWN:,} more: --json lists them")
     if verdict.whole:
-        counts, folder = verdict.counts, printable(str(verdict.folder), 300)
+        counts, folder = verdict.counts, printable(origin(verdict.folder), 300)
         say(
             f"{folder} is whole: {len(verdict.shards):,} shards, {counts.records:,} records, "
             f"{counts.episodes:,} episodes, {counts.tokens:,} tokens, {size(verdict.bytes)}"

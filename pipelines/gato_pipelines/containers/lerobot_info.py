@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import InputError
-from gato_pipelines.files.find import is_inside
+from gato_data.files import is_inside
 from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.streams import import_pyarrow
 from gato_schemas.bounds import Side

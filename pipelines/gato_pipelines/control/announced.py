@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError
+from gato_data.files import is_inside
 from gato_pipelines.containers.container import Container, File, RawItem
-from gato_pipelines.files.find import is_inside
 from gato_pipelines.registry.own import own_file
 from gato_pipelines.rlds.decode import NUMERIC_DTYPES, STRING_DTYPES
 from gato_pipelines.rlds.episode import RldsEpisode

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from gato_data.errors import EpisodeError, InputError
+from gato_data.files import is_inside
 from gato_pipelines.documents.formats.tars import Member, is_tar, open_tar, tar_members
-from gato_pipelines.files.find import is_inside, normal_path
+from gato_pipelines.files.find import normal_path
 from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.images.document import MAX_ENCODED_BYTES
 

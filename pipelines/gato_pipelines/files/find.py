@@ -58,12 +58,6 @@ def _checked(name: str, folder: Path) -> str:
     return name
 
 
-def is_inside(name: str) -> bool:
-    """Whether a name from an untrusted file stays below the folder or archive that it is looked up in."""
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
-
-
 def normal_path(name: str) -> str:
     """A name as others may have written it, without what means nothing: "./a", "a//b" or "a\\b" of Windows."""
     return str(PurePosixPath(name.replace("\\", "/")))

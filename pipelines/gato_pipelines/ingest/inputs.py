@@ -11,11 +11,11 @@ from pathlib import Path
 
 from gato_data.closest import close_names
 from gato_data.errors import InputError
+from gato_data.remote.folder import is_remote
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.containers.recognise import documents_lack, no_documents
 from gato_pipelines.documents.pairs.tables import beside
 from gato_pipelines.files.find import root_of
-from gato_pipelines.remote.folder import is_remote
 from gato_pipelines.remote.input import Mirror, files_here
 from gato_pipelines.source import Source
 from gato_schemas.index import Part

@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gato_data.errors import GatoError, InputError, OutputError, SettingError
+from gato_data.remote.folder import RemoteFolder, address_of, is_remote, last_name, redacted
 from gato_pipelines.ingest.inputs import InputFolders, find_inputs
 from gato_pipelines.ingest.settings import IngestSettings
-from gato_pipelines.remote.folder import RemoteFolder, address_of, is_remote, last_name
 from gato_pipelines.remote.input import Mirror, mirror
 from gato_pipelines.remote.output import RemoteOutput
 from gato_pipelines.source import Source
@@ -108,7 +108,7 @@ def _inputs(source: Source, given: Sequence[Path | str], scratch: Path) -> tuple
             continue
         for address in map(address_of, _expand(str(place))):
             if address in seen:
-                raise InputError(f"{address} is given twice: give every input once")
+                raise InputError(f"{redacted(address)} is given twice: give every input once")
             seen.add(address)
             path, found = mirror(source, address, scratch / f"input-{len(seen)}")
             inputs.append(path)
@@ -120,7 +120,7 @@ def _expand(address: str) -> list[str]:
     if not any(sign in address for sign in "*?"):
         return [address]
     if not (found := RemoteFolder(address).matches()):
-        raise InputError(f"nothing matches {address}: give folders or files that are there")
+        raise InputError(f"nothing matches {redacted(address)}: give folders or files that are there")
     return found
 
 

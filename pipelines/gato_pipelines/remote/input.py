@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_data.errors import InputError
+from gato_data.remote.folder import RemoteFolder, last_name, redacted
 from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.files.unchanged import files_of, size_of
-from gato_pipelines.remote.folder import RemoteFolder, last_name
 from gato_pipelines.source import Source
 from gato_schemas.index import Part
 
@@ -84,7 +84,7 @@ class Mirror:
         self.remote.get([source], [fresh])
         if (found := fresh.stat().st_size) != size:
             raise InputError(
-                f"{name} of {self.remote.address} changed while it was ingested: it had {size} bytes and has {found} "
+                f"{name} of {self.remote.shown} changed while it was ingested: it had {size} bytes and has {found} "
                 "now; run the same command again when nothing writes to it any more, finished shards are kept"
             )
         fresh.replace(path)
@@ -158,7 +158,7 @@ def make_placeholders(address: str, root: Path, sizes: Mapping[str, int]) -> Non
             make_placeholder(path, size)
         except OSError as error:
             raise InputError(
-                f"{address} holds a file {name[:200]!r} that cannot be a file of this machine "
+                f"{redacted(address)} holds a file {name[:200]!r} that cannot be a file of this machine "
                 f"({error.strerror or type(error).__name__}): rename it there, or give another folder"
             ) from error
 
@@ -174,7 +174,7 @@ def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
     sizes = remote.sizes()
     if not sizes:
         hint = f"did you mean {close}?" if (close := remote.close_name()) else "give a folder or a file"
-        raise InputError(f"{address} does not exist, or is empty: {hint}")
+        raise InputError(f"{redacted(address)} does not exist, or is empty: {hint}")
     is_file, state = set(sizes) == {""}, scratch / "state"
     state.mkdir(parents=True)
     root = scratch / "files" if is_file else scratch / "files" / name
@@ -193,6 +193,6 @@ def _check_room(address: str, size: int, scratch: Path) -> None:
     free = shutil.disk_usage(scratch).free
     if size > free:
         raise InputError(
-            f"{address} has {size / 1e9:,.1f} GB that have to be copied to {scratch.parent} first, which has "
+            f"{redacted(address)} has {size / 1e9:,.1f} GB that have to be copied to {scratch.parent} first, which has "
             f"{free / 1e9:,.1f} GB left: set TMPDIR to a larger disk, or give fewer files at a time"
         )

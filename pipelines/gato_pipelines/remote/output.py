@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import OutputError
-from gato_pipelines.remote.folder import RemoteFolder
+from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.remote.input import make_placeholder, make_placeholders
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
 from gato_schemas.index import SUFFIX
@@ -46,7 +46,7 @@ class RemoteOutput:
         sizes = self.remote.sizes()
         wanted = [name for name in sizes if name.endswith(SUFFIX) or name in (*_SMALL, _JOB, _SCANS)]
         if "" in sizes:
-            raise OutputError(f"{self.remote.address} is a file: --out wants a folder")
+            raise OutputError(f"{self.remote.shown} is a file: --out wants a folder")
         make_placeholders(self.remote.address, self.out, sizes)
         self.remote.get(wanted, [self.out / name for name in wanted])
         if _SCANS in sizes:
@@ -73,7 +73,7 @@ class RemoteOutput:
         """
         self.remote.put(self.out / _JOB, _JOB)
         if self.remote.read(_JOB) != (self.out / _JOB).read_bytes():
-            raise OutputError(f"another ingest is writing to {self.remote.address}: wait until it ends")
+            raise OutputError(f"another ingest is writing to {self.remote.shown}: wait until it ends")
 
     def push_scans(self) -> None:
         """Keep what the planning pass found: it had to read the whole input."""

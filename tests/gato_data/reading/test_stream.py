@@ -10,7 +10,7 @@ from gato_data.reading.pieces import Pieces
 from gato_data.reading.plan import BatchPlan
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.reading.reads import Reads
-from gato_data.reading.stream import announce_ahead, plan_ahead
+from gato_data.reading.stream import ANNOUNCED_SAMPLES, announce_ahead, plan_ahead
 from gato_data.shards.files import Maps, ShardFiles
 
 Mix = Callable[..., Path]
@@ -97,7 +97,7 @@ def plan_of(samples: range) -> BatchPlan:
 def test_plans_are_announced_further_and_further_ahead() -> None:
     announced: list[int] = []
     ranges = [range(n * 10, n * 10 + 10) for n in range(200)]
-    plans = announce_ahead(map(plan_of, ranges), lambda plan: announced.append(int(plan.sample[0])), 1)
+    plans = announce_ahead(map(plan_of, ranges), lambda plan: announced.append(int(plan.sample[0])), ANNOUNCED_SAMPLES)
     ahead = []
     for number, plan in enumerate(plans):
         assert plan.sample[0] == number * 10

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import EpisodeError, InputError
+from gato_data.files import is_inside
 from gato_pipelines.documents import image_files as pictures
 from gato_pipelines.documents.formats.tars import open_tar, tar_members
 from gato_pipelines.documents.image_files import FolderImages, ImageFiles, open_images, read_first
-from gato_pipelines.files.find import find_files, is_inside, root_of
+from gato_pipelines.files.find import find_files, root_of
 from tests.document_inputs import make_tar
 
 

@@ -11,8 +11,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
 from gato_data.errors import InputError, MissingPackageError
+from gato_data.remote import folder
 from gato_pipelines.ingest.run import IngestSettings, plan_only
-from gato_pipelines.remote import folder
 from tests.document_inputs import ingest
 from tests.remote_folders import run, up
 from tests.rlds_inputs import digests

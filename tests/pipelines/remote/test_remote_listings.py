@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from gato_data.errors import InputError, OutputError
-from gato_pipelines.remote.folder import RemoteFolder, as_place
+from gato_data.remote.folder import RemoteFolder, as_place
 from gato_pipelines.remote.output import RemoteOutput
 from tests.remote_folders import down, memory_file, run, up
 from tests.rlds_inputs import digests

@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.files.find import is_inside, normal_path
+from gato_data.files import is_inside
+from gato_pipelines.files.find import normal_path
 from gato_pipelines.files.streams import is_compressed, open_stream, plain_name
 
 MAX_NAME_BYTES = 1 << 20

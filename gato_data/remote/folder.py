@@ -1,7 +1,6 @@
 """Folders that are not on this machine: `s3://bucket/folder`, `gs://bucket/folder`, whatever fsspec knows.
 
-Only whole files are copied, so nothing else in this package has to know that a folder is remote:
-see `input.py` and `output.py` beside it.
+Credentials stay with fsspec: what an address holds of them is never shown.
 """
 
 import re
@@ -16,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from gato_data.closest import closest
 from gato_data.errors import GatoError, InputError, MissingPackageError, OutputError
-from gato_pipelines.files.find import is_inside
+from gato_data.files import is_inside
 
 MAX_FILES = 1_000_000
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -33,6 +32,8 @@ _PACKAGES = {
     "https": "aiohttp",
 }
 _HUB = "https://huggingface.co/datasets/"
+_LOGIN, _QUERY = re.compile(r"(?<=://)[^/\s@]+@"), re.compile(r"(\w://[^\s?'\"]+)\?[^\s'\",)]+")
+_TAGS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "created")
 _FOREIGN_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
@@ -68,16 +69,31 @@ def address_of(text: str) -> str:
     """
     if text.startswith(_HUB) and "/resolve/" not in text:  # which is a file
         name = "/".join(text.removeprefix(_HUB).split("/")[:2])
-        raise InputError(f"{text} is a page for people: give hf://datasets/{name}, which is where its files are")
+        raise InputError(
+            f"{redacted(text)} is a page for people: give hf://datasets/{name}, which is where its files are"
+        )
     protocol, _, rest = text.partition("://")
     if last_name(rest) in ("", ".", ".."):
-        raise InputError(f"{text} names no folder: give an address such as {protocol}://bucket/folder")
+        raise InputError(f"{redacted(text)} names no folder: give an address such as {protocol}://bucket/folder")
     return text.rstrip("/")
 
 
 def last_name(address: str) -> str:
     """The last part of an address."""
     return address.rstrip("/").rpartition("/")[2]
+
+
+def redacted(text: str) -> str:
+    """The text without the user names, passwords and signatures that addresses in it may hold."""
+    return _QUERY.sub(r"\1?***", _LOGIN.sub("***@", text))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteObject:
+    """A file as its store knows it: bytes, and what changes with its content, which may be empty."""
+
+    size: int
+    tag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +107,17 @@ class RemoteFolder:
 
     address: str
 
+    @property
+    def shown(self) -> str:
+        """The address as it may be shown."""
+        return redacted(self.address)
+
     def sizes(self) -> dict[str, int]:
         """Bytes of every file below it, by its name relative to the folder, sorted; none where there is no folder."""
+        return {name: found.size for name, found in self.objects().items()}
+
+    def objects(self) -> dict[str, RemoteObject]:
+        """Every file below it, by its name relative to the folder, sorted; none where there is no folder."""
         with _explained(self.address, InputError):
             files, root = _system(self.address)
             files.invalidate_cache()
@@ -100,15 +125,30 @@ class RemoteFolder:
                 found = files.find(root, detail=True)
             except FileNotFoundError:
                 return {}
-        sizes = {_relative(path, root): entry["size"] for path, entry in found.items() if _is_file(path, entry)}
-        if len(sizes) > MAX_FILES:
-            raise InputError(f"{self.address} holds more than {MAX_FILES:,} files: give one of its folders at a time")
-        for name, size in sizes.items():
+        listed = {_relative(path, root): entry for path, entry in found.items() if _is_file(path, entry)}
+        if len(listed) > MAX_FILES:
+            raise InputError(f"{self.shown} holds more than {MAX_FILES:,} files: give one of its folders at a time")
+        for name, entry in listed.items():
             if name and not is_inside(name):
-                raise InputError(f"{self.address} holds a file {name!r}, whose name leads out of the folder")
-            if not isinstance(size, int) or not 0 <= size < 1 << 63:
-                raise InputError(f"{self.address} does not say how large {name!r} is: copy it to this machine first")
-        return dict(sorted((name, size) for name, size in sizes.items() if name or len(sizes) == 1))
+                raise InputError(f"{self.shown} holds a file {name!r}, whose name leads out of the folder")
+            if not isinstance(entry["size"], int) or not 0 <= entry["size"] < 1 << 63:
+                raise InputError(f"{self.shown} does not say how large {name!r} is: copy it to this machine first")
+        names = sorted(name for name in listed if name or len(listed) == 1)
+        return {name: RemoteObject(listed[name]["size"], _tag(listed[name])) for name in names}
+
+    def object(self, name: str) -> RemoteObject:
+        """One file, as a listing has it now: other answers of a store may spell what it says differently."""
+        with _explained(f"{self.address}/{name}", InputError):
+            files, root = _system(self.address)
+            files.invalidate_cache()
+            entry = files.ls(_join(root, name), detail=True)[0]
+            return RemoteObject(int(entry["size"]), _tag(entry))
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Bytes [start, stop) of a file, as many as came; raises what fsspec raises, one of `store_errors()`."""
+        files, root = _system(self.address)
+        data: bytes = files.cat_file(_join(root, name), start=start, end=stop)
+        return data
 
     def matches(self) -> list[str]:
         """The addresses that this one, with * and ? in it, stands for; sorted."""
@@ -121,7 +161,7 @@ class RemoteFolder:
         parent, _, name = self.address.rpartition("/")
         if not is_remote(parent):
             return ""
-        with suppress(*_errors(), GatoError):
+        with suppress(*store_errors(), GatoError):
             files, root = _system(parent)
             names = [last_name(path) for path in files.ls(root, detail=False)]
             close = closest(name, names)
@@ -183,6 +223,11 @@ def _is_file(path: str, entry: Mapping[str, Any]) -> bool:
     return entry["type"] == "file" and not path.endswith("/")
 
 
+def _tag(entry: Mapping[str, Any]) -> str:
+    """What a store changes when a file changes: a tag, or when it was written."""
+    return next((str(entry[key]) for key in _TAGS if entry.get(key) is not None), "")
+
+
 def _join(root: str, name: str) -> str:
     return f"{root.rstrip('/')}/{name}" if name else root
 
@@ -197,24 +242,32 @@ def _system(address: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise MissingPackageError(f"{address} is remote: pip install 'gato-data[remote]'") from error
+        raise MissingPackageError(f"{redacted(address)} is remote: pip install 'gato-data[remote]'") from error
     protocol = address.partition("://")[0].lower()
     try:
         files, root = url_to_fs(address)
     except ImportError as error:
         package = _PACKAGES.get(protocol)
         how = f"pip install {package}" if package else "fsspec's documentation names it"
-        raise MissingPackageError(f"{address} needs another package: {how}") from error
+        raise MissingPackageError(f"{redacted(address)} needs another package: {how}") from error
     except ValueError as error:
-        raise InputError(f"{address} is no address that fsspec knows ({error}): give s3://, gs:// or a path") from error
+        raise InputError(
+            f"{redacted(address)} is no address that fsspec knows ({reason_of(error)}): give s3://, gs:// or a path"
+        ) from error
     return files, str(root)
 
 
-def _errors() -> tuple[type[Exception], ...]:
+def store_errors() -> tuple[type[Exception], ...]:
     """What a place that cannot be reached raises, as far as the packages have been imported that raise it."""
     found = [getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN_ERRORS]
     foreign = [cls for cls in found if isinstance(cls, type) and issubclass(cls, Exception)]
     return (OSError, ValueError, RuntimeError, *foreign)
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error says, as it may be shown."""
+    said = str(error).strip()
+    return redacted(said.splitlines()[0] if said else type(error).__name__)[:300]
 
 
 @contextmanager
@@ -224,10 +277,9 @@ def _explained(address: str, kind: type[GatoError]) -> Iterator[None]:
         yield
     except GatoError:
         raise
-    except _errors() as error:
+    except store_errors() as error:
         what = "written" if kind is OutputError else "read"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise kind(
-            f"{address} cannot be {what} ({reason[:300]}): check the address, your credentials for it and the "
-            "connection, then run the same command again; what has arrived is kept"
+            f"{redacted(address)} cannot be {what} ({reason_of(error)}): check the address, your credentials for it "
+            "and the connection, then run the same command again; what has arrived is kept"
         ) from error

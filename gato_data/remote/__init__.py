@@ -1,0 +1,1 @@
+"""Folders of object stores: datasets that are read where they lie."""

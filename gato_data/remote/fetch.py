@@ -1,0 +1,79 @@
+"""Ranges of files in object stores: tried again while the store fails, then refused by name."""
+
+import random
+import time
+from collections.abc import Callable
+
+from gato_data.errors import GatoError, InputError
+from gato_data.remote.folder import RemoteFolder, RemoteObject, reason_of, store_errors
+
+ATTEMPTS = 6
+FIRST_WAIT = 0.5
+"""Seconds before the second attempt; twice as long before every further one, more or less by chance."""
+_FINAL = (FileNotFoundError, PermissionError)
+
+
+def fetch(
+    remote: RemoteFolder,
+    name: str,
+    known: RemoteObject | None,
+    start: int,
+    stop: int,
+    problem: Callable[[bytes], str],
+) -> bytes:
+    """Bytes [start, stop) of a file.
+
+    Args:
+        remote, name: where it lies.
+        known: what it was when its dataset was opened.
+        start, stop: the bytes.
+        problem: what is wrong with what came; "" for nothing.
+
+    Raises:
+        InputError: after several attempts they did not come, are not whole, or the file is another one by now.
+    """
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        try:
+            data = remote.read_range(name, start, stop)
+        except _FINAL as error:
+            reason = reason_of(error)
+            break
+        except GatoError:
+            raise
+        except store_errors() as error:
+            reason = reason_of(error)
+            continue
+        if len(data) != stop - start:
+            reason = f"{len(data)} of {stop - start} bytes came"
+        elif what := problem(data):
+            reason = what
+        else:
+            return data
+        if _changed(remote, name, known):
+            break
+    raise _refused(remote, name, known, start, stop, reason)
+
+
+def _changed(remote: RemoteFolder, name: str, known: RemoteObject | None) -> bool:
+    try:
+        return known is not None and remote.object(name) != known
+    except GatoError:
+        return False
+
+
+def _refused(
+    remote: RemoteFolder, name: str, known: RemoteObject | None, start: int, stop: int, reason: str
+) -> InputError:
+    where = f"{remote.shown}/{name}"
+    if _changed(remote, name, known):
+        return InputError(
+            f"{where} is another file than when it was opened ({reason}): a dataset must not be written to while it is "
+            "read; bring it back, or make the mixture again with `gato-data mix`"
+        )
+    return InputError(
+        f"bytes {start} to {stop} of {where} could not be read ({reason}): check your credentials and the connection, "
+        "then run the same command again; if it is damaged there, gato-data verify says where"
+    )
