@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import MixtureError
+from gato_data.growing.parents import folder_of_content
 from gato_data.shards.episodes import OpenDataset
 from gato_data.shards.views import WHOLE, View
 from gato_schemas.dataset import TEXT_MODEL, Manifest, VocabularyInfo, read_manifest
@@ -137,7 +138,7 @@ def open_mixture_datasets(mixture: Mixture, path: Path) -> list[OpenDataset]:
         MixtureError: a dataset is not what it was when the mixture was made; the message says what changed.
     """
     datasets = open_datasets(
-        [path.parent / dataset.path for dataset in mixture.datasets],
+        [folder_of_content(path.parent / dataset.path, dataset.content_id) for dataset in mixture.datasets],
         [View.parse(dataset.view) for dataset in mixture.datasets],
     )
     for known, found in zip(mixture.datasets, datasets, strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from gato_data.statistics import clipped_notes
 from gato_pipelines.source import Item, Plan
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.sequence import Modality, TokenSequence
@@ -57,16 +58,10 @@ def dataset_account(plan: Plan, parts: Iterable[Note], statistics: Iterable[Fiel
         parts: notes of all parts, in their order.
         statistics: of the dataset.
     """
-    return merge_notes([*plan.notes, *_filtered(plan), *parts, *_clipped(statistics)])
+    return merge_notes([*plan.notes, *_filtered(plan), *parts, *clipped_notes(statistics)])
 
 
 def _filtered(plan: Plan) -> Iterator[Note]:
     for name, task in plan.tasks.items():
         if task.filter is not None and task.filter.dropped:
             yield Note("left-out", f"episodes of task {name} did not pass its filter", task.filter.dropped)
-
-
-def _clipped(statistics: Iterable[FieldStatistics]) -> Iterator[Note]:
-    for row in statistics:
-        if clipped := sum(row.saturated):
-            yield Note("clipped", f"values of {row.role} {row.field} of task {row.task} lie outside its range", clipped)

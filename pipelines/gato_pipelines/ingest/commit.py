@@ -26,12 +26,12 @@ from gato_schemas.dataset import (
     TEXT_MODEL,
     Manifest,
     ShardInfo,
-    SourceInfo,
     SplitInfo,
     TaskInfo,
     encode_manifest,
 )
 from gato_schemas.index import DeadLetter, ShardIndex
+from gato_schemas.origin import SourceInfo
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.tfds import tfds_files
 
