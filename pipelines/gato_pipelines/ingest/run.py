@@ -121,7 +121,7 @@ def run(
         again = buried_parts(found.out) if retries else set()
         scan = _scan_job(chosen, found)
         before = found.remote.names() if found.remote is not None else set()
-        is_fruitless = not (ingest.overwrite or retries) and kept_nothing(found.out)
+        is_fruitless = not (ingest.overwrite or retries or ingest.append) and kept_nothing(found.out)
         with work_folder(found.out, overwrite=ingest.overwrite or is_fruitless):
             if is_fruitless:
                 report("an earlier try kept no episode and makes way")
@@ -133,6 +133,8 @@ def run(
             for note in plan.notes + [note for note in plan.expected if note.kind == "left-out"]:
                 report(headed_line(note))
             writer = DatasetWriter(_job(scan, plan, ingest, found), scans, report, watcher)
+            if ingest.append:
+                return writer.append()
             return writer.retry() if retries else writer.write()
 
 

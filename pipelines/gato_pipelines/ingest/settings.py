@@ -30,6 +30,7 @@ class IngestSettings:
         discrete_ids: layout of the vocabulary.
         runner, workers, beam_options: where it runs.
         overwrite: start again where the folder holds another dataset of ours.
+        append: put what the inputs hold behind what the dataset has already.
         retry_dead_letters: make those shards anew that hold dead letters.
 
     Raises:
@@ -76,6 +77,7 @@ class IngestSettings:
         decides=False,
     )
     overwrite: bool = setting(False, "Start again where DIR holds a dataset of ours.", flag=True, decides=False)
+    append: bool = setting(False, "Put what INPUT holds behind what the dataset in DIR has.", flag=True, decides=False)
     retry_dead_letters: bool = setting(
         False,
         "After the input was mended: make those shards anew that hold dead letters.",
@@ -85,6 +87,10 @@ class IngestSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.append and (self.overwrite or self.retry_dead_letters):
+            raise SettingError(
+                "append leaves what is there as it is, overwrite and retry-dead-letters make it anew: give one of them"
+            )
         if self.overwrite and self.retry_dead_letters:
             raise SettingError(
                 "overwrite makes everything anew and retry-dead-letters what was left out: give one of them"
