@@ -10,7 +10,7 @@ import numpy as np
 from gato_data.errors import MixtureError
 from gato_data.growing.assemble import assemble, fingerprint_of
 from gato_data.growing.copying import Taken
-from gato_data.growing.output import new_folder
+from gato_data.growing.output import name_of, new_folder
 from gato_data.growing.parents import parent_of
 from gato_data.growing.tasks import joined_notes, without_notes
 from gato_data.printable import counted
@@ -37,7 +37,7 @@ class Dropped:
 
 
 def drop(
-    folder: Path, where: str, out: Path, name: str, *, report: Callable[[str], None] = lambda line: None
+    folder: Path, where: str, out: Path, name: str | None = None, *, report: Callable[[str], None] = lambda line: None
 ) -> Dropped:
     """Write the dataset that has all episodes of this one but those that meet the conditions.
 
@@ -45,7 +45,7 @@ def drop(
         folder: of the dataset.
         where: conditions as a view has them between brackets; `not-in` is none here.
         out: the new dataset's folder.
-        name: of the new dataset.
+        name: of the new dataset; None for that of its folder.
         report: called with a line of what is done.
 
     Raises:
@@ -61,7 +61,7 @@ def drop(
         origin = Origin(how="drop", parents=[parent_of(parent.manifest)], where=str(view), left_out=cut.episodes)
         manifest = msgspec.structs.replace(
             parent.manifest,
-            name=name,
+            name=name_of(out, name),
             tasks=cut.tasks,
             agents=cut.agents,
             account=cut.account(),

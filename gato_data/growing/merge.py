@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gato_data.errors import InputError, MixtureError
 from gato_data.growing.assemble import assemble, fingerprint_of
 from gato_data.growing.copying import Taken, part_number
-from gato_data.growing.output import new_folder
+from gato_data.growing.output import name_of, new_folder
 from gato_data.growing.parents import parent_of
 from gato_data.growing.tasks import joined_notes, joined_task, replaced
 from gato_data.reading.datasets import common_vocabulary
@@ -43,7 +43,7 @@ class Merged:
 def merge(
     folders: Sequence[Path],
     out: Path,
-    name: str,
+    name: str | None = None,
     *,
     copies: Copies = "keep",
     family: str | None = None,
@@ -54,7 +54,7 @@ def merge(
     Args:
         folders: of at least two datasets.
         out: the new dataset's folder.
-        name: of the new dataset.
+        name: of the new dataset; None for that of its folder.
         copies: what becomes of an episode that an earlier dataset has as well.
         family: of the new dataset; None for that of all of them.
         report: called with a line of what is done.
@@ -66,7 +66,7 @@ def merge(
         OutputError: `out` is not free, or cannot be written.
     """
     parents = _open(folders)
-    base = _together(parents, name, family)
+    base = _together(parents, name_of(out, name), family)
     with new_folder(out, folders):
         choice = _Choice(parents, drops=copies == "drop")
         taken = choice.taken()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gato_data.dataset_names import check_name, dataset_name
 from gato_data.errors import OutputError
 from gato_data.files import refuse_links, write_durably
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, WORK, Manifest, encode_manifest
@@ -80,6 +81,18 @@ def _lock(folder: Path) -> Iterator[None]:
         raise OutputError(f"{folder} is being written by another process: wait until it ends") from error
     finally:
         os.close(handle)
+
+
+def name_of(out: Path, asked: str | None) -> str:
+    """The name that is asked for, or the folder's.
+
+    Raises:
+        SettingError: TFDS does not allow it.
+    """
+    if asked is None:
+        return dataset_name(out)
+    check_name(asked)
+    return asked
 
 
 def write_manifest(out: Path, manifest: Manifest, letters: bytes, text_model: bytes | None) -> None:

@@ -30,12 +30,6 @@ _MAX_SHOWN = 100
 _MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
 
 
-def dataset_name(out: Path) -> str:
-    """The folder's name as TFDS allows it: lower case, digits and underscores, beginning with a letter."""
-    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.resolve().name.lower()).strip("_")
-    return name if name[:1].isalpha() else f"dataset_{name}".rstrip("_")
-
-
 @contextmanager
 def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
     """Hold `out` for one ingest: make it, lock it, and leave nothing behind where nothing was claimed.

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from gato_data.dataset_names import dataset_name
 from gato_data.errors import InputError
 from gato_data.report.account import headed_line
 from gato_pipelines.files.git_lfs import fetched_parts, unfetched
@@ -27,7 +28,7 @@ from gato_pipelines.ingest.families import check_looks
 from gato_pipelines.ingest.fingerprint import Recipe, make_recipe
 from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.job import Job
-from gato_pipelines.ingest.output import check_ours, dataset_name, kept_nothing, work_folder
+from gato_pipelines.ingest.output import check_ours, kept_nothing, work_folder
 from gato_pipelines.ingest.places import Places, fitting, places
 from gato_pipelines.ingest.planning import check_observation_tokens, make_plan
 from gato_pipelines.ingest.progress import Watcher, scan_progress, watching

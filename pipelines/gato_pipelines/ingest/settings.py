@@ -1,10 +1,10 @@
 """What a user asks of an ingest."""
 
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from gato_data.dataset_names import check_name
 from gato_data.errors import SettingError
 from gato_data.settings import check, deciding, setting
 from gato_data.tokenize import TokenizeSettings
@@ -12,7 +12,6 @@ from gato_data.vocabulary import DiscreteIds
 from gato_schemas.compression import PatchEncoding
 
 RunnerName: TypeAlias = Literal["local", "dask", "flink", "spark", "dataflow"]
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +94,8 @@ class IngestSettings:
             raise SettingError(
                 "overwrite makes everything anew and retry-dead-letters what was left out: give one of them"
             )
-        if self.name and not _NAME.fullmatch(self.name):
-            raise SettingError(
-                f"name is {self.name!r}: lower-case letters, digits and underscores after a letter are wanted"
-            )
+        if self.name:
+            check_name(self.name)
 
     @property
     def encoding(self) -> PatchEncoding:

@@ -1,31 +1,21 @@
 """Growing a dataset: the bytes of one ingest of all inputs, the parent readable as before, killed or refused."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from gato_data.errors import GatoError, MixtureError, OutputError, SettingError
-from gato_data.growing.merge import merge
 from gato_data.growing.parents import folder_of_content, parent_folder
 from gato_data.mixing.make import plan_mixture
 from gato_data.reading.reader import open_mixture
 from gato_data.reading.settings import ReadSettings
 from gato_data.verify.dataset import verify_dataset
-from gato_pipelines.ingest import append as appending
-from gato_pipelines.ingest import dataset_writer
 from gato_pipelines.ingest.run import run
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_schemas.dataset import read_manifest
 from gato_schemas.mixture import encode_mixture
-from tests.rlds_inputs import digests, episode, flip, ingest, moving, shards, write
+from tests.rlds_inputs import digests, ingest, moving, shards, write
 
 EPISODES = [moving(number, length=8) for number in range(14)]
 
