@@ -39,15 +39,12 @@ def _origin(manifest: Manifest) -> list[Fact]:
     if origin is None:
         return []
     how = {"append": "grown from", "merge": "merged of", "drop": "cut from"}[origin.how]
-    facts = [
-        (
-            how if not number else "",
-            f"{printable(each.name)}, {counted(each.episodes, 'episode')}, content id {each.content_id}",
-        )
-        for number, each in enumerate(origin.parents[:_PARENTS])
-    ]
-    if more := len(origin.parents) - _PARENTS:
-        facts += [("", f"and {counted(more, 'more dataset')}")] if more > 0 else []
+    facts = []
+    for number, each in enumerate(origin.parents[:_PARENTS]):
+        line = f"{printable(each.name)}, {counted(each.episodes, 'episode')}, content id {each.content_id}"
+        facts.append(("" if number else how, line))
+    if (more := len(origin.parents) - _PARENTS) > 0:
+        facts.append(("", f"and {counted(more, 'more dataset')}"))
     if origin.left_out:
         why = f"that meet {printable(origin.where, 200)}" if origin.where else "that an earlier one has as well"
         facts.append(("left out", f"{counted(origin.left_out, 'episode')} {why}"))

@@ -1,5 +1,6 @@
 """Growing a dataset: the bytes of one ingest of all inputs, the parent readable as before, killed or refused."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ def whole(out: Path, old: Path, new: Path, **settings: Any) -> Path:
 
 def without_origin(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / "dataset.json").read_text())
+    for task in found["tasks"].values():
+        assert task["final_step"].pop("reason")  # tells the episodes of both inputs apart
     return {name: value for name, value in found.items() if name not in ("origin", "checksum")}
 
 
@@ -114,3 +117,115 @@ def test_the_shards_there_were_are_the_same_files(grown: Path, new: Path) -> Non
     inodes = [path.stat().st_ino for path in shards(grown)]
     append(new, grown)
     assert set(inodes) < {path.stat().st_ino for path in shards(grown)}
+
+
+def test_what_stands_there_already_is_not_appended_again(grown: Path, new: Path) -> None:
+    append(new, grown)
+    before = digests(grown)
+    assert append(new, grown)[-1] == f"{grown} has all of these episodes already: nothing was appended"
+    assert digests(grown) == before
+
+
+def test_copies_are_told_and_counted(grown: Path, tmp_path: Path) -> None:
+    again = write(tmp_path / "again", [EPISODES[0], EPISODES[1], moving(30, length=8)])
+    assert append(again, grown)[-1] == f"2 of 3 new episodes stand in {grown} already, and now twice"
+    assert read_manifest(grown).totals.episodes == 12
+
+
+def without_work(found: dict[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in found.items() if not name.startswith(".ingest")}
+
+
+def test_a_range_that_covers_the_new_values_is_kept_and_another_one_refused(tmp_path: Path, old: Path) -> None:
+    out = tmp_path / "arm"
+    ingest(old, out, source="rlds", settings={"action_range": "minmax"}, holdout=0.3)
+    within = write(tmp_path / "within", [moving(number, length=4) for number in (2, 5)])
+    append(within, out, {"action_range": "minmax"})
+    assert files(out) == files(whole(out, old, within, action_range="minmax"))
+    before = digests(out)
+    beyond = write(tmp_path / "beyond", [moving(99)])
+    with pytest.raises(MixtureError, match=r"action 'action' of task 'arm' has the range .* so that equal ids mean"):
+        append(beyond, out, {"action_range": "minmax"})
+    assert without_work(digests(out)) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "message"),
+    [
+        ({}, {"holdout": 0.2}, r"was made with other settings \(holdout was 0.3, now 0.2\)"),
+        ({"action_range": "minmax"}, {}, "has the range none in "),
+        ({}, {"patch_encoding": "raw"}, r"other settings \(patch_encoding"),
+        ({}, {"discrete_ids": "separate"}, r"other settings \(vocabulary"),
+        ({}, {"name": "leg"}, "is called arm: append without --name"),
+    ],
+)
+def test_other_settings_are_refused_by_name(
+    grown: Path, new: Path, settings: dict[str, Any], asked: dict[str, Any], message: str
+) -> None:
+    before = digests(grown)
+    with pytest.raises(GatoError, match=message):
+        append(new, grown, settings, **asked)
+    assert without_work(digests(grown)) == before
+
+
+def test_what_is_no_dataset_of_ingests_is_refused(grown: Path, new: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="holds no dataset to append to"):
+        append(new, tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+    ingest(new, tmp_path / "more", source="rlds")
+    merge([grown, tmp_path / "more"], tmp_path / "both")
+    with pytest.raises(OutputError, match="was made by gato-data merge, not of inputs"):
+        append(new, tmp_path / "both")
+    with pytest.raises(SettingError, match="append leaves what is there as it is"):
+        IngestSettings(append=True, overwrite=True)
+
+
+class Killed(BaseException):
+    """What nothing catches, as a kill."""
+
+
+@pytest.mark.parametrize("links", range(0, 54, 6))
+def test_wherever_it_is_killed_the_dataset_is_whole_and_the_same_command_ends_it(
+    grown: Path, new: Path, monkeypatch: pytest.MonkeyPatch, links: int
+) -> None:
+    before, link, done = read_manifest(grown), appending.link, 0
+
+    def dies(source: Path, target: Path) -> None:
+        nonlocal done
+        if (done := done + 1) > links:
+            raise Killed
+        link(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(appending, "link", dies)
+        with contextlib.suppress(Killed):
+            append(new, grown)
+    manifest = read_manifest(grown)
+    assert read_manifest(folder_of_content(grown, before.content_id)) == before
+    if manifest == before:
+        verdict = verify_dataset(grown)
+        assert verdict.whole, verdict.findings.kept
+    assert sum(len(gato_data.open(grown, split=split).episodes) for split in manifest.splits) == (
+        manifest.totals.episodes
+    )
+    append(new, grown)
+    assert read_manifest(grown).totals.episodes == 14
+    verdict = verify_dataset(grown)
+    assert verdict.whole, verdict.findings.kept
+    assert len(verdict.findings.notes) == 1
+    assert not (grown / ".ingest").exists()
+
+
+def test_killed_while_it_writes_it_goes_on(grown: Path, old: Path, new: Path) -> None:
+    before = digests(grown)
+    code = (
+        "import os, signal\nfrom gato_cli.main import main\nfrom gato_pipelines.ingest import dataset_writer as d\n"
+        "d.commit_grown = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\nmain()"
+    )
+    arguments = ["ingest", "rlds", str(new), "--out", str(grown), "--holdout", "0.3", "--append", "--workers", "1"]
+    killed = subprocess.run([sys.executable, "-c", code, *arguments], check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert without_work(digests(grown)) == before
+    assert verify_dataset(grown).whole
+    assert "2 parts behind 3, 2 finished already" in append(new, grown)
+    assert files(grown) == files(whole(grown, old, new))
