@@ -2,16 +2,23 @@
 
 import contextlib
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import gato_data
+from gato_data.errors import GatoError, MixtureError, OutputError, SettingError
+from gato_data.growing.merge import merge
 from gato_data.growing.parents import folder_of_content, parent_folder
 from gato_data.mixing.make import plan_mixture
 from gato_data.reading.reader import open_mixture
 from gato_data.reading.settings import ReadSettings
 from gato_data.verify.dataset import verify_dataset
+from gato_pipelines.ingest import append as appending
 from gato_pipelines.ingest.run import run
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_schemas.dataset import read_manifest
