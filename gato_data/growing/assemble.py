@@ -99,6 +99,8 @@ def _told(parent: OpenDataset) -> list[DeadLetter]:
 
 
 def _listed(parent: OpenDataset) -> list[DeadLetter]:
+    if not parent.manifest.dead_letters:
+        return []
     data = _file(parent, DEAD_LETTERS)
     if hashlib.sha256(data).hexdigest() != parent.manifest.dead_letters_digest:
         raise FormatError(

@@ -46,7 +46,7 @@ def _origin(manifest: Manifest) -> list[Fact]:
     if (more := len(origin.parents) - _PARENTS) > 0:
         facts.append(("", f"and {counted(more, 'more dataset')}"))
     if origin.left_out:
-        why = f"that meet {printable(origin.where, 200)}" if origin.where else "that an earlier one has as well"
+        why = f"meeting {printable(origin.where, 200)}" if origin.where else "that an earlier one has as well"
         facts.append(("left out", f"{counted(origin.left_out, 'episode')} {why}"))
     return facts
 
