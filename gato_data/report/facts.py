@@ -39,7 +39,7 @@ def _origin(manifest: Manifest) -> list[Fact]:
     if origin is None:
         return []
     how = {"append": "grown from", "merge": "merged of", "drop": "cut from"}[origin.how]
-    facts = []
+    facts: list[Fact] = []
     for number, each in enumerate(origin.parents[:_PARENTS]):
         line = f"{printable(each.name)}, {counted(each.episodes, 'episode')}, content id {each.content_id}"
         facts.append(("" if number else how, line))

@@ -26,6 +26,7 @@ from gato_pipelines.ingest.complete import without_dead_letters
 from gato_pipelines.ingest.dataset_writer import DatasetWriter
 from gato_pipelines.ingest.families import check_looks
 from gato_pipelines.ingest.fingerprint import Recipe, make_recipe
+from gato_pipelines.ingest.growth import grown_job, open_parent
 from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.job import Job
 from gato_pipelines.ingest.output import check_ours, kept_nothing, work_folder
@@ -69,7 +70,7 @@ def plan_only(
     """Scan the inputs and decide, without writing anything.
 
     Raises:
-        InputError, OutputError: as `run`, as far as it can be told without writing; or no episode
+        InputError, OutputError, MixtureError: as `run`, as far as it can be told without writing; or no episode
             can be read.
     """
     chosen = ChosenSource(source, settings)
@@ -79,6 +80,9 @@ def plan_only(
         scan = _scan_job(chosen, found)
         scans = [scan.scan(number) for number in range(len(scan.parts))]
         plan = _plan(scan, scans, ingest)
+        if ingest.append:
+            job = _job(scan, plan, ingest, found)
+            grown_job(job, open_parent(job), scans)
         tries = chosen.made.reads_documents and not scan.inputs.mirrors
         bad_start = try_documents(chosen.made, scan.inputs, plan) if tries else ""
     recipe = make_recipe(chosen, plan, ingest)
@@ -110,6 +114,7 @@ def run(
         InputError: an input is missing, empty, or not what the source reads.
         OutputError: `out` is not ours, holds another dataset, cannot be written, or too many
             episodes are bad.
+        MixtureError: what is to be appended does not go with what is there.
         MissingPackageError: a package for an address is not installed.
     """
     chosen = ChosenSource(source, settings)

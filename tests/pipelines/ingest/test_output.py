@@ -1,6 +1,5 @@
 """The output folder: what is ours, who holds it, and what it was made with."""
 
-from gato_data.dataset_names import dataset_name
 import fcntl
 import os
 from dataclasses import replace
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gato_data.dataset_names import dataset_name
 from gato_data.errors import OutputError
 from gato_pipelines.ingest.job import Job
 from gato_pipelines.ingest.output import check_ours, claim, difference, release, work_folder
