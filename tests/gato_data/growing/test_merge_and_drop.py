@@ -112,7 +112,12 @@ def test_the_same_datasets_give_the_same_bytes(pair: tuple[Path, Path], tmp_path
     ],
 )
 def test_what_does_not_go_together_is_refused(
-    inputs: tuple[Path, Path], pair: tuple[Path, Path], tmp_path: Path, settings: object, asked: dict, message: str
+    inputs: tuple[Path, Path],
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    settings: object,
+    asked: dict[str, object],
+    message: str,
 ) -> None:
     ingest(inputs[1], tmp_path / "other", source="rlds", settings=settings, **asked)
     with pytest.raises(MixtureError, match=message):
