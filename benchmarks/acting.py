@@ -21,8 +21,9 @@ from acting_recompute import action, outputs
 from gato_data.reading.settings import ReadSettings
 from gato_data.tokenize import TokenizeSettings
 from gato_data.vocabulary import Vocabulary
-from gato_schemas.dataset import SourceInfo, TaskInfo
+from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Field
+from gato_schemas.origin import SourceInfo
 from gato_schemas.policy import PolicyCard, PolicyDataset
 from gato_trainer.acting import Policy
 from gato_trainer.model.initialize import materialize

@@ -18,6 +18,7 @@ from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Document, Episode, EpisodeSpec, Field, Image, Text
 from gato_schemas.index import IndexHeader, Part, encode_index
 from gato_schemas.mixture import encode_mixture
+from gato_schemas.origin import SourceInfo
 from gato_schemas.record import Record
 from gato_schemas.sequence import POSITION_NONE, TokenSequence
 
@@ -117,7 +118,7 @@ def write_dataset(folder: Path, content: Content, encoding: str) -> None:
         shards.append(info)
     split = dataset.SplitInfo.of(shards)
     manifest = dataset.Manifest(
-        name=kind, family=kind, source=dataset.SourceInfo(name="benchmark", settings={}, inputs=[]), libraries={},
+        name=kind, family=kind, source=SourceInfo(name="benchmark", settings={}, inputs=[]), libraries={},
         vocabulary=Vocabulary().info, tokenization={}, patch_encoding=patches, max_observation_tokens=512,
         tasks={kind: dataset.TaskInfo(observations=[], actions=[])}, agents=[""], splits={"train": split},
         statistics=[], dead_letters=0, fingerprint="benchmark",

@@ -36,10 +36,11 @@ from gato_data.shards.episodes import read_table
 from gato_data.shards.files import ShardFiles
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.compression import STORED_EXTRA, PatchEncoding
-from gato_schemas.dataset import Manifest, ShardInfo, SourceInfo, SplitInfo, TaskInfo, encode_manifest, read_manifest
+from gato_schemas.dataset import Manifest, ShardInfo, SplitInfo, TaskInfo, encode_manifest, read_manifest
 from gato_schemas.index import SUFFIX, IndexHeader, Part, encode_index
 from gato_schemas.index_rows import COLUMNS
 from gato_schemas.mixture import encode_mixture, read_mixture
+from gato_schemas.origin import SourceInfo
 from gato_schemas.patches import BLOCK_PATCHES
 from gato_schemas.statistics import Counts
 

@@ -1,6 +1,6 @@
 """Mergeable counters: what the raw values of every field look like, gathered while episodes are tokenized."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from gato_data.errors import FormatError
 from gato_data.tokenize import TokenizeSettings, ordered
 from gato_data.tokenizers import continuous
 from gato_data.vocabulary import Vocabulary
+from gato_schemas.account import Note
 from gato_schemas.episode import Episode, EpisodeSpec, Field
 from gato_schemas.sequence import POSITION_ACTION, POSITION_SEPARATOR, TokenSequence
 from gato_schemas.statistics import FieldStatistics
@@ -220,3 +221,10 @@ def _merged_row(row: FieldStatistics, total: _Moments) -> FieldStatistics:
         m2=total.m2.tolist() if seen else [],
         saturated=total.saturated.tolist(),
     )
+
+
+def clipped_notes(rows: Iterable[FieldStatistics]) -> Iterator[Note]:
+    """A line of the account for every field with values outside the range that the tokenizer can tell apart."""
+    for row in rows:
+        if clipped := sum(row.saturated):
+            yield Note("clipped", f"values of {row.role} {row.field} of task {row.task} lie outside its range", clipped)

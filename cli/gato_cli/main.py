@@ -10,8 +10,10 @@ from typing import Any
 import click
 
 COMMANDS = {
+    "drop": "Leave episodes of a dataset out.",
     "ingest": "Turn raw episodes into a dataset of Gato tokens.",
     "inspect": "Look at shards, datasets and mixtures.",
+    "merge": "Make one dataset of several.",
     "mix": "Plan a mixture: weights, shares, passes over the data.",
     "record": "Record real episodes in a simulator, as RLDS.",
     "rollout": "Let a trained model play, beside chance and experts.",

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import MixtureError
+from gato_data.growing.parents import folder_of_content
 from gato_data.remote.mirror import dataset_folder, written_path
 from gato_data.shards.episodes import OpenDataset
 from gato_data.shards.views import WHOLE, View
@@ -141,7 +142,10 @@ def open_mixture_datasets(mixture: Mixture, path: Path, cache: Path | None = Non
         MixtureError: a dataset is not what it was when the mixture was made; the message says what changed.
     """
     datasets = open_datasets(
-        [dataset_folder(path, dataset.path, cache) for dataset in mixture.datasets],
+        [
+            folder_of_content(dataset_folder(path, dataset.path, cache), dataset.content_id)
+            for dataset in mixture.datasets
+        ],
         [View.parse(dataset.view) for dataset in mixture.datasets],
     )
     for known, found in zip(mixture.datasets, datasets, strict=True):

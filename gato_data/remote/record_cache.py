@@ -137,7 +137,7 @@ class RecordCache:
                 if all(self._is_there(record) for record in wanted):
                     return os.preadv(self._fd(number), (view[: stop - offset],), offset)
                 if coming := [record for record in wanted if record in self._in_flight]:
-                    self.changed.wait_for(lambda coming=coming: not self._in_flight.intersection(coming))
+                    self._wait_for(coming)
                 for record in wanted:
                     if (error := self._failed.pop(record, None)) is not None:
                         raise error
@@ -233,6 +233,10 @@ class RecordCache:
             while self._open:
                 os.close(self._open.popitem()[1])
             os.close(self._lock_file)
+
+    def _wait_for(self, coming: Sequence[Record]) -> None:
+        """Wait until nothing of them is being fetched."""
+        self.changed.wait_for(lambda: not self._in_flight.intersection(coming))
 
     def _keep(self, record: Record, data: bytes | memoryview) -> None:
         number, which = record

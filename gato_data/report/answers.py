@@ -56,6 +56,7 @@ def dataset_answer(summary: DatasetSummary, quality: Quality) -> dict[str, Any]:
         "fingerprint": manifest.fingerprint,
         "content_id": manifest.content_id,
         "source": manifest.source,
+        "origin": manifest.origin,
         "tokenization": manifest.tokenization,
         "vocabulary": manifest.vocabulary,
         "patch_encoding": manifest.patch_encoding,

@@ -10,6 +10,9 @@ from gato_schemas.dataset import EnvironmentInfo, EpisodeFilter, Manifest, Score
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 
+_PARENTS = 5
+"""Datasets that one was made of which are named."""
+
 
 def dataset_facts(manifest: Manifest) -> list[Fact]:
     """Where a dataset came from and how it was made."""
@@ -26,7 +29,26 @@ def dataset_facts(manifest: Manifest) -> list[Fact]:
         ("patches", patches_line(manifest.totals, _encoding(manifest.patch_encoding))),
         ("fingerprint", printable(manifest.fingerprint)),
         ("content id", manifest.content_id),
+        *_origin(manifest),
     ]
+
+
+def _origin(manifest: Manifest) -> list[Fact]:
+    """The datasets that it was made of."""
+    origin = manifest.origin
+    if origin is None:
+        return []
+    how = {"append": "grown from", "merge": "merged of", "drop": "cut from"}[origin.how]
+    facts: list[Fact] = []
+    for number, each in enumerate(origin.parents[:_PARENTS]):
+        line = f"{printable(each.name)}, {counted(each.episodes, 'episode')}, content id {each.content_id}"
+        facts.append(("" if number else how, line))
+    if (more := len(origin.parents) - _PARENTS) > 0:
+        facts.append(("", f"and {counted(more, 'more dataset')}"))
+    if origin.left_out:
+        why = f"meeting {printable(origin.where, 200)}" if origin.where else "that an earlier one has as well"
+        facts.append(("left out", f"{counted(origin.left_out, 'episode')} {why}"))
+    return facts
 
 
 def patches_line(counts: Counts, encoding: str | None) -> str:

@@ -3,8 +3,18 @@
 import re
 from pathlib import Path
 
+from gato_data.growing.parents import APPEND, PARENTS
 from gato_data.verify.findings import Findings
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, Manifest
+from gato_schemas.dataset import (
+    DEAD_LETTERS,
+    MANIFEST,
+    MANIFEST_COPY,
+    TEXT_MODEL,
+    TFDS_FEATURES,
+    TFDS_INFO,
+    WORK,
+    Manifest,
+)
 from gato_schemas.index import SUFFIX
 
 QUARANTINE = "quarantine"
@@ -23,6 +33,14 @@ def check_stray_files(folder: Path, manifest: Manifest, findings: Findings) -> N
             continue
         if path.name == QUARANTINE and path.is_dir():
             findings.note(f"{QUARANTINE}/ holds what a repair set aside")
+        elif path.name == PARENTS and path.is_dir():
+            findings.note(
+                f"{PARENTS}/ holds what the dataset was before it grew: each is a dataset, to be verified alone"
+            )
+        elif path.name == WORK and path.is_dir():
+            findings.note(f"{WORK}/ is of an ingest that was interrupted: run the same command again")
+        elif _SHARD.fullmatch(path.name) and (folder / WORK / APPEND).is_dir():
+            findings.note(f"{path.name} is of an append that was interrupted: run the same command again")
         elif _SHARD.fullmatch(path.name):
             message = "the manifest does not name it, but a program that takes all shards of the folder would read it"
             findings.about("stray", path.name, message, "quarantine" if path.suffix == SUFFIX else "force")

@@ -12,6 +12,7 @@ from gato_schemas.bounds import Digest, Id, Natural, Rows, Side
 from gato_schemas.compression import PatchEncoding
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
+from gato_schemas.origin import Origin, SourceInfo
 from gato_schemas.regular_file import read_regular
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts, FieldStatistics
@@ -207,20 +208,12 @@ class SplitInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return cls(shards=shards, totals=sum((shard.totals for shard in shards), Counts()))
 
 
-class SourceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the episodes came from: the source, its settings, and the names of its inputs (never paths)."""
-
-    name: str
-    settings: dict[str, Any]
-    inputs: list[str]
-    licence: str = ""
-
-
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`dataset.json`, written last: its existence means that the dataset is complete.
 
     `tasks` is sorted by name; a task's number is its position, likewise an agent's. `holdout` is the share of episodes
-    that was to go to the validation split; `account` says how the input was read, and what of it was not.
+    that was to go to the validation split; `account` says how the input was read, and what of it was not; `origin` what
+    other datasets it was made of, None where an ingest made it alone.
     `dead_letters` counts episodes, `dead_letters_digest` is the SHA-256 of the file that lists them. The file has two
     keys more, made of the others: `content_id`, and `checksum`, by which damage is told from difference.
     """
@@ -243,6 +236,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dead_letters_digest: Digest = hashlib.sha256(b"").hexdigest()
     account: list[Note] = []
     fingerprint: str
+    origin: Origin | None = None
 
     @property
     def totals(self) -> Counts:
@@ -267,6 +261,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         for name in _OF_PLAY:
             if not task[name]:
                 del task[name]
+    if manifest.origin is None:
+        del content["origin"]
     content["checksum"] = manifest_checksum(content)
     return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=2) + b"\n"
 

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 
 from gato_schemas.bounds import Digest, Natural
-from gato_schemas.dataset import SourceInfo, TaskInfo, VocabularyInfo
+from gato_schemas.dataset import TaskInfo, VocabularyInfo
 from gato_schemas.errors import FormatError
+from gato_schemas.origin import SourceInfo
 from gato_schemas.versioned import decode_versioned
 
 POLICY_VERSION = 1

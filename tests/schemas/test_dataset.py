@@ -15,7 +15,6 @@ from gato_schemas.dataset import (
     Manifest,
     Scores,
     ShardInfo,
-    SourceInfo,
     SplitInfo,
     TaskInfo,
     VocabularyInfo,
@@ -25,6 +24,7 @@ from gato_schemas.dataset import (
 )
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
+from gato_schemas.origin import SourceInfo
 from gato_schemas.statistics import Counts
 from tests.sealed import write_sealed
 

@@ -4,9 +4,10 @@ import pytest
 from gato_data.tokenize import TokenizeSettings
 from gato_data.vocabulary import Vocabulary
 from gato_schemas import policy
-from gato_schemas.dataset import SourceInfo, TaskInfo
+from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Field
 from gato_schemas.errors import FormatError
+from gato_schemas.origin import SourceInfo
 from gato_schemas.policy import Demonstration, PolicyCard, PolicyDataset, decode_card, encode_card
 
 

@@ -1,12 +1,14 @@
 """The part of a dataset's account that is found while episodes are read and tokenized."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from gato_data.statistics import clipped_notes
 from gato_pipelines.source import Item, Plan
 from gato_schemas.account import Note, merge_notes
+from gato_schemas.dataset import TaskInfo
 from gato_schemas.sequence import Modality, TokenSequence
 from gato_schemas.statistics import FieldStatistics
 
@@ -57,16 +59,11 @@ def dataset_account(plan: Plan, parts: Iterable[Note], statistics: Iterable[Fiel
         parts: notes of all parts, in their order.
         statistics: of the dataset.
     """
-    return merge_notes([*plan.notes, *_filtered(plan), *parts, *_clipped(statistics)])
+    return merge_notes([*plan.notes, *filtered_notes(plan.tasks), *parts, *clipped_notes(statistics)])
 
 
-def _filtered(plan: Plan) -> Iterator[Note]:
-    for name, task in plan.tasks.items():
+def filtered_notes(tasks: Mapping[str, TaskInfo]) -> Iterator[Note]:
+    """A line of the account for every task of which a filter left out episodes."""
+    for name, task in tasks.items():
         if task.filter is not None and task.filter.dropped:
             yield Note("left-out", f"episodes of task {name} did not pass its filter", task.filter.dropped)
-
-
-def _clipped(statistics: Iterable[FieldStatistics]) -> Iterator[Note]:
-    for row in statistics:
-        if clipped := sum(row.saturated):
-            yield Note("clipped", f"values of {row.role} {row.field} of task {row.task} lie outside its range", clipped)

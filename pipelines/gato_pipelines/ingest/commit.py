@@ -26,12 +26,12 @@ from gato_schemas.dataset import (
     TEXT_MODEL,
     Manifest,
     ShardInfo,
-    SourceInfo,
     SplitInfo,
     TaskInfo,
     encode_manifest,
 )
 from gato_schemas.index import DeadLetter, ShardIndex
+from gato_schemas.origin import SourceInfo
 from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.tfds import tfds_files
 
@@ -49,7 +49,7 @@ def commit(job: Job) -> Summary:
     totals = sum((index.header.totals for split in indexes.values() for index in split), Counts())
     _check_dead_letters(job, letters, bad, totals.episodes)
     manifest = make_manifest(job, indexes, letters)
-    _write(job, manifest)
+    write_files(job, manifest)
     release(job.out)
     return Summary(manifest, warnings_of(manifest))
 
@@ -72,7 +72,7 @@ def make_manifest(job: Job, indexes: Mapping[str, list[ShardIndex]], letters: Se
     return Manifest(
         name=job.name,
         family=job.source.made.family,
-        source=_source_info(job),
+        source=source_info(job),
         libraries=recipe.libraries,
         vocabulary=recipe.vocabulary.info,
         tokenization=asdict(settings.tokenize),
@@ -167,7 +167,8 @@ def _action_values(name: str, task: TaskInfo, statistics: Sequence[FieldStatisti
     return found
 
 
-def _source_info(job: Job) -> SourceInfo:
+def source_info(job: Job) -> SourceInfo:
+    """What the manifest says of the source and of the inputs of this job."""
     source = job.source.made
     encoded = msgspec.json.encode(recorded_settings(source))
     settings = msgspec.json.decode(encoded, type=dict[str, Any])
@@ -181,7 +182,8 @@ def _source_info(job: Job) -> SourceInfo:
     )
 
 
-def _write(job: Job, manifest: Manifest) -> None:
+def write_files(job: Job, manifest: Manifest) -> None:
+    """Write what lies beside the shards, the manifest last."""
     if (model := job.recipe.text_model) is not None:
         write_durably(job.out / TEXT_MODEL, model)
     data = encode_manifest(manifest)

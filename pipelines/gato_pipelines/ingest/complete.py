@@ -15,7 +15,7 @@ from gato_schemas.dataset import MANIFEST, Manifest, ShardInfo, read_manifest
 from gato_schemas.errors import FormatError
 from gato_schemas.index import index_path, read_index
 
-_FOUND = {"splits", "statistics", "dead_letters", "dead_letters_digest", "account"}
+_FOUND = {"splits", "statistics", "dead_letters", "dead_letters_digest", "account", "origin"}
 _MADE_OF_OTHERS = {"version", "family", "fingerprint", "max_observation_tokens"}
 _ASKED = [name for name in Manifest.__struct_fields__ if name not in _FOUND | _MADE_OF_OTHERS]
 """Of a manifest what is compared: what was asked for, and not what ingesting found."""

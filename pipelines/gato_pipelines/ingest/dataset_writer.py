@@ -8,8 +8,10 @@ from pathlib import Path
 from gato_data.errors import GatoError
 from gato_data.printable import counted
 from gato_pipelines.documents.texts.duplicates import write_duplicates
+from gato_pipelines.ingest.append import commit_grown, resume, stage, take_place
 from gato_pipelines.ingest.commit import commit
 from gato_pipelines.ingest.complete import already_complete
+from gato_pipelines.ingest.growth import copies, grown_job, open_parent
 from gato_pipelines.ingest.job import Job, finished
 from gato_pipelines.ingest.output import claim, make_way, release
 from gato_pipelines.ingest.progress import Watcher, WriteProgress, watching
@@ -17,7 +19,7 @@ from gato_pipelines.ingest.retry import check_better, move_in, plan_retry, stage
 from gato_pipelines.ingest.runners import run_over
 from gato_pipelines.ingest.scan_job import SMALL_WRITE, local_workers
 from gato_pipelines.ingest.shards import write_part
-from gato_pipelines.ingest.summary import Summary
+from gato_pipelines.ingest.summary import Summary, warnings_of
 from gato_pipelines.source import PartScan, Plan
 from gato_schemas.dataset import WORK
 
@@ -73,6 +75,28 @@ class DatasetWriter:
         used = max(retry.letters - left, 0)
         self.report(f"{used:,} of {retry.letters:,} could be used now")
         return replace(self._commit(), finished_before=parts - anew)
+
+    def append(self) -> Summary:
+        """Write the shards of further inputs, and let the grown dataset take the place of the one that is there."""
+        job = self.job
+        resume(job.out)
+        parent = open_parent(job)
+        grown = grown_job(job, parent, self.scans)
+        stage(grown, parent)
+        parts, old = len(grown.plan.parts), len(parent.manifest.splits["train"].shards)
+        todo = [number for number in range(parts) if finished(grown, number) is None]
+        self.report(f"{counted(parts - old, 'part')} behind {old:,}, {parts - old - len(todo):,} finished already")
+        self._write(grown, todo)
+        again, new = copies(grown, parent)
+        if new and again == new:
+            release(job.out)
+            self.report(f"{job.out} has all of these episodes already: nothing was appended")
+            return Summary(parent.manifest, warnings_of(parent.manifest), was_complete=True)
+        if again:
+            self.report(f"{again:,} of {counted(new, 'new episode')} stand in {job.out} already, and now twice")
+        summary = take_place(job.out, parent.manifest, commit_grown(grown, parent))
+        release(job.out)
+        return replace(summary, finished_before=parts - len(todo))
 
     def _claim(self) -> None:
         """Note what the dataset is made with and what planning found, where the dataset belongs."""

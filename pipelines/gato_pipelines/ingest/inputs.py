@@ -3,7 +3,7 @@
 import glob
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, fields
 from itertools import islice
@@ -69,7 +69,7 @@ def find_inputs(source: Source, given: Path | Sequence[Path]) -> dict[str, Path]
         _check_settings(source, path)
         if source.reads_documents and (sight := documents_lack(path)):
             raise no_documents(path, sight)
-        found[_unique("+".join(source.input_names(path)), found)] = path
+        found[unique_name("+".join(source.input_names(path)), found)] = path
     if not found:
         raise InputError("there is no input: give a folder or a file")
     return found
@@ -141,7 +141,8 @@ def _expand(given: Sequence[Path]) -> Iterator[Path]:
         yield from map(Path, matches)
 
 
-def _unique(name: str, taken: dict[str, Path]) -> str:
+def unique_name(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it where it is taken."""
     numbered, number = name, 1
     while numbered in taken:
         number += 1

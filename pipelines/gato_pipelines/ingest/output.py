@@ -13,6 +13,7 @@ import msgspec
 
 from gato_data.errors import OutputError
 from gato_data.files import refuse_links, write_durably
+from gato_data.growing.parents import APPEND, PARENTS
 from gato_pipelines.ingest.disk_errors import cannot_write
 from gato_pipelines.ingest.job import Job
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
@@ -27,12 +28,6 @@ RETRY = "retry"
 interruption."""
 _MAX_SHOWN = 100
 _MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
-
-
-def dataset_name(out: Path) -> str:
-    """The folder's name as TFDS allows it: lower case, digits and underscores, beginning with a letter."""
-    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in out.resolve().name.lower()).strip("_")
-    return name if name[:1].isalpha() else f"dataset_{name}".rstrip("_")
 
 
 @contextmanager
@@ -52,7 +47,7 @@ def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
             try:
                 yield
             finally:
-                if not (work / _JOB).exists():
+                if not (work / _JOB).exists() and not (work / APPEND).exists():
                     release(out)
                     if not existed:
                         with suppress(OSError):
@@ -115,7 +110,7 @@ def _clear(out: Path, *, everything: bool) -> None:
     if everything:
         _remove_dataset(out)
     for path in (out / WORK).iterdir():
-        if path.is_dir() and path.name == RETRY and not everything:
+        if path.is_dir() and path.name in (RETRY, APPEND) and not everything:
             shutil.rmtree(path / WORK, ignore_errors=True)
         elif path.is_dir():
             shutil.rmtree(path)
@@ -126,8 +121,14 @@ def _clear(out: Path, *, everything: bool) -> None:
 def _remove_dataset(out: Path) -> None:
     (out / MANIFEST).unlink(missing_ok=True)
     for path in out.iterdir():
-        if path.name in _FILES or _SHARD.match(path.name):
+        if path.name in _FILES or is_shard(path.name):
             path.unlink()
+    shutil.rmtree(out / PARENTS, ignore_errors=True)
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file of this name is a shard or an index that an ingest writes."""
+    return _SHARD.match(name) is not None
 
 
 def kept_nothing(out: Path) -> bool:

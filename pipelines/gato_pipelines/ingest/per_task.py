@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gato_data.dataset_names import dataset_name
 from gato_data.errors import InputError
 from gato_pipelines.ingest.inputs import find_inputs
-from gato_pipelines.ingest.output import dataset_name
 from gato_pipelines.registry.find import make_source
 from gato_pipelines.registry.own import blamed
 

@@ -12,6 +12,7 @@ from math import prod
 import msgspec
 
 from gato_data.errors import InputError, SettingError
+from gato_data.growing.tasks import common_environment
 from gato_data.ranges import bounds, merge_ranges
 from gato_data.tokenize import ordered
 from gato_pipelines.control.borders import border_notes
@@ -22,7 +23,6 @@ from gato_pipelines.control.frame_stacks import stack_of
 from gato_pipelines.control.leaf_fields import modality_of
 from gato_pipelines.control.sequence_lengths import settle_lengths
 from gato_pipelines.ingest.scan_job import part_key
-from gato_pipelines.rlds.environment import common_environment
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.source import PartScan, Plan, Source
 from gato_schemas.account import Note, merge_notes

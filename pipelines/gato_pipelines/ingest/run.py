@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from gato_data.dataset_names import dataset_name
 from gato_data.errors import InputError
 from gato_data.report.account import headed_line
 from gato_pipelines.files.git_lfs import fetched_parts, unfetched
@@ -25,9 +26,10 @@ from gato_pipelines.ingest.complete import without_dead_letters
 from gato_pipelines.ingest.dataset_writer import DatasetWriter
 from gato_pipelines.ingest.families import check_looks
 from gato_pipelines.ingest.fingerprint import Recipe, make_recipe
+from gato_pipelines.ingest.growth import grown_job, open_parent
 from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.job import Job
-from gato_pipelines.ingest.output import check_ours, dataset_name, kept_nothing, work_folder
+from gato_pipelines.ingest.output import check_ours, kept_nothing, work_folder
 from gato_pipelines.ingest.places import Places, fitting, places
 from gato_pipelines.ingest.planning import check_observation_tokens, make_plan
 from gato_pipelines.ingest.progress import Watcher, scan_progress, watching
@@ -68,7 +70,7 @@ def plan_only(
     """Scan the inputs and decide, without writing anything.
 
     Raises:
-        InputError, OutputError: as `run`, as far as it can be told without writing; or no episode
+        InputError, OutputError, MixtureError: as `run`, as far as it can be told without writing; or no episode
             can be read.
     """
     chosen = ChosenSource(source, settings)
@@ -78,6 +80,9 @@ def plan_only(
         scan = _scan_job(chosen, found)
         scans = [scan.scan(number) for number in range(len(scan.parts))]
         plan = _plan(scan, scans, ingest)
+        if ingest.append:
+            job = _job(scan, plan, ingest, found)
+            grown_job(job, open_parent(job), scans)
         tries = chosen.made.reads_documents and not scan.inputs.mirrors
         bad_start = try_documents(chosen.made, scan.inputs, plan) if tries else ""
     recipe = make_recipe(chosen, plan, ingest)
@@ -109,6 +114,7 @@ def run(
         InputError: an input is missing, empty, or not what the source reads.
         OutputError: `out` is not ours, holds another dataset, cannot be written, or too many
             episodes are bad.
+        MixtureError: what is to be appended does not go with what is there.
         MissingPackageError: a package for an address is not installed.
     """
     chosen = ChosenSource(source, settings)
@@ -121,7 +127,7 @@ def run(
         again = buried_parts(found.out) if retries else set()
         scan = _scan_job(chosen, found)
         before = found.remote.names() if found.remote is not None else set()
-        is_fruitless = not (ingest.overwrite or retries) and kept_nothing(found.out)
+        is_fruitless = not (ingest.overwrite or retries or ingest.append) and kept_nothing(found.out)
         with work_folder(found.out, overwrite=ingest.overwrite or is_fruitless):
             if is_fruitless:
                 report("an earlier try kept no episode and makes way")
@@ -133,6 +139,8 @@ def run(
             for note in plan.notes + [note for note in plan.expected if note.kind == "left-out"]:
                 report(headed_line(note))
             writer = DatasetWriter(_job(scan, plan, ingest, found), scans, report, watcher)
+            if ingest.append:
+                return writer.append()
             return writer.retry() if retries else writer.write()
 
 

@@ -1,10 +1,10 @@
 """What a user asks of an ingest."""
 
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from gato_data.dataset_names import check_name
 from gato_data.errors import SettingError
 from gato_data.settings import check, deciding, setting
 from gato_data.tokenize import TokenizeSettings
@@ -12,7 +12,6 @@ from gato_data.vocabulary import DiscreteIds
 from gato_schemas.compression import PatchEncoding
 
 RunnerName: TypeAlias = Literal["local", "dask", "flink", "spark", "dataflow"]
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +29,7 @@ class IngestSettings:
         discrete_ids: layout of the vocabulary.
         runner, workers, beam_options: where it runs.
         overwrite: start again where the folder holds another dataset of ours.
+        append: put what the inputs hold behind what the dataset has already.
         retry_dead_letters: make those shards anew that hold dead letters.
 
     Raises:
@@ -76,6 +76,7 @@ class IngestSettings:
         decides=False,
     )
     overwrite: bool = setting(False, "Start again where DIR holds a dataset of ours.", flag=True, decides=False)
+    append: bool = setting(False, "Put what INPUT holds behind what the dataset in DIR has.", flag=True, decides=False)
     retry_dead_letters: bool = setting(
         False,
         "After the input was mended: make those shards anew that hold dead letters.",
@@ -85,14 +86,16 @@ class IngestSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.append and (self.overwrite or self.retry_dead_letters):
+            raise SettingError(
+                "append leaves what is there as it is, overwrite and retry-dead-letters make it anew: give one of them"
+            )
         if self.overwrite and self.retry_dead_letters:
             raise SettingError(
                 "overwrite makes everything anew and retry-dead-letters what was left out: give one of them"
             )
-        if self.name and not _NAME.fullmatch(self.name):
-            raise SettingError(
-                f"name is {self.name!r}: lower-case letters, digits and underscores after a letter are wanted"
-            )
+        if self.name:
+            check_name(self.name)
 
     @property
     def encoding(self) -> PatchEncoding:

@@ -5,7 +5,7 @@ kept, and nothing that it names is imported.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -70,27 +70,3 @@ def _is_simple(value: Any) -> bool:
     if isinstance(value, float):
         return isfinite(value)
     return value is None or (isinstance(value, int) and abs(value) <= _MAX_WHOLE)
-
-
-def common_environment(found: Sequence[EnvironmentInfo | None]) -> EnvironmentInfo | None:
-    """What the parts of one task say together: what they agree on, and everybody who played.
-
-    None where they do not agree on what was played, or one does not say it.
-    """
-    first = found[0] if found else None
-    if first is None:
-        return None
-    known = [each for each in found if each is not None and (each.family, each.id) == (first.family, first.id)]
-    if len(known) < len(found):
-        return None
-    return EnvironmentInfo(
-        family=first.family,
-        id=first.id,
-        options=_agreed([each.options for each in known]),
-        versions=_agreed([each.versions for each in known]),
-        policy="; ".join(dict.fromkeys(each.policy for each in known if each.policy)),
-    )
-
-
-def _agreed(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in found[0].items() if all(each.get(name) == value for each in found)}

@@ -19,7 +19,6 @@ from gato_schemas.compression import PatchEncoding
 from gato_schemas.dataset import (
     Manifest,
     ShardInfo,
-    SourceInfo,
     SplitInfo,
     TaskInfo,
     encode_manifest,
@@ -28,6 +27,7 @@ from gato_schemas.dataset import (
 )
 from gato_schemas.episode import Document, Episode, EpisodeSpec, Field, Image, Text
 from gato_schemas.index import IndexHeader, Part, encode_index
+from gato_schemas.origin import SourceInfo
 from gato_schemas.record import Record, decode_record
 from gato_schemas.sequence import TokenSequence
 from gato_schemas.tfrecord import read_records

@@ -14,11 +14,12 @@ from gato_data.tokenize import TokenizeSettings, tokenize_document, tokenize_epi
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.compression import PatchEncoding
-from gato_schemas.dataset import FinalStep, Manifest, ShardInfo, SourceInfo, SplitInfo, TaskInfo, encode_manifest
+from gato_schemas.dataset import FinalStep, Manifest, ShardInfo, SplitInfo, TaskInfo, encode_manifest
 from gato_schemas.dataset import shard_name as name_of
 from gato_schemas.episode import Document, Episode, EpisodeSpec, Field, Image, Text
 from gato_schemas.index import DeadLetter, IndexHeader, Part, encode_index
 from gato_schemas.index_rows import count_rows
+from gato_schemas.origin import SourceInfo
 from gato_schemas.record import Record
 from gato_schemas.statistics import Counts
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gato_data.dataset_names import dataset_name
 from gato_data.errors import OutputError
 from gato_pipelines.ingest.job import Job
-from gato_pipelines.ingest.output import check_ours, claim, dataset_name, difference, release, work_folder
+from gato_pipelines.ingest.output import check_ours, claim, difference, release, work_folder
 from gato_schemas.dataset import WORK
 from tests import rlds_inputs
 from tests.rlds_inputs import moving

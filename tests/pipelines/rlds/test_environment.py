@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from gato_data.growing.tasks import common_environment
 from gato_pipelines.containers.detect import open_container
-from gato_pipelines.rlds.environment import MAX_BYTES, common_environment, environment_of
+from gato_pipelines.rlds.environment import MAX_BYTES, environment_of
 from gato_schemas.dataset import EnvironmentInfo
 from tests.rlds_inputs import moving, write
 

@@ -1,0 +1,1 @@
+"""Datasets made of others: merged, cut down, grown; record bytes are copied, and nothing is decoded."""
