@@ -108,7 +108,8 @@ class _Replay(torch.autograd.Function):
         recorded = ctx.recorded
         recorded.weight.copy_(weights[0])
         recorded.backward()
-        return None, *(gradient.detach() for gradient in recorded.gradients)
+        # Autograd takes what it is given for `.grad`, and the next call writes into the recording's memory.
+        return None, *(gradient.clone() for gradient in recorded.gradients)
 
 
 def _cuda_capture() -> Capture:

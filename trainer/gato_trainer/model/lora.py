@@ -74,3 +74,14 @@ def add_changes(model: nn.Module, names: list[str], rank: int, alpha: float | No
         path, _, leaf = name.rpartition(".")
         change = LowRank(matrix, rank, 1.0 if alpha is None else alpha / rank)
         parametrize.register_parametrization(model.get_submodule(path), leaf, change, unsafe=True)
+    _share_classes(model)
+
+
+def _share_classes(model: nn.Module) -> None:
+    """One class for modules that are changed alike: torch makes one for each, and blocks of several share no graph."""
+    classes: dict[tuple[object, ...], type[nn.Module]] = {}
+    for module in model.modules():
+        if parametrize.is_parametrized(module):
+            made = type(module)
+            key = (made.__base__, *module.parametrizations)  # type: ignore[misc]
+            module.__class__ = classes.setdefault(key, made)
