@@ -12,6 +12,7 @@ from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.feed import Preparation
 from gato_trainer.data.inputs import Randomness
 from gato_trainer.model.graphed import Graphed, check_graph
+from gato_trainer.model.sharding import check_processes
 from gato_trainer.model.transformer import Gato
 from gato_trainer.run.train import run
 from gato_trainer.world import World
@@ -69,6 +70,6 @@ def test_where_there_are_none(small_settings: Callable[..., TrainSettings], sour
         run(settings, source, quiet=True)
     assert not settings.out.exists()
     with pytest.raises(TrainError, match="--cuda-graph is for one process, 2 are running"):
-        check_graph(settings, World(0, 2, torch.device("cuda")))
+        check_processes(settings, 2)
     check_graph(small_settings(), CPU)
     assert not Preparation.of(settings, settings.model, CPU).gathered

@@ -29,8 +29,6 @@ def check_graph(settings: TrainSettings, world: World) -> None:
         return
     if world.device.type != "cuda":
         raise TrainError(f"--cuda-graph needs a CUDA GPU, and this run is on {world.device.type}: leave it out")
-    if world.size > 1:
-        raise TrainError(f"--cuda-graph is for one process, {world.size} are running: leave it out")
 
 
 class Graphed:
