@@ -77,7 +77,6 @@ class Work:
             rows=self.rows * windows // self.windows,
             patches=self.patches * windows // self.windows,
             distinct_patches=self.distinct_patches * windows // self.windows,
-            skipped=self.skipped,
         )
 
 
