@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_steps_are_those_of_the_model(small: ModelConfig, build: Callable[..., G
     def capture(computation: Callable[[], None]) -> Callable[[], None]:
         recorded.append(computation)
         computation()
-        recording: Any = computation.__self__  # type: ignore[attr-defined]
+        recording = cast(Any, computation).__self__
 
         def again() -> None:
             """A graph writes its results where they were."""

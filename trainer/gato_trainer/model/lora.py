@@ -7,6 +7,7 @@ changes, with `.lora_down` and `.lora_up` behind that of a changed matrix.
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -83,5 +84,5 @@ def _share_classes(model: nn.Module) -> None:
     for module in model.modules():
         if parametrize.is_parametrized(module):
             made = type(module)
-            key = (made.__base__, *module.parametrizations)  # type: ignore[misc]
+            key = (made.__base__, *cast(nn.ModuleDict, module.parametrizations))
             module.__class__ = classes.setdefault(key, made)
