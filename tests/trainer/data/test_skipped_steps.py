@@ -33,5 +33,6 @@ def test_steps_of_several_texts() -> None:
     first, second = SkippedSteps.parse("3:5,9"), SkippedSteps.parse("4:8")
     assert str(first | second) == "3:8,9"
     assert str(second.without(first)) == "5:8"
+    assert str(SkippedSteps.parse("2:1000000000000").without(first)) == "2,5:9,10:1000000000000"
     assert str(first.before(3)) == "3"
     assert first.before(2) == SkippedSteps()

@@ -43,15 +43,22 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [(SyntheticSource, {"precision": "bf16"}), (Packed, {"positions": "rope", "micro_batch_size": 3})],
-    ids=["plain", "packed"],
+    [
+        (SyntheticSource, {"precision": "bf16"}),
+        (Packed, {"positions": "rope", "micro_batch_size": 3}),
+        (SyntheticSource, {"lora": 2, "learning_rate": 0.01}),
+    ],
+    ids=["plain", "packed", "lora"],
 )
 def test_a_run_takes_few_graphs(
     kind: type[SyntheticSource], options: dict[str, Any], small_settings: Callable[..., TrainSettings]
 ) -> None:
     source = kind(context_length=24, vocabulary_size=1200, patches=4)
     positions = options.pop("positions", "transformer-xl")
-    model = dataclasses.replace(small_settings().model, blocks=3, stochastic_depth=0.3, positions=positions)
+    model = dataclasses.replace(small_settings().model, blocks=5, stochastic_depth=0.3, positions=positions)
+    if "lora" in options:
+        base = run(small_settings("base", model=model, compile=False, steps=1), source, quiet=True)
+        options["init_from"] = base.out
     options = {"batch_size": 7, "steps": 6, "evaluate_every": 2, "evaluate_samples": 10, **options}
     wanted = run(small_settings("plain", model=model, compile=False, **options), source, source, quiet=True)
     assert not counters["stats"]

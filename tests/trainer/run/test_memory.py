@@ -53,7 +53,7 @@ def measured(
     gradients = [torch.zeros_like(parameter) for parameter in model.parameters()]
     for parameter, gradient in zip(model.parameters(), gradients, strict=True):
         parameter.grad = gradient
-    with LiveBytes([*model.parameters(), *gradients, *tensors(inputs)]) as live:
+    with LiveBytes([*model.parameters(), *gradients, *tensors(inputs)]) as live, model.cast_once():
         loss = model(inputs)[0].sum()
         kept = live.now
         loss.backward()
@@ -141,3 +141,5 @@ def test_sharding_divides_the_state_and_gathers_the_parameters() -> None:
     assert parts(4)["gathered"] == parts(8)["gathered"] + 4 * 8 * 10**7  # gradients wait for the second micro-batch
     assert parts(8, sharding="full")["gathered"] < parts(8)["gathered"]
     assert parts(1, ema=0.9)["state"] == parts(1)["state"] * 5 // 4
+    some = memory(settings.model, (8 * 10**7, 7 * 10**7), work, settings, 4)
+    assert some["gathered"] == parts(8)["gathered"] + 4 * 10**7  # only of what is trained

@@ -2,12 +2,15 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from gato_data.errors import TrainError
+from gato_trainer.cards import PlannedMachine
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.inputs import prepare
 from gato_trainer.model.transformer import Gato, count_parameters
@@ -82,6 +85,21 @@ def test_every_micro_batch_has_distinct_patches_of_its_own(small_settings: Make,
     whole = plan(small_settings(batch_size=100), source)
     assert whole.distinct_patches_per_step == 256 * 100 // 64
     assert whole.memory["activations"] < 25 * made.memory["activations"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({}, "8 processes need a batch of as many windows; got 4"),
+        ({"batch_size": 8, "sharding": "none"}, "--shard none is for one process, 8 are running"),
+        ({"batch_size": 8, "cuda_graph": True}, "--cuda-graph is for one process, 8 are running"),
+    ],
+)
+def test_what_would_not_run_is_not_planned(
+    options: dict[str, Any], problem: str, small_settings: Make, source: SyntheticSource
+) -> None:
+    with pytest.raises(TrainError, match=problem):
+        plan(small_settings(**options), source, 1, PlannedMachine(gpus=8))
 
 
 def test_an_unknown_device_has_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,9 @@ def test_a_loss_that_is_not_finite_names_the_option(
 def test_wrong_steps_and_files(small_settings: Make, source: SyntheticSource) -> None:
     with pytest.raises(SettingError, match="skip_steps '0:3' are no steps"):
         small_settings(skip_steps="0:3")
+    settings = small_settings("beyond", skip_steps="3,7:1000000000000", steps=6)
+    with pytest.raises(TrainError, match="--skip-steps 7:1000000000000 names no step of this run, which has 6"):
+        run(settings, source, quiet=True)
     settings = small_settings(steps=1)
     run(settings, source, quiet=True)
     (settings.out / "run.json").write_text("{")

@@ -64,7 +64,11 @@ class SkippedSteps:
 
     def without(self, other: "SkippedSteps") -> "SkippedSteps":
         """Those that are not among others."""
-        return SkippedSteps.of(range(step, step + 1) for steps in self.ranges for step in steps if step not in other)
+        left = [*self.ranges]
+        for hole in other.ranges:
+            parts = ((range(r.start, min(r.stop, hole.start)), range(max(r.start, hole.stop), r.stop)) for r in left)
+            left = [part for pair in parts for part in pair if part]
+        return SkippedSteps(tuple(left))
 
     def before(self, step: int) -> "SkippedSteps":
         """Those before a step."""

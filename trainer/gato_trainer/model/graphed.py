@@ -29,8 +29,6 @@ def check_graph(settings: TrainSettings, world: World) -> None:
         return
     if world.device.type != "cuda":
         raise TrainError(f"--cuda-graph needs a CUDA GPU, and this run is on {world.device.type}: leave it out")
-    if world.size > 1:
-        raise TrainError(f"--cuda-graph is for one process, {world.size} are running: leave it out")
 
 
 class Graphed:
@@ -108,7 +106,8 @@ class _Replay(torch.autograd.Function):
         recorded = ctx.recorded
         recorded.weight.copy_(weights[0])
         recorded.backward()
-        return None, *(gradient.detach() for gradient in recorded.gradients)
+        # Autograd takes what it is given for `.grad`, and the next call writes into the recording's memory.
+        return None, *(gradient.clone() for gradient in recorded.gradients)
 
 
 def _cuda_capture() -> Capture:

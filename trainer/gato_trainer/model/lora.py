@@ -7,6 +7,7 @@ changes, with `.lora_down` and `.lora_up` behind that of a changed matrix.
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -74,3 +75,14 @@ def add_changes(model: nn.Module, names: list[str], rank: int, alpha: float | No
         path, _, leaf = name.rpartition(".")
         change = LowRank(matrix, rank, 1.0 if alpha is None else alpha / rank)
         parametrize.register_parametrization(model.get_submodule(path), leaf, change, unsafe=True)
+    _share_classes(model)
+
+
+def _share_classes(model: nn.Module) -> None:
+    """One class for modules that are changed alike: torch makes one for each, and blocks of several share no graph."""
+    classes: dict[tuple[object, ...], type[nn.Module]] = {}
+    for module in model.modules():
+        if parametrize.is_parametrized(module):
+            made = type(module)
+            key = (made.__base__, *cast(nn.ModuleDict, module.parametrizations))
+            module.__class__ = classes.setdefault(key, made)

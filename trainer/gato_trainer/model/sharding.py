@@ -24,6 +24,21 @@ def shards(processes: int, replicas: int) -> int:
     return processes // replicas
 
 
+def check_processes(settings: TrainSettings, processes: int) -> None:
+    """Check that so many processes can share a run.
+
+    Raises:
+        TrainError: they cannot.
+    """
+    shards(processes, settings.replicas)
+    if settings.batch_size < processes:
+        raise TrainError(f"{processes} processes need a batch of as many windows; got {settings.batch_size}")
+    if settings.sharding == "none" and processes > 1:
+        raise TrainError(f"--shard none is for one process, {processes} are running; use zero2 or full")
+    if settings.cuda_graph and processes > 1:
+        raise TrainError(f"--cuda-graph is for one process, {processes} are running: leave it out")
+
+
 def shard(model: Gato, world: World, settings: TrainSettings) -> None:
     """Shard a model's parameters, gradients and optimizer state over the processes (FSDP2), in place.
 
@@ -31,13 +46,11 @@ def shard(model: Gato, world: World, settings: TrainSettings) -> None:
     the table is used at both ends of the model and a parameter cannot live in two groups.
 
     Raises:
-        TrainError: several processes without sharding, or not a whole number for each copy.
+        TrainError: not a whole number of processes for each copy.
     """
     parts = shards(world.size, settings.replicas)
     if world.size == 1:
         return
-    if settings.sharding == "none":
-        raise TrainError(f"--shard none is for one process, {world.size} are running; use zero2 or full")
     mesh = _mesh(world, parts)
     policy = MixedPrecisionPolicy(param_dtype=model.dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     again = settings.sharding == "full"

@@ -34,7 +34,8 @@ def evaluation_cost(source: BatchSource, settings: TrainSettings) -> str:
     if source.first_windows is None:
         return line
     counts = [count for count in source.first_windows.windows if count]
-    return f"{line}: up to {max(counts):,} of each of the {len(counts):,} datasets with a validation split"
+    each = "the dataset" if len(counts) == 1 else f"each of the {len(counts):,} datasets"
+    return f"{line}: up to {max(counts):,} of {each} with a validation split"
 
 
 @torch.no_grad()

@@ -64,28 +64,29 @@ def memory(
     transient = _transient(config, work, size, fused)
     return {
         "state": state_bytes(*parameters, settings) // shards(world, settings.replicas),
-        "gathered": _gathered(config, parameters[0], work, settings, world, again),
+        "gathered": _gathered(config, parameters, work, settings, world, again),
         "activations": sum(inputs if again else blocks) + _ends(config, work, size, fused),
         "working": max(head, transient + (max(blocks) if again else 0)),
     }
 
 
 def _gathered(
-    config: ModelConfig, parameters: int, work: "Work", settings: TrainSettings, world: int, again: bool
+    config: ModelConfig, parameters: tuple[int, int], work: "Work", settings: TrainSettings, world: int, again: bool
 ) -> int:
-    """Parameters as the operations take them; without sharding and in float32 they are the masters themselves,
-    if these are not changed by `--lora`.
+    """Parameters as the operations take them; without sharding and in float32 they are the masters themselves.
+
+    Those that `--lora` changes are computed in each block, the others are cast for a whole step.
     """
     width = config.width
     of_block = (5 if config.positions == "transformer-xl" else 4) * width**2 + 3 * width * config.feed_forward // 2
-    others = parameters - config.blocks * of_block
+    others = parameters[0] - config.blocks * of_block
     size = 2 if settings.precision == "bf16" else 4
     share = -(-settings.batch_size // world)
-    waiting = 4 * parameters if world > 1 and work.windows < share else 0
+    waiting = 4 * (parameters[0] - parameters[1]) if world > 1 and work.windows < share else 0
     if world > 1:
         at_once = 2 if settings.sharding == "full" else config.blocks
         return size * (others + min(at_once, config.blocks) * of_block) + waiting
-    computed = size * (1 if again else config.blocks) * of_block
+    computed = size * (1 if again and settings.lora else config.blocks) * of_block
     return computed + size * others if size == 2 else computed if settings.lora else 0
 
 

@@ -16,6 +16,7 @@ from gato_trainer.data.supervision import check_supervised
 from gato_trainer.kernels import FUSED, expected
 from gato_trainer.model.build import model_config, parameters_of, shapes_of
 from gato_trainer.model.freezing import told
+from gato_trainer.model.sharding import check_processes
 from gato_trainer.run.choosing import Choice, choose, definite
 from gato_trainer.run.machine import Machine, machine_here, machine_planned
 from gato_trainer.world import World, choose_device
@@ -76,7 +77,6 @@ class Work:
             rows=self.rows * windows // self.windows,
             patches=self.patches * windows // self.windows,
             distinct_patches=self.distinct_patches * windows // self.windows,
-            skipped=self.skipped,
         )
 
 
@@ -187,6 +187,7 @@ def plan(
         planned: GPUs that the plan is made for instead.
     """
     machine = machine_planned(planned) if planned.is_given else _this_machine(settings, world)
+    check_processes(settings, machine.processes)
     settings = definite(settings, machine)
     config = model_config(settings, source)
     check_supervised(source, settings)

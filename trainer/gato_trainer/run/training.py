@@ -23,6 +23,7 @@ from gato_trainer.model.build import build_model, choose_operations, model_confi
 from gato_trainer.model.freezing import count_frozen
 from gato_trainer.model.graphed import check_graph
 from gato_trainer.model.optimizer import learning_rate, make_optimizer
+from gato_trainer.model.sharding import check_processes
 from gato_trainer.run.choosing import definite
 from gato_trainer.run.curves import Curves, check_packages, open_curves
 from gato_trainer.run.evaluate import evaluate
@@ -58,12 +59,11 @@ class Training:
     ) -> None:
         self.source, self.validation, self.world = source, validation, world
         check_graph(settings, world)
+        check_processes(settings, world.size)
         machine = machine_here(world)
         self.settings = settings = definite(settings, machine)
         check_packages(tensorboard=settings.tensorboard, wandb=settings.wandb)
         config = model_config(settings, source)
-        if settings.batch_size < world.size:
-            raise TrainError(f"{world.size} processes need a batch of as many windows; got {settings.batch_size}")
         self.continues = world.decided(lambda: check_folder(settings)) and settings.resume != "no"
         self._leave_out_steps()
         settings = self.settings
@@ -102,6 +102,8 @@ class Training:
         settings = self.settings
         kept = self.world.decided(lambda: skipped_before(settings)) if self.continues else SkippedSteps()
         self._skipped_now = SkippedSteps.parse(settings.skip_steps).without(kept)
+        if (beyond := self._skipped_now.without(SkippedSteps((range(settings.steps),)))).ranges:
+            raise TrainError(f"--skip-steps {beyond} names no step of this run, which has {settings.steps:,}")
         self.skipped = kept | self._skipped_now
         self.settings = dataclasses.replace(settings, skip_steps=str(self.skipped))
 
