@@ -125,7 +125,7 @@ def test_a_swapped_mission_names_another_thing_of_the_same_room() -> None:
     for seed in range(5):
         seen, _ = swapped.reset(seed=seed)
         drawn, _ = level.reset(seed=seed)
-        assert (seen["image"] == drawn["image"]).all()
+        assert (seen["image"] == level.unwrapped.get_frame(tile_size=16, agent_pov=True)).all()
         assert seen["mission"] != drawn["mission"]
         assert seen["mission"].startswith("go to ")
         assert swapped.step(0)[4]["success"] is False

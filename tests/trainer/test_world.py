@@ -238,7 +238,7 @@ def test_one_command_goes_on_after_a_process_was_killed(small_settings: Make, so
         "kill_once": 5,
         "told": True,
     }
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "3"]
     done = subprocess.run(
         [*torchrun, "--master-addr", "127.0.0.1", "--master-port", str(free_port()), str(WORKER), json.dumps(task)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
