@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,15 @@ def free_port() -> int:
 
 def run_processes(task: dict[str, Any], count: int) -> dict[str, Any]:
     """What torchrun does: start processes that know their rank."""
+    ended = ended_processes(task, count)
+    for code, _, errors in ended:
+        assert code == 0, errors[-3000:]
+    result: dict[str, Any] = json.loads(ended[0][1].splitlines()[-1])
+    return result
+
+
+def ended_processes(task: dict[str, Any], count: int) -> list[tuple[int, str, str]]:
+    """How each process ended, and what it wrote to stdout and stderr."""
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = [
         subprocess.Popen(
@@ -46,10 +56,10 @@ def run_processes(task: dict[str, Any], count: int) -> dict[str, Any]:
         for rank in range(count)
     ]
     outputs = [process.communicate(timeout=600) for process in processes]
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors.decode()[-3000:]
-    result: dict[str, Any] = json.loads(outputs[0][0].decode().splitlines()[-1])
-    return result
+    return [
+        (process.returncode, said.decode(), errors.decode())
+        for process, (said, errors) in zip(processes, outputs, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("count", "sharding", "micro"), [(2, "zero2", None), (3, "full", 1)])
@@ -228,30 +238,25 @@ def test_processes_stop_together_where_a_signal_meets_a_checkpoint(
 
 
 def test_one_command_goes_on_after_a_process_was_killed(small_settings: Make, source: SyntheticSource) -> None:
-    """torchrun starts all of them again, and the checkpoint that the killed one damaged costs its steps alone."""
+    """The checkpoint that the killed one damaged costs its steps alone."""
     settings = small_settings("killed")
     options = {"steps": 6, "batch_size": 4, "context_length": 24, "log_every": 1, "checkpoint_every": 2}
     task = {
         "settings": {**options, "out": str(settings.out), "resume": "auto"},
         "model": dataclasses.asdict(settings.model),
         "source": dataclasses.asdict(source),
-        "kill_once": 5,
         "told": True,
     }
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "3"]
-    done = subprocess.run(
-        [*torchrun, "--master-addr", "127.0.0.1", "--master-port", str(free_port()), str(WORKER), json.dumps(task)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    (first, _, errors), (second, _, _) = ended_processes({**task, "kill_after": 5}, 2)
+    assert (first, second) == (1, -signal.SIGKILL)
+    assert "another process of the run ended or did not answer in time" in errors
+    (code, said, errors), (other, _, _) = ended_processes(task, 2)
+    assert (code, other) == (0, 0), errors[-3000:]
     checkpoints = settings.out / "checkpoints"
-    assert f"checkpoint {checkpoints / 'step-00000004'} is damaged: " in done.stderr
-    assert f"continuing at step 2 from {checkpoints / 'step-00000002'}" in done.stderr
+    assert f"checkpoint {checkpoints / 'step-00000004'} is damaged: " in errors
+    assert f"continuing at step 2 from {checkpoints / 'step-00000002'}" in errors
     assert (checkpoints / "damaged-step-00000004").is_dir()
-    losses = json.loads(done.stdout.splitlines()[-1])["losses"]
+    losses = json.loads(said.splitlines()[-1])["losses"]
     assert [step for step, _ in losses] == [3, 4, 5, 6]
     logged = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
     whole = run(small_settings("whole"), source, quiet=True)

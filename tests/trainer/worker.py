@@ -68,13 +68,13 @@ def damage(checkpoint: Path) -> None:
         file.write(bytes([byte ^ 16]))
 
 
-def kill_once(step: int) -> None:
-    """In the second process, at its first start: damage the checkpoint of the step before, and die."""
+def kill_after(step: int) -> None:
+    """In the second process: damage the checkpoint of the step before, and die."""
     after = training.Training._after_step
 
     def killed(self: training.Training, *arguments: Any) -> None:
         after(self, *arguments)
-        if self.progress.step == step and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        if self.progress.step == step:
             self.checkpoints.wait()
             if self.world.rank == 1:
                 damage(self.checkpoints.folder / f"step-{step - 1:08d}")
@@ -89,8 +89,8 @@ def main(task: dict[str, Any]) -> None:
         kill_at(*task["kill"])
     if "judged_from" in task:
         spikes.JUDGED_FROM = task["judged_from"]
-    if "kill_once" in task:
-        kill_once(task["kill_once"])
+    if "kill_after" in task:
+        kill_after(task["kill_after"])
     if "terminate" in task:
         terminate_at(task["terminate"])
     options = task["settings"]
