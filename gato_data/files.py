@@ -1,7 +1,10 @@
 """Files of a folder that is written to: whole or not there at all, and never through a link; names that stay inside."""
 
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from gato_data.errors import OutputError
@@ -22,6 +25,23 @@ def digest_of(path: Path) -> str:
     """SHA-256 of a file, as `sha256sum` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def locked(folder: Path, deed: str) -> Iterator[None]:
+    """Hold a folder against other processes that would do something to it, such as "repaired".
+
+    Raises:
+        OutputError: another process holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise OutputError(f"{folder} is being {deed} by another process: wait until it ends") from error
+    finally:
+        os.close(handle)
 
 
 def refuse_links(folder: Path) -> None:

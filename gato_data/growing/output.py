@@ -1,7 +1,5 @@
 """The folder that a merge or a drop writes: nobody else's, locked, without a manifest until it is whole."""
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,7 +7,7 @@ from pathlib import Path
 
 from gato_data.dataset_names import check_name, dataset_name
 from gato_data.errors import OutputError
-from gato_data.files import refuse_links, write_durably
+from gato_data.files import locked, refuse_links, write_durably
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, WORK, Manifest, encode_manifest
 from gato_schemas.tfds import tfds_files
 
@@ -31,7 +29,7 @@ def new_folder(out: Path, inputs: Sequence[Path]) -> Iterator[None]:
     try:
         _check_free(out)
         out.mkdir(parents=True, exist_ok=True)
-        with _lock(out):
+        with locked(out, "written"):
             _check_free(out)
             _empty(out)
             (out / WORK).mkdir()
@@ -69,18 +67,6 @@ def _empty(out: Path) -> None:
         if path.name != WORK:
             path.unlink()
     shutil.rmtree(out / WORK, ignore_errors=True)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise OutputError(f"{folder} is being written by another process: wait until it ends") from error
-    finally:
-        os.close(handle)
 
 
 def name_of(out: Path, asked: str | None) -> str:

@@ -7,17 +7,14 @@ The order makes a repair that is killed harmless: copies into the quarantine fir
 and its index, the manifest last. Run again, it goes on where it stopped; on a whole dataset it does nothing.
 """
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from gato_data.errors import OutputError
-from gato_data.files import refuse_links, write_durably
+from gato_data.files import locked, refuse_links, write_durably
 from gato_data.verify.dataset import ShardState, Verdict, verify_dataset
 from gato_data.verify.dead_letters import restore_dead_letters, sort_dead_letters
 from gato_data.verify.mend_shard import mend_shard
@@ -63,25 +60,13 @@ def repair_dataset(folder: Path, report: Callable[[str], None] = lambda line: No
     refuse_links(folder)
     mending = _Mending(before, force)
     try:
-        with _lock(folder):
+        with locked(folder, "repaired"):
             mending.run()
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be repaired ({error.strerror or error}): mend that, then run the same command again"
         ) from error
     return Repair(before, verify_dataset(folder, report), tuple(mending.done), tuple(mending.doubts))
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise OutputError(f"{folder} is being repaired by another process: wait until it ends") from error
-    finally:
-        os.close(handle)
 
 
 @dataclass(slots=True)
