@@ -31,8 +31,9 @@ class Batch:
         sample: int64 (B,), the global sample number of each window.
         piece_slot: int64 (Q,), ascending; where the pieces of episodes begin that the windows are made of: at
             b * (L + 1), and behind a prompt or a packed episode.
-        segment: with packing, int32 (B, L + 1): which of the episodes in the window a slot belongs to, from 0 on;
-            padding continues the last one. Attention must not cross from one segment into another. Else None.
+        segment: with packing or a limited history, int32 (B, L + 1): which of the parts of the window that do not see
+            each other a slot belongs to, from 0 on; padding continues the last one. Attention must not cross from one
+            segment into another. Else None.
     """
 
     tokens: NDArray[np.int32]

@@ -9,6 +9,7 @@ from gato_data.reading.batch import Batch
 from gato_data.reading.buffers import Buffers, byte_view, places_of
 from gato_data.reading.columns import RecordColumns
 from gato_data.reading.first_touch import FirstTouch
+from gato_data.reading.history import put_segments
 from gato_data.reading.layouts import READ_COLUMNS, FinishedRows, RecordLayouts
 from gato_data.reading.patches import PatchReader
 from gato_data.reading.pieces import Pieces
@@ -31,6 +32,7 @@ class Filler:
         width: slots of a row, context length + 1.
         token_dtype: of ids in the shards.
         with_segments: whether episodes are packed.
+        limit: most earlier timesteps that one sees, of each dataset; None where all see all.
         check_data: compare every record with its checksum when it is first read.
     """
 
@@ -44,11 +46,12 @@ class Filler:
         width: int,
         token_dtype: np.dtype[Any],
         with_segments: bool,
+        limit: NDArray[np.int64] | None,
         check_data: bool,
     ) -> None:
         self._table, self._files = table, files
         self._record_columns, self._token_dtype, self._token_bytes = columns, token_dtype, token_dtype.itemsize
-        self._width, self._with_segments = width, with_segments
+        self._width, self._with_segments, self._limit = width, with_segments, limit
         self._with_patches = any(layout.num_patches for layout in layouts.layouts)
         self._all_stored = bool(table.tokens_stored.all())
         self._finished = FinishedRows(layouts, width)
@@ -68,6 +71,7 @@ class Filler:
         maps = Maps(self._files)
         self._raw_tokens(reads, buffers, rows, maps)
         self._leave_untrained(pieces, mask)
+        segment = self._segments(plan, mask, buffers) if self._with_segments or self._limit is not None else None
         length = np.zeros(rows, np.int32)
         length[pieces.row] = pieces.slot + pieces.length  # of several pieces in a row the last one counts
         patch_index, patch_position = buffers.patches(int(runs.num_patches.sum()) if runs else 0)
@@ -94,8 +98,16 @@ class Filler:
             dataset=plan.dataset.astype(np.int32),
             sample=plan.sample,
             piece_slot=pieces.row * self._width + pieces.slot,
-            segment=_segments(pieces, buffers.segment[:rows]) if self._with_segments else None,
+            segment=segment,
         )
+
+    def _segments(self, plan: BatchPlan, mask: NDArray[np.uint8], buffers: Buffers) -> NDArray[np.int32]:
+        rows = len(plan.sample)
+        segment = _packed(plan.pieces, buffers.segment[:rows])
+        if self._limit is not None:
+            begins = plan.pieces.row, plan.pieces.slot
+            put_segments(segment, mask, buffers.position[:rows], begins, self._limit[plan.dataset])
+        return segment
 
     def _raw_tokens(self, reads: Reads, buffers: Buffers, rows: int, maps: Maps) -> None:
         """What stands in the column of tokens, from where they stand in their shards or from what was inflated."""
@@ -160,7 +172,7 @@ class Filler:
             mask[pieces.row[number], slot : slot + int(pieces.untrained[number])] = 0
 
 
-def _segments(pieces: Pieces, segment: NDArray[np.int32]) -> NDArray[np.int32]:
+def _packed(pieces: Pieces, segment: NDArray[np.int32]) -> NDArray[np.int32]:
     """Number the episodes of each row."""
     segment[...] = 0
     for number in np.flatnonzero(pieces.segment).tolist():

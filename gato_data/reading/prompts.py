@@ -2,8 +2,8 @@
 
 Which draws get a prompt is exact, not left to chance: among the first k draws of a dataset floor(k share + phase)
 have one, likewise for prompts from the end of an episode. Prompt and window share the context; where both do not fit,
-the window keeps a random part of its timesteps. Documents, windows of packed episodes, and episodes that are the only
-one of their task and agent get none.
+the window keeps a random part of its timesteps. Documents, windows of packed episodes or with a limited history, and
+episodes that are the only one of their task and agent get none.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.permutation import Keys, Numbers, below, combine, key
+from gato_data.reading.history import ANY, limits
 from gato_data.reading.pieces import Pieces, Windows, whole_windows
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
@@ -62,6 +63,8 @@ class Prompter:
         self._table, self._starts, self._settings = table, starts, settings
         self._keys: Keys = np.array([key(settings.seed, "prompt", name) for name in names], np.uint64)
         self._phase = below(self._keys, _ONE)
+        most = limits(settings.history, names)
+        self._prompted = np.ones(len(names), np.bool_) if most is None else most == ANY
         self._share = round(settings.prompt_share * _ONE)
         self._end_share = round(settings.prompt_end_share * _ONE)
         self._members = np.argsort(table.group, kind="stable").astype(np.int32)
@@ -76,7 +79,7 @@ class Prompter:
         chosen = (before + self._share) // _ONE > before // _ONE
         group = self._table.group[windows.episode]
         size = self._group_start[group + 1] - self._group_start[group]
-        alone = windows.bin_number < 0
+        alone = (windows.bin_number < 0) & self._prompted[windows.dataset]
         row = np.flatnonzero(chosen & alone & (size > 1) & (self._table.timesteps[windows.episode] > 0))
         count = (before // _ONE)[row] * self._end_share
         from_end = (count + self._end_share) // _ONE > count // _ONE

@@ -19,6 +19,7 @@ from gato_data.reading.cut_timesteps import cut_sentences, find_cut_tasks
 from gato_data.reading.datasets import open_mixture_datasets
 from gato_data.reading.explain import ExplainedWindow, Explainer
 from gato_data.reading.fill import Filler
+from gato_data.reading.history import limits
 from gato_data.reading.inflated import Inflated
 from gato_data.reading.layout_search import find_layouts
 from gato_data.reading.layouts import READ_COLUMNS
@@ -136,6 +137,7 @@ class MixtureReader:
             width=settings.context_length + 1,
             token_dtype=self._token_dtype,
             with_segments=settings.pack,
+            limit=limits(settings.history, self.dataset_names),
             check_data=settings.verify == "touched",
         )
         self._explainer = Explainer(table, self._files, self.dataset_names)

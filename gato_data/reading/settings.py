@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gato_data.errors import SettingError
+from gato_data.reading.history import parse_history
 from gato_data.remote.record_cache import CACHE_BYTES
 from gato_data.settings import check, deciding, setting
 from gato_data.shards.checked import Verify
@@ -30,6 +31,8 @@ class ReadSettings:
         prompt_tokens: most tokens of a prompt; None is half the context.
         prompt_loss: train on the prompt's own actions and texts too, as the paper's letter has it.
         pack: put several short episodes into one window, as segments.
+        history: most earlier timesteps that a timestep of a window sees, of all datasets or by name, as
+            `gato_data.reading.history.parse_history` reads it; None for all. Windows with a limit get no prompt.
         memory: bytes for batches, indexes, tables and what is kept inflated, together.
         inflated: bytes of them for inflated patches and columns, which coming batches need again; None is a sixteenth.
         threads: that read ahead in `MixtureReader.stream`.
@@ -57,6 +60,12 @@ class ReadSettings:
     prompt_tokens: int | None = setting(None, "Most tokens of a prompt; half the context if not given.")
     prompt_loss: bool = setting(True, "Train on the actions and texts of prompts too.")
     pack: bool = setting(False, "Put several short episodes into one window, as segments.")
+    history: str | None = setting(
+        None,
+        "Most earlier timesteps that one sees, of all datasets or NAME=N,NAME=N; all in its window if not given.",
+        "N",
+        records_default=False,
+    )
     memory: int = setting(
         4 * 2**30, "Bytes for batches, indexes, tables and what is kept inflated.", minimum=2**20, decides=False
     )
@@ -88,6 +97,8 @@ class ReadSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.history is not None:
+            parse_history(self.history)
         if self.prompt_tokens is not None and not 0 <= self.prompt_tokens < self.context_length:
             raise SettingError(
                 f"a prompt of {self.prompt_tokens} tokens leaves nothing of a context of {self.context_length}: "
@@ -112,4 +123,5 @@ class ReadSettings:
 
     def stream(self) -> dict[str, object]:
         """The settings that decide which tokens are read; the others only decide how."""
-        return deciding(self)
+        found = deciding(self)
+        return found if self.history is not None else {name: found[name] for name in found if name != "history"}

@@ -153,6 +153,7 @@ def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bo
     "prompt_tokens",
     "prompt_loss",
     "pack",
+    "history",
     "cache",
 )
 @command.command("explain", context_settings={"show_default": True})

@@ -32,7 +32,9 @@ class RolloutSettings:
         "given.",
         "PROMPT",
     )
-    history: int | None = setting(None, "Most earlier timesteps that are seen; all that fit if not given.", minimum=0)
+    history: int | None = setting(
+        None, "Most earlier timesteps that are seen; as many as in training if not given.", minimum=0
+    )
     temperature: float = setting(1.0, "Of the draws; 0 takes the likeliest action.", minimum=0)
     memory: Literal["half-cut", "xl"] = setting("half-cut", "What happens when the context is full.")
     baselines: bool = setting(True, "Have chance and the expert play the same seeds.")

@@ -39,7 +39,7 @@ def write_mixture(folder: Path, **shards: list[folders.Made]) -> Path:
 
 def train_run(mixture: Path, out: Path, model: ModelConfig = SMALL, **options: Any) -> Path:
     values = {"steps": 2, "batch_size": 4, "context_length": CONTEXT, "device": "cpu", **options}
-    read = {name: values.pop(name) for name in ("prompt_share", "prompt_tokens") if name in values}
+    read = {name: values.pop(name) for name in ("prompt_share", "prompt_tokens", "history") if name in values}
     settings = train_settings("tiny", out, **values)
     settings = dataclasses.replace(settings, model=dataclasses.replace(model, vocabulary_size=33025))
     train(mixture, settings, quiet=True, **read)

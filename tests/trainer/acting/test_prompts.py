@@ -40,6 +40,22 @@ def test_a_run_that_was_trained_without_prompts_gets_none(walkers: Path) -> None
     assert len({str(actions) for actions in play_of.values()}) == 3
 
 
+def test_a_run_plays_with_the_history_that_it_was_trained_with(tmp_path: Path) -> None:
+    data = {name: folders.episodes("walker", [9, 14], seed=seed) for seed, name in enumerate(("left", "right"))}
+    run = train_run(write_mixture(tmp_path, **data), tmp_path / "run", prompt_share=0.5, history="left=0")
+    policy = lively(run)
+
+    def played(task: str, **options: object) -> str:
+        policy.reset(task=task, temperature=0, **options)  # type: ignore[arg-type]
+        return str([policy.act(observation) for observation in observations("walker", 4)])
+
+    assert played("left/walker") == played("left/walker", history=0, prompt="none")
+    assert played("left/walker") != played("left/walker", history=3, prompt="none")
+    assert played("right/walker") == played("right/walker", history=9, prompt="demonstration")
+    with pytest.raises(SettingError, match="memory 'xl' keeps what a history hides"):
+        policy.reset(task="left/walker", memory="xl")
+
+
 def test_a_task_of_several_datasets_has_to_be_named_in_full(walkers: Path) -> None:
     with pytest.raises(SettingError, match=r"not trained on a task 'walker', it knows left/walker, right/walker"):
         lively(walkers).reset(task="walker")

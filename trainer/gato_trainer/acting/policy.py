@@ -17,7 +17,7 @@ from gato_trainer.acting.context import Context, MemoryKind, Prompt
 from gato_trainer.acting.generating import Writer
 from gato_trainer.acting.prompts import Prompts
 from gato_trainer.acting.sampling import check_seed, check_temperature, draw, numbers
-from gato_trainer.acting.tasks import PolicyTask, find_task, reading_of, tasks_of, text_model_of
+from gato_trainer.acting.tasks import PolicyTask, find_task, history_of, reading_of, tasks_of, text_model_of
 from gato_trainer.acting.vectors import Vectors
 from gato_trainer.model.transformer import Gato
 
@@ -95,7 +95,8 @@ class Policy:
             prompt: "demonstration", one that the run carries; "none"; another task of the run; or the folder of a
                 dataset. By default a demonstration, unless the run was trained without prompts.
             environments: how many act beside each other; environment i gets the seed `seed + i`.
-            history: most earlier timesteps that are seen; None for as many as the context has room for.
+            history: most earlier timesteps that are seen; None for as many as in training: those of `--history`, else
+                all that the context has room for.
             temperature: of the draws; 0 takes the likeliest id.
             seed: keys every draw together with the number of the timestep and of the token.
             memory: what happens when the context is full: "half-cut", exact, or "xl".
@@ -106,6 +107,8 @@ class Policy:
         """
         if not 1 <= environments <= _MOST_ENVIRONMENTS:
             raise SettingError(f"{environments} environments are not possible: 1 to {_MOST_ENVIRONMENTS:,} are wanted")
+        chosen = find_task(self.tasks, task)
+        history = history_of(self.card, chosen) if history is None else history
         if history is not None and (history < 0 or memory == "xl"):
             why = "memory 'xl' keeps what a history hides: give one of them" if history >= 0 else "at least 0 is wanted"
             raise SettingError(f"a history of {history} timesteps is not possible: {why}")
@@ -113,7 +116,6 @@ class Policy:
             raise SettingError(f"memory {memory!r} is unknown: 'half-cut' or 'xl' is wanted")
         check_temperature(temperature)
         check_seed(seed + environments - 1 if seed >= 0 else seed)
-        chosen = find_task(self.tasks, task)
         observer = chosen.observer(self._text_model)
         prompts = self._prompts.of(chosen, prompt)
         context = Context(self._model, environments, self.context_length, memory, history)

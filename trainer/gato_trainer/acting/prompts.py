@@ -16,7 +16,7 @@ from gato_schemas.record import decode_record
 from gato_schemas.sequence import TokenSequence
 from gato_trainer.acting.context import Prompt, encode_prompt
 from gato_trainer.acting.demonstrations import best_demonstrations, first_timesteps
-from gato_trainer.acting.tasks import PolicyTask, find_task, reading_of, tasks_of
+from gato_trainer.acting.tasks import PolicyTask, find_task, history_of, reading_of, tasks_of
 from gato_trainer.acting.vectors import Vectors
 from gato_trainer.model.transformer import Gato
 
@@ -30,7 +30,7 @@ class Prompts:
         self._model, self._vectors, self._card = model, vectors, card
         reading = reading_of(card)
         self._window, self._most = reading.context_length, reading.most_prompt_tokens
-        self._trained = reading.prompt_share > 0
+        self._share = reading.prompt_share
         self._made: dict[bytes, Prompt] = {}
 
     def of(self, task: PolicyTask, prompt: str | None) -> list[Prompt]:
@@ -44,7 +44,8 @@ class Prompts:
             SettingError: there is no such prompt, or nothing of it fits.
             FormatError: the folder is no dataset, or is damaged.
         """
-        if prompt == NONE or (prompt is None and not self._trained):
+        trained = self._share > 0 and history_of(self._card, task) is None
+        if prompt == NONE or (prompt is None and not trained):
             return []
         carried = prompt is None or prompt == DEMONSTRATION
         found = self._carried(task) if carried else self._elsewhere(task, prompt or "")

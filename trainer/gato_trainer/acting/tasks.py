@@ -9,6 +9,7 @@ import msgspec
 
 from gato_data.closest import did_you_mean
 from gato_data.errors import FormatError, SettingError
+from gato_data.reading.history import ANY, limits
 from gato_data.reading.settings import ReadSettings
 from gato_data.timestep import Observer
 from gato_data.tokenize import TokenizeSettings
@@ -90,6 +91,18 @@ def reading_of(card: PolicyCard) -> ReadSettings:
     if found.context_length > _MOST_CONTEXT:
         raise FormatError(f"the {POLICY} says a context of {found.context_length:,} tokens: it is damaged")
     return found
+
+
+def history_of(card: PolicyCard, task: PolicyTask) -> int | None:
+    """Most earlier timesteps that the windows of a task's dataset showed; None for as many as they held.
+
+    Raises:
+        FormatError, SettingError: the reading is none.
+    """
+    names = [dataset.name for dataset in card.datasets]
+    most = limits(reading_of(card).history, names)
+    found = ANY if most is None else int(most[names.index(task.dataset)])
+    return None if found == ANY else found
 
 
 def text_model_of(card: PolicyCard) -> TextTokenizer | None:

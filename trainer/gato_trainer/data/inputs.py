@@ -66,7 +66,7 @@ class Inputs:
             `distinct_patches`, its place b * T + t (B * T of what fills a batch up, and is put nowhere), and its
             rows of the two position tables.
         targets: what is predicted.
-        segment: int64 (B, T), the packed episode of each token; None if windows are not packed.
+        segment: int64 (B, T), of `Batch.segment`; None where every token sees all before it.
         keep: float32 (2 * blocks, B), scale of every sub-layer's output; None outside training.
         skipping: the same as lists of what is computed, which then takes the place of `keep`.
         dropout_key: int64 (B,), 32-bit keys; None without dropout.
