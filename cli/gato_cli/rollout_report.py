@@ -11,7 +11,6 @@ import msgspec
 from rich.console import Console
 
 from gato_cli.ingest_progress import StageBar, duration
-from gato_data.files import digest_of
 from gato_data.printable import MAX_LINE, counted, printable, real
 from gato_data.report.table import TableColumn
 from gato_data.report.terminal.table import print_heading, print_table
@@ -23,7 +22,6 @@ from gato_pipelines.rollout.settings import RolloutSettings
 from gato_pipelines.rollout.statistics import Estimate, Rate
 from gato_pipelines.rollout.subjects import Subject
 from gato_trainer.acting import Policy
-from gato_trainer.checkpoints.header import HEADER
 from gato_trainer.run.lines import action_line
 
 _Row: TypeAlias = tuple[TaskScore, Arm, ArmScore]
@@ -65,13 +63,6 @@ def play_shown(
         raise KeyboardInterrupt(advice) from error
     held_out = policy.held_out
     return found if held_out is None else replace(found, held_out=msgspec.structs.asdict(held_out))
-
-
-def identity_of(policy: Policy) -> dict[str, Any]:
-    """What tells a policy from others: the name of its source, its step, its digest."""
-    source = policy.source.resolve()
-    file = source / HEADER if source.is_dir() else source
-    return {"source": source.name, "step": policy.step, "digest": digest_of(file)}
 
 
 def print_rollout(console: Console, found: Rollout, out: Path | None) -> None:

@@ -3,11 +3,18 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from gato_cli.main import cli
+from gato_pipelines.rlds.decode import EpisodeDecoder
+from gato_pipelines.rlds.directory import open_directory
+from gato_schemas.dataset import EnvironmentInfo, TaskInfo
+from gato_schemas.tfrecord import read_records
 from tests.pipelines.recorders.recorded import CASES, MUJOCO, SIMULATORS, need
 
 LINES = {
@@ -100,4 +107,89 @@ def test_wrong_options_are_one_sentence(
     assert (result.exit_code, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()
     assert re.fullmatch(message, line.removeprefix("Error: "))
+    assert not (tmp_path / "out").exists()
+
+
+class Still:
+    """A trained model that never moves."""
+
+    def __init__(self, source: Path, *tasks: EnvironmentInfo) -> None:
+        self.source, self.step, self.seen = source, 30, 0
+        infos = [TaskInfo(observations=[], actions=[], environment=told) for told in tasks]
+        self.tasks = [SimpleNamespace(name=f"task{number}", info=info) for number, info in enumerate(infos)]
+
+    def reset(self, *, task: str, environments: int, **_: Any) -> None:
+        self.task = task
+        assert environments == 1
+
+    def restart(self, index: int, seed: int) -> None:
+        pass
+
+    def act(self, observations: list[dict[str, Any] | None]) -> list[dict[str, Any] | None]:
+        self.seen += 1
+        return [None if one is None else {"action": np.zeros(1)} for one in observations]
+
+
+def balance(noise: str, run: Path, out: Path) -> Result:
+    task = ["--task", "cartpole-balance", "--max-steps", "40", "--episodes", "2"]
+    noisy = ["--noise", noise, "--noise-by", str(run)]
+    return CliRunner().invoke(cli, ["record", "dm-control", *task, *noisy, "--out", str(out)])
+
+
+def actions(folder: Path) -> np.ndarray:
+    """Those of the first episode of a recording."""
+    shard = open_directory(folder).split("train").shards[0]
+    data = next(iter(read_records(shard.path))).data
+    return EpisodeDecoder(open_directory(folder).features.leaves).decode(data).tensors["steps/action"]
+
+
+def recorded_in(task: str) -> EnvironmentInfo:
+    return EnvironmentInfo(family="dm-control", id=task, options={"max_steps": 40, "pixels": False, "seed": 9})
+
+
+@pytest.fixture
+def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Still:
+    pytest.importorskip("torch", reason="needs torch, of the extra [train]")
+    need("dm_control", MUJOCO)
+    import gato_trainer.acting
+
+    (tmp_path / "run").write_bytes(b"weights")
+    policy = Still(tmp_path / "run", recorded_in("cartpole-swingup"), recorded_in("cartpole-balance"))
+    monkeypatch.setattr(gato_trainer.acting, "load_policy", lambda run, device: policy)
+    return policy
+
+
+def test_a_trained_model_acts_and_what_the_expert_would_have_done_is_recorded(still: Still, tmp_path: Path) -> None:
+    result = balance("1", tmp_path / "run", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    by = "disturbed by a Gato policy (run, step 30) in 100 % of the timesteps"
+    assert by in result.stdout
+    assert (still.task, still.seen) == ("task1", 80)
+    alone = ["record", "dm-control", "--task", "cartpole-balance", "--max-steps", "40", "--episodes", "2"]
+    assert CliRunner().invoke(cli, [*alone, "--out", str(tmp_path / "alone")]).exit_code == 0
+    first, other = (actions(tmp_path / name) for name in ("out", "alone"))
+    np.testing.assert_array_equal(first[0], other[0])  # nobody has moved it yet
+    assert np.abs(first[1:]).max() > 0
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("noise", "tasks", "words"),
+    [
+        ("0", ("cartpole-balance",), "acts in no timestep: give its share too, such as --noise 1 for all"),
+        (
+            "0.5",
+            ("cartpole-swingup",),
+            "no task of the run (task0) was recorded in this environment (dm-control: task cartpole-balance, "
+            "pixels False, max_steps 40)",
+        ),
+    ],
+)
+def test_a_model_that_cannot_act_there(
+    noise: str, tasks: tuple[str, ...], words: str, still: Still, tmp_path: Path
+) -> None:
+    still.tasks = Still(tmp_path, *map(recorded_in, tasks)).tasks
+    result = balance(noise, tmp_path / "run", tmp_path / "out")
+    assert result.exit_code == 1
+    assert words in result.stderr, result.stderr
     assert not (tmp_path / "out").exists()

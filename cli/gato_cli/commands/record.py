@@ -14,7 +14,7 @@ from gato_cli.options import first_line, settings_options
 from gato_data.closest import did_you_mean
 
 if TYPE_CHECKING:
-    from gato_pipelines.recorders.recorder import EnvironmentRecorder
+    from gato_pipelines.recorders.recorder import EnvironmentRecorder, Other
     from gato_pipelines.recorders.recording import Recording
 
 
@@ -48,13 +48,13 @@ def _command(name: str, cls: "type[EnvironmentRecorder[Any]]") -> click.Command:
     settings = _settings(cls)
 
     def callback(**values: Any) -> None:
-        _run(cls(**{key: values.pop(key) for key in settings}), **values)
+        _run(name, cls(**{key: values.pop(key) for key in settings}), **values)
 
     at = list(settings).index("seed")
     before, after = list(settings.values())[:at], list(settings.values())[at + 1 :]
     return click.Command(
         name,
-        params=[*before, *_usual_options(settings["seed"]), *after],
+        params=[*before, *_usual_options(settings["seed"]), *after, *([_noise_by()] if "noise" in settings else [])],
         callback=callback,
         help=f"{cleandoc(cls.__doc__ or '')}\n\n\b\nExample:\n  {cls.example}",
         short_help=first_line(cls),
@@ -80,17 +80,40 @@ def _usual_options(seed: click.Parameter) -> list[click.Parameter]:
     ]
 
 
+def _noise_by() -> click.Option:
+    return click.Option(
+        ["--noise-by"],
+        metavar="RUN",
+        type=click.Path(path_type=Path),
+        help="With --noise: this trained model acts in chance's place.",
+    )
+
+
 def _run(
-    recorder: "EnvironmentRecorder[Any]", *, episodes: int, out: Path, shards: int, overwrite: bool, as_json: bool
+    family: str,
+    recorder: "EnvironmentRecorder[Any]",
+    *,
+    episodes: int,
+    out: Path,
+    shards: int,
+    overwrite: bool,
+    as_json: bool,
+    noise_by: Path | None = None,
 ) -> None:
     """Record with a bar, and print what was recorded."""
     from gato_cli.ingest_progress import RecordProgress
 
     start = time.monotonic()
+    other = None if noise_by is None else _other(noise_by, family, recorder)
     try:
         with RecordProgress(sys.stderr, episodes) as shown:
             made = recorder.record(
-                episodes, out, shards=min(shards, episodes), overwrite=overwrite, progress=shown.show
+                episodes,
+                out,
+                shards=min(shards, episodes),
+                overwrite=overwrite,
+                progress=shown.show,
+                noise_by=other,
             )
     except KeyboardInterrupt as error:
         advice = "run the same command again to record into the same folder from the first episode on"
@@ -106,6 +129,27 @@ def _run(
         f"{out}: {counted} of {recorder.shown} by {made.policy}, {made.num_timesteps:,} timesteps, "
         f"{mean}{solved}, {seconds:.1f} s"
     )
+
+
+def _other(run: Path, family: str, recorder: "EnvironmentRecorder[Any]") -> "Other":
+    """A trained model as who disturbs the expert, in the task that was recorded in this environment.
+
+    Raises:
+        SettingError: no timestep is disturbed, or the run has no such task.
+        MissingPackageError: torch is not installed.
+    """
+    from gato_cli.policies import identity_of, load
+    from gato_data.errors import SettingError
+    from gato_pipelines.recorders.recorder import Other
+    from gato_pipelines.rollout.policy import PolicyActor, policy_name
+    from gato_pipelines.rollout.settings import RolloutSettings
+    from gato_pipelines.rollout.subjects import task_recorded_in
+
+    if not recorder.noise:
+        raise SettingError(f"--noise-by {run} acts in no timestep: give its share too, such as --noise 1 for all")
+    policy = load(run, "cpu")
+    task = task_recorded_in({each.name: each.info for each in policy.tasks}, family, recorder)
+    return Other(PolicyActor(policy, task, 1, RolloutSettings(seed=recorder.seed)), policy_name(identity_of(policy)))
 
 
 def _print_json(recorder: "EnvironmentRecorder[Any]", made: "Recording", out: Path) -> None:

@@ -57,21 +57,15 @@ def command(
     Example:
       gato-data rollout run --episodes 100 --out scores --gif play.gif
     """
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        from gato_data.errors import MissingPackageError
-
-        raise MissingPackageError("rollout needs torch: pip install 'gato-data[train]'") from error
     from gato_cli.output import show
-    from gato_cli.rollout_report import identity_of, play_shown, print_rollout
+    from gato_cli.policies import identity_of, load
+    from gato_cli.rollout_report import play_shown, print_rollout
     from gato_pipelines.rollout.settings import RolloutSettings
-    from gato_trainer.acting import load_policy
 
     if greedy:
         values["temperature"] = 0.0
     settings = RolloutSettings(**values)
-    policy = load_policy(run, device)
+    policy = load(run, device)
     subjects = _subjects(policy, tasks, env, options, expert)
     found = play_shown(policy, identity_of(policy), subjects, settings, out=out, record=record, gif=gif)
     show(lambda: found, lambda console: print_rollout(console, found, out), as_json=as_json)

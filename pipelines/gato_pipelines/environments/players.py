@@ -1,13 +1,11 @@
-"""An environment's own players as an actor: its expert, chance, or an expert whom chance disturbs."""
+"""Who acts besides a policy: an environment's own players, and an expert in whose place somebody else acts at times."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-
 from gato_pipelines.environments.chance import Chance
 from gato_pipelines.environments.environment import Environment, Observation, Player
-from gato_pipelines.environments.play import GAVE_UP, Disturbed
+from gato_pipelines.environments.play import GAVE_UP, Actor, Disturbed
 
 Who: TypeAlias = Literal["expert", "random"]
 _STRETCH = 10
@@ -17,25 +15,15 @@ _STRETCH = 10
 class Players:
     """One player for every environment."""
 
-    def __init__(self, who: Who, noise: float = 0) -> None:
-        """Choose who plays.
-
-        Args:
-            who: the expert, or chance.
-            noise: share of its actions in whose place chance acts, in [0, 1): in stretches, from which an
-                expert shows the way back.
-        """
-        self._who, self._noise = who, noise
+    def __init__(self, who: Who) -> None:
+        self._who = who
         self._players: dict[int, tuple[Environment, Player | None]] = {}
 
     def begin(self, seat: int, environment: Environment, chance: Chance) -> None:
         """A player for an episode that has just begun."""
         make = environment.expert if self._who == "expert" else environment.random
         try:
-            player = make(chance.rng)
-            if self._noise:
-                player = _disturbed(player, environment.random(chance.rng), self._noise, chance.rng)
-            self._players[seat] = environment, player
+            self._players[seat] = environment, make(chance.rng)
         except environment.gives_up:
             self._players[seat] = environment, None
 
@@ -53,19 +41,44 @@ class Players:
             return GAVE_UP
 
 
-def _disturbed(player: Player, random: Player, noise: float, rng: np.random.Generator) -> Player:
-    """A player in whose place chance acts for stretches whose lengths are geometric.
+class NoisyExpert:
+    """The expert, in whose place another acts for stretches whose lengths are geometric; what it wanted is recorded.
 
-    Of one stretch of `_STRETCH` actions and the 1 / begin that lie before it, chance takes the share
-    `_STRETCH` / (`_STRETCH` + 1 / begin), which is `noise`.
+    With chance as the other one this shows ways back (DART, Laskey et al. 2017); with a policy, what the expert would
+    do where the policy gets to (DAgger, Ross et al. 2011).
     """
-    begin, end = noise / (1 - noise) / _STRETCH, 1 / _STRETCH
-    is_chance = False
 
-    def act(seen: Observation) -> Any:
-        nonlocal is_chance
-        wanted = player(seen)
-        is_chance = rng.random() < (1 - end if is_chance else begin)
-        return Disturbed(wanted, random(seen)) if is_chance else wanted
+    def __init__(self, other: Actor, noise: float) -> None:
+        """Choose who else acts.
 
-    return act
+        Args:
+            other: who; it sees only the timesteps in which it acts.
+            noise: share of the timesteps in which it does, in [0, 1].
+        """
+        # Stretches of 1 / end actions lie 1 / begin apart: a share of begin / (begin + end) = noise.
+        self._begin = min(1.0, noise / (1 - noise) / _STRETCH) if noise < 1 else 1.0
+        self._end = self._begin * (1 - noise) / noise if noise else 1.0
+        self._expert, self._other = Players("expert"), other
+        self._chances: dict[int, Chance] = {}
+        self._is_other: dict[int, bool] = {}
+
+    def begin(self, seat: int, environment: Environment, chance: Chance) -> None:
+        """An episode has begun, in which the expert acts first."""
+        self._expert.begin(seat, environment, chance)
+        self._other.begin(seat, environment, chance)
+        self._chances[seat], self._is_other[seat] = chance, False
+
+    def act(self, seen: Sequence[Observation | None]) -> list[Any]:
+        """What each of the experts does, or wants where the other one acts."""
+        wanted = self._expert.act(seen)
+        for seat, one in enumerate(seen):
+            if one is not None and wanted[seat] is not GAVE_UP:
+                limit = 1 - self._end if self._is_other[seat] else self._begin
+                self._is_other[seat] = self._chances[seat].rng.random() < limit
+        acts = [
+            one is not None and wanted[seat] is not GAVE_UP and self._is_other[seat] for seat, one in enumerate(seen)
+        ]
+        if not any(acts):
+            return wanted
+        done = self._other.act([one if acts[seat] else None for seat, one in enumerate(seen)])
+        return [Disturbed(wanted[seat], done[seat]) if acts[seat] else wanted[seat] for seat in range(len(seen))]

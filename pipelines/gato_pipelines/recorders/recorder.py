@@ -6,7 +6,7 @@ settings and become command-line options; its documentation is the command's hel
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
@@ -15,8 +15,9 @@ from gato_data.errors import SettingError
 from gato_data.settings import setting
 from gato_pipelines.environments.chance import Chance, check_seed
 from gato_pipelines.environments.environment import Environment
+from gato_pipelines.environments.play import Actor as Playing
 from gato_pipelines.environments.play import PlayedEpisode, play_episodes
-from gato_pipelines.environments.players import Players, Who
+from gato_pipelines.environments.players import NoisyExpert, Players, Who
 from gato_pipelines.recorders.recording import (
     Recording,
     as_rlds,
@@ -30,6 +31,19 @@ from gato_pipelines.rlds.features import Features
 
 Actor: TypeAlias = Literal["auto", "expert", "random"]
 EnvironmentT = TypeVar("EnvironmentT", bound=Environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Who acts in an expert's place in some timesteps.
+
+    Attributes:
+        actor: acts.
+        name: for people.
+    """
+
+    actor: Playing
+    name: str
 
 
 class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
@@ -60,7 +74,7 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
 
     @property
     def noise(self) -> float:
-        """Share of the timesteps in which chance acts in the expert's place, in [0, 1); what it wanted is recorded."""
+        """Share of the timesteps in which another acts in the expert's place, in [0, 1]; what it wanted is recorded."""
         return 0.0
 
     @abstractmethod
@@ -101,10 +115,11 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
             raise SettingError(f"no expert of {environment.name} is known here: --actor random plays it")
         return self.actor
 
-    def _policy(self, environment: EnvironmentT, who: Who) -> str:
+    def _policy(self, environment: EnvironmentT, who: Who, other: "Other | None") -> str:
         if who == "expert":
+            by = other.name if other else "chance"
             return environment.expert_policy + (
-                f", disturbed by chance in {100 * self.noise:g} % of the timesteps" if self.noise else ""
+                f", disturbed by {by} in {100 * self.noise:g} % of the timesteps" if self.noise else ""
             )
         if self.noise:
             raise SettingError(f"noise {self.noise:g} disturbs an expert, and {environment.name} is played by chance")
@@ -118,6 +133,7 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
         shards: int = 1,
         overwrite: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        noise_by: "Other | None" = None,
     ) -> Recording:
         """Play and write the episodes as RLDS; `out` itself becomes the dataset's version folder.
 
@@ -130,9 +146,11 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
             shards: files to spread the episodes over.
             overwrite: replace a finished recording in `out`.
             progress: called after every episode with the episodes and timesteps so far.
+            noise_by: who acts in the share `noise` of the timesteps; None for chance.
 
         Raises:
             SettingError: there is nothing of that name, or a number is out of range.
+            EpisodeError: what the environment shows is not what `noise_by` takes.
             MissingPackageError: the simulator is not installed.
             OutputError: `out` holds something else, or a finished recording.
         """
@@ -140,17 +158,20 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
         environment = self.environment(recorded=True)
         try:
             who = self.who(environment)
-            card = self.card(environment, self._policy(environment, who))
-            played = islice(self.episodes(environment, who, card.features), episodes)
+            card = self.card(environment, self._policy(environment, who, noise_by))
+            actor: Playing = Players(who)
+            if self.noise:
+                actor = NoisyExpert(noise_by.actor if noise_by else Players("random"), self.noise)
+            played = islice(self.episodes(environment, actor, card.features), episodes)
             return write_recording(out, card, played, episodes, shards=shards, overwrite=overwrite, progress=progress)
         finally:
             environment.close()
 
-    def episodes(self, environment: EnvironmentT, who: Who, features: Features) -> Iterator[RldsEpisode]:
+    def episodes(self, environment: EnvironmentT, actor: Playing, features: Features) -> Iterator[RldsEpisode]:
         """Play for ever; an episode does not depend on how many follow it."""
         for chance in self.chances():
             tries = 0
-            while (play := self.play(environment, who, chance)).gave_up:
+            while (play := self.play(environment, actor, chance)).gave_up:
                 tries += 1
                 self.check_tries(tries)
             yield self.episode(features, play, environment)
@@ -159,9 +180,9 @@ class EnvironmentRecorder(ABC, Generic[EnvironmentT]):
         """The random numbers of every episode."""
         return (Chance(self.seed, number) for number in count())
 
-    def play(self, environment: EnvironmentT, who: Who, chance: Chance) -> PlayedEpisode:
+    def play(self, environment: EnvironmentT, actor: Playing, chance: Chance) -> PlayedEpisode:
         """One episode."""
-        (play,) = play_episodes([environment], Players(who, self.noise), [chance], keep=kept(environment.observations))
+        (play,) = play_episodes([environment], actor, [chance], keep=kept(environment.observations))
         return play
 
     def check_tries(self, tries: int) -> None:
@@ -197,7 +218,7 @@ def noise_setting() -> Any:
         0.0,
         "Share of timesteps in which chance acts and the expert's action is recorded: shows ways back.",
         minimum=0,
-        below=1,
+        maximum=1,
     )
 
 
@@ -220,7 +241,7 @@ def check_noise(noise: float) -> None:
     """Check a setting `noise`.
 
     Raises:
-        SettingError: it is no share that leaves the expert anything.
+        SettingError: it is no share.
     """
-    if not 0 <= noise < 1:
-        raise SettingError(f"chance in a share of {noise:g} of the timesteps: 0 or more and less than 1 was wanted")
+    if not 0 <= noise <= 1:
+        raise SettingError(f"noise in a share of {noise:g} of the timesteps: 0 to 1 was wanted")

@@ -37,6 +37,11 @@ class Policy(Protocol):
         """By action field a value, for each observation by field name; None for an environment that rests."""
 
 
+def policy_name(identity: Mapping[str, Any]) -> str:
+    """A policy in a few words, by what tells it from others."""
+    return f"a Gato policy ({identity['source']}, step {identity['step']})"
+
+
 class PolicyActor:
     """A policy in one task: observations to it by the names of fields, its actions to environments."""
 

@@ -11,6 +11,7 @@ from gato_pipelines.environments.environment import Environment
 from gato_pipelines.environments.play import Actor, PlayedEpisode, play_episodes
 from gato_pipelines.recorders.recording import Recording, kept, write_recording
 from gato_pipelines.rlds.versions import DATASET_INFO
+from gato_pipelines.rollout.policy import policy_name
 from gato_pipelines.rollout.subjects import Subject
 
 _SHARD = 1000
@@ -63,7 +64,7 @@ def record_episodes(
         OutputError: `out` holds something else, or a finished recording.
     """
     first, recorder = environments[0], subject.recorder
-    card = recorder.card(first, f"a Gato policy ({identity['source']}, step {identity['step']})")
+    card = recorder.card(first, policy_name(identity))
     played = watched(play_episodes(environments, actor, chances, keep=kept(first.observations)))
     episodes = (recorder.episode(card.features, play, first) for play in played)
     return write_recording(out, card, episodes, count, shards=-(-count // _SHARD))

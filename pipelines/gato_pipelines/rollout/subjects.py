@@ -19,6 +19,8 @@ from gato_pipelines.rollout.scores import Reference
 from gato_schemas.dataset import EnvironmentInfo, TaskInfo
 
 _GYMNASIUM = "gymnasium"
+_SHOWN = 8
+"""Tasks that a sentence names."""
 _OURS = {"seed", "actor", "expert", "noise"}
 """Settings of a recorder that say who played, not where."""
 
@@ -96,6 +98,26 @@ def subject_of(task: str, info: TaskInfo) -> Subject | None:
     clipped = recorder.clips_rewards or info.scores is None
     reference = Reference() if clipped or info.scores is None else Reference(told.policy, info.scores.expert_return)
     return Subject(task, told.family, recorder, reference, told)
+
+
+def task_recorded_in(tasks: Mapping[str, TaskInfo], family: str, recorder: EnvironmentRecorder[Any]) -> str:
+    """The task of a run whose episodes were recorded in the environment that a recorder makes.
+
+    Raises:
+        SettingError: there is none.
+    """
+    place = {name: getattr(recorder, name) for name in _settings(type(recorder)) if name not in _OURS}
+    first = next(iter(place))
+    for task, info in tasks.items():
+        told = info.environment
+        if told is None or told.family != family:
+            continue
+        known = {first: told.id, **told.options}
+        if all(known.get(name, value) == value for name, value in place.items()):
+            return task
+    wanted = ", ".join(f"{name} {value}" for name, value in place.items())
+    listed = ", ".join([*tasks][:_SHOWN]) + (f" and {len(tasks) - _SHOWN} more" if len(tasks) > _SHOWN else "")
+    raise SettingError(f"no task of the run ({listed}) was recorded in this environment ({family}: {wanted})")
 
 
 def subject_named(task: str, env: str, options: Mapping[str, Any], *, expert: str = "") -> Subject:

@@ -7,6 +7,7 @@ from PIL import Image
 from gato_data.errors import MissingPackageError, SettingError
 from gato_pipelines.environments.babyai import BabyAI, levels
 from gato_pipelines.environments.chance import Chance, draw_seed
+from gato_pipelines.environments.players import Players
 from gato_pipelines.recorders.babyai import Recorder, task_name
 from tests.pipelines.recorders.recorded import SIMULATORS, episodes_of, need, recorder
 
@@ -113,8 +114,8 @@ def test_a_layout_on_which_the_bot_plans_for_ever_is_given_up():
             return self.seed
 
     recorder, level = Recorder("UnlockToUnlock"), BabyAI("UnlockToUnlock")
-    assert recorder.play(level, "expert", Chance(0, 0, rng=Drawn(4))).gave_up
-    solved = recorder.play(level, "expert", Chance(0, 0, rng=Drawn(2)))
+    assert recorder.play(level, Players("expert"), Chance(0, 0, rng=Drawn(4))).gave_up
+    solved = recorder.play(level, Players("expert"), Chance(0, 0, rng=Drawn(2)))
     assert (solved.gave_up, solved.success) == (False, True)
 
 

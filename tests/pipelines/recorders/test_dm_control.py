@@ -41,8 +41,8 @@ def test_a_disturbed_controller_shows_ways_back_and_says_so(tmp_path):
 
 
 def test_noise_that_cannot_be_is_one_sentence(tmp_path):
-    with pytest.raises(SettingError, match="chance in a share of 1 of the timesteps: 0 or more and less than 1 was"):
-        record("cartpole-balance", 1, tmp_path, noise=1.0)
+    with pytest.raises(SettingError, match=r"noise in a share of 1\.5 of the timesteps: 0 to 1 was wanted"):
+        record("cartpole-balance", 1, tmp_path, noise=1.5)
     with pytest.raises(SettingError, match=r"noise 0\.1 disturbs an expert, and cheetah-run is played by chance"):
         record("cheetah-run", 1, tmp_path, noise=0.1)
 
