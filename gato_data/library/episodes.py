@@ -24,7 +24,8 @@ class TokenizedEpisode:
     Attributes:
         id: `task/part/ordinal`, unique in the dataset.
         source_id: the source's own id, may be empty.
-        dataset, agent: names.
+        dataset: name of its dataset.
+        agent: name of who acted; empty for a document.
         episode_return: the sum of all rewards; NaN where there are none.
         is_terminal: whether it ended in a terminal state.
         sequence: all columns.
