@@ -19,7 +19,7 @@ from gato_schemas.sequence import TokenSequence
 
 
 class TokenizedEpisode:
-    """One episode or document as tokens, all its chunks joined.
+    """One episode or document as tokens, all its chunks joined; made by `Dataset.episodes`.
 
     Attributes:
         id: `task/part/ordinal`, unique in the dataset.
@@ -95,7 +95,9 @@ class TokenizedEpisode:
 
 
 class Episodes(Sequence[TokenizedEpisode]):
-    """The episodes of a split; each is read from its shard, and compared with its checksum, when it is asked for.
+    """The episodes of a split; made by `Dataset.episodes`.
+
+    Each is read from its shard, and compared with its checksum, when it is asked for.
 
     Attributes:
         num_tokens: of all of them.

@@ -1,0 +1,30 @@
+"""How the API reference shows what its reader, who reads source text, cannot know: settings and factories."""
+
+import ast
+from typing import Any
+
+import griffe
+
+_FACTORY = "made by `"
+
+
+class Reference(griffe.Extension):
+    """A field that `setting` or `default` makes has that default; a class that a function makes has no signature."""
+
+    def on_class_members(self, *, cls: griffe.Class, **kwargs: Any) -> None:
+        """Change what a class shows, before its constructor is made of its fields."""
+        helps = {}
+        for name, attribute in cls.attributes.items():
+            call = attribute.value
+            if isinstance(call, griffe.ExprCall) and str(call.function) in ("setting", "default"):
+                first, second = call.arguments[:2]
+                attribute.value = first if str(call.function) == "setting" else second
+                if str(call.function) == "setting" and isinstance(second, str):
+                    helps[name] = str(ast.literal_eval(second))
+        if cls.docstring is None:
+            return
+        if helps and "Attributes:" not in cls.docstring.value:
+            lines = (f"    {name}: {text}" for name, text in helps.items() if text)
+            cls.docstring.value += "\n\nAttributes:\n" + "\n".join(lines)
+        if _FACTORY in cls.docstring.value:
+            cls.members.pop("__init__", None)
