@@ -2,7 +2,7 @@
 """Set up, try and test gato-data with nothing but Python 3.11 or 3.12.
 
 python3 dev.py demo           real episodes -> tokens -> training -> a model that plays, under demo/
-python3 dev.py test           ruff, mypy, import-linter, the site, pytest, which gets other options: dev.py test -k tokens
+python3 dev.py test           ruff, mypy, import-linter, the site and pytest, which gets other options: dev.py test -k x
 python3 dev.py setup          only the environment
 python3 dev.py constraints    resolve pyproject.toml afresh and rewrite constraints.txt
 
