@@ -108,7 +108,38 @@ def test_a_notebook_becomes_a_page() -> None:
     ]
     text, pictures = convert(nbformat.from_dict(v4.new_notebook(cells=cells)), "name")
     assert text == (
-        "# Title\n\n```python\nprint(4)\n```\n\n```text\n4\n```\n\n![What the cell above draws](name-1.png)\n\n"
-        "```bash\nls\n```\n"
+        "# Title\n\n```python\nprint(4)\n```\n\n```text\n4\n```\n\n"
+        "![What the cell above draws](notebook/name-1.png)\n\n```bash\nls\n```\n"
     )
     assert pictures == {"name-1.png": b"\x00\x01\x02"}
+
+
+def test_the_reference_shows_the_defaults_and_helps_of_settings() -> None:
+    import griffe
+
+    extension = runpy.run_path(str(ROOT / "docs" / "site" / "reference.py"))["Reference"]
+    code = (
+        "class Settings:\n"
+        '    """Some."""\n'
+        "    seed: int = setting(7, 'Keys every random choice.', minimum=0)\n"
+        "    split: str = default('split', 'valid')\n"
+        "    window: int = window_setting()\n"
+    )
+    module = griffe.visit("made", Path("made.py"), code, extensions=griffe.load_extensions(extension))
+    found = module["Settings"]
+    assert str(found["seed"].value) == "7"
+    assert str(found["split"].value) == "'valid'"
+    assert str(found["window"].value) == "window_setting()"
+    assert found.docstring.value == "Some.\n\nAttributes:\n    seed: Keys every random choice."
+
+
+def test_a_class_that_a_function_makes_shows_no_constructor() -> None:
+    import griffe
+
+    extension = runpy.run_path(str(ROOT / "docs" / "site" / "reference.py"))["Reference"]
+    code = (
+        'class Made:\n    """One; made by `open`."""\n    def __init__(self, path):\n        pass\n'
+        'class Free:\n    """One."""\n    def __init__(self, path):\n        pass\n'
+    )
+    module = griffe.visit("made", Path("made.py"), code, extensions=griffe.load_extensions(extension))
+    assert ("__init__" in module["Made"].members, "__init__" in module["Free"].members) == (False, True)

@@ -9,6 +9,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 _BASH = "%%bash\n"
+BESIDE = "notebook"
+"""The folder of what a page made of a notebook shows or links."""
 
 
 class NotebookPage(File):
@@ -20,22 +22,24 @@ class NotebookPage(File):
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Put a page, and its pictures, where a notebook is."""
+    """Put a page where a notebook is, with its pictures and the notebook itself beside it."""
     for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
         files.remove(file)
-        text, pictures = markdown(nbformat.reads(file.content_string, as_version=4), file.name)
+        source = file.content_string
+        text, beside = markdown(nbformat.reads(source, as_version=4), file.name)
+        beside[f"{file.name}.ipynb"] = source.encode()
         place = file.dest_uri.removesuffix(".ipynb")
         page = NotebookPage(
             file.src_uri, None, config.site_dir, config.use_directory_urls, dest_uri=f"{place}.html",
             inclusion=InclusionLevel.INCLUDED,
         )  # fmt: skip
-        page.content_string = text
+        page.content_string = f"{text}\n[This page as a notebook]({BESIDE}/{file.name}.ipynb)\n"
         files.append(page)
-        folder = file.src_uri.rpartition("/")[0]
-        for name, content in pictures.items():
-            picture = File.generated(config, f"{folder}/{name}", content=content, inclusion=InclusionLevel.INCLUDED)
-            picture.dest_uri = f"{place.rpartition('/')[0]}/{name}"
-            files.append(picture)
+        for name, content in beside.items():
+            at = f"{file.src_uri.rpartition('/')[0]}/{BESIDE}/{name}"
+            added = File.generated(config, at, content=content, inclusion=InclusionLevel.INCLUDED)
+            added.dest_uri = f"{place.rpartition('/')[0]}/{BESIDE}/{name}"
+            files.append(added)
     return files
 
 
@@ -53,7 +57,7 @@ def markdown(notebook: nbformat.NotebookNode, name: str) -> tuple[str, dict[str,
             if kind == "image/png":
                 picture = f"{name}-{len(pictures) + 1}.png"
                 pictures[picture] = b64decode(value)
-                texts.append(f"![What the cell above draws]({picture})")
+                texts.append(f"![What the cell above draws]({BESIDE}/{picture})")
             else:
                 texts.append(_fenced(value, "text"))
     return "\n\n".join(texts) + "\n", pictures

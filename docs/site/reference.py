@@ -16,11 +16,15 @@ class Reference(griffe.Extension):
         helps = {}
         for name, attribute in cls.attributes.items():
             call = attribute.value
-            if isinstance(call, griffe.ExprCall) and str(call.function) in ("setting", "default"):
-                first, second = call.arguments[:2]
-                attribute.value = first if str(call.function) == "setting" else second
-                if str(call.function) == "setting" and isinstance(second, str):
-                    helps[name] = str(ast.literal_eval(second))
+            if not isinstance(call, griffe.ExprCall):
+                continue
+            given = [value for value in call.arguments if not isinstance(value, griffe.ExprKeyword)]
+            if str(call.function) == "default":
+                attribute.value = given[1]
+            elif str(call.function).endswith("setting") and given:
+                attribute.value = given[0]
+                if len(given) > 1 and isinstance(given[1], str):
+                    helps[name] = str(ast.literal_eval(given[1]))
         if cls.docstring is None:
             return
         if helps and "Attributes:" not in cls.docstring.value:
@@ -28,3 +32,4 @@ class Reference(griffe.Extension):
             cls.docstring.value += "\n\nAttributes:\n" + "\n".join(lines)
         if _FACTORY in cls.docstring.value:
             cls.members.pop("__init__", None)
+            cls.decorators.clear()  # by which a dataclass would get one
