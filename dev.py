@@ -58,7 +58,7 @@ CHECKS = {
     "format": "ruff format --check .",
     "types": "mypy",
     "imports": "lint-imports",
-    "site": "mkdocs build --strict --quiet",
+    "site": "mkdocs build --strict",
     "pytest": "pytest -n auto",
 }
 

@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -92,6 +94,21 @@ def test_links_that_lead_nowhere_are_named(tmp_path: Path, problems: Callable[[P
         "index.html links gone.html, which is not there",
         "index.html fetches https://example.org/x.js: a page of the site needs nothing from elsewhere",
     ]
+
+
+def test_the_check_fails_where_a_link_leads_nowhere(tmp_path: Path) -> None:
+    hook = ROOT / "docs" / "site" / "links.py"
+    (tmp_path / "mkdocs.yml").write_text(
+        f"site_name: made\ntheme: {{name: material, font: false}}\nplugins: []\nhooks: [{hook}]\n"
+    )
+    (tmp_path / "docs").mkdir()
+    check = runpy.run_path(str(ROOT / "dev.py"))["CHECKS"]["site"].split()
+    for link, code in (("index.html", 0), ("gone.html", 1)):
+        (tmp_path / "docs" / "index.md").write_text(f'# Made\n\n<a href="{link}">there</a>\n')
+        done = subprocess.run(
+            [sys.executable, "-m", *check], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert (done.returncode, "index.html links gone.html, which is not there" in done.stderr) == (code, bool(code))
 
 
 def test_a_notebook_becomes_a_page() -> None:
