@@ -2,7 +2,7 @@
 """Set up, try and test gato-data with nothing but Python 3.11 or 3.12.
 
 python3 dev.py demo           real episodes -> tokens -> training -> a model that plays, under demo/
-python3 dev.py test           ruff, mypy, import-linter and pytest; other options go to pytest: dev.py test -k tokens
+python3 dev.py test           ruff, mypy, import-linter, the site and pytest, which gets other options: dev.py test -k x
 python3 dev.py setup          only the environment
 python3 dev.py constraints    resolve pyproject.toml afresh and rewrite constraints.txt
 
@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 PYTHONS = ("3.11", "3.12")
-EXTRAS = "ingest,video,train,simulators,simulators-mujoco,dask,remote,dev"
+EXTRAS = "ingest,video,train,simulators,simulators-mujoco,dask,remote,docs,dev"
 OLDEST_PIP = (25, 1)  # resumes broken downloads of large wheels
 
 # What `demo` runs, in order: arguments of gato-data. A shell would expand the patterns in the same way.
@@ -58,6 +58,7 @@ CHECKS = {
     "format": "ruff format --check .",
     "types": "mypy",
     "imports": "lint-imports",
+    "site": "mkdocs build --strict",
     "pytest": "pytest -n auto",
 }
 
@@ -292,7 +293,8 @@ def expanded(word: str) -> list[str]:
 
 def run(command: list[str]) -> int:
     """Runs a command in the repository with its output shown; returns its exit code."""
-    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "true"}  # a notice of the site's theme about its future
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, env=environment, check=False).returncode
 
 
 def run_tests(environment: Environment, only: list[str], pytest_options: list[str]) -> int:

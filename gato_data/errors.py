@@ -50,8 +50,7 @@ class EpisodeError(GatoError):
         super().__init__(message)
         self.stage = stage
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keep `stage` when the error crosses a process boundary."""
+    def __reduce__(self) -> tuple[object, ...]:  # keeps `stage` when the error crosses a process boundary
         return (_rebuild_episode_error, (str(self), self.stage))
 
 

@@ -31,7 +31,8 @@ def setting(
         default: MISSING where there is none.
         text: help of the command line's option; empty for a setting that is no option.
         metavar: what stands for the value in help; PATH, FILE and DIR are paths.
-        minimum, maximum: least and largest number, for `check`; with either, it has to be finite.
+        minimum: least number, for `check`; with it, a number has to be finite.
+        maximum: largest number, likewise.
         below: what numbers have to be smaller than, instead of a maximum.
         refusal: what is said of other numbers, or of what is none of the choices, with {name},
             {value}, {minimum}, {maximum}, {below} and {choices} in it.

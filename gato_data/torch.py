@@ -41,8 +41,9 @@ class Windows(IterableDataset[TensorBatch]):
         seed: of the order.
         first: step to begin at.
         steps: how many there are, counted from step 0; None is one epoch.
-        rank, world_size: which part of every step this process reads; by default those of
-            `torch.distributed` where that runs, else those of torchrun's environment, else all.
+        rank: which part of every step this process reads; by default that of `torch.distributed`
+            where it runs, else that of torchrun's environment, else all of it.
+        world_size: how many parts there are; given with `rank`, or not at all.
         settings: further fields of `gato_data.reading.settings.ReadSettings`.
     """
 

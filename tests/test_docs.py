@@ -13,6 +13,8 @@ from gato_cli.main import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")})
+LONG = 20
+"""Words in a row that no two pages share."""
 TEXTS = sorted(
     path
     for folder in ("gato_data", "schemas", "pipelines", "cli", "trainer", "tests", "benchmarks", "docs", ".ci")
@@ -146,6 +148,20 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         if not file.exists() or (anchor and anchor not in anchors(file)):
             broken.append(target)
     assert broken == []
+
+
+def test_no_page_says_what_another_says() -> None:
+    found: dict[tuple[str, ...], str] = {}
+    doubled = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for left_out in (r"^```.*?^```", r"^## Exit codes$.*?(?=^## |\Z)"):  # every command has its own codes
+            text = re.sub(left_out, "", text, flags=re.MULTILINE | re.DOTALL)
+        words = re.findall(r"[\w/.%'-]+", text)
+        runs = {tuple(words[at : at + LONG]) for at in range(len(words) - LONG + 1)}
+        doubled += [f"{page.name} and {found[run]}: {' '.join(run)}" for run in runs if run in found]
+        found |= dict.fromkeys(runs, page.name)
+    assert doubled == []
 
 
 def anchors(page: Path) -> set[str]:

@@ -115,7 +115,8 @@ class Dataset:
             first: step to begin at; a run that stopped before step n goes on with n.
             steps: how many there are, counted from step 0; None is one epoch, in which a single
                 dataset has every window once.
-            rank, world_size: which part of every step this process reads.
+            rank: which part of every step this process reads, from 0 on.
+            world_size: how many parts there are.
             settings: further fields of `gato_data.reading.settings.ReadSettings`, such as
                 `prompt_share=0.0` or `pack=True`.
 

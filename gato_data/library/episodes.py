@@ -19,12 +19,13 @@ from gato_schemas.sequence import TokenSequence
 
 
 class TokenizedEpisode:
-    """One episode or document as tokens, all its chunks joined.
+    """One episode or document as tokens, all its chunks joined; made by `Dataset.episodes`.
 
     Attributes:
         id: `task/part/ordinal`, unique in the dataset.
         source_id: the source's own id, may be empty.
-        dataset, agent: names.
+        dataset: name of its dataset.
+        agent: name of who acted; empty for a document.
         episode_return: the sum of all rewards; NaN where there are none.
         is_terminal: whether it ended in a terminal state.
         sequence: all columns.
@@ -94,7 +95,9 @@ class TokenizedEpisode:
 
 
 class Episodes(Sequence[TokenizedEpisode]):
-    """The episodes of a split; each is read from its shard, and compared with its checksum, when it is asked for.
+    """The episodes of a split; made by `Dataset.episodes`.
+
+    Each is read from its shard, and compared with its checksum, when it is asked for.
 
     Attributes:
         num_tokens: of all of them.

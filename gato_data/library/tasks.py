@@ -23,7 +23,7 @@ Values: TypeAlias = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task of a dataset.
+    """One task of a dataset; made by `Dataset.tasks`.
 
     Attributes:
         name: of the task.

@@ -90,10 +90,13 @@ def add_stage(
     """Give a mixture other weights, and perhaps more datasets, from one sample on; what is before stays as it is.
 
     Args:
-        mixture, path: the mixture and its file.
+        mixture: as it is now.
+        path: its file.
         first_sample: global number of the first sample that is drawn by the new weights.
         datasets: folders to add; those already in the mixture may be named again.
-        weights, options, run: as for `plan_mixture`, over all datasets.
+        weights: as for `plan_mixture`, over all datasets.
+        options: how the weights are meant.
+        run: needed for `max_epochs`.
 
     Raises:
         MixtureError: the stage would not come last, or as `plan_mixture`.

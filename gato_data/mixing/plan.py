@@ -39,12 +39,14 @@ class PlannedDataset(msgspec.Struct, frozen=True, kw_only=True):
     """What a run reads of one dataset.
 
     Attributes:
-        name, family: of the dataset.
+        name: of the dataset, with its view in brackets.
+        family: row of the paper's Table 1 that it stands for.
         asked: share that was asked for, over the whole run, of what the weights are shares of.
         realised: share that the run really draws of the same.
         windows: that the run draws.
         window_share: share of the windows of the run.
-        tokens, loss_tokens: that these windows hold, without prompts.
+        tokens: that these windows hold, without prompts.
+        loss_tokens: those of them under the loss mask.
         passes: windows of the run / windows of one epoch.
         epoch_windows: windows of one epoch.
         first_repeat: step at which a window comes for the second time; None if none does.
@@ -67,7 +69,10 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run reads.
 
     Attributes:
-        steps, batch_size, context_length, window: of the run.
+        steps: of the run.
+        batch_size: windows of a step.
+        context_length: input tokens of a window.
+        window: where windows start, as `ReadSettings.window` has it.
         measure: of the last stage.
         datasets: all of the mixture.
         untrained: those of them without a token under the loss mask.

@@ -21,7 +21,9 @@ class ExplainedPiece(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         role: "window"; "prompt"; or "packed" for each of several short episodes.
         slots: first slot and one past the last.
-        episode_id, task, agent: of its episode.
+        episode_id: of its episode.
+        task: of its episode.
+        agent: of its episode.
         tokens: first token and one past the last, within the episode.
         trained_from: first token of them that is trained on; no less than the end of `tokens` if none is.
         shard: the file where it begins.

@@ -42,7 +42,7 @@ class Condition:
     """One of the conditions of a view.
 
     Attributes:
-        column: what is compared, one of `_COLUMNS`.
+        column: what is compared: one of `NAMED`, of `MEASURED`, or "terminal", "share", "not-in".
         operator: how.
         values: with what; names of which one has to fit, two ends of a share, or one number.
     """

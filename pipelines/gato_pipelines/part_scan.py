@@ -81,8 +81,8 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     Attributes:
         part: with its number of episodes filled in.
-        observations, actions: the task's fields, without the ranges that need all parts; None for
-            documents.
+        observations: the task's fields, without the ranges that need all parts; None for documents.
+        actions: likewise.
         agents: names.
         left_out: the other fields of a timestep, and why they are no tokens.
         ends: what final timesteps look like.

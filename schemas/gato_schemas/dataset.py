@@ -153,7 +153,8 @@ class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """One task: its fields in token order and how much of it there is, over all splits.
 
     Attributes:
-        observations, actions: the fields.
+        observations: their fields, in token order.
+        actions: their fields, in token order.
         final_step: what became of final timesteps.
         filter: which episodes were kept.
         left_out: why each of the other fields of a timestep is no token.

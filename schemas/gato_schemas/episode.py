@@ -29,8 +29,9 @@ class Field:
         modality: how it becomes tokens.
         shape: of one timestep's value; () for a scalar and for text, (H, W, 3) after fitting for an image.
         dtype: of the raw values, for information.
-        low, high: the range that is mapped to [-1, 1] before binning, of all elements or of each of them (row-major);
-            None leaves values as they are.
+        low: least value of the range that is mapped to [-1, 1] before binning, of all elements or of each of them
+            (row-major); None leaves values as they are.
+        high: largest value of that range, likewise.
         compand: whether mu-law companding applies (continuous observations; never actions).
         content: (height, width) of an image's content when it was padded; None where it fills the image.
         start: the discrete value that has the first id; 0 unless the values of a space do not fit from there on.
@@ -87,7 +88,8 @@ class Episode:
     """T timesteps of one interaction.
 
     Attributes:
-        task, agent: names.
+        task: its name.
+        agent: name of who acted.
         source_episode_id: the source's own id, may be empty.
         observations: T values of every field.
         actions: T values of every action field.

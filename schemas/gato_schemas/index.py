@@ -63,7 +63,16 @@ class DeadLetter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The piece of raw input that a shard was made from; `file` is relative to `input`, a name in the manifest."""
+    """The piece of raw input that a shard was made from.
+
+    Attributes:
+        file: relative to the input, with "/".
+        task: name of the task of its episodes.
+        size: bytes of the whole file.
+        first: number of the first episode of the range in the file.
+        count: episodes of the range; 0 where that is not known.
+        input: which of several inputs it is of, by its name in the manifest; empty where there is one.
+    """
 
     file: str
     task: str

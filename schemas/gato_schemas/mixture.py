@@ -29,10 +29,13 @@ class MixtureDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         name: the dataset's name, with its view in brackets; unique in the mixture.
         path: its folder, relative to the mixture file.
         family: the row of the paper's Table 1 that it stands for.
-        fingerprint, content_id: of the dataset when the mixture was made.
+        fingerprint: of the dataset when the mixture was made.
+        content_id: likewise.
         parts: short hashes of the manifest's parts, so that a change can be named.
         digests: by split the first 8 digits of every shard's digest, all in one text.
-        episodes, tokens, loss_tokens: of its train split, whatever the view leaves of it.
+        episodes: of its train split, whatever the view leaves of it.
+        tokens: likewise.
+        loss_tokens: likewise.
         view: which of its episodes are drawn; empty for all of them.
     """
 

@@ -61,7 +61,8 @@ class Policy:
         card: what it carries of its datasets.
         tasks: what it can do.
         context_length: tokens that it sees.
-        source: the checkpoint or file that it was loaded from. step: optimizer steps that it was trained for.
+        source: the checkpoint or file that it was loaded from.
+        step: optimizer steps that it was trained for.
         held_out: of its last evaluation, where its run is there and had one.
     """
 
