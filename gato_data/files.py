@@ -6,13 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 from gato_data.errors import OutputError
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a whole file under a temporary name, flush it to the disk, then rename it."""
-    temporary = path.with_name(path.name + ".tmp")
+def write_durably(path: Path, data: bytes, work: Path | None = None) -> None:
+    """Write a whole file under a temporary name, flush it to the disk, then rename it.
+
+    With `work`, a folder of the same file system, the temporary file is there and nobody else's, so that several
+    processes may write the same file at once.
+    """
+    temporary = path.with_name(path.name + ".tmp") if work is None else work / f"{path.name}.{uuid4().hex}.tmp"
     temporary.unlink(missing_ok=True)
     with temporary.open("xb") as file:  # never through a link that lies there
         file.write(data)

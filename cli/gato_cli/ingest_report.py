@@ -14,9 +14,11 @@ from gato_data.report.table import TableColumn
 from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts, print_table
 from gato_pipelines.ingest.run import DryRun
-from gato_pipelines.ingest.summary import Summary
+from gato_pipelines.ingest.summary import Summary, Unfinished
 from gato_schemas.dataset import EpisodeFilter, SplitInfo, TaskInfo
 from gato_schemas.episode import Field
+
+_MAX_LISTED = 10
 
 
 def _say(console: Console, line: str) -> None:
@@ -140,6 +142,28 @@ def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:
     print_facts(console, account_facts(manifest))
     tokens = sum(split.totals.tokens for split in manifest.splits.values())
     say(f"{out} {_done(summary, tokens, seconds)}")
+
+
+def print_unfinished(unfinished: Unfinished, out: Path | str) -> None:
+    """What is missing after one task of an array."""
+    missing, owners = unfinished.missing, unfinished.task.owners(unfinished.missing)
+    of = f"of {counted(unfinished.parts, 'part')} {'is' if len(missing) == 1 else 'are'} missing"
+    tasks = f"task{'' if len(owners) == 1 else 's'} {_listed(owners)}"
+    say(
+        f"task {unfinished.task} of {out} is done; {len(missing):,} {of}: {_listed(missing)}, of {tasks}; the last one "
+        "to end completes the dataset"
+    )
+
+
+def _listed(values: Sequence[object]) -> str:
+    shown = ", ".join(map(str, values[:_MAX_LISTED]))
+    return shown if len(values) <= _MAX_LISTED else f"{shown} and {len(values) - _MAX_LISTED:,} more"
+
+
+def unfinished_json(unfinished: Unfinished, out: Path | str) -> str:
+    """What is missing after one task of an array, as one JSON object."""
+    task = str(unfinished.task)
+    return as_line({"out": str(out), "task": task, "parts": unfinished.parts, "missing": unfinished.missing})
 
 
 def print_warnings(summary: Summary) -> None:

@@ -134,6 +134,8 @@ def _run(
 ) -> None:
     if bool(inputs) == (tfds_name is not None):
         raise click.UsageError("give either INPUT, folders or files of episodes, or --tfds-name")
+    if tfds_name is not None and asked["runner"] == "array":
+        raise click.UsageError("--tfds-name downloads, and every task of an array would: download it first, give INPUT")
     if per_task and asked["name"]:
         raise click.UsageError("with --per-task every dataset is named after its task: leave --name out")
     from gato_pipelines.ingest.settings import IngestSettings
@@ -171,10 +173,14 @@ class _Ingest:
             dry_run_json,
             print_dry_run,
             print_summary,
+            print_unfinished,
             print_warnings,
             summary_json,
+            unfinished_json,
         )
         from gato_pipelines.ingest.run import plan_only, run
+        from gato_pipelines.ingest.run_task import run_task
+        from gato_pipelines.ingest.summary import Unfinished
 
         if self.dry_run:
             dry = plan_only(self.source, self.settings, inputs, out, self.ingest)
@@ -185,10 +191,14 @@ class _Ingest:
         try:
             with IngestProgress(sys.stderr) as shown:
                 asked = (self.source, self.settings, inputs, out, self.ingest)
-                summary = run(*asked, report=shown.say, watcher=shown)
+                ingest = run if self.ingest.which_task is None else run_task
+                summary = ingest(*asked, report=shown.say, watcher=shown)
         except KeyboardInterrupt as error:
             advice = "run the same command again to continue; finished shards are kept"
             raise KeyboardInterrupt(advice) from error
+        if isinstance(summary, Unfinished):
+            print_unfinished(summary, out)
+            return unfinished_json(summary, out)
         if not self.as_json:
             print_summary(summary, out, seconds=time.monotonic() - start)
         print_warnings(summary)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from gato_data.statistics import merge_statistics
 from gato_pipelines.control.bad_fields import blamed
 from gato_pipelines.ingest.account import dataset_account
 from gato_pipelines.ingest.job import Job, finished
-from gato_pipelines.ingest.output import release
+from gato_pipelines.ingest.output import release, unclaim
 from gato_pipelines.ingest.scores import task_scores
 from gato_pipelines.ingest.summary import Summary, warnings_of
 from gato_pipelines.registry.own import own_licence
@@ -24,6 +24,7 @@ from gato_schemas.dataset import (
     MANIFEST,
     MANIFEST_COPY,
     TEXT_MODEL,
+    WORK,
     Manifest,
     ShardInfo,
     SplitInfo,
@@ -36,21 +37,26 @@ from gato_schemas.statistics import Counts, FieldStatistics
 from gato_schemas.tfds import tfds_files
 
 
-def commit(job: Job) -> Summary:
+def commit(job: Job, *, shared: bool = False) -> Summary:
     """Make the dataset complete.
+
+    Args:
+        job: of which every part is finished.
+        shared: whether other processes may do the same at this moment, so that the work folder has to stay.
 
     Raises:
         OutputError: more episodes were left out than may be, or all of them; the shards stay.
     """
+    work = job.out / WORK if shared else None
     indexes = _indexes(job)
     letters = [letter for index in indexes["train"] for letter in index.header.dead_letters]
-    write_durably(job.out / DEAD_LETTERS, _lines(letters))
+    write_durably(job.out / DEAD_LETTERS, _lines(letters), work)
     bad = sum(letter.count for letter in letters)
     totals = sum((index.header.totals for split in indexes.values() for index in split), Counts())
     _check_dead_letters(job, letters, bad, totals.episodes)
     manifest = make_manifest(job, indexes, letters)
-    write_files(job, manifest)
-    release(job.out)
+    write_files(job, manifest, work)
+    (unclaim if shared else release)(job.out)
     return Summary(manifest, warnings_of(manifest))
 
 
@@ -182,10 +188,10 @@ def source_info(job: Job) -> SourceInfo:
     )
 
 
-def write_files(job: Job, manifest: Manifest) -> None:
-    """Write what lies beside the shards, the manifest last."""
+def write_files(job: Job, manifest: Manifest, work: Path | None = None) -> None:
+    """Write what lies beside the shards, the manifest last; `work` as `write_durably` has it."""
     if (model := job.recipe.text_model) is not None:
-        write_durably(job.out / TEXT_MODEL, model)
+        write_durably(job.out / TEXT_MODEL, model, work)
     data = encode_manifest(manifest)
     for name, content in {**tfds_files(manifest), MANIFEST_COPY: data, MANIFEST: data}.items():
-        write_durably(job.out / name, content)
+        write_durably(job.out / name, content, work)

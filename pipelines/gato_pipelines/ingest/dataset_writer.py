@@ -1,5 +1,6 @@
 """An ingest after its planning pass: write what is not finished, or holds dead letters; commit."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,20 +9,23 @@ from pathlib import Path
 from gato_data.errors import GatoError
 from gato_data.printable import counted
 from gato_pipelines.documents.texts.duplicates import write_duplicates
+from gato_pipelines.ingest.agreement import Agreement
 from gato_pipelines.ingest.append import commit_grown, resume, stage, take_place
+from gato_pipelines.ingest.array_task import ArrayTask
 from gato_pipelines.ingest.commit import commit
 from gato_pipelines.ingest.complete import already_complete
 from gato_pipelines.ingest.growth import copies, grown_job, open_parent
 from gato_pipelines.ingest.job import Job, finished
-from gato_pipelines.ingest.output import claim, make_way, release
+from gato_pipelines.ingest.output import claim, clear_parts, make_way, release, unclaim
 from gato_pipelines.ingest.progress import Watcher, WriteProgress, watching
 from gato_pipelines.ingest.retry import check_better, move_in, plan_retry, staged, to_write
 from gato_pipelines.ingest.runners import run_over
 from gato_pipelines.ingest.scan_job import SMALL_WRITE, local_workers
 from gato_pipelines.ingest.shards import write_part
-from gato_pipelines.ingest.summary import Summary, warnings_of
+from gato_pipelines.ingest.summary import Summary, Unfinished, warnings_of
 from gato_pipelines.source import PartScan, Plan
 from gato_schemas.dataset import WORK
+from gato_schemas.index import index_path
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,40 @@ class DatasetWriter:
         self.report(_what(job.plan, parts - len(todo)))
         self._write(job, todo)
         return replace(self._commit(), finished_before=parts - len(todo))
+
+    def share(self, task: ArrayTask, agreement: Agreement) -> Summary | Unfinished:
+        """Write the parts of one task of an array, and commit where nothing is missing then."""
+        job = self.job
+        if (complete := already_complete(job)) is not None:
+            unclaim(job.out)
+            if job.remote is not None:
+                job.remote.tidy()
+            return complete
+        agreement.check("plan", job.recipe.values)
+        claim(job, f"remove {job.out} to start again")
+        if job.remote is not None:
+            job.remote.push_claim()
+        self._leave_out_duplicates(job.out)
+        parts, mine = len(job.plan.parts), task.mine(len(job.plan.parts))
+        clear_parts(job.out, mine)
+        todo = [number for number in mine if finished(job, number) is None]
+        self.report(f"{_what(job.plan, 0)}: task {task} writes {len(todo):,} of its {len(mine):,}")
+        self._write(job, todo, task)
+        if missing := self._missing():
+            return Unfinished(task, parts, tuple(missing))
+        return replace(self._commit(shared=True), finished_before=parts - len(todo))
+
+    def _missing(self) -> list[int]:
+        """The numbers of the parts that are not finished where the dataset belongs."""
+        job = self.job
+        parts = range(len(job.plan.parts))
+        names = set(os.listdir(job.out)) if job.remote is None else job.remote.indexes()
+        missing = [n for n in parts if not all(index_path(job.shard(n, split)).name in names for split in job.splits)]
+        if missing:
+            return missing
+        if job.remote is not None:
+            job.remote.pull()
+        return [number for number in parts if finished(job, number) is None]
 
     def retry(self) -> Summary:
         """Make the shards anew that hold dead letters, and commit."""
@@ -111,10 +149,10 @@ class DatasetWriter:
             remote.push_claim()
             remote.push_scans()
 
-    def _commit(self) -> Summary:
+    def _commit(self, *, shared: bool = False) -> Summary:
         remote = self.job.remote
         try:
-            summary = commit(self.job)
+            summary = commit(self.job, shared=shared)
         except GatoError:
             if remote is not None:
                 remote.push_dead_letters()
@@ -127,18 +165,20 @@ class DatasetWriter:
         if duplicates := write_duplicates(self.scans, out / WORK):
             self.report(f"{duplicates:,} documents occurred before and are left out")
 
-    def _write(self, job: Job, todo: Sequence[int]) -> None:
+    def _write(self, job: Job, todo: Sequence[int], task: ArrayTask | None = None) -> None:
         if not todo:
             return
         parts, settings = job.plan.parts, job.settings
-        with watching(WriteProgress(job, todo), self.watcher):
+        mine = range(len(parts)) if task is None else task.mine(len(parts))
+        notes = job.out / WORK / (task.folder if task is not None else "")
+        with watching(WriteProgress(job, todo, mine), self.watcher):
             run_over(
                 todo,
                 partial(write_part, job),
-                settings.runner,
+                settings.engine,
                 settings.beam_options,
                 local_workers(parts, SMALL_WRITE, settings.workers),
-                job.out / WORK / "workers.log",
+                notes / "workers.log",
                 lambda number: parts[number].file,
             )
 

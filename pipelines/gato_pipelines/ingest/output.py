@@ -1,11 +1,13 @@
 """The output folder of an ingest: is it ours, is it free, what was it made with."""
 
+import errno
 import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +16,7 @@ import msgspec
 from gato_data.errors import OutputError
 from gato_data.files import refuse_links, write_durably
 from gato_data.growing.parents import APPEND, PARENTS
+from gato_pipelines.ingest.array_task import ArrayTask
 from gato_pipelines.ingest.disk_errors import cannot_write
 from gato_pipelines.ingest.job import Job
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
@@ -27,6 +30,10 @@ RETRY = "retry"
 """Folder inside the work folder for the shards of dead letters that are tried again; it outlives an
 interruption."""
 _MAX_SHOWN = 100
+_PATIENCE, _PAUSE = 10.0, 0.05
+"""Seconds in which a task of an array goes on asking for the lock, and between two times."""
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
+"""What a file system says that knows no locks."""
 _MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
 
 
@@ -42,16 +49,12 @@ def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
     work = out / WORK
     try:
         work.mkdir(parents=True, exist_ok=True)
-        with _lock(work / _LOCK, out):
+        with _lock(work / _LOCK, _busy(out)):
             _clear(out, everything=overwrite)
             try:
                 yield
             finally:
-                if not (work / _JOB).exists() and not (work / APPEND).exists():
-                    release(out)
-                    if not existed:
-                        with suppress(OSError):
-                            out.rmdir()
+                _release_unclaimed(out, existed=existed)
     except OSError as error:
         raise cannot_write(error, out) from error
 
@@ -88,17 +91,83 @@ def _is_manifest(path: Path) -> bool:
 
 
 @contextmanager
-def _lock(path: Path, out: Path) -> Iterator[IO[str]]:
-    """Hold the lock of `out`: released when this process ends, however it ends."""
-    with path.open("w") as lock:
+def shared_work_folder(out: Path, task: ArrayTask) -> Iterator[None]:
+    """Hold `out` for one task of an array, beside the others; who leaves last clears up.
+
+    Raises:
+        OutputError: the folder holds something that is not ours, is in use by another ingest or by the same task, or
+            cannot be written.
+    """
+    existed = out.exists()
+    check_ours(out)
+    own = out / WORK / task.folder
+    try:
+        with ExitStack() as held:
+            _join(out, held)
+            try:
+                own.mkdir(exist_ok=True)
+                held.enter_context(_lock(own / _LOCK, f"task {task} is writing to {out} already"))
+                yield
+            finally:
+                held.close()
+                _leave(out, existed=existed)
+    except OSError as error:
+        raise cannot_write(error, out) from error
+
+
+def _join(out: Path, held: ExitStack) -> None:
+    """Hold the lock of `out` together with others; a task that looks whether it is alone has it for a moment."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        (out / WORK).mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(_lock(out / WORK / _LOCK, _busy(out), shared=True))
+            return
+        except (FileNotFoundError, OutputError) as error:
+            if time.monotonic() > deadline:
+                raise OutputError(str(error)) from error
+        time.sleep(_PAUSE)
+
+
+def _leave(out: Path, *, existed: bool) -> None:
+    """Remove the work folder where nobody else is in it and nothing is unfinished."""
+    with suppress(OutputError, FileNotFoundError), _lock(out / WORK / _LOCK, _busy(out)):
+        _release_unclaimed(out, existed=existed)
+
+
+def _release_unclaimed(out: Path, *, existed: bool) -> None:
+    work = out / WORK
+    if not (work / _JOB).exists() and not (work / APPEND).exists():
+        release(out)
+        if not existed:
+            with suppress(OSError):
+                out.rmdir()
+
+
+def _busy(out: Path) -> str:
+    return f"another ingest is writing to {out}"
+
+
+@contextmanager
+def _lock(path: Path, holder: str, *, shared: bool = False) -> Iterator[IO[str]]:
+    """Hold a lock: released when this process ends, however it ends; a file system without locks holds nobody off.
+
+    Raises:
+        OutputError: another process holds it; begins with `holder`.
+    """
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             # else its holder just ended and removed it
             held = os.fstat(lock.fileno()).st_ino == path.stat().st_ino
         except (BlockingIOError, FileNotFoundError):
             held = False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            held = True
         if not held:
-            raise OutputError(f"another ingest is writing to {out}: wait until it ends, or choose another --out")
+            raise OutputError(f"{holder}: wait until it ends, or choose another --out")
         yield lock
 
 
@@ -114,7 +183,7 @@ def _clear(out: Path, *, everything: bool) -> None:
             shutil.rmtree(path / WORK, ignore_errors=True)
         elif path.is_dir():
             shutil.rmtree(path)
-        elif everything and path.name != _LOCK:
+        elif (everything and path.name != _LOCK) or path.suffix == ".tmp":
             path.unlink()
 
 
@@ -153,19 +222,32 @@ def make_way(job: Job) -> str:
     return difference(stored, _claimed(job))
 
 
-def claim(job: Job) -> None:
+def claim(job: Job, again: str = "--overwrite to start again") -> None:
     """Note what the shards in the folder are made with, and their names, or check that it is the same.
 
     Raises:
-        OutputError: the folder holds an unfinished dataset made with other settings; says which.
+        OutputError: the folder holds an unfinished dataset made with other settings; says which, and that `again`
+            begins anew.
     """
     stored, wanted = _stored(job.out), _claimed(job)
     if stored is not None and stored != wanted:
         raise OutputError(
             f"{job.out} holds an unfinished dataset made with other settings ({difference(stored, wanted)}): use the "
-            "same settings to continue, or --overwrite to start again"
+            f"same settings to continue, or {again}"
         )
-    write_durably(job.out / WORK / _JOB, msgspec.json.encode(wanted))
+    write_durably(job.out / WORK / _JOB, msgspec.json.encode(wanted), job.out / WORK)
+
+
+def unclaim(out: Path) -> None:
+    """Take back that something is unfinished: whoever leaves the work folder last removes it."""
+    (out / WORK / _JOB).unlink(missing_ok=True)
+
+
+def clear_parts(out: Path, numbers: Iterable[int]) -> None:
+    """Remove what a killed task left half written of these parts."""
+    for number in numbers:
+        for path in (out / WORK).glob(f"part-{number:05d}-*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _claimed(job: Job) -> dict[str, Any]:

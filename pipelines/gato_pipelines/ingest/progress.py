@@ -7,7 +7,7 @@ the process that started the ingest looks at them now and then.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,9 @@ class StageProgress:
 
     Attributes:
         stage: "scan" looks at all parts, "write" writes their shards.
-        parts, parts_done: of the whole dataset.
+        parts, parts_done: of the whole dataset, or of one task of an array.
         parts_before: of these, the ones that an earlier run had finished.
-        episodes: of the whole dataset; 0 where they are not known yet.
+        episodes: of these parts; 0 where they are not known yet.
         episodes_done: of finished parts, and those that were read of the others.
         episodes_before: those of `parts_before`.
         tokens: written by this run; None until its first part is finished.
@@ -144,13 +144,16 @@ class WriteProgress:
     Args:
         job: what is written.
         todo: the numbers of the parts that this run has to write.
+        parts: the numbers of the parts that it is about; by default all of the dataset.
     """
 
-    def __init__(self, job: Job, todo: Iterable[int]) -> None:
+    def __init__(self, job: Job, todo: Iterable[int], parts: Sequence[int] | None = None) -> None:
         self._job = job
         self._todo = dict.fromkeys(todo)
-        self._before = len(job.plan.parts) - len(self._todo)
-        self._episodes = sum(part.count for part in job.plan.parts)
+        self._parts = len(job.plan.parts) if parts is None else len(parts)
+        self._before = self._parts - len(self._todo)
+        mine = range(self._parts) if parts is None else parts
+        self._episodes = sum(job.plan.parts[number].count for number in mine)
         self._episodes_before = self._episodes - sum(job.plan.parts[number].count for number in self._todo)
         self._episodes_done = self._episodes_before
         self._tokens = self._size = 0
@@ -163,8 +166,8 @@ class WriteProgress:
         tokens = round(self._tokens * (1 + size / self._size)) if self._size else None
         return StageProgress(
             stage="write",
-            parts=len(self._job.plan.parts),
-            parts_done=len(self._job.plan.parts) - len(self._todo),
+            parts=self._parts,
+            parts_done=self._parts - len(self._todo),
             parts_before=self._before,
             episodes=self._episodes,
             episodes_done=self._episodes_done + episodes,

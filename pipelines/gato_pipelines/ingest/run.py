@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from gato_data.dataset_names import dataset_name
-from gato_data.errors import InputError
+from gato_data.errors import InputError, SettingError
 from gato_data.report.account import headed_line
 from gato_pipelines.files.git_lfs import fetched_parts, unfetched
 from gato_pipelines.ingest.chosen_source import ChosenSource
@@ -74,14 +74,14 @@ def plan_only(
             can be read.
     """
     chosen = ChosenSource(source, settings)
-    ingest = _as_source_says(chosen.made, ingest)
+    ingest = as_source_says(chosen.made, ingest)
     with places(chosen.made, inputs, out) as found, chosen.blamed():
         check_ours(found.out)
-        scan = _scan_job(chosen, found)
+        scan = planning_pass(chosen, found)
         scans = [scan.scan(number) for number in range(len(scan.parts))]
-        plan = _plan(scan, scans, ingest)
+        plan = decide(scan, scans, ingest)
         if ingest.append:
-            job = _job(scan, plan, ingest, found)
+            job = make_job(scan, plan, ingest, found)
             grown_job(job, open_parent(job), scans)
         tries = chosen.made.reads_documents and not scan.inputs.mirrors
         bad_start = try_documents(chosen.made, scan.inputs, plan) if tries else ""
@@ -116,16 +116,19 @@ def run(
             episodes are bad.
         MixtureError: what is to be appended does not go with what is there.
         MissingPackageError: a package for an address is not installed.
+        SettingError: the runner is "array", whose tasks are for `run_task`.
     """
+    if ingest.runner == "array":
+        raise SettingError("runner array does one task of several: call run_task")
     chosen = ChosenSource(source, settings)
-    ingest = fitting(_as_source_says(chosen.made, ingest), inputs, out)
+    ingest = fitting(as_source_says(chosen.made, ingest), inputs, out)
     with places(chosen.made, inputs, out) as found, chosen.blamed():
         retries = ingest.retry_dead_letters
         if retries and (whole := without_dead_letters(found.out)) is not None:
             report(f"{out} has no dead letters: there is nothing to try again")
             return whole
         again = buried_parts(found.out) if retries else set()
-        scan = _scan_job(chosen, found)
+        scan = planning_pass(chosen, found)
         before = found.remote.names() if found.remote is not None else set()
         is_fruitless = not (ingest.overwrite or retries or ingest.append) and kept_nothing(found.out)
         with work_folder(found.out, overwrite=ingest.overwrite or is_fruitless):
@@ -135,22 +138,27 @@ def run(
                 found.remote.drop(before)
             with watching(scan_progress(scan.work, scan.prefix, len(scan.parts)), watcher):
                 scans = scan.run(ingest, again)
-            plan = _plan(scan, scans, ingest)
-            for note in plan.notes + [note for note in plan.expected if note.kind == "left-out"]:
-                report(headed_line(note))
-            writer = DatasetWriter(_job(scan, plan, ingest, found), scans, report, watcher)
+            plan = decide(scan, scans, ingest)
+            report_notes(plan, report)
+            writer = DatasetWriter(make_job(scan, plan, ingest, found), scans, report, watcher)
             if ingest.append:
                 return writer.append()
             return writer.retry() if retries else writer.write()
 
 
-def _scan_job(source: ChosenSource, found: Places) -> ScanJob:
+def report_notes(plan: Plan, report: Callable[[str], None]) -> None:
+    """Say what was assumed, passed over or is missing."""
+    for note in plan.notes + [note for note in plan.expected if note.kind == "left-out"]:
+        report(headed_line(note))
+
+
+def planning_pass(source: ChosenSource, found: Places) -> ScanJob:
     """The planning pass over the parts of all inputs."""
     inputs = found.find(source.made)
     return ScanJob(source, inputs, _parts(source, inputs), found.out / WORK)
 
 
-def _job(scan: ScanJob, plan: Plan, ingest: IngestSettings, found: Places) -> Job:
+def make_job(scan: ScanJob, plan: Plan, ingest: IngestSettings, found: Places) -> Job:
     """All that the shards of every part are made by."""
     return Job(
         source=scan.source,
@@ -164,7 +172,7 @@ def _job(scan: ScanJob, plan: Plan, ingest: IngestSettings, found: Places) -> Jo
     )
 
 
-def _as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:
+def as_source_says(source: Source, ingest: IngestSettings) -> IngestSettings:
     """The settings with what the source's own ones say of tokenizing."""
     if (end := source.end_of_text) is None:
         return ingest
@@ -184,7 +192,8 @@ def _parts(source: ChosenSource, inputs: InputFolders) -> list[Part]:
     return parts
 
 
-def _plan(scan: ScanJob, scans: Sequence[PartScan], ingest: IngestSettings) -> Plan:
+def decide(scan: ScanJob, scans: Sequence[PartScan], ingest: IngestSettings) -> Plan:
+    """What needs all parts."""
     source, folders = scan.source.made, scan.inputs.folders.values()
     notes = [note for folder in folders for note in unfetched(source, folder)]
     notes += [note for folder in folders for note in source.notes(folder)]

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from gato_data.errors import GatoError, MissingPackageError, SettingError
 from gato_pipelines.ingest.dead_workers import Deaths, TrackedCall
-from gato_pipelines.ingest.settings import RunnerName
+from gato_pipelines.ingest.settings import EngineName
 
 _AUGMENTED = " [while running '"
 """What Beam appends to the message of an error."""
@@ -29,6 +29,7 @@ _MAX_LINES, _MAX_REASON = 8, 300
 _BEAM_NAMES = {
     # Beam knows this one by its whole name only
     "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",
+    "portable": "PortableRunner",
     "flink": "FlinkRunner",
     "spark": "SparkRunner",
     "dataflow": "DataflowRunner",
@@ -38,7 +39,7 @@ _BEAM_NAMES = {
 def run_over(
     elements: Sequence[Any],
     function: Callable[[Any], None],
-    runner: RunnerName,
+    runner: EngineName,
     options: Sequence[str] = (),
     workers: int | None = None,
     log: Path | None = None,
@@ -50,7 +51,7 @@ def run_over(
         elements: small picklable values.
         function: picklable; leaves its results in files, and may be called again for the same
             element.
-        runner: "local" uses `workers` processes of this machine, all cores by default.
+        runner: "local" uses `workers` processes of this machine, as many as it may use cores by default.
         options: further Beam options, each "name=value".
         workers: for the local runner.
         log: where the local runner's processes write what Beam has to say; beside it they note what
@@ -68,7 +69,7 @@ def run_over(
 
     flags, count = _flags(runner, options), 1
     if runner == "local":
-        count = min(workers or os.cpu_count() or 1, max(len(elements), 1))
+        count = min(workers or _cores(), max(len(elements), 1))
         flags += [f"--direct_num_workers={count}", "--default_sdk_harness_log_level=ERROR"]
     notes = log.parent if count > 1 and log is not None else None
     deaths = Deaths(elements, name, notes)
@@ -90,6 +91,11 @@ def run_over(
         raise _explain(error, runner, deaths) from error
 
 
+def _cores() -> int:
+    """How many cores this process may use: a batch system gives it some of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _import_beam() -> Any:
     try:
         import apache_beam
@@ -98,7 +104,7 @@ def _import_beam() -> Any:
     return apache_beam
 
 
-def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
+def _flags(runner: EngineName, options: Sequence[str]) -> list[str]:
     """Command-line flags for Beam.
 
     Raises:
@@ -161,7 +167,7 @@ def _quiet_beam() -> Iterator[None]:
         threading.excepthook = hook
 
 
-def _explain(error: BaseException, runner: RunnerName, deaths: Deaths) -> GatoError:
+def _explain(error: BaseException, runner: EngineName, deaths: Deaths) -> GatoError:
     """What a failed pipeline means to its user; of a GatoError in another process only the text arrives."""
     text = str(error)
     found = _RAISED.findall(text)

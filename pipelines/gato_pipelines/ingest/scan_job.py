@@ -55,21 +55,24 @@ class ScanJob:
         """Scan every part on a runner; those in `again` even where there is a scan of them."""
         for number, part in enumerate(self.parts):
             if part_key(part) in again:
-                self._file(number).unlink(missing_ok=True)
-        found = [self._stored(number) for number in range(len(self.parts))]
-        todo = [number for number, scan in enumerate(found) if scan is None]
+                self.file(number).unlink(missing_ok=True)
+        found = [self.stored(number) for number in range(len(self.parts))]
+        self.run_over([number for number, scan in enumerate(found) if scan is None], settings, self.work)
+        return [scan or self.written(number) for number, scan in enumerate(found)]
+
+    def run_over(self, todo: Sequence[int], settings: IngestSettings, notes: Path) -> None:
+        """Scan these parts on a runner, whose processes leave their log and notes in a folder."""
         if todo:
             processes = local_workers(self.parts, SMALL_SCAN, settings.workers)
             run_over(
                 todo,
                 self.write,
-                settings.runner,
+                settings.engine,
                 settings.beam_options,
                 processes,
-                self.work / "workers.log",
+                notes / "workers.log",
                 lambda number: self.parts[number].file,
             )
-        return [scan or self._written(number) for number, scan in enumerate(found)]
 
     def write(self, number: int) -> None:
         """Scan one part, and leave the result in a file.
@@ -80,7 +83,7 @@ class ScanJob:
         """
         content = msgspec.json.encode((self.parts[number], self.scan(number)))
         try:
-            write_durably(self._file(number), content)
+            write_durably(self.file(number), content, self.work)
         except OSError as error:
             raise cannot_write(error, self.work.parent) from error
 
@@ -114,12 +117,13 @@ class ScanJob:
         encoded = msgspec.json.encode(settings, enc_hook=str, order="deterministic")
         return f"scan-{hashlib.sha256(encoded).hexdigest()[:16]}-"
 
-    def _file(self, number: int) -> Path:
+    def file(self, number: int) -> Path:
+        """Where the scan of a part is."""
         return self.work / f"{self.prefix}{number:05d}.json"
 
-    def _written(self, number: int) -> PartScan:
+    def written(self, number: int) -> PartScan:
         """What a worker has left."""
-        scan = self._stored(number)
+        scan = self.stored(number)
         if scan is None:
             raise OutputError(
                 f"what the workers found in {self.parts[number].file} is not in {self.work}: is it "
@@ -127,11 +131,11 @@ class ScanJob:
             )
         return scan
 
-    def _stored(self, number: int) -> PartScan | None:
+    def stored(self, number: int) -> PartScan | None:
         """A finished scan of the same part; None where there is none."""
         part = self.parts[number]
         try:
-            content = self._file(number).read_bytes()
+            content = self.file(number).read_bytes()
             scanned, scan = msgspec.json.decode(content, type=tuple[Part, PartScan])
         except (OSError, msgspec.MsgspecError):
             return None

@@ -9,9 +9,11 @@ from gato_data.errors import SettingError
 from gato_data.settings import check, deciding, setting
 from gato_data.tokenize import TokenizeSettings
 from gato_data.vocabulary import DiscreteIds
+from gato_pipelines.ingest.array_task import ArrayTask
 from gato_schemas.compression import PatchEncoding
 
-RunnerName: TypeAlias = Literal["local", "dask", "flink", "spark", "dataflow"]
+EngineName: TypeAlias = Literal["local", "dask", "portable", "flink", "spark", "dataflow"]
+RunnerName: TypeAlias = Literal["local", "array", "dask", "portable", "flink", "spark", "dataflow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class IngestSettings:
         text_model: path of a SentencePiece model; None for the packaged one.
         discrete_ids: layout of the vocabulary.
         runner, workers, beam_options: where it runs.
+        array_task: which of the processes of runner "array" this one is, such as "1/4".
         overwrite: start again where the folder holds another dataset of ours.
         append: put what the inputs hold behind what the dataset has already.
         retry_dead_letters: make those shards anew that hold dead letters.
@@ -62,10 +65,11 @@ class IngestSettings:
     )
     runner: RunnerName = setting(
         "local",
-        "Beam runner.",
+        "Where it runs: this machine, one of several processes, or another engine.",
         refusal="no runner named {value!r}: there are {choices}",
         decides=False,
     )
+    array_task: str = setting("", "With --runner array: which process this is, of how many.", "I/N", decides=False)
     workers: int | None = setting(None, "Processes of the local runner; default all cores.", minimum=1, decides=False)
     beam_options: tuple[str, ...] = setting(
         (),
@@ -94,8 +98,37 @@ class IngestSettings:
             raise SettingError(
                 "overwrite makes everything anew and retry-dead-letters what was left out: give one of them"
             )
+        self._check_array()
         if self.name:
             check_name(self.name)
+
+    def _check_array(self) -> None:
+        if self.runner != "array":
+            if self.array_task:
+                raise SettingError(
+                    f"array-task {self.array_task} is for runner array, this one is {self.runner}: give both or none"
+                )
+            return
+        if not self.array_task:
+            raise SettingError(
+                "runner array wants an array-task: which of how many processes this one is, such as --array-task 1/4"
+            )
+        ArrayTask.parse(self.array_task)
+        if self.append or self.overwrite or self.retry_dead_letters:
+            raise SettingError(
+                "append, overwrite and retry-dead-letters are for one process alone, and runner array for several: "
+                "use another runner"
+            )
+
+    @property
+    def which_task(self) -> ArrayTask | None:
+        """Which process of an array this one is; None where it is alone."""
+        return ArrayTask.parse(self.array_task) if self.array_task else None
+
+    @property
+    def engine(self) -> EngineName:
+        """What runs the pipelines: a task of an array does so on its own machine."""
+        return "local" if self.runner == "array" else self.runner
 
     @property
     def encoding(self) -> PatchEncoding:

@@ -6,6 +6,7 @@ from gato_data.printable import share
 from gato_data.report.account import unknown_share
 from gato_pipelines.control.expected import MANY_SHORT
 from gato_pipelines.ingest.account import MANY_UNKNOWN
+from gato_pipelines.ingest.array_task import ArrayTask
 from gato_schemas.dataset import DEAD_LETTERS, Manifest
 
 
@@ -24,6 +25,21 @@ class Summary:
     warnings: tuple[str, ...]
     finished_before: int = 0
     was_complete: bool = False
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What one task of an array leaves that was not the last: parts that other tasks have to write.
+
+    Attributes:
+        task: that is done.
+        parts: of the whole dataset.
+        missing: the numbers of those that are not finished.
+    """
+
+    task: ArrayTask
+    parts: int
+    missing: tuple[int, ...]
 
 
 def warnings_of(manifest: Manifest) -> tuple[str, ...]:

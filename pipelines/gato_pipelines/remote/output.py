@@ -25,6 +25,11 @@ _SCAN = re.compile(r"scan-[0-9a-f]{16}-\d{5,}\.json")
 _JOB = f"{WORK}/job.json"
 
 
+def _is_scan(name: str) -> bool:
+    folder, _, name = name.rpartition("/")
+    return folder == WORK and _SCAN.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteOutput:
     """Copies a dataset to where it belongs; it travels to workers that see the same disk.
@@ -44,7 +49,7 @@ class RemoteOutput:
             InputError: the place cannot be read.
         """
         sizes = self.remote.sizes()
-        wanted = [name for name in sizes if name.endswith(SUFFIX) or name in (*_SMALL, _JOB, _SCANS)]
+        wanted = [name for name in sizes if name.endswith(SUFFIX) or name in (*_SMALL, _JOB, _SCANS) or _is_scan(name)]
         if "" in sizes:
             raise OutputError(f"{self.remote.shown} is a file: --out wants a folder")
         make_placeholders(self.remote.address, self.out, sizes)
@@ -80,6 +85,20 @@ class RemoteOutput:
         scans = {path.name: msgspec.Raw(path.read_bytes()) for path in (self.out / WORK).glob("scan-*.json")}
         (self.out / _SCANS).write_bytes(msgspec.json.encode(scans))
         self.remote.put(self.out / _SCANS, _SCANS)
+
+    def push_scan(self, path: Path) -> None:
+        """Keep what one task of an array found, for the others."""
+        self.remote.put(path, f"{WORK}/{path.name}")
+
+    def pull_scans(self, names: Set[str]) -> None:
+        """Get those of these scans that other tasks have left there."""
+        there = RemoteFolder(f"{self.remote.address}/{WORK}")
+        found = sorted(names & there.sizes().keys())
+        there.get(found, [self.out / WORK / name for name in found])
+
+    def indexes(self) -> set[str]:
+        """Names of the indexes that are there now."""
+        return {name for name in self.remote.sizes() if name.endswith(SUFFIX)}
 
     def _unpack_scans(self) -> None:
         try:

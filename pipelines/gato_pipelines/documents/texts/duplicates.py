@@ -6,12 +6,14 @@ have 64 bits: among a billion documents the chance that a single one is dropped 
 """
 
 import hashlib
+import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_data.files import write_durably
 from gato_data.permutation import Numbers
 from gato_pipelines.part_scan import PartScan
 from gato_schemas.index import Part
@@ -61,8 +63,9 @@ def write_duplicates(scans: Sequence[PartScan], work: Path) -> int:
     if any(scan.hashes for scan in scans):
         for scan, ordinals in zip(scans, find_duplicates(scans), strict=True):
             if len(ordinals):
-                with _file(work, scan.part).open("wb") as file:
-                    np.save(file, ordinals)
+                content = io.BytesIO()
+                np.save(content, ordinals)
+                write_durably(_file(work, scan.part), content.getvalue(), work)
                 total += len(ordinals)
     return total
 
