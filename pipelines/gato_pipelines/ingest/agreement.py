@@ -65,16 +65,19 @@ class Agreement:
         digest = hashlib.sha256(content).hexdigest()[:16]
         self._put(f"{about}-{self.task.number:05d}-of-{self.task.of:05d}-{digest}.json", content)
         for name, found in self._notes():
-            if found[1] == about and int(found[3]) != self.task.of:
+            if found[1] != about:
+                continue
+            other = ArrayTask(int(found[2]), int(found[3]))
+            if other.of != self.task.of:
                 raise OutputError(
-                    f"{self.out} is written by {int(found[3])} tasks, and this one is {self.task}: give every task the "
-                    f"same N{self._advice}"
+                    f"{self.out} is written by {other.of} tasks, and this one is {self.task}: give every task the same "
+                    f"N{self._advice}"
                 )
-            if found[1] == about and found[4] != digest and (theirs := self._read(name)) is not None:
+            if found[4] != digest and (theirs := self._read(name)) is not None:
                 differs = difference(msgspec.json.decode(theirs), msgspec.json.decode(content))
                 raise OutputError(
-                    f"task {int(found[2])}/{int(found[3])} of {self.out} does something else ({differs} in task "
-                    f"{self.task}): give all tasks the same input, settings and versions{self._advice}"
+                    f"task {other} of {self.out} does something else than {self.task} ({differs}): give all tasks the "
+                    f"same input, settings and versions{self._advice}"
                 )
 
     def begun(self) -> set[int]:

@@ -35,9 +35,8 @@ class ArrayTask:
             )
         number, of = int(found[1]), int(found[2])
         if not 1 <= number <= of:
-            most = f"1 to {of}" if of > 1 else "1"
             raise SettingError(
-                f"array-task {text} is not possible: of {of}, I is {most} (write the whole array's number as N)"
+                f"array-task {text} is not possible: I counts from 1 to N, the number of processes of the whole array"
             )
         return cls(number, of)
 

@@ -71,7 +71,7 @@ class DatasetWriter:
         agreement.check("plan", job.recipe.values)
         claim(job, f"remove {job.out} to start again")
         if job.remote is not None:
-            job.remote.push_claim()
+            job.remote.note_claim()
         self._leave_out_duplicates(job.out)
         parts, mine = len(job.plan.parts), task.mine(len(job.plan.parts))
         clear_parts(job.out, mine)

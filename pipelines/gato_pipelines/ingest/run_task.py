@@ -69,7 +69,8 @@ def run_task(
 
 def _asked(scan: ScanJob, ingest: IngestSettings) -> dict[str, Any]:
     """What all tasks are to be given alike, as far as it is known without the planning pass."""
-    parts = hashlib.sha256(msgspec.json.encode(scan.parts)).hexdigest()[:16]
+    digest = hashlib.sha256(msgspec.json.encode(scan.parts)).hexdigest()[:16]
+    size = sum(part.size for part in scan.parts)
     return {
         "name": ingest.name,
         "source": scan.source.name,
@@ -77,8 +78,7 @@ def _asked(scan: ScanJob, ingest: IngestSettings) -> dict[str, Any]:
         **ingest.deciding(),
         "max_episodes": ingest.max_episodes,
         "inputs": list(scan.inputs.folders),
-        "parts": len(scan.parts),
-        "hash of the parts": parts,
+        "parts": {"bytes": size, "hash": digest, "number": len(scan.parts)},
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from gato_data.errors import OutputError
+from gato_data.errors import InputError, OutputError
 from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.remote.input import make_placeholder, make_placeholders
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
@@ -53,9 +53,21 @@ class RemoteOutput:
         if "" in sizes:
             raise OutputError(f"{self.remote.shown} is a file: --out wants a folder")
         make_placeholders(self.remote.address, self.out, sizes)
-        self.remote.get(wanted, [self.out / name for name in wanted])
+        self._get(wanted)
         if _SCANS in sizes:
             self._unpack_scans()
+
+    def _get(self, names: Sequence[str]) -> None:
+        """Copy files here; what another process has removed meanwhile is not here either."""
+        try:
+            self.remote.get(names, [self.out / name for name in names])
+        except InputError:
+            there = self.remote.sizes()
+            if there.keys() >= set(names):
+                raise
+            for name in set(names) - there.keys():
+                (self.out / name).unlink(missing_ok=True)
+            self._get([name for name in names if name in there])
 
     def names(self) -> set[str]:
         """The files of the folder."""
@@ -76,9 +88,13 @@ class RemoteOutput:
         Raises:
             OutputError: somebody else noted something else at the same time.
         """
-        self.remote.put(self.out / _JOB, _JOB)
+        self.note_claim()
         if self.remote.read(_JOB) != (self.out / _JOB).read_bytes():
             raise OutputError(f"another ingest is writing to {self.remote.shown}: wait until it ends")
+
+    def note_claim(self) -> None:
+        """Note there what the dataset is made with, as all tasks of an array have agreed."""
+        self.remote.put(self.out / _JOB, _JOB)
 
     def push_scans(self) -> None:
         """Keep what the planning pass found: it had to read the whole input."""
@@ -93,8 +109,7 @@ class RemoteOutput:
     def pull_scans(self, names: Set[str]) -> None:
         """Get those of these scans that other tasks have left there."""
         there = RemoteFolder(f"{self.remote.address}/{WORK}")
-        found = sorted(names & there.sizes().keys())
-        there.get(found, [self.out / WORK / name for name in found])
+        self._get([f"{WORK}/{name}" for name in sorted(names & there.sizes().keys())])
 
     def indexes(self) -> set[str]:
         """Names of the indexes that are there now."""
