@@ -118,6 +118,8 @@ def _flags(runner: EngineName, options: Sequence[str]) -> list[str]:
     if runner == "dask":
         # only then does Beam know its options
         import_module("apache_beam.runners.dask.dask_runner")
+    if runner == "portable" and not any(option.startswith("job_endpoint=") for option in options):
+        raise SettingError("runner portable wants --beam-option job_endpoint=HOST:PORT: where the job service is")
     for option in options:
         if not re.match(r"\w+=", option):
             raise SettingError(f"--beam-option {option!r} is not of the form NAME=VALUE")

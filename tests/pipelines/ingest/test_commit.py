@@ -75,7 +75,9 @@ def test_statistics_are_those_of_all_raw_values(good: Job) -> None:
 def test_the_manifest_is_written_last(good: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     write = committing.write_durably
-    monkeypatch.setattr(committing, "write_durably", lambda path, data: (written.append(path.name), write(path, data)))
+    monkeypatch.setattr(
+        committing, "write_durably", lambda path, data, work: (written.append(path.name), write(path, data, work))
+    )
     made(good)
     others = ["dead_letters.jsonl", "features.json", "dataset_info.json", "dataset_copy.json"]
     assert written == [*others, "dataset.json"]

@@ -1,15 +1,19 @@
 """The same bytes on other engines: a Dask cluster of two worker processes, and Beam's portable job service."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from gato_data.errors import SettingError
 from tests.rlds_inputs import digests, ingest, moving, write
 
 LOCALHOST = "127.0.0.1"
@@ -81,14 +85,17 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def job_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of Beam's portable job service, whose protocol Flink and Spark speak."""
+@contextmanager
+def serving(log: Path, module: str, *options: str) -> Iterator[str]:
+    """Address of one of Beam's services, in a process of its own."""
     pytest.importorskip("apache_beam", reason="needs Apache Beam, of the extra [ingest]")
-    port, log = free_port(), tmp_path_factory.mktemp("service") / "log"
-    command = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main", "--port", str(port)]
+    port = free_port()
+    command = [sys.executable, "-m", f"apache_beam.runners.{module}", *options[:-1], f"{options[-1]}={port}"]
+    path = os.pathsep.join(
+        (str(Path(sys.executable).parent), os.environ["PATH"])
+    )  # a pool starts what is called python
     with log.open("w") as file:
-        service = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        service = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "PATH": path})
     try:
         for _ in range(300):
             with socket.socket() as probe:
@@ -98,28 +105,42 @@ def job_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             time.sleep(0.2)
         yield f"{LOCALHOST}:{port}"
     finally:
-        service.terminate()
-        service.wait()
+        service.send_signal(signal.SIGINT)  # at which a pool ends its workers
+        try:
+            service.wait(30)
+        finally:
+            service.kill()
 
 
-@pytest.mark.parametrize("environment", ["LOOPBACK", "beam:env:harness_subprocess_python:v1"])
+@pytest.fixture(scope="module")
+def job_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Beam's portable job service, whose protocol the job servers of Flink and Spark speak."""
+    log = tmp_path_factory.mktemp("service") / "log"
+    with serving(log, "portability.local_job_service_main", "--port") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def worker_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A pool of workers, as a machine of a cluster has one."""
+    log = tmp_path_factory.mktemp("pool") / "log"
+    with serving(log, "worker.worker_pool_main", "--service_port") as address:
+        yield address
+
+
+@pytest.mark.parametrize("environment", ["LOOPBACK", "EXTERNAL"])
 def test_the_portable_job_service(
-    source: Path, wanted: dict[str, str], tmp_path: Path, job_service: str, environment: str
+    source: Path, wanted: dict[str, str], tmp_path: Path, job_service: str, worker_pool: str, environment: str
 ) -> None:
-    """Everything of an ingest but the scan and the plan runs as a job that another process was given."""
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    from gato_pipelines.ingest import dataset_writer as module
-
-    def submitted(elements: list[int], function: object, *_: object) -> None:
-        flags = [f"--job_endpoint={job_service}", f"--environment_type={environment}"]
-        if environment.startswith("beam:"):
-            flags.append(f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main")
-        with beam.Pipeline(runner="PortableRunner", options=PipelineOptions(flags)) as pipeline:
-            _ = pipeline | beam.Create(list(elements), reshuffle=False) | beam.Reshuffle() | beam.Map(function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "run_over", submitted)
-        ingest(source, tmp_path / "arm", source="rlds", holdout=0.3)
+    """The workers are in the process of the command, or in a pool that has nothing of it but what the job says."""
+    options = [f"job_endpoint={job_service}", f"environment_type={environment}"]
+    if environment == "EXTERNAL":
+        options.append(f"environment_config={worker_pool}")
+    run(source, tmp_path / "arm", "--runner", "portable", *(word for o in options for word in ("--beam-option", o)))
     assert digests(tmp_path / "arm") == wanted
+
+
+def test_no_job_service(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError) as raised:
+        ingest(source, tmp_path / "arm", source="rlds", runner="portable")
+    assert str(raised.value) == "runner portable wants --beam-option job_endpoint=HOST:PORT: where the job service is"
