@@ -16,12 +16,13 @@ from gato_pipelines.ingest.commit import commit
 from gato_pipelines.ingest.complete import already_complete
 from gato_pipelines.ingest.growth import copies, grown_job, open_parent
 from gato_pipelines.ingest.job import Job, finished
-from gato_pipelines.ingest.output import claim, clear_parts, make_way, release, unclaim
+from gato_pipelines.ingest.output import claim, make_way, release, unclaim
 from gato_pipelines.ingest.progress import Watcher, WriteProgress, watching
 from gato_pipelines.ingest.retry import check_better, move_in, plan_retry, staged, to_write
 from gato_pipelines.ingest.runners import run_over
 from gato_pipelines.ingest.scan_job import SMALL_WRITE, local_workers
 from gato_pipelines.ingest.shards import write_part
+from gato_pipelines.ingest.shared_folder import clear_parts
 from gato_pipelines.ingest.summary import Summary, Unfinished, warnings_of
 from gato_pipelines.source import PartScan, Plan
 from gato_schemas.dataset import WORK

@@ -5,18 +5,16 @@ import fcntl
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from gato_data.errors import OutputError
 from gato_data.files import refuse_links, write_durably
 from gato_data.growing.parents import APPEND, PARENTS
-from gato_pipelines.ingest.array_task import ArrayTask
 from gato_pipelines.ingest.disk_errors import cannot_write
 from gato_pipelines.ingest.job import Job
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
@@ -25,13 +23,13 @@ from gato_schemas.index import SUFFIX, read_index
 
 _FILES = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES}
 _SHARD = re.compile(r"^[a-z0-9_]+-(train|validation)\.tfrecord-\d{5,}-of-\d{5,}(\.index)?(\.tmp)?$")
-_JOB, _LOCK = "job.json", "lock"
+_JOB = "job.json"
+LOCK = "lock"
+"""File in the work folder that whoever writes the dataset holds."""
 RETRY = "retry"
 """Folder inside the work folder for the shards of dead letters that are tried again; it outlives an
 interruption."""
 _MAX_SHOWN = 100
-_PATIENCE, _PAUSE = 10.0, 0.05
-"""Seconds in which a task of an array goes on asking for the lock, and between two times."""
 _NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
 """What a file system says that knows no locks."""
 _MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
@@ -49,12 +47,12 @@ def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
     work = out / WORK
     try:
         work.mkdir(parents=True, exist_ok=True)
-        with _lock(work / _LOCK, _busy(out)):
+        with lock(work / LOCK, busy(out)):
             _clear(out, everything=overwrite)
             try:
                 yield
             finally:
-                _release_unclaimed(out, existed=existed)
+                release_unclaimed(out, existed=existed)
     except OSError as error:
         raise cannot_write(error, out) from error
 
@@ -90,52 +88,8 @@ def _is_manifest(path: Path) -> bool:
         return False
 
 
-@contextmanager
-def shared_work_folder(out: Path, task: ArrayTask) -> Iterator[None]:
-    """Hold `out` for one task of an array, beside the others; who leaves last clears up.
-
-    Raises:
-        OutputError: the folder holds something that is not ours, is in use by another ingest or by the same task, or
-            cannot be written.
-    """
-    existed = out.exists()
-    check_ours(out)
-    own = out / WORK / task.folder
-    try:
-        with ExitStack() as held:
-            _join(out, held)
-            try:
-                own.mkdir(exist_ok=True)
-                held.enter_context(_lock(own / _LOCK, f"task {task} is writing to {out} already"))
-                yield
-            finally:
-                held.close()
-                _leave(out, existed=existed)
-    except OSError as error:
-        raise cannot_write(error, out) from error
-
-
-def _join(out: Path, held: ExitStack) -> None:
-    """Hold the lock of `out` together with others; a task that looks whether it is alone has it for a moment."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        (out / WORK).mkdir(parents=True, exist_ok=True)
-        try:
-            held.enter_context(_lock(out / WORK / _LOCK, _busy(out), shared=True))
-            return
-        except (FileNotFoundError, OutputError) as error:
-            if time.monotonic() > deadline:
-                raise OutputError(str(error)) from error
-        time.sleep(_PAUSE)
-
-
-def _leave(out: Path, *, existed: bool) -> None:
-    """Remove the work folder where nobody else is in it and nothing is unfinished."""
-    with suppress(OutputError, FileNotFoundError), _lock(out / WORK / _LOCK, _busy(out)):
-        _release_unclaimed(out, existed=existed)
-
-
-def _release_unclaimed(out: Path, *, existed: bool) -> None:
+def release_unclaimed(out: Path, *, existed: bool) -> None:
+    """Remove the work folder where nothing is unfinished, and the folder itself where it is new and empty."""
     work = out / WORK
     if not (work / _JOB).exists() and not (work / APPEND).exists():
         release(out)
@@ -144,22 +98,23 @@ def _release_unclaimed(out: Path, *, existed: bool) -> None:
                 out.rmdir()
 
 
-def _busy(out: Path) -> str:
+def busy(out: Path) -> str:
+    """What is said where another ingest holds the lock."""
     return f"another ingest is writing to {out}"
 
 
 @contextmanager
-def _lock(path: Path, holder: str, *, shared: bool = False) -> Iterator[IO[str]]:
+def lock(path: Path, holder: str, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock: released when this process ends, however it ends; a file system without locks holds nobody off.
 
     Raises:
         OutputError: another process holds it; begins with `holder`.
     """
-    with path.open("a+") as lock:
+    with path.open("a+") as file:
         try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             # else its holder just ended and removed it
-            held = os.fstat(lock.fileno()).st_ino == path.stat().st_ino
+            held = os.fstat(file.fileno()).st_ino == path.stat().st_ino
         except (BlockingIOError, FileNotFoundError):
             held = False
         except OSError as error:
@@ -168,7 +123,7 @@ def _lock(path: Path, holder: str, *, shared: bool = False) -> Iterator[IO[str]]
             held = True
         if not held:
             raise OutputError(f"{holder}: wait until it ends, or choose another --out")
-        yield lock
+        yield
 
 
 def _clear(out: Path, *, everything: bool) -> None:
@@ -183,7 +138,7 @@ def _clear(out: Path, *, everything: bool) -> None:
             shutil.rmtree(path / WORK, ignore_errors=True)
         elif path.is_dir():
             shutil.rmtree(path)
-        elif (everything and path.name != _LOCK) or path.suffix == ".tmp":
+        elif (everything and path.name != LOCK) or path.suffix == ".tmp":
             path.unlink()
 
 
@@ -241,13 +196,6 @@ def claim(job: Job, again: str = "--overwrite to start again") -> None:
 def unclaim(out: Path) -> None:
     """Take back that something is unfinished: whoever leaves the work folder last removes it."""
     (out / WORK / _JOB).unlink(missing_ok=True)
-
-
-def clear_parts(out: Path, numbers: Iterable[int]) -> None:
-    """Remove what a killed task left half written of these parts."""
-    for number in numbers:
-        for path in (out / WORK).glob(f"part-{number:05d}-*"):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _claimed(job: Job) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from gato_data.errors import SettingError
 from gato_pipelines.ingest.agreement import Agreement
 from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.dataset_writer import DatasetWriter
-from gato_pipelines.ingest.output import shared_work_folder
 from gato_pipelines.ingest.places import fitting, places
 from gato_pipelines.ingest.progress import Watcher, scan_progress, watching
 from gato_pipelines.ingest.run import as_source_says, decide, make_job, planning_pass, report_notes
 from gato_pipelines.ingest.scan_job import ScanJob
 from gato_pipelines.ingest.settings import IngestSettings
+from gato_pipelines.ingest.shared_folder import shared_work_folder
 from gato_pipelines.ingest.shared_scan import SharedScan
 from gato_pipelines.ingest.summary import Summary, Unfinished
 from gato_pipelines.source import recorded_settings

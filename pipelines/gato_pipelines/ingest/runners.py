@@ -26,6 +26,8 @@ _RAISED = re.compile(r"^gato_(?:data|schemas|pipelines)(?:\.\w+)*\.\w*Error: (.*
 _INTERRUPTED = re.compile(r"^KeyboardInterrupt\b", re.MULTILINE)
 """What a user's Ctrl-C makes of a worker in this process."""
 _MAX_LINES, _MAX_REASON = 8, 300
+_SECONDS = 30
+"""In which a job service that is said to run has to answer, unless its option says otherwise."""
 _BEAM_NAMES = {
     # Beam knows this one by its whole name only
     "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",
@@ -65,6 +67,7 @@ def run_over(
         MissingPackageError: Beam, or what the runner needs, is not installed.
     """
     beam = _import_beam()
+    import grpc
     from apache_beam.options.pipeline_options import PipelineOptions
 
     flags, count = _flags(runner, options), 1
@@ -83,6 +86,8 @@ def run_over(
     except GatoError as error:
         error.args = (str(error).split(_AUGMENTED)[0], *error.args[1:])
         raise
+    except grpc.FutureTimeoutError as error:
+        raise GatoError(f"no job service answers ({_endpoint(options)}): start it, or give where it is") from error
     except (RuntimeError, ValueError, OSError) as error:
         if _INTERRUPTED.search(str(error)):
             raise KeyboardInterrupt from error
@@ -118,14 +123,15 @@ def _flags(runner: EngineName, options: Sequence[str]) -> list[str]:
     if runner == "dask":
         # only then does Beam know its options
         import_module("apache_beam.runners.dask.dask_runner")
-    if runner == "portable" and not any(option.startswith("job_endpoint=") for option in options):
+    if runner == "portable" and not _endpoint(options):
         raise SettingError("runner portable wants --beam-option job_endpoint=HOST:PORT: where the job service is")
     for option in options:
         if not re.match(r"\w+=", option):
             raise SettingError(f"--beam-option {option!r} is not of the form NAME=VALUE")
     if not options:
         return []  # Beam's own parser takes a tenth of a second to make
-    flags = [f"--{option}" for option in options]
+    waits = [f"--job_server_timeout={_SECONDS}"] if _endpoint(options) else []
+    flags = waits + [f"--{option}" for option in options]
     parser = _FlagParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for group in PipelineOptions.__subclasses__():
         group._add_argparse_args(parser)
@@ -135,6 +141,11 @@ def _flags(runner: EngineName, options: Sequence[str]) -> list[str]:
             f"Beam has no pipeline option {unknown[0][2:].partition('=')[0]!r}: its documentation lists them"
         )
     return flags
+
+
+def _endpoint(options: Sequence[str]) -> str:
+    """The option that says where a job service is; empty where none does."""
+    return next((option for option in options if option.startswith("job_endpoint=")), "")
 
 
 class _FlagParser(argparse.ArgumentParser):

@@ -13,7 +13,7 @@ from textwrap import dedent
 
 import pytest
 
-from gato_data.errors import SettingError
+from gato_data.errors import GatoError, SettingError
 from tests.rlds_inputs import digests, ingest, moving, write
 
 LOCALHOST = "127.0.0.1"
@@ -144,3 +144,13 @@ def test_no_job_service(source: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingError) as raised:
         ingest(source, tmp_path / "arm", source="rlds", runner="portable")
     assert str(raised.value) == "runner portable wants --beam-option job_endpoint=HOST:PORT: where the job service is"
+    nobody = f"job_endpoint={LOCALHOST}:{free_port()}"
+    with pytest.raises(GatoError) as refused:
+        ingest(
+            source,
+            tmp_path / "arm",
+            source="rlds",
+            runner="portable",
+            beam_options=(nobody, "environment_type=LOOPBACK", "job_server_timeout=1"),
+        )
+    assert str(refused.value) == f"no job service answers ({nobody}): start it, or give where it is"

@@ -1,5 +1,6 @@
 """The output folder: what is ours, who holds it, and what it was made with."""
 
+import errno
 import fcntl
 import os
 from dataclasses import replace
@@ -136,6 +137,25 @@ def test_a_lock_whose_folder_was_just_released_does_not_count(job: Job, monkeypa
 
     monkeypatch.setattr(fcntl, "flock", late)
     with pytest.raises(OutputError, match="another ingest"), work_folder(job.out, overwrite=False):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_file_system_without_locks(job: Job, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def unknown(file: Any, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with work_folder(job.out, overwrite=False):
+        claim_as(job, {})
+
+
+def test_a_lock_that_cannot_be_had_for_another_reason(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(file: Any, operation: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OutputError, match="cannot be written"), work_folder(job.out, overwrite=False):
         pass
 
 

@@ -147,6 +147,12 @@ def test_one_part_that_takes_long_moves_the_bar(recording: Path, tmp_path: Path)
     assert shares == [pytest.approx(done / 6) for done in (0, 1, 2, 4)], "of one part the furthest counts"
 
 
+def test_a_task_of_an_array_is_shown_its_own_parts(recording: Path, tmp_path: Path) -> None:
+    found = rlds_inputs.job(recording, tmp_path / "out")
+    look = WriteProgress(found, [2], [0, 2])()
+    assert (look.parts, look.parts_done, look.parts_before, look.episodes, look.episodes_done) == (2, 1, 1, 4, 2)
+
+
 def test_files_that_are_no_shards_of_ours_do_not_count(recording: Path, tmp_path: Path) -> None:
     found = rlds_inputs.job(recording, tmp_path / "out")
     for name in ("part-00000-a", "part-x-b", "part-99999-c", "other"):

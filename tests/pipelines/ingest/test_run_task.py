@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from gato_data.errors import OutputError, SettingError
-from gato_pipelines.ingest import dataset_writer, output, scan_job
+from gato_pipelines.ingest import dataset_writer, scan_job, shared_folder
 from gato_pipelines.ingest import run as ingesting
 from gato_pipelines.ingest.array_task import ArrayTask
 from gato_pipelines.ingest.dataset_writer import DatasetWriter
-from gato_pipelines.ingest.output import shared_work_folder, work_folder
+from gato_pipelines.ingest.output import work_folder
 from gato_pipelines.ingest.run_task import run_task
 from gato_pipelines.ingest.scan_job import ScanJob
 from gato_pipelines.ingest.settings import IngestSettings
+from gato_pipelines.ingest.shared_folder import shared_work_folder
 from gato_pipelines.ingest.summary import Summary, Unfinished
 from tests.pipelines.ingest.interrupted import in_this_process
 from tests.rlds_inputs import digests, flip, ingest, moving, shards, write
@@ -237,7 +238,7 @@ def test_other_versions(source: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_only_once_at_a_time(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same task, or a task and an ingest of its own."""
-    monkeypatch.setattr(output, "_PATIENCE", 0.0)
+    monkeypatch.setattr(shared_folder, "_PATIENCE", 0.0)
     out = tmp_path / "arm"
     with shared_work_folder(out, ArrayTask(1, 2)):
         with pytest.raises(OutputError, match=r"^task 1/2 is writing to .*arm already: wait until it ends, or choose"):
