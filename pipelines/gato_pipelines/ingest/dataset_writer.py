@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from gato_data.errors import GatoError
@@ -13,15 +12,16 @@ from gato_pipelines.ingest.commit import commit
 from gato_pipelines.ingest.complete import already_complete
 from gato_pipelines.ingest.growth import copies, grown_job, open_parent
 from gato_pipelines.ingest.job import Job, finished
+from gato_pipelines.ingest.job_file import leave_job
 from gato_pipelines.ingest.output import claim, make_way, release
-from gato_pipelines.ingest.progress import Watcher, WriteProgress, watching
+from gato_pipelines.ingest.progress import Watcher, WriteProgress, following, watching
 from gato_pipelines.ingest.retry import check_better, move_in, plan_retry, staged, to_write
 from gato_pipelines.ingest.runners import run_over
 from gato_pipelines.ingest.scan_job import SMALL_WRITE, local_workers
-from gato_pipelines.ingest.shards import write_part
 from gato_pipelines.ingest.summary import Summary, warnings_of
 from gato_pipelines.source import PartScan, Plan
 from gato_schemas.dataset import WORK
+from gato_schemas.index import index_path
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,6 @@ class DatasetWriter:
             if differed:
                 remote.drop(before)
             remote.push_claim()
-            remote.push_scans()
 
     def _commit(self) -> Summary:
         remote = self.job.remote
@@ -131,16 +130,30 @@ class DatasetWriter:
         if not todo:
             return
         parts, settings = job.plan.parts, job.settings
-        with watching(WriteProgress(job, todo), self.watcher):
+        _forget(job, todo)
+        work = leave_job(job)
+        with watching(following(job.work, settings.runner, WriteProgress(job, todo)), self.watcher):
             run_over(
                 todo,
-                partial(write_part, job),
+                work.write,
                 settings.runner,
                 settings.beam_options,
                 local_workers(parts, SMALL_WRITE, settings.workers),
                 job.out / WORK / "workers.log",
                 lambda number: parts[number].file,
             )
+        if job.remote is not None and settings.runner != "local":
+            job.remote.follow()
+
+
+def _forget(job: Job, todo: Sequence[int]) -> None:
+    """Remove the indexes of shards that are about to be replaced: what is not there any more has to be made."""
+    stale = [index_path(job.shard(number, split)) for number in todo for split in job.splits]
+    gone = [path for path in stale if path.exists()]
+    for path in gone:
+        path.unlink()
+    if job.remote is not None and gone:
+        job.remote.remove([path.name for path in gone])
 
 
 def _what(plan: Plan, done: int) -> str:

@@ -11,11 +11,12 @@ from typing import IO, Any
 
 import msgspec
 
-from gato_data.errors import OutputError
+from gato_data.errors import GatoError, OutputError
 from gato_data.files import refuse_links, write_durably
 from gato_data.growing.parents import APPEND, PARENTS
 from gato_pipelines.ingest.disk_errors import cannot_write
 from gato_pipelines.ingest.job import Job
+from gato_pipelines.remote.output import RemoteOutput
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, read_index
@@ -31,8 +32,10 @@ _MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
 
 
 @contextmanager
-def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
+def work_folder(out: Path, *, overwrite: bool, remote: RemoteOutput | None = None) -> Iterator[None]:
     """Hold `out` for one ingest: make it, lock it, and leave nothing behind where nothing was claimed.
+
+    `remote` is where the folder belongs, if that is an address.
 
     Raises:
         OutputError: the folder holds something that is not ours, is in use, or cannot be written.
@@ -49,6 +52,9 @@ def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
             finally:
                 if not (work / _JOB).exists() and not (work / APPEND).exists():
                     release(out)
+                    if remote is not None:
+                        with suppress(GatoError):
+                            remote.tidy_unclaimed()
                     if not existed:
                         with suppress(OSError):
                             out.rmdir()

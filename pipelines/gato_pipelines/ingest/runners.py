@@ -27,8 +27,6 @@ _INTERRUPTED = re.compile(r"^KeyboardInterrupt\b", re.MULTILINE)
 """What a user's Ctrl-C makes of a worker in this process."""
 _MAX_LINES, _MAX_REASON = 8, 300
 _BEAM_NAMES = {
-    # Beam knows this one by its whole name only
-    "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",
     "flink": "FlinkRunner",
     "spark": "SparkRunner",
     "dataflow": "DataflowRunner",
@@ -73,7 +71,7 @@ def run_over(
     notes = log.parent if count > 1 and log is not None else None
     deaths = Deaths(elements, name, notes)
     try:
-        chosen = _local_runner(count, log) if runner == "local" else _BEAM_NAMES[runner]
+        chosen = _chosen(runner, elements, count, log)
         with _quiet_beam(), beam.Pipeline(runner=chosen, options=PipelineOptions(flags)) as pipeline:
             created = pipeline | "Create" >> beam.Create(list(elements), reshuffle=False)
             if runner != "local" or count > 1:  # one worker has nobody to share with: half of Beam's own time
@@ -132,6 +130,17 @@ def _flags(runner: RunnerName, options: Sequence[str]) -> list[str]:
 class _FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingError(f"--beam-option is not as Beam wants it: {message.removeprefix('argument --')}")
+
+
+def _chosen(runner: RunnerName, elements: Sequence[Any], count: int, log: Path | None) -> Any:
+    """A runner of Beam's, or its name."""
+    if runner == "local":
+        return _local_runner(count, log)
+    if runner == "dask":
+        from gato_pipelines.ingest.dask_runner import SpreadDaskRunner
+
+        return SpreadDaskRunner(elements)
+    return _BEAM_NAMES[runner]
 
 
 def _local_runner(count: int, log: Path | None) -> Any:
