@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from math import ceil
 from typing import Any
 
@@ -39,14 +40,13 @@ class SpreadDaskRunner(DaskRunner):  # type: ignore[misc]
 
     def run_pipeline(self, pipeline: Pipeline, options: PipelineOptions) -> DaskRunnerResult:
         """Submit the tasks of a pipeline."""
-        import dask
-        from distributed import Client
+        dask, distributed = import_module("dask"), import_module("distributed")
 
         asked: dict[str, Any] = options.view_as(DaskOptions).get_all_options(drop_default=True, current_only=True)
         cut = DaskOptions._extract_bag_kwargs(asked)
         count = len(self._elements)
         size = cut.get("partition_size") or max(ceil(count / cut.get("npartitions", MAX_TASKS)), 1)
-        client = Client(**asked)
+        client = distributed.Client(**asked)
         pipeline.replace_all(dask_overrides())
         visitor = self.to_dask_bag_visitor({"partition_size": size})
         pipeline.visit(visitor)
@@ -69,9 +69,7 @@ def _wanted(client: Any, shares: Sequence[Sequence[Hashable]]) -> list[str]:
     if not workers:
         return [""] * len(shares)
     before = [_seats.workers.get(share[0], "") for share in shares]
-    return [
-        seat if seat in known["workers"] else workers[number % len(workers)] for number, seat in enumerate(before)
-    ]
+    return [seat if seat in known["workers"] else workers[number % len(workers)] for number, seat in enumerate(before)]
 
 
 class _Result(DaskRunnerResult):  # type: ignore[misc]

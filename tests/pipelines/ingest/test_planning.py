@@ -14,6 +14,7 @@ from gato_pipelines.ingest.planning import check_observation_tokens, make_plan
 from gato_pipelines.ingest.scan_job import ScanJob, local_workers
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.registry.find import make_source
+from gato_pipelines.remote import work_files
 from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import PartScan, Plan
 from gato_schemas.dataset import TaskInfo
@@ -98,8 +99,10 @@ def test_unreadable_input_and_a_full_disk_are_told_apart(
         with pytest.raises(InputError, match=r"00000-of-00003 cannot be read \(Input/output error\): mend that"):
             job.write(0)
     with monkeypatch.context() as patch:
-        patch.setattr(scanning, "write_durably", broken)
-        with pytest.raises(OutputError, match=rf"^{tmp_path} cannot be written \(Input/output error\): free space"):
+        patch.setattr(work_files, "write_durably", broken)
+        with pytest.raises(
+            OutputError, match=rf"^{tmp_path}/work cannot be written \(Input/output error\): free space"
+        ):
             job.write(0)
 
 

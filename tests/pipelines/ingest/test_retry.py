@@ -238,9 +238,7 @@ def test_interrupted_before_the_move_it_stays_complete(
     written: list[str] = []
     write_part = job_file.write_part
     with monkeypatch.context() as patch:
-        patch.setattr(
-            job_file, "write_part", lambda job, number: (written.append(number), write_part(job, number))
-        )
+        patch.setattr(job_file, "write_part", lambda job, number: (written.append(number), write_part(job, number)))
         again(damaged, out)
     assert not written  # what the first one wrote is used
     assert digests(out) == wanted
