@@ -97,9 +97,9 @@ def at_addresses(mirrors: Iterable[Mirror], output: RemoteOutput | None) -> Iter
     except GatoError as error:
         text = str(error)
         for found in mirrors:
-            text = text.replace(str(found.place), found.remote.address)
+            text = text.replace(str(found.place), found.remote.shown)
         if output is not None:
-            text = text.replace(str(output.out), output.remote.address)
+            text = text.replace(str(output.out), output.remote.shown)
         error.args = (text, *error.args[1:])
         raise
 

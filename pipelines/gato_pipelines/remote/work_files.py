@@ -12,7 +12,6 @@ from gato_data.files import write_durably
 from gato_pipelines.remote.output import RemoteOutput
 from gato_schemas.dataset import WORK
 
-
 T = TypeVar("T")
 _read: dict[tuple["WorkFiles", str], tuple[str, Any]] = {}
 """What this process made of the files that it read last, with their digests."""

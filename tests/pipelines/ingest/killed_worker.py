@@ -5,8 +5,8 @@ import signal
 
 from gato_pipelines.ingest import job_file
 from gato_pipelines.ingest.job import Job
+from gato_pipelines.ingest.shards import write_part
 
-write_part = job_file.write_part
 written: list[int] = []
 
 

@@ -54,9 +54,7 @@ def test_a_worker_with_other_libraries_makes_nothing(tmp_path: Path, monkeypatch
     source = write(tmp_path / "rlds", [moving(0)], shards=1)
     libraries = job_file.libraries_of
     monkeypatch.setattr(job_file, "libraries_of", lambda *_, **__: {**libraries(*_, **__), "opencv": "1.0"})
-    with pytest.raises(
-        InputError, match=r"^a worker has opencv 1\.0, and the one who started the ingest \d.*: install"
-    ):
+    with pytest.raises(InputError, match=r"^a worker has opencv 1\.0, and the one who started the ingest \d"):
         run(source, tmp_path / "arm")
 
 
