@@ -2,7 +2,8 @@
 
 Makes sixteen datasets with the proportions of the control rows of the paper's Table 1: manifests and indexes as an
 ingest writes them, and shards without a block on the disk. Then opens a mixture of them in a fresh process, as a
-trainer does, and plans batches. Nothing is read from the shards, so no figure here depends on a disk.
+trainer does, and plans batches: of whole datasets, and of a view of each that has half of its episodes. At last the
+datasets are opened as if they were at addresses, from this disk. Nothing is read from the shards.
 
     python benchmarks/scale.py                         10 million records, a few minutes
     python benchmarks/scale.py --records 20000         a few seconds
@@ -31,6 +32,7 @@ from gato_data.reading.layouts import READ_COLUMNS, RecordLayouts, plain_text
 from gato_data.reading.plan import StreamPlanner
 from gato_data.reading.settings import ReadSettings
 from gato_data.reading.timesteps import TimestepStarts
+from gato_data.remote.mirror import at_hand
 from gato_data.shards.chunks import CHUNK_BYTES, PATCH_CHUNK_TOKENS
 from gato_data.shards.episodes import read_table
 from gato_data.shards.files import ShardFiles
@@ -50,6 +52,7 @@ STATE_BYTES, PIXEL_BYTES = 2.86, 6.70
 DISTINCT = 0.11
 """Share of distinct patches in the records of those games."""
 STATE_CHUNK_TOKENS = CHUNK_BYTES // 2
+HALF = "[share=0:0.5]"
 PERIOD = 32
 """Tokens of a timestep of the made episodes."""
 
@@ -128,6 +131,11 @@ def measure(folder: Path, records: int) -> dict[str, Any]:
     (folder / "mixture.json").write_bytes(encode_mixture(mixture))
     command = [sys.executable, __file__, "--open", str(folder / "mixture.json")]
     opened = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    views = plan_mixture([folder / row.name for row in TABLE_1], {f"{row.name}{HALF}": 1.0 for row in TABLE_1},
+                         folder=folder)  # fmt: skip
+    (folder / "views.json").write_bytes(encode_mixture(views))
+    command[-1] = str(folder / "views.json")
+    half = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     full = {row.name: {"shards": row.shards, "records": row.records, "bytes": row.bytes} for row in TABLE_1}
     return {
         "scale": scale,
@@ -136,7 +144,25 @@ def measure(folder: Path, records: int) -> dict[str, Any]:
         "full": full,
         "manifest": manifest_figures(sum(row.shards for row in TABLE_1)),
         "opened": opened,
+        "views": half,
+        "mirrored": mirror_all(folder),
+        "patches": patch_figures(),
     }
+
+
+def mirror_all(folder: Path) -> dict[str, float]:
+    """Seconds until all manifests and indexes of datasets at addresses are here, and the bytes that they take."""
+    cache, start = folder / "cache", time.perf_counter()
+    for row in TABLE_1:
+        at_hand(f"local://{folder / row.name}", cache)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "bytes": sum(path.stat().st_blocks * 512 for path in cache.rglob("*"))}
+
+
+def patch_figures() -> dict[str, int]:
+    """Patch tokens of all rows, and the distinct patches that their records hold."""
+    tokens = sum(row.tokens * 20 // 22 for row in TABLE_1 if row.pixels)
+    return {"tokens": tokens, "distinct": round(tokens * DISTINCT)}
 
 
 def make_dataset(folder: Path, row: Row, scale: float) -> int:
@@ -179,7 +205,7 @@ def make_index(row: Row, name: str, records: int, tokens: int) -> tuple[bytes, S
         "task": np.arange(records, dtype=np.uint32) % row.tasks, "agent": ones * 0,
         "chunk": np.arange(records, dtype=np.uint32) % chunks, "num_chunks": ones * chunks,
         "episode_return": ones.astype(np.float32), "is_terminal": ones.astype(np.uint8),
-        "episode_hash": np.arange(records, dtype=np.uint64),
+        "episode_hash": np.arange(records, dtype=np.uint64) // np.uint64(chunks) * np.uint64(0x9E3779B97F4A7C15),
         "block_starts": np.arange(records + 1, dtype=np.uint64) * np.uint64(blocks),
         "blocks": np.full((records * blocks, 2), 100, np.uint32),
     }  # fmt: skip
@@ -296,6 +322,16 @@ def show(results: dict[str, Any]) -> None:
     print(f"{records:,} records, {episodes:,} episodes, {shards:,} shards: {scale:.2%} of all")
     for name in ("manifests", "sizes", "table", "planner", "plan_100_batches"):
         print(f"{name:18} {opened[name + '_seconds']:8.2f} s   peak {opened[name + '_peak_bytes'] / 1e9:6.2f} GB")
+    half, mirrored, patches = results["views"], results["mirrored"], results["patches"]
+    print(f"views of a half    {half['records']:,} records, table {half['table_seconds']:.2f} s, "
+          f"{half['table_bytes'] / 1e9:.2f} GB, peak {half['table_peak_bytes'] / 1e9:.2f} GB, "
+          f"planner {half['planner_seconds']:.2f} s, 100 batches {half['plan_100_batches_seconds']:.2f} s")  # fmt: skip
+    print(
+        f"at addresses       manifests, indexes here in {mirrored['seconds']:.2f} s, {mirrored['bytes'] / 1e9:.2f} GB"
+    )
+    print(
+        f"patches of all     {patches['tokens'] / 1e9:,.0f} billion tokens, {patches['distinct'] / 1e9:,.0f} distinct"
+    )
     for name, size in (("table", opened["table_bytes"]), ("indexes", sum(results["index_bytes"].values()))):
         print(f"{name:18} {size / 1e9:8.2f} GB  at full size {size / scale / 1e9:6.1f} GB")
     total = {name: sum(row[name] for row in full) for name in ("shards", "records", "bytes")}

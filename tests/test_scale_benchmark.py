@@ -27,8 +27,10 @@ def test_its_small_size(scale: ModuleType, tmp_path: Path) -> None:
     opened = found["opened"]
     assert opened["records"] == pytest.approx(5000, abs=len(scale.TABLE_1))
     assert set(found["index_bytes"]) == {row.name for row in scale.TABLE_1}
-    assert sum(found["index_bytes"].values()) == sum(path.stat().st_size for path in tmp_path.rglob("*.index"))
+    assert sum(found["index_bytes"].values()) == sum(path.stat().st_size for path in tmp_path.glob("*/*.index"))
     assert opened["table_bytes"] < 72 * opened["records"]
+    assert found["views"]["records"] == pytest.approx(2500, rel=0.1)
+    assert found["mirrored"]["bytes"] >= 5000
     assert opened["table_peak_bytes"] >= opened["manifests_peak_bytes"] > 0
 
 

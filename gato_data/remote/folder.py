@@ -144,6 +144,16 @@ class RemoteFolder:
             entry = files.ls(_join(root, name), detail=True)[0]
             return RemoteObject(int(entry["size"]), _tag(entry))
 
+    def size(self, name: str) -> int | None:
+        """Bytes of one file; None where there is none."""
+        with _explained(f"{self.address}/{name}", InputError):
+            files, root = _system(self.address)
+            files.invalidate_cache()
+            try:
+                return int(files.info(_join(root, name))["size"])
+            except FileNotFoundError:
+                return None
+
     def read_range(self, name: str, start: int, stop: int) -> bytes:
         """Bytes [start, stop) of a file, as many as came; raises what fsspec raises, one of `store_errors()`."""
         files, root = _system(self.address)
@@ -198,6 +208,14 @@ class RemoteFolder:
             wanted, found = path.stat().st_size, int(files.info(_join(root, name))["size"])
             if found != wanted:
                 raise OSError(f"{found} of {wanted} bytes arrived")
+
+    def move(self, name: str, to: "RemoteFolder") -> None:
+        """Copy a file into another folder of the same store, where an older one is replaced, and remove it here."""
+        with _explained(f"{to.address}/{name}", OutputError):
+            files, root = _system(self.address)
+            files.cp_file(_join(root, name), _join(_system(to.address)[1], name))
+            files.rm_file(_join(root, name))
+            files.invalidate_cache()
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove files; those that are gone already are no error."""

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from gato_data.errors import GatoError
@@ -16,12 +15,12 @@ from gato_pipelines.ingest.commit import commit
 from gato_pipelines.ingest.complete import already_complete
 from gato_pipelines.ingest.growth import copies, grown_job, open_parent
 from gato_pipelines.ingest.job import Job, finished
+from gato_pipelines.ingest.job_file import leave_job
 from gato_pipelines.ingest.output import claim, make_way, release, unclaim
-from gato_pipelines.ingest.progress import Watcher, WriteProgress, watching
+from gato_pipelines.ingest.progress import Watcher, WriteProgress, following, watching
 from gato_pipelines.ingest.retry import check_better, move_in, plan_retry, staged, to_write
 from gato_pipelines.ingest.runners import run_over
 from gato_pipelines.ingest.scan_job import SMALL_WRITE, local_workers
-from gato_pipelines.ingest.shards import write_part
 from gato_pipelines.ingest.shared_folder import clear_parts
 from gato_pipelines.ingest.summary import Summary, Unfinished, warnings_of
 from gato_pipelines.source import PartScan, Plan
@@ -148,7 +147,6 @@ class DatasetWriter:
             if differed:
                 remote.drop(before)
             remote.push_claim()
-            remote.push_scans()
 
     def _commit(self, *, shared: bool = False) -> Summary:
         remote = self.job.remote
@@ -172,16 +170,30 @@ class DatasetWriter:
         parts, settings = job.plan.parts, job.settings
         mine = range(len(parts)) if task is None else task.mine(len(parts))
         notes = job.out / WORK / (task.folder if task is not None else "")
-        with watching(WriteProgress(job, todo, mine), self.watcher):
+        _forget(job, todo)
+        work = leave_job(job)
+        with watching(following(job.work, settings.engine, WriteProgress(job, todo, mine)), self.watcher):
             run_over(
                 todo,
-                partial(write_part, job),
+                work.write,
                 settings.engine,
                 settings.beam_options,
                 local_workers(parts, SMALL_WRITE, settings.workers),
                 notes / "workers.log",
                 lambda number: parts[number].file,
             )
+        if job.remote is not None and settings.engine != "local":
+            job.remote.follow()
+
+
+def _forget(job: Job, todo: Sequence[int]) -> None:
+    """Remove the indexes of shards that are about to be replaced: what is not there any more has to be made."""
+    stale = [index_path(job.shard(number, split)) for number in todo for split in job.splits]
+    gone = [path for path in stale if path.exists()]
+    for path in gone:
+        path.unlink()
+    if job.remote is not None and gone:
+        job.remote.remove([path.name for path in gone])
 
 
 def _what(plan: Plan, done: int) -> str:

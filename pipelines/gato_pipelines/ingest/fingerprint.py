@@ -64,7 +64,7 @@ def make_recipe(source: ChosenSource, plan: Plan, settings: IngestSettings) -> R
         "shards": len(plan.parts),
         "vocabulary": vocabulary.info,
         **settings.deciding(),
-        "libraries": _libraries(source.made, has_text=model is not None, has_video=plan.decodes_video),
+        "libraries": libraries_of(source.made, has_text=model is not None, has_video=plan.decodes_video),
     }
     encoded = msgspec.json.encode(values, order="deterministic")
     fingerprint = hashlib.sha256(encoded).hexdigest()[:32]
@@ -82,7 +82,8 @@ def _vocabulary(plan: Plan, text_model: Path | None, discrete_ids: DiscreteIds) 
     return vocabulary, model.model_bytes if has_text else None
 
 
-def _libraries(source: Source, *, has_text: bool, has_video: bool) -> dict[str, str]:
+def libraries_of(source: Source, *, has_text: bool, has_video: bool) -> dict[str, str]:
+    """Versions of the libraries of this process that decide bytes."""
     found = {"deflate": version("deflate"), **source.libraries()}
     if has_text:
         found["sentencepiece"] = version("sentencepiece")

@@ -64,7 +64,7 @@ def grown_job(job: Job, parent: OpenDataset, scans: Sequence[PartScan]) -> Job:
             "documents that occurred before are found among all inputs at once: ingest old and new input together, or "
             "append without leaving them out"
         )
-    before, names = parent.manifest, _names(parent.manifest, list(job.inputs.folders))
+    before, names = parent.manifest, _names(parent.manifest, list(job.inputs.given))
     headers = _headers(parent)
     plan = Plan(
         tasks=_tasks(job, before),
@@ -75,10 +75,7 @@ def grown_job(job: Job, parent: OpenDataset, scans: Sequence[PartScan]) -> Job:
         decodes_video=job.plan.decodes_video,
         successes=[*([b""] * len(headers)), *(job.plan.successes or [b""] * len(job.plan.parts))],
     )
-    inputs = InputFolders(
-        {names[name]: folder for name, folder in job.inputs.folders.items()},
-        {names[name]: found for name, found in job.inputs.mirrors.items()},
-    )
+    inputs = InputFolders({names[name]: found for name, found in job.inputs.given.items()})
     recipe = make_recipe(job.source, plan, job.settings)
     grown = replace(job, plan=plan, recipe=recipe, inputs=inputs, out=job.out / WORK / APPEND, name=before.name)
     _check_settings(grown, before, job)

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 
@@ -30,20 +30,33 @@ class InputFolders:
     """Where the inputs lie; it travels to workers, and no path goes into a file.
 
     Attributes:
-        folders: folders and files, by the names they call themselves.
-        mirrors: by name, of the inputs whose files come when they are read.
+        given: folders and files, or the mirrors of those whose files come when they are read, by
+            the names they call themselves.
     """
 
-    folders: Mapping[str, Path]
-    mirrors: Mapping[str, Mirror] = field(default_factory=dict)
+    given: Mapping[str, Path | Mirror]
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Folders and files of this machine."""
+        return {name: _path(found) for name, found in self.given.items()}
+
+    @property
+    def mirrors(self) -> dict[str, Mirror]:
+        """Those of remote inputs."""
+        return {name: found for name, found in self.given.items() if isinstance(found, Mirror)}
 
     def folder(self, part: Part) -> Path:
         """The input that a part belongs to."""
-        return self.folders[part.input]
+        return _path(self.given[part.input])
 
     def files_here(self, source: Source, part: Part) -> AbstractContextManager[None]:
         """Have the files of a part on this machine; InputError where one cannot be fetched."""
         return files_here(self.mirrors, source, self.folder(part), part)
+
+
+def _path(found: Path | Mirror) -> Path:
+    return found.path if isinstance(found, Mirror) else found
 
 
 def find_inputs(source: Source, given: Path | Sequence[Path]) -> dict[str, Path]:

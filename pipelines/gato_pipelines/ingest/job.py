@@ -1,4 +1,4 @@
-"""The job that workers are given: what is asked, what was decided, and where it lies."""
+"""A job: what is asked, what was decided, and where it lies."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from gato_pipelines.ingest.fingerprint import Recipe
 from gato_pipelines.ingest.inputs import InputFolders
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote.output import RemoteOutput
+from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import Plan
 from gato_schemas.dataset import shard_name
 from gato_schemas.errors import FormatError
@@ -16,7 +17,7 @@ from gato_schemas.index import ShardIndex, index_path, read_index
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything that decides the bytes of the shards, and where they go; it travels to the workers.
+    """Everything that decides the bytes of the shards, and where they go; workers are given its `JobFile`.
 
     Attributes:
         source: that reads the inputs.
@@ -37,6 +38,11 @@ class Job:
     out: Path
     name: str
     remote: RemoteOutput | None = None
+
+    @property
+    def work(self) -> WorkFiles:
+        """The work folder."""
+        return WorkFiles(self.remote or self.out)
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
-from gato_data.errors import OutputError
+from gato_data.errors import GatoError, OutputError
 from gato_data.files import refuse_links, write_durably
 from gato_data.growing.parents import APPEND, PARENTS
 from gato_pipelines.ingest.disk_errors import cannot_write
 from gato_pipelines.ingest.job import Job
+from gato_pipelines.remote.output import RemoteOutput
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, read_index
@@ -36,8 +37,10 @@ _MANIFEST_KEYS = {"version", "fingerprint", "vocabulary", "splits"}
 
 
 @contextmanager
-def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
+def work_folder(out: Path, *, overwrite: bool, remote: RemoteOutput | None = None) -> Iterator[None]:
     """Hold `out` for one ingest: make it, lock it, and leave nothing behind where nothing was claimed.
+
+    `remote` is where the folder belongs, if that is an address.
 
     Raises:
         OutputError: the folder holds something that is not ours, is in use, or cannot be written.
@@ -52,7 +55,7 @@ def work_folder(out: Path, *, overwrite: bool) -> Iterator[None]:
             try:
                 yield
             finally:
-                release_unclaimed(out, existed=existed)
+                release_unclaimed(out, existed=existed, remote=remote)
     except OSError as error:
         raise cannot_write(error, out) from error
 
@@ -88,11 +91,14 @@ def _is_manifest(path: Path) -> bool:
         return False
 
 
-def release_unclaimed(out: Path, *, existed: bool) -> None:
-    """Remove the work folder where nothing is unfinished, and the folder itself where it is new and empty."""
+def release_unclaimed(out: Path, *, existed: bool, remote: RemoteOutput | None = None) -> None:
+    """Remove the work folder where nothing is unfinished, here and there, and the folder where it is new and empty."""
     work = out / WORK
     if not (work / _JOB).exists() and not (work / APPEND).exists():
         release(out)
+        if remote is not None:
+            with suppress(GatoError):
+                remote.tidy_unclaimed()
         if not existed:
             with suppress(OSError):
                 out.rmdir()

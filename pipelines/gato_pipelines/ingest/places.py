@@ -1,10 +1,9 @@
 """Where an ingest reads and writes: paths, and folders of this machine that stand for remote ones."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from gato_data.errors import GatoError, InputError, OutputError, SettingError
 from gato_data.remote.folder import RemoteFolder, address_of, is_remote, last_name, redacted
@@ -12,6 +11,8 @@ from gato_pipelines.ingest.inputs import InputFolders, find_inputs
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote.input import Mirror, mirror
 from gato_pipelines.remote.output import RemoteOutput
+from gato_pipelines.remote.scratch import new_scratch, using
+from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import Source
 
 
@@ -31,6 +32,11 @@ class Places:
     mirrors: Mapping[Path, Mirror] = field(default_factory=dict)
     remote: RemoteOutput | None = None
 
+    @property
+    def work(self) -> WorkFiles:
+        """The work folder."""
+        return WorkFiles(self.remote or self.out)
+
     def find(self, source: Source) -> InputFolders:
         """The inputs by the names that they call themselves.
 
@@ -40,8 +46,7 @@ class Places:
         """
         folders = find_inputs(source, self.inputs)
         self._check_apart(folders.values())
-        named = ((name, self.mirrors.get(path)) for name, path in folders.items())
-        return InputFolders(folders, {name: found for name, found in named if found is not None})
+        return InputFolders({name: self.mirrors.get(path, path) for name, path in folders.items()})
 
     def _check_apart(self, inputs: Iterable[Path]) -> None:
         """Check that the output is not an input or inside one, which is never written."""
@@ -73,32 +78,45 @@ def places(source: Source, given: Path | str | Sequence[Path | str], out: Path |
     if not any(map(is_remote, [*every, out])):
         yield Places([Path(place) for place in every], Path(out))
         return
-    with TemporaryDirectory(prefix="gato-data-", ignore_cleanup_errors=True) as scratch:
-        inputs, mirrors = _inputs(source, every, Path(scratch))
-        addresses = {path: found.remote.address for path, found in mirrors.items()}
+    with new_scratch() as run:
         output = None
         if is_remote(out):
             address = address_of(str(out))
-            output = RemoteOutput(RemoteFolder(address), Path(scratch) / "out" / last_name(address))
-            output.out.parent.mkdir()
+            output = RemoteOutput(RemoteFolder(address), run, last_name(address))
             output.pull()
-            addresses[output.out] = address
-        try:
+        inputs, mirrors = _inputs(source, every, run, WorkFiles(output or Path(out)))
+        with at_addresses(mirrors.values(), output):
             yield Places(inputs, Path(out) if output is None else output.out, mirrors, output)
-        except GatoError as error:
-            _reword(error, addresses)
-            raise
 
 
-def _reword(error: GatoError, addresses: Mapping[Path, str]) -> None:
-    """Let an error name addresses, and not the folders that stand for them."""
-    text = str(error)
-    for path, address in addresses.items():
-        text = text.replace(str(path), address)
-    error.args = (text, *error.args[1:])
+@contextmanager
+def at_addresses(mirrors: Iterable[Mirror], output: RemoteOutput | None) -> Iterator[None]:
+    """Let errors name addresses, and not the folders of this machine that stand for them."""
+    try:
+        yield
+    except GatoError as error:
+        text = str(error)
+        for found in mirrors:
+            text = text.replace(str(found.place), found.remote.shown)
+        if output is not None:
+            text = text.replace(str(output.out), output.remote.shown)
+        error.args = (text, *error.args[1:])
+        raise
 
 
-def _inputs(source: Source, given: Sequence[Path | str], scratch: Path) -> tuple[list[Path], dict[Path, Mirror]]:
+@contextmanager
+def at_work(inputs: InputFolders, work: WorkFiles) -> Iterator[None]:
+    """Keep on this machine what a worker needs of addresses while the body runs."""
+    output = work.out if isinstance(work.out, RemoteOutput) else None
+    mirrors = [*inputs.mirrors.values()]
+    runs = [found.run for found in mirrors] if output is None else [output.run]
+    with using(runs[0]) if runs else nullcontext(), at_addresses(mirrors, output):
+        yield
+
+
+def _inputs(
+    source: Source, given: Sequence[Path | str], run: str, work: WorkFiles
+) -> tuple[list[Path], dict[Path, Mirror]]:
     inputs: list[Path] = []
     mirrors: dict[Path, Mirror] = {}
     seen: set[str] = set()
@@ -110,9 +128,9 @@ def _inputs(source: Source, given: Sequence[Path | str], scratch: Path) -> tuple
             if address in seen:
                 raise InputError(f"{redacted(address)} is given twice: give every input once")
             seen.add(address)
-            path, found = mirror(source, address, scratch / f"input-{len(seen)}")
-            inputs.append(path)
-            mirrors[path] = found
+            found = mirror(source, address, run, len(seen), work)
+            inputs.append(found.path)
+            mirrors[found.path] = found
     return inputs, mirrors
 
 

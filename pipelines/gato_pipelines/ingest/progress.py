@@ -14,13 +14,19 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Literal, Protocol
 
+from gato_data.errors import GatoError
 from gato_pipelines.ingest.episodes_read import EPISODES_FILE, episodes_read
 from gato_pipelines.ingest.job import Job, finished
+from gato_pipelines.ingest.settings import EngineName
+from gato_pipelines.remote.output import RemoteOutput
+from gato_pipelines.remote.work_files import WorkFiles
 from gato_schemas.dataset import WORK
 from gato_schemas.index import SUFFIX, index_path
 
 _REST = 20
 """The thread looks for at most one part in this many of its time."""
+_FOLLOW_SECONDS = 5.0
+"""Between two lists of what is at an address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +119,26 @@ def _look(look: Callable[[], StageProgress], watcher: Watcher) -> bool:
     """Look once; where files or the terminal cannot be reached nothing is shown, which does no harm."""
     try:
         watcher.show(look())
-    except OSError:
+    except (OSError, GatoError):
         return False
     return True
+
+
+def following(work: WorkFiles, runner: EngineName, look: Callable[[], StageProgress]) -> Callable[[], StageProgress]:
+    """A look that sees what workers have left at an address, where they do not see this disk."""
+    output = work.out
+    if runner == "local" or not isinstance(output, RemoteOutput):
+        return look
+    earliest = 0.0
+
+    def look_there() -> StageProgress:
+        nonlocal earliest
+        if (start := time.monotonic()) >= earliest:
+            output.follow()
+            earliest = start + max(_FOLLOW_SECONDS, _REST * (time.monotonic() - start))
+        return look()
+
+    return look_there
 
 
 def scan_progress(work: Path, prefix: str, parts: int) -> Callable[[], StageProgress]:

@@ -148,8 +148,9 @@ def _read(path: Path) -> ShardIndex | None:
 
 
 def staged(job: Job) -> Job:
-    """The same job, writing into a folder inside the work folder of this machine."""
-    return replace(job, out=job.out / WORK / RETRY, remote=None)
+    """The same job, writing into a folder inside the work folder."""
+    inside = f"{WORK}/{RETRY}"
+    return replace(job, out=job.out / inside, remote=None if job.remote is None else job.remote.below(inside))
 
 
 def to_write(job: Job, retry: Retry) -> list[int]:
@@ -212,7 +213,7 @@ def move_in(job: Job, retry: Retry) -> None:
     if job.remote is not None:
         job.remote.remove([MANIFEST, *(name + SUFFIX for name in names)])
     for name in names:
-        if job.remote is not None:
-            job.remote.push_shard(fresh.out / name, fresh.out / (name + SUFFIX))
+        if job.remote is not None and fresh.remote is not None:
+            job.remote.take(name, fresh.remote)
         (fresh.out / name).replace(job.out / name)
         (fresh.out / (name + SUFFIX)).replace(job.out / (name + SUFFIX))

@@ -32,14 +32,13 @@ from gato_pipelines.ingest.job import Job
 from gato_pipelines.ingest.output import check_ours, kept_nothing, work_folder
 from gato_pipelines.ingest.places import Places, fitting, places
 from gato_pipelines.ingest.planning import check_observation_tokens, make_plan
-from gato_pipelines.ingest.progress import Watcher, scan_progress, watching
+from gato_pipelines.ingest.progress import Watcher, following, scan_progress, watching
 from gato_pipelines.ingest.read_errors import ReadErrors, find_read_errors, try_documents
 from gato_pipelines.ingest.retry import buried_parts
 from gato_pipelines.ingest.scan_job import ScanJob
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.ingest.summary import Summary
 from gato_pipelines.source import PartScan, Plan, Source
-from gato_schemas.dataset import WORK
 from gato_schemas.index import Part
 
 
@@ -131,12 +130,16 @@ def run(
         scan = planning_pass(chosen, found)
         before = found.remote.names() if found.remote is not None else set()
         is_fruitless = not (ingest.overwrite or retries or ingest.append) and kept_nothing(found.out)
-        with work_folder(found.out, overwrite=ingest.overwrite or is_fruitless):
+        with work_folder(found.out, overwrite=ingest.overwrite or is_fruitless, remote=found.remote):
             if is_fruitless:
                 report("an earlier try kept no episode and makes way")
             if found.remote is not None:
                 found.remote.drop(before)
-            with watching(scan_progress(scan.work, scan.prefix, len(scan.parts)), watcher):
+            if ingest.runner != "local":
+                for mirror in found.mirrors.values():
+                    mirror.leave_list()
+            look = following(scan.work, ingest.engine, scan_progress(scan.work.folder, scan.prefix, len(scan.parts)))
+            with watching(look, watcher):
                 scans = scan.run(ingest, again)
             plan = decide(scan, scans, ingest)
             report_notes(plan, report)
@@ -155,7 +158,7 @@ def report_notes(plan: Plan, report: Callable[[str], None]) -> None:
 def planning_pass(source: ChosenSource, found: Places) -> ScanJob:
     """The planning pass over the parts of all inputs."""
     inputs = found.find(source.made)
-    return ScanJob(source, inputs, _parts(source, inputs), found.out / WORK)
+    return ScanJob(source, inputs, _parts(source, inputs), found.work)
 
 
 def make_job(scan: ScanJob, plan: Plan, ingest: IngestSettings, found: Places) -> Job:

@@ -58,8 +58,8 @@ def run_task(
         agreement = Agreement(task, found.out, None if found.remote is None else found.remote.remote)
         with shared_work_folder(found.out, task), agreement.noted():
             agreement.check("asked", _asked(alone, ingest))
-            scan = SharedScan(**_fields(alone), agreement=agreement, remote=found.remote)
-            with watching(scan_progress(scan.work, scan.prefix, len(scan.parts)), watcher):
+            scan = SharedScan(**_fields(alone), agreement=agreement)
+            with watching(scan_progress(scan.work.folder, scan.prefix, len(scan.parts)), watcher):
                 scans = scan.run(ingest)
             plan = decide(scan, scans, ingest)
             report_notes(plan, report)

@@ -29,8 +29,6 @@ _MAX_LINES, _MAX_REASON = 8, 300
 _SECONDS = 30
 """In which a job service that is said to run has to answer, unless its option says otherwise."""
 _BEAM_NAMES = {
-    # Beam knows this one by its whole name only
-    "dask": "apache_beam.runners.dask.dask_runner.DaskRunner",
     "portable": "PortableRunner",
     "flink": "FlinkRunner",
     "spark": "SparkRunner",
@@ -77,7 +75,7 @@ def run_over(
     notes = log.parent if count > 1 and log is not None else None
     deaths = Deaths(elements, name, notes)
     try:
-        chosen = _local_runner(count, log) if runner == "local" else _BEAM_NAMES[runner]
+        chosen = _chosen(runner, elements, count, log)
         with _quiet_beam(), beam.Pipeline(runner=chosen, options=PipelineOptions(flags)) as pipeline:
             created = pipeline | "Create" >> beam.Create(list(elements), reshuffle=False)
             if runner != "local" or count > 1:  # one worker has nobody to share with: half of Beam's own time
@@ -151,6 +149,17 @@ def _endpoint(options: Sequence[str]) -> str:
 class _FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingError(f"--beam-option is not as Beam wants it: {message.removeprefix('argument --')}")
+
+
+def _chosen(runner: EngineName, elements: Sequence[Any], count: int, log: Path | None) -> Any:
+    """A runner of Beam's, or its name."""
+    if runner == "local":
+        return _local_runner(count, log)
+    if runner == "dask":
+        from gato_pipelines.ingest.dask_runner import SpreadDaskRunner
+
+        return SpreadDaskRunner(elements)
+    return _BEAM_NAMES[runner]
 
 
 def _local_runner(count: int, log: Path | None) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gato_pipelines.ingest.agreement import Agreement
 from gato_pipelines.ingest.array_task import ArrayTask
+from gato_pipelines.ingest.places import at_work
 from gato_pipelines.ingest.scan_job import PartKey, ScanJob
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote.output import RemoteOutput
@@ -25,11 +26,9 @@ class SharedScan(ScanJob):
 
     Attributes:
         agreement: of the tasks.
-        remote: where scans are shared; None where that is the work folder.
     """
 
     agreement: Agreement
-    remote: RemoteOutput | None
 
     @property
     def _task(self) -> ArrayTask:
@@ -37,24 +36,22 @@ class SharedScan(ScanJob):
 
     def run(self, settings: IngestSettings, again: Collection[PartKey] = ()) -> list[PartScan]:
         """Scan every part that no other task scans; `again` is for one process alone."""
-        parts, notes, start = len(self.parts), self.work / self._task.folder, time.monotonic()
-        self.run_over(self._missing(self._task.mine(parts)), settings, notes)
+        parts, notes, start = len(self.parts), self.work.folder / self._task.folder, time.monotonic()
+        self.run_over(self._missing(self._task.mine(parts)), self.write, settings, notes)
         self._await_others(time.monotonic() - start)
-        self.run_over(self._missing(self._task.others(parts)), settings, notes)
+        self.run_over(self._missing(self._task.others(parts)), self.write, settings, notes)
         return [self.written(number) for number in range(parts)]
 
     def write(self, number: int) -> None:
         """Scan one part, unless another task has done so; leave the result where all find it."""
-        if not self._missing([number]):
-            return
-        super().write(number)
-        if self.remote is not None:
-            self.remote.push_scan(self.file(number))
+        with at_work(self.inputs, self.work):
+            if self._missing([number]):
+                super().write(number)
 
     def _missing(self, numbers: Sequence[int]) -> list[int]:
         missing = [number for number in numbers if self.stored(number) is None]
-        if missing and self.remote is not None:
-            self.remote.pull_scans({self.file(number).name for number in missing})
+        if missing and isinstance(self.work.out, RemoteOutput):
+            self.work.out.pull_scans({self.name(number) for number in missing})
             missing = [number for number in missing if self.stored(number) is None]
         return missing
 

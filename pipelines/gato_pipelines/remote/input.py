@@ -4,11 +4,13 @@ Files that planning has to look into are copied at the beginning. The others, wh
 of their own part opens, are placeholders of the right size, without a block on the disk; a worker
 replaces one by the file for as long as it reads it. Files that nobody reads become placeholders
 again when they take too much space.
+
+The one who starts the ingest lists the address, and leaves the list in the work folder. A worker that
+does not see his folder makes one of its own after that list.
 """
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,34 +18,87 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from gato_data.errors import InputError
 from gato_data.remote.folder import RemoteFolder, last_name, redacted
 from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.files.unchanged import files_of, size_of
+from gato_pipelines.remote.placeholders import make_placeholder, make_placeholders
+from gato_pipelines.remote.scratch import scratch_of
+from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import Source
 from gato_schemas.index import Part
 
-CACHE_BYTES = 1 << 34
-"""Bytes of files that are kept on this machine although nobody reads them at the moment."""
+_READY, _IS_FILE, _SIZES = "ready", "is-file", "sizes.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """A folder of this machine that stands for a remote one; it travels to workers that see the same disk.
+    """A folder of this machine that stands for a remote one; it travels to workers as an address.
 
     Attributes:
         remote: the input.
-        root: the folder that names of files are relative to.
-        state: folder of locks, one per file that was fetched.
+        run: whose folder on this machine it is in.
+        number: of the input.
         pattern: of the names of files that come when they are read.
-        limit: bytes of files that are kept although nobody reads them.
+        work: where the list of its files lies.
+        limit: bytes of files that are kept although nobody reads them; None for half of what the
+            disk has free with them.
     """
 
     remote: RemoteFolder
-    root: Path
-    state: Path
+    run: str
+    number: int
     pattern: str
-    limit: int = CACHE_BYTES
+    work: WorkFiles
+    limit: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The input on this machine, a folder or a file; it is made where there is none.
+
+        Raises:
+            InputError: it cannot be made.
+        """
+        if not (self._state / _READY).exists():
+            self._state.mkdir(parents=True, exist_ok=True)
+            with (self._state / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not (self._state / _READY).exists():
+                    self.make(msgspec.json.decode(self.work.read(self._list), type=dict[str, int]))
+        return self.place
+
+    @property
+    def place(self) -> Path:
+        """Where the input is on this machine once it is made."""
+        return self._folder / "files" / last_name(self.remote.address)
+
+    @property
+    def root(self) -> Path:
+        """The folder that names of files are relative to."""
+        return self.place.parent if self._is_file else self.place
+
+    def make(self, sizes: Mapping[str, int]) -> None:
+        """Make the folder, given the bytes of every file; the name of a single file is empty.
+
+        Raises:
+            InputError: the address cannot be read, or the disk has no room for it.
+        """
+        self._state.mkdir(parents=True, exist_ok=True)
+        (self._state / _SIZES).write_bytes(msgspec.json.encode(sizes))
+        if set(sizes) == {""}:
+            (self._state / _IS_FILE).touch()
+            sizes = {last_name(self.remote.address): sizes[""]}
+        now = [file for file in sizes if not self.comes_later(file)]
+        self._check_room(sum(sizes[file] for file in now))
+        make_placeholders(self.remote.address, self.root, sizes)
+        self.remote.get([self._there(file) for file in now], [self.root / file for file in now])
+        (self._state / _READY).touch()
+
+    def leave_list(self) -> None:
+        """Leave the list of its files where workers find it."""
+        self.work.leave(self._list, (self._state / _SIZES).read_bytes(), travels=True)
 
     def comes_later(self, name: str) -> bool:
         """Whether a file is a placeholder until it is read."""
@@ -80,8 +135,7 @@ class Mirror:
     def _fetch(self, name: str) -> None:
         path = self.root / name
         size, fresh = path.stat().st_size, self._lock(name).with_suffix(".part")
-        source = "" if self.remote.address.endswith(f"/{name}") and self._is_file else name
-        self.remote.get([source], [fresh])
+        self.remote.get([self._there(name)], [fresh])
         if (found := fresh.stat().st_size) != size:
             raise InputError(
                 f"{name} of {self.remote.shown} changed while it was ingested: it had {size} bytes and has {found} "
@@ -90,20 +144,47 @@ class Mirror:
         fresh.replace(path)
         self._here(name).write_text(name)
 
+    def _there(self, name: str) -> str:
+        """What a file is called there; an input that is a file is the address itself."""
+        return "" if self._is_file else name
+
+    @property
+    def _folder(self) -> Path:
+        return scratch_of(self.run) / f"input-{self.number}"
+
+    @property
+    def _state(self) -> Path:
+        """Folder of locks, one per file that was fetched."""
+        return self._folder / "state"
+
+    @property
+    def _list(self) -> str:
+        return f"input-{self.number}.json"
+
     @property
     def _is_file(self) -> bool:
-        return (self.state / "is-file").exists()
+        return (self._state / _IS_FILE).exists()
+
+    def _check_room(self, size: int) -> None:
+        folder = scratch_of(self.run)
+        free = shutil.disk_usage(folder).free
+        if size > free:
+            raise InputError(
+                f"{self.remote.shown} has {size / 1e9:,.1f} GB that have to be copied to {folder.parent} first, which "
+                f"has {free / 1e9:,.1f} GB left: set TMPDIR to a larger disk, or give fewer files at a time"
+            )
 
     def _make_room(self) -> None:
         """Turn the files that were used least recently into placeholders where there are too many."""
         found = []
-        for here in self.state.glob("*.here"):
+        for here in self._state.glob("*.here"):
             with suppress(FileNotFoundError):
                 name = here.read_text()
                 found.append((here.stat().st_mtime_ns, (self.root / name).stat().st_size, name))
         total = sum(size for _, size, _ in found)
+        limit = (shutil.disk_usage(self._state).free + total) // 2 if self.limit is None else self.limit
         for _, size, name in sorted(found):
-            if total <= self.limit:
+            if total <= limit:
                 return
             with self._lock(name).open("a") as held:
                 try:
@@ -115,7 +196,7 @@ class Mirror:
                 total -= size
 
     def _lock(self, name: str) -> Path:
-        return self.state / f"{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}.lock"
+        return self._state / f"{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}.lock"
 
     def _here(self, name: str) -> Path:
         return self._lock(name).with_suffix(".here")
@@ -136,63 +217,25 @@ def files_here(mirrors: Mapping[str, Mirror], source: Source, folder: Path, part
         yield
 
 
-def make_placeholder(path: Path, size: int) -> None:
-    """A file of zeros of that size, without a block on the disk, in one step."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("wb") as file:
-        file.truncate(size)
-    fresh.replace(path)
+def mirror(source: Source, address: str, run: str, number: int, work: WorkFiles) -> Mirror:
+    """Make a folder of this machine that looks like the input.
 
-
-def make_placeholders(address: str, root: Path, sizes: Mapping[str, int]) -> None:
-    """A placeholder below `root` for every file of a remote folder.
-
-    Raises:
-        InputError: this machine cannot have all of them: a name is too long, or also the name of a
-            folder.
-    """
-    for name, size in sizes.items():
-        path = root / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            make_placeholder(path, size)
-        except OSError as error:
-            raise InputError(
-                f"{redacted(address)} holds a file {name[:200]!r} that cannot be a file of this machine "
-                f"({error.strerror or type(error).__name__}): rename it there, or give another folder"
-            ) from error
-
-
-def mirror(source: Source, address: str, scratch: Path) -> tuple[Path, Mirror]:
-    """Make a folder below `scratch` that looks like the input; returns the input in it, a folder or a file.
+    Args:
+        source: that reads it.
+        address: of the input.
+        run: whose folder on this machine it is made in.
+        number: of the input.
+        work: where workers will find the list of its files.
 
     Raises:
         InputError: there is nothing at the address, it cannot be read, or the disk has no room for
             it.
     """
-    remote, name = RemoteFolder(address), last_name(address)
+    remote = RemoteFolder(address)
     sizes = remote.sizes()
     if not sizes:
         hint = f"did you mean {close}?" if (close := remote.close_name()) else "give a folder or a file"
         raise InputError(f"{redacted(address)} does not exist, or is empty: {hint}")
-    is_file, state = set(sizes) == {""}, scratch / "state"
-    state.mkdir(parents=True)
-    root = scratch / "files" if is_file else scratch / "files" / name
-    if is_file:
-        (state / "is-file").touch()
-        sizes = {name: sizes[""]}
-    made = Mirror(remote, root, state, source.read_by_part)
-    now = [file for file in sizes if not made.comes_later(file)]
-    _check_room(address, sum(sizes[file] for file in now), scratch)
-    make_placeholders(address, root, sizes)
-    remote.get(["" if is_file else file for file in now], [root / file for file in now])
-    return (root / name if is_file else root), made
-
-
-def _check_room(address: str, size: int, scratch: Path) -> None:
-    free = shutil.disk_usage(scratch).free
-    if size > free:
-        raise InputError(
-            f"{redacted(address)} has {size / 1e9:,.1f} GB that have to be copied to {scratch.parent} first, which has "
-            f"{free / 1e9:,.1f} GB left: set TMPDIR to a larger disk, or give fewer files at a time"
-        )
+    made = Mirror(remote, run, number, source.read_by_part, work)
+    made.make(sizes)
+    return made

@@ -2,45 +2,50 @@
 
 The folder holds everything but the content of shards: a shard is written here, copied there, and
 then is a file of its size without a block on the disk. What is there is the truth: every run begins
-with a new folder, made after what is there. A shard arrives before its index, which stands for it,
-and the manifest last, so a run that is killed leaves there what a local one would leave.
+with a new folder, made after what is there, and follows what workers leave there that do not see
+it. A shard arrives before its index, which stands for it, and the manifest last, so a run that is
+killed leaves there what a local one would leave.
 """
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from gato_data.errors import InputError, OutputError
 from gato_data.remote.folder import RemoteFolder
-from gato_pipelines.remote.input import make_placeholder, make_placeholders
+from gato_pipelines.remote.placeholders import make_placeholder, make_placeholders
+from gato_pipelines.remote.scratch import scratch_of
 from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
 from gato_schemas.index import SUFFIX
 
 _SMALL = (MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TFDS_INFO, TFDS_FEATURES)
-_SCANS = f"{WORK}/scans.json"
-_SCAN = re.compile(r"scan-[0-9a-f]{16}-\d{5,}\.json")
 _JOB = f"{WORK}/job.json"
-
-
-def _is_scan(name: str) -> bool:
-    folder, _, name = name.rpartition("/")
-    return folder == WORK and _SCAN.fullmatch(name) is not None
+_SCAN = re.compile(rf"{re.escape(WORK)}/scan-[0-9a-f]{{16}}-\d{{5,}}\.json")
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteOutput:
-    """Copies a dataset to where it belongs; it travels to workers that see the same disk.
+    """Copies a dataset to where it belongs; it travels to workers as an address.
 
     Attributes:
         remote: where the dataset belongs.
-        out: the folder of this machine that stands for it.
+        run: whose folder on this machine stands for it.
+        place: what it is called in there.
     """
 
     remote: RemoteFolder
-    out: Path
+    run: str
+    place: str
+
+    @property
+    def out(self) -> Path:
+        """The folder of this machine that stands for it."""
+        return scratch_of(self.run) / "out" / self.place
+
+    def below(self, name: str) -> "RemoteOutput":
+        """A folder inside it."""
+        return RemoteOutput(RemoteFolder(f"{self.remote.address}/{name}"), self.run, f"{self.place}/{name}")
 
     def pull(self) -> None:
         """Make the folder after what is there.
@@ -49,25 +54,47 @@ class RemoteOutput:
             InputError: the place cannot be read.
         """
         sizes = self.remote.sizes()
-        wanted = [name for name in sizes if name.endswith(SUFFIX) or name in (*_SMALL, _JOB, _SCANS) or _is_scan(name)]
         if "" in sizes:
             raise OutputError(f"{self.remote.shown} is a file: --out wants a folder")
+        self.out.parent.mkdir(parents=True, exist_ok=True)
         make_placeholders(self.remote.address, self.out, sizes)
-        self._get(wanted)
-        if _SCANS in sizes:
-            self._unpack_scans()
+        self._get(sizes)
 
-    def _get(self, names: Sequence[str]) -> None:
-        """Copy files here; what another process has removed meanwhile is not here either."""
+    def follow(self) -> None:
+        """Make here what workers have left there since: scans, indexes, and shards of the right size.
+
+        Raises:
+            InputError: the place cannot be read.
+        """
+        sizes = self.remote.sizes()
+        fresh = {name: size for name, size in sizes.items() if not (self.out / name).exists()}
+        shards = {name: size for name, size in fresh.items() if name + SUFFIX in sizes}
+        make_placeholders(self.remote.address, self.out, shards)
+        self._get([name for name in fresh if name.endswith(SUFFIX) or _SCAN.fullmatch(name)])
+
+    def have_shard(self, name: str) -> None:
+        """Have the index of a shard, and the shard as a file of its size, where both are there."""
+        if (size := self.remote.size(name)) is not None and self.remote.size(name + SUFFIX) is not None:
+            make_placeholders(self.remote.address, self.out, {name: size})
+            self._get([name + SUFFIX])
+
+    def _get(self, names: Iterable[str]) -> None:
+        """Copy what of these files is looked into, each whole; what others have removed is not here either."""
+        wanted = [n for n in names if n.endswith(SUFFIX) or n in (*_SMALL, _JOB) or _SCAN.fullmatch(n)]
+        fresh = [self.out / f"{name}.tmp" for name in wanted]
+        for path in fresh:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.remote.get(names, [self.out / name for name in names])
+            self.remote.get(wanted, fresh)
         except InputError:
             there = self.remote.sizes()
-            if there.keys() >= set(names):
+            if there.keys() >= set(wanted):
                 raise
-            for name in set(names) - there.keys():
+            for name in set(wanted) - there.keys():
                 (self.out / name).unlink(missing_ok=True)
-            self._get([name for name in names if name in there])
+            return self._get([name for name in wanted if name in there])
+        for name, path in zip(wanted, fresh, strict=True):
+            path.replace(self.out / name)
 
     def names(self) -> set[str]:
         """The files of the folder."""
@@ -96,16 +123,6 @@ class RemoteOutput:
         """Note there what the dataset is made with, as all tasks of an array have agreed."""
         self.remote.put(self.out / _JOB, _JOB)
 
-    def push_scans(self) -> None:
-        """Keep what the planning pass found: it had to read the whole input."""
-        scans = {path.name: msgspec.Raw(path.read_bytes()) for path in (self.out / WORK).glob("scan-*.json")}
-        (self.out / _SCANS).write_bytes(msgspec.json.encode(scans))
-        self.remote.put(self.out / _SCANS, _SCANS)
-
-    def push_scan(self, path: Path) -> None:
-        """Keep what one task of an array found, for the others."""
-        self.remote.put(path, f"{WORK}/{path.name}")
-
     def pull_scans(self, names: Set[str]) -> None:
         """Get those of these scans that other tasks have left there."""
         there = RemoteFolder(f"{self.remote.address}/{WORK}")
@@ -114,15 +131,6 @@ class RemoteOutput:
     def indexes(self) -> set[str]:
         """Names of the indexes that are there now."""
         return {name for name in self.remote.sizes() if name.endswith(SUFFIX)}
-
-    def _unpack_scans(self) -> None:
-        try:
-            scans = msgspec.json.decode((self.out / _SCANS).read_bytes(), type=dict[str, msgspec.Raw])
-        except msgspec.MsgspecError:
-            return  # they are scanned again
-        for name, content in scans.items():
-            if _SCAN.fullmatch(name):
-                (self.out / WORK / name).write_bytes(content)
 
     def push_shard(self, shard: Path, index: Path) -> None:
         """Copy a shard and its index, whose names here may be temporary folders'; the shard's content goes from here.
@@ -133,6 +141,15 @@ class RemoteOutput:
         self.remote.put(shard, shard.name)
         self.remote.put(index, index.name)
         make_placeholder(shard, shard.stat().st_size)
+
+    def take(self, shard: str, of: "RemoteOutput") -> None:
+        """Give a shard of another folder there, and then its index, the place that they have in this one.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        for name in (shard, shard + SUFFIX):
+            of.remote.move(name, self.remote)
 
     def push_rest(self) -> None:
         """Copy what makes the dataset complete, the manifest last, and remove what the ingest needed."""
@@ -145,6 +162,11 @@ class RemoteOutput:
         """Remove there what a finished ingest does not need any more."""
         self.remote.remove([name for name in self.remote.sizes() if name.startswith(f"{WORK}/")])
         self.remote.remove_folder(WORK)
+
+    def tidy_unclaimed(self) -> None:
+        """The same of an ingest that ended before it noted what the dataset is made with, unless another one did."""
+        if self.remote.size(_JOB) is None:
+            self.tidy()
 
     def push_dead_letters(self) -> None:
         """Copy the list of what could not be used, so that a user can look at it."""

@@ -2,10 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,8 @@ from textwrap import dedent
 import pytest
 
 from gato_data.errors import GatoError, SettingError
+from tests.object_store import LOCALHOST, free_port, wait_for
 from tests.rlds_inputs import digests, ingest, moving, write
-
-LOCALHOST = "127.0.0.1"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +58,35 @@ def test_dask(source: Path, wanted: dict[str, str], tmp_path: Path, cluster: str
     assert digests(tmp_path / "arm") == wanted
 
 
+SPREAD = """
+    import os, sys, time
+    from functools import partial
+    from pathlib import Path
+    from gato_pipelines.ingest.runners import run_over
+    def note(folder, element):
+        time.sleep(0.05)
+        Path(folder, str(element)).write_text(str(os.getpid()))
+    for folder in sys.argv[2:]:
+        run_over(range(64), partial(note, folder), "dask", [f"dask_client_address={sys.argv[1]}"])
+"""
+
+
+def test_dask_gives_work_to_all_workers_and_again_to_those_that_had_it(cluster: str, tmp_path: Path) -> None:
+    """Without an option for it; by the number of parts, since how long one takes is the machine's."""
+    folders = [tmp_path / "scan", tmp_path / "write"]
+    for folder in folders:
+        folder.mkdir()
+    command = [sys.executable, "-c", dedent(SPREAD), cluster, *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    scanned, written = ({path.name: path.read_text() for path in folder.iterdir()} for folder in folders)
+    for found in (scanned, written):
+        first, second = Counter(found.values()).values()
+        assert first + second == 64
+        assert min(first, second) >= 16, "an idle worker may take what is another's"
+    assert sum(written[part] == scanned[part] for part in scanned) >= 48
+
+
 FAILS = """
     import sys
     from gato_data.errors import OutputError
@@ -79,12 +106,6 @@ def test_an_error_of_a_dask_worker_is_one_sentence(cluster: str) -> None:
     assert done.stdout == "part 1 cannot be written: free space\n", done.stderr
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind((LOCALHOST, 0))
-        return int(found.getsockname()[1])
-
-
 @contextmanager
 def serving(log: Path, module: str, *options: str) -> Iterator[str]:
     """Address of one of Beam's services, in a process of its own."""
@@ -97,12 +118,7 @@ def serving(log: Path, module: str, *options: str) -> Iterator[str]:
     with log.open("w") as file:
         service = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "PATH": path})
     try:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex((LOCALHOST, port)) == 0:
-                    break
-            assert service.poll() is None, log.read_text()
-            time.sleep(0.2)
+        wait_for(port, service)
         yield f"{LOCALHOST}:{port}"
     finally:
         service.send_signal(signal.SIGINT)  # at which a pool ends its workers

@@ -14,6 +14,8 @@ from gato_pipelines.ingest.planning import check_observation_tokens, make_plan
 from gato_pipelines.ingest.scan_job import ScanJob, local_workers
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.registry.find import make_source
+from gato_pipelines.remote import work_files
+from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import PartScan, Plan
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Field
@@ -42,7 +44,7 @@ def scan_job(folder: Path, work: Path, **settings: Any) -> ScanJob:
     (name,) = inputs
     parts = [Part(p.file, p.task, p.size, p.first, p.count, name) for p in source.made.parts(folder)]
     work.mkdir(exist_ok=True)
-    return ScanJob(source, InputFolders(inputs), parts, work)
+    return ScanJob(source, InputFolders(inputs), parts, WorkFiles(work))
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_a_scan_is_kept_until_the_part_or_the_settings_change(
 def test_a_damaged_scan_is_made_again(arm: Path, tmp_path: Path, in_this_process: list[int]) -> None:
     job = scan_job(arm, tmp_path / "work")
     first = job.run(IngestSettings())
-    job._file(1).write_text("{")
+    (job.work.folder / job.name(1)).write_text("{")
     assert job.run(IngestSettings()) == first
     assert in_this_process == [0, 1, 2, 1]
 
@@ -80,7 +82,7 @@ def test_a_damaged_scan_is_made_again(arm: Path, tmp_path: Path, in_this_process
 def test_a_scan_that_did_not_arrive_is_no_lost_part(arm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "run_over", lambda *_: None)
     with pytest.raises(
-        OutputError, match=r"^what the workers found in .*00000-of-00003 is not in .*work: is it a folder"
+        OutputError, match=r"^what the workers found in .*00000-of-00003 is not in .*work/.ingest: is it a folder"
     ):
         scan_job(arm, tmp_path / "work").run(IngestSettings())
 
@@ -97,8 +99,10 @@ def test_unreadable_input_and_a_full_disk_are_told_apart(
         with pytest.raises(InputError, match=r"00000-of-00003 cannot be read \(Input/output error\): mend that"):
             job.write(0)
     with monkeypatch.context() as patch:
-        patch.setattr(scanning, "write_durably", broken)
-        with pytest.raises(OutputError, match=rf"^{tmp_path} cannot be written \(Input/output error\): free space"):
+        patch.setattr(work_files, "write_durably", broken)
+        with pytest.raises(
+            OutputError, match=rf"^{tmp_path}/work cannot be written \(Input/output error\): free space"
+        ):
             job.write(0)
 
 

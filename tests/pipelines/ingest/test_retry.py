@@ -13,7 +13,7 @@ from gato_data.errors import OutputError, SettingError
 from gato_data.verify.dataset import verify_dataset
 from gato_data.verify.repair import repair_dataset
 from gato_pipelines.ingest import commit as committing
-from gato_pipelines.ingest import dataset_writer
+from gato_pipelines.ingest import dataset_writer, job_file
 from gato_pipelines.ingest import retry as retrying
 from gato_pipelines.ingest import run as ingesting
 from gato_pipelines.ingest.settings import IngestSettings
@@ -236,11 +236,9 @@ def test_interrupted_before_the_move_it_stays_complete(
             again(damaged, out)
     assert {name: digest for name, digest in digests(out).items() if not name.startswith(".ingest")} == before
     written: list[str] = []
-    write_part = dataset_writer.write_part
+    write_part = job_file.write_part
     with monkeypatch.context() as patch:
-        patch.setattr(
-            dataset_writer, "write_part", lambda job, number: (written.append(number), write_part(job, number))
-        )
+        patch.setattr(job_file, "write_part", lambda job, number: (written.append(number), write_part(job, number)))
         again(damaged, out)
     assert not written  # what the first one wrote is used
     assert digests(out) == wanted

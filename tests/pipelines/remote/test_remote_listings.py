@@ -8,6 +8,7 @@ import pytest
 from gato_data.errors import InputError, OutputError
 from gato_data.remote.folder import RemoteFolder, as_place
 from gato_pipelines.remote.output import RemoteOutput
+from gato_pipelines.remote.scratch import new_scratch
 from tests.remote_folders import down, memory_file, run, up
 from tests.rlds_inputs import digests
 
@@ -90,16 +91,15 @@ def test_a_dataset_of_ours_is_no_input_and_stays(
     assert down(given, tmp_path / "copy") == wanted
 
 
-def test_overwrite_leaves_what_another_ingest_uploads_meanwhile(
-    memory: fsspec.AbstractFileSystem, source: Path, tmp_path: Path
-) -> None:
+def test_overwrite_leaves_what_another_ingest_uploads_meanwhile(memory: fsspec.AbstractFileSystem) -> None:
     memory.pipe_file("/bucket/arm/old", b"1")
-    output = RemoteOutput(RemoteFolder("memory://bucket/arm"), tmp_path / "arm")
-    output.pull()
-    before = output.names()
-    memory.pipe_file("/bucket/arm/new", b"2")
-    (output.out / "old").unlink()
-    output.drop(before)
+    with new_scratch() as here:
+        output = RemoteOutput(RemoteFolder("memory://bucket/arm"), here, "arm")
+        output.pull()
+        before = output.names()
+        memory.pipe_file("/bucket/arm/new", b"2")
+        (output.out / "old").unlink()
+        output.drop(before)
     assert RemoteFolder("memory://bucket/arm").sizes() == {"new": 1}
 
 

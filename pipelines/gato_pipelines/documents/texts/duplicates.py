@@ -58,24 +58,25 @@ def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 
 def write_duplicates(scans: Sequence[PartScan], work: Path) -> int:
-    """Leave each part's duplicates in the work folder, where its worker finds them; returns how many there are."""
+    """Leave each part's duplicates in a folder, where its worker looks for them; returns how many there are."""
     total = 0
     if any(scan.hashes for scan in scans):
         for scan, ordinals in zip(scans, find_duplicates(scans), strict=True):
             if len(ordinals):
                 content = io.BytesIO()
                 np.save(content, ordinals)
-                write_durably(_file(work, scan.part), content.getvalue(), work)
+                write_durably(work / duplicates_file(scan.part), content.getvalue(), work)
                 total += len(ordinals)
     return total
 
 
 def read_duplicates(work: Path, part: Part) -> Collection[int]:
     """Ordinals of the documents of a part that are left out."""
-    path = _file(work, part)
+    path = work / duplicates_file(part)
     return frozenset(np.load(path, allow_pickle=False).tolist()) if path.exists() else frozenset()
 
 
-def _file(work: Path, part: Part) -> Path:
+def duplicates_file(part: Part) -> str:
+    """Name of the file of a part's duplicates; there is none where it has none."""
     name = "\0".join((part.input, part.file, str(part.first)))
-    return work / f"duplicates-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.npy"
+    return f"duplicates-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}.npy"
