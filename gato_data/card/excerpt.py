@@ -9,14 +9,14 @@ import numpy as np
 from gato_data.errors import GatoError
 from gato_data.printable import real
 from gato_data.report.decoder import IdDecoder
-from gato_data.report.fields import slots
+from gato_data.report.fields import Slot, slots
 from gato_data.tokenizers.text import TextTokenizer
 from gato_schemas.dataset import TEXT_MODEL, Manifest
 from gato_schemas.record import Record
 from gato_schemas.sequence import Modality, TokenSequence
 
 LINES, CHARACTERS = 12, 300
-_PIECES = 400
+_PIECES, _VALUES = 400, 8
 
 
 def excerpt(folder: Path, manifest: Manifest, record: Record) -> Iterator[str]:
@@ -76,16 +76,24 @@ def _timestep(manifest: Manifest, record: Record, text: TextTokenizer | None) ->
     sequence, decoder = record.sequence, IdDecoder(manifest)
     start, stop = sequence.timestep_range(0)
     named = zip(range(start, stop), slots(sequence, manifest.tasks.get(record.task), 0), strict=True)
-    for (name, code), group in groupby(named, key=lambda pair: (pair[1].name, int(sequence.modality[pair[0]]))):
-        found = list(group)
-        at, slot = found[0]
-        modality = Modality(code)
+    for (name, code), group in groupby(named, key=lambda pair: (_field(pair[1]), int(sequence.modality[pair[0]]))):
+        found, modality = list(group), Modality(code)
         if modality is Modality.PATCH:
             yield f"{name}: {len(found)} patches"
         elif modality is Modality.TEXT:
-            yield f"{name}: {_words(sequence, at, found[-1][0] + 1, text)}"
+            yield f"{name}: {_words(sequence, found[0][0], found[-1][0] + 1, text)}"
         else:
-            for place, slot in found:
-                value = decoder.value(int(sequence.tokens[place]), modality, slot)
-                shown = "" if value is None else f" = {real(value) if isinstance(value, float) else value}"
-                yield f"{name}{shown} (id {int(sequence.tokens[place])})"
+            ids = [int(sequence.tokens[place]) for place, _ in found[:_VALUES]]
+            values = [decoder.value(token, modality, slot) for token, (_, slot) in zip(ids, found, strict=False)]
+            more = " ..." if len(found) > _VALUES else ""
+            shown = "" if None in values else f" {' '.join(map(_shown, values))}{more},"
+            yield f"{name}:{shown} {'ids' if len(found) > 1 else 'id'} {' '.join(map(str, ids))}{more}"
+
+
+def _field(slot: Slot) -> str:
+    """The name of a slot without the number of its element."""
+    return slot.name.partition("[")[0] if slot.field is not None and slot.field.shape else slot.name
+
+
+def _shown(value: object) -> str:
+    return real(value) if isinstance(value, float) else str(value)

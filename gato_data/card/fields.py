@@ -9,13 +9,14 @@ from gato_data.growing.tasks import range_text
 from gato_data.printable import counted, real
 from gato_data.report.fields import full_name
 from gato_data.tokenize import ordered
+from gato_data.tokenizers import continuous
 from gato_schemas.dataset import Manifest, TaskInfo
 from gato_schemas.episode import Field
 from gato_schemas.statistics import FieldStatistics
 
 _KINDS, _FIELDS, _NAMES = 5, 40, 6
 """Groups of tasks with the same fields, fields of one, and tasks of one that are shown."""
-_HEADINGS = ("field", "modality", "shape", ">tokens", "range of the ids", "values seen")
+_HEADINGS = ("field", "modality", "shape", ">tokens", "values seen", "values that have ids")
 
 
 def field_tables(manifest: Manifest) -> Iterator[str]:
@@ -41,15 +42,16 @@ def _table(manifest: Manifest, names: Sequence[str]) -> str:
             seen.setdefault((row.role, row.field), []).append(row)
     fields = [("observation", field) for field in ordered(task.observations)]
     fields += [("action", field) for field in task.actions]
-    rows = [_row(role, field, task, seen) for role, field in fields[:_FIELDS]]
+    compands = bool(manifest.tokenization.get("compand_observations", True))
+    rows = [
+        [*_cells(role, field, seen), _range(role, field, task, compands=compands)] for role, field in fields[:_FIELDS]
+    ]
     if (hidden := len(fields) - _FIELDS) > 0:
         rows.append([f"and {hidden} more: `dataset.json` has them", *[""] * 5])
     return table(_HEADINGS, rows)
 
 
-def _row(
-    role: str, field: Field, task: TaskInfo, seen: Mapping[tuple[str, str], Sequence[FieldStatistics]]
-) -> list[str]:
+def _cells(role: str, field: Field, seen: Mapping[tuple[str, str], Sequence[FieldStatistics]]) -> list[str]:
     tokens = "varies" if field.modality == "text" else f"{field.num_tokens:,}"
     shape = " x ".join(map(str, field.shape)) or "one value"
     return [
@@ -57,18 +59,20 @@ def _row(
         field.modality,
         NOTHING if field.modality == "text" else shape,
         tokens,
-        _range(role, field, task),
         _seen(field, seen.get((role, field.name), ())),
     ]
 
 
-def _range(role: str, field: Field, task: TaskInfo) -> str:
+def _range(role: str, field: Field, task: TaskInfo, *, compands: bool) -> str:
     if field.modality == "discrete":
-        values = task.action_values.get(field.name) if role == "action" else None
-        return f"{field.start} to {field.start + values - 1}" if values else f"from {field.start} on"
+        known = task.action_values.get(field.name) if role == "action" else None
+        return f"{field.start} to {field.start + known - 1}" if known else f"from {field.start} on"
     if field.modality != "continuous":
         return NOTHING
-    return "-1:1" if field.low is None else code(range_text(field), 60)
+    compand = compands and field.compand and role == "observation"
+    low, high = continuous.value_range(compand)
+    values = f"{low:g} to {high:g}" if field.low is None else code(range_text(field).replace(":", " to "), 60)
+    return f"{values}, companded" if compand else values
 
 
 def _seen(field: Field, rows: Sequence[FieldStatistics]) -> str:

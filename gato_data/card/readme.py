@@ -66,8 +66,8 @@ def _head(manifest: Manifest, excerpt: Sequence[str], has_picture: bool) -> Iter
     steps = f", {counted(totals.timesteps, 'timestep')}" if totals.timesteps else ""
     yield (
         f"{counted(totals.episodes, 'episode' if totals.timesteps else 'document')}{steps}, "
-        f"{counted(totals.tokens, 'token')}: token sequences as those of [Gato]({PAPER}), with a loss mask, as TFRecord "
-        f"shards (format {FORMAT_VERSION} of gato-data)."
+        f"{counted(totals.tokens, 'token')}: token sequences as those of [Gato]({PAPER}), with a loss mask, as "
+        f"TFRecord shards (format {FORMAT_VERSION} of gato-data)."
     )
     if has_picture:
         yield f"![Some images of the dataset, as they were tokenized]({PICTURE})"
