@@ -9,8 +9,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from gato_data.distinct_patches import distinct_patches
 from gato_data.card.files import files_of_manifest
+from gato_data.distinct_patches import distinct_patches
 from gato_data.files import digest_of
 from gato_data.shards.rebuild import rebuild_index
 from gato_schemas.dataset import (
