@@ -149,7 +149,7 @@ def test_what_cannot_be_opened_says_why(breakout: Path, tmp_path: Path, dataset:
     for path, error, message in (
         (tmp_path / "none", FormatError, "does not exist: give the folder of a dataset"),
         (tmp_path, FormatError, "has no dataset.json"),
-        ("s3://bucket/breakout", SettingError, "is an address: copy the folder"),
+        ("none://bucket/breakout", InputError, "is no address that fsspec knows"),
     ):
         with pytest.raises(error, match=message):
             gato_data.open(path)

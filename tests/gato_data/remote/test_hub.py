@@ -8,9 +8,10 @@ from pathlib import Path
 import fsspec
 import pytest
 from click.testing import CliRunner, Result
+from fsspec.registry import _registry
 
 import gato_data
-from gato_cli.main import main
+from gato_cli.main import cli
 from gato_data.errors import InputError, MissingPackageError, OutputError
 from gato_data.remote import folder as remote_folder
 from gato_pipelines.ingest.run import IngestSettings, run
@@ -34,7 +35,7 @@ def hub(breakout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def command(*arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments])
+    return CliRunner().invoke(cli, [*arguments])
 
 
 def test_a_dataset_of_the_hub_is_opened_and_read(hub: Hub, breakout: Path) -> None:
@@ -110,6 +111,7 @@ def test_an_ingest_reads_from_the_hub_and_does_not_write_there(hub: Hub, tmp_pat
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.delitem(_registry, "hf", raising=False)  # what an earlier test has loaded
     remote_folder._system.cache_clear()
     with pytest.raises(MissingPackageError, match=f"^{ADDRESS} needs another package: pip install huggingface_hub$"):
         gato_data.open(ADDRESS)
