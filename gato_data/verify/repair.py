@@ -21,7 +21,7 @@ from gato_data.verify.dead_letters import restore_dead_letters, sort_dead_letter
 from gato_data.verify.mend_shard import mend_shard
 from gato_data.verify.quarantine import move_aside, set_aside
 from gato_data.verify.recount import recount
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST
+from gato_schemas.dataset import CARD, CROISSANT, DEAD_LETTERS, MANIFEST, PICTURE
 from gato_schemas.index import SUFFIX
 from gato_schemas.regular_file import read_regular
 
@@ -97,7 +97,10 @@ class _Mending:
             dead_letters=episodes,
             dead_letters_digest=digest,
         )
-        for name, content in files_of_manifest(folder, manifest).items():
+        files = files_of_manifest(folder, manifest)
+        if not stale_card(folder, manifest) and _has(folder / MANIFEST, files[MANIFEST]):
+            files = {name: content for name, content in files.items() if name not in (CARD, PICTURE, CROISSANT)}
+        for name, content in files.items():
             self._write(folder / name, content)
 
     def describe(self) -> None:
@@ -125,11 +128,15 @@ class _Mending:
 
     def _write(self, path: Path, data: bytes) -> None:
         if path.is_file():
-            if path.read_bytes() == data:
+            if _has(path, data):
                 return
             set_aside(path)
         write_durably(path, data)
         self.done.append(f"{path.name} was written anew")
+
+
+def _has(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
 def _doubts(state: ShardState) -> Iterator[str]:

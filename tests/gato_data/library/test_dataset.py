@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gato_data
-from gato_data.errors import EpisodeError, FormatError, GatoError, MixtureError, SettingError
+from gato_data.errors import EpisodeError, FormatError, GatoError, InputError, MixtureError, SettingError
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.shards.chunks import chunk, join
 from gato_schemas.dataset import read_manifest
