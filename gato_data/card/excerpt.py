@@ -16,7 +16,7 @@ from gato_schemas.record import Record
 from gato_schemas.sequence import Modality, TokenSequence
 
 LINES, CHARACTERS = 12, 300
-_PIECES, _VALUES = 400, 8
+_PIECES, _VALUES = 400, 5
 
 
 def excerpt(folder: Path, manifest: Manifest, record: Record) -> Iterator[str]:
