@@ -78,7 +78,7 @@ def places(source: Source, given: Path | str | Sequence[Path | str], out: Path |
         addresses = {path: found.remote.address for path, found in mirrors.items()}
         output = None
         if is_remote(out):
-            address = address_of(str(out))
+            address = _writable(address_of(str(out)))
             output = RemoteOutput(RemoteFolder(address), Path(scratch) / "out" / last_name(address))
             output.out.parent.mkdir()
             output.pull()
@@ -88,6 +88,16 @@ def places(source: Source, given: Path | str | Sequence[Path | str], out: Path |
         except GatoError as error:
             _reword(error, addresses)
             raise
+
+
+def _writable(address: str) -> str:
+    if address.lower().startswith("hf://"):
+        name = address[len("hf://") :].removeprefix("datasets/")
+        raise OutputError(
+            f"{address} is only read, since every file written there would be a commit of its own: ingest to a folder, "
+            f"then run `hf upload {name} FOLDER . --repo-type dataset`"
+        )
+    return address
 
 
 def _reword(error: GatoError, addresses: Mapping[Path, str]) -> None:

@@ -14,12 +14,25 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import InputError, OutputError
+from gato_data.remote.fetch import fetch
 from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.remote.input import make_placeholder, make_placeholders
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
+from gato_schemas.dataset import (
+    CARD,
+    CROISSANT,
+    DEAD_LETTERS,
+    MANIFEST,
+    MANIFEST_COPY,
+    PICTURE,
+    TEXT_MODEL,
+    TFDS_FEATURES,
+    TFDS_INFO,
+    WORK,
+)
 from gato_schemas.index import SUFFIX
 
-_SMALL = (MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TFDS_INFO, TFDS_FEATURES)
+_REST = (TEXT_MODEL, DEAD_LETTERS, CROISSANT, PICTURE, CARD, TFDS_FEATURES, TFDS_INFO, MANIFEST_COPY, MANIFEST)
+"""What lies beside the shards, in the order in which it is copied."""
 _SCANS = f"{WORK}/scans.json"
 _SCAN = re.compile(r"scan-[0-9a-f]{16}-\d{5,}\.json")
 _JOB = f"{WORK}/job.json"
@@ -49,7 +62,7 @@ class RemoteOutput:
             InputError: the place cannot be read.
         """
         sizes = self.remote.sizes()
-        wanted = [name for name in sizes if name.endswith(SUFFIX) or name in (*_SMALL, _JOB, _SCANS) or _is_scan(name)]
+        wanted = [name for name in sizes if name.endswith(SUFFIX) or name in (*_REST, _JOB, _SCANS) or _is_scan(name)]
         if "" in sizes:
             raise OutputError(f"{self.remote.shown} is a file: --out wants a folder")
         make_placeholders(self.remote.address, self.out, sizes)
@@ -134,9 +147,17 @@ class RemoteOutput:
         self.remote.put(index, index.name)
         make_placeholder(shard, shard.stat().st_size)
 
+    def read_shard(self, name: str, first: int, size: int) -> bytes:
+        """Bytes of a shard that was copied there.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return fetch(self.remote, name, None, first, first + size, lambda data: "")
+
     def push_rest(self) -> None:
         """Copy what makes the dataset complete, the manifest last, and remove what the ingest needed."""
-        for name in (TEXT_MODEL, DEAD_LETTERS, TFDS_FEATURES, TFDS_INFO, MANIFEST_COPY, MANIFEST):
+        for name in _REST:
             if (self.out / name).exists():
                 self.remote.put(self.out / name, name)
         self.tidy()
