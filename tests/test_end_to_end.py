@@ -240,6 +240,7 @@ def test_the_folder_holds_what_the_format_says(breakout: Path) -> None:
     names = [f"breakout-{split}.tfrecord-{n:05d}-of-00003" for split in ("train", "validation") for n in range(3)]
     indexes = [f"{name}.index" for name in names]
     others = ["dataset.json", "dataset_copy.json", "dataset_info.json", "dead_letters.jsonl", "features.json"]
+    others += ["README.md", "frames.png", "croissant.json"]
     assert (breakout / "dataset_copy.json").read_bytes() == (breakout / "dataset.json").read_bytes()
     assert sorted(path.name for path in breakout.iterdir()) == sorted([*names, *indexes, *others])
     assert (breakout / "dead_letters.jsonl").read_bytes() == b""

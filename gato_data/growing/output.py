@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gato_data.card.files import files_of_manifest
 from gato_data.dataset_names import check_name, dataset_name
 from gato_data.errors import OutputError
 from gato_data.files import locked, refuse_links, write_durably
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, WORK, Manifest, encode_manifest
-from gato_schemas.tfds import tfds_files
+from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, TEXT_MODEL, WORK, Manifest
 
 _MARK = "copying"
 """File in the work folder by which a folder that was left half written is known."""
@@ -83,9 +83,7 @@ def name_of(out: Path, asked: str | None) -> str:
 
 def write_manifest(out: Path, manifest: Manifest, letters: bytes, text_model: bytes | None) -> None:
     """Write everything but the shards, the manifest last: from then on the dataset is complete."""
-    data = encode_manifest(manifest)
-    files = {DEAD_LETTERS: letters, **tfds_files(manifest), MANIFEST_COPY: data, MANIFEST: data}
     if text_model is not None:
-        files = {TEXT_MODEL: text_model, **files}
-    for name, content in files.items():
+        write_durably(out / TEXT_MODEL, text_model)
+    for name, content in {DEAD_LETTERS: letters, **files_of_manifest(out, manifest)}.items():
         write_durably(out / name, content)

@@ -31,15 +31,19 @@ _PACKAGES = {
     "http": "aiohttp",
     "https": "aiohttp",
 }
+_OPTIONS: Mapping[str, dict[str, Any]] = {"hf": {"block_size": 1}}
+"""Of a file system: the hub's would fetch 5 MiB behind every range that is read."""
 _HUB = "https://huggingface.co/datasets/"
 _LOGIN, _QUERY = re.compile(r"(?<=://)[^/\s@]+@"), re.compile(r"(\w://[^\s?'\"]+)\?[^\s'\",)]+")
-_TAGS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "created")
+_TAGS = ("ETag", "etag", "generation", "blob_id", "md5Hash", "mtime", "LastModified", "created")
 _FOREIGN_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
     ("aiohttp", "ClientError"),
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
+    ("httpx2", "HTTPError"),
+    ("httpx", "HTTPError"),
 )
 """What packages raise that are no OSErrors;
 they are looked up only where the package has been imported."""
@@ -169,9 +173,13 @@ class RemoteFolder:
     def close_name(self) -> str:
         """The address of what lies beside it and has a close name; empty where nothing does."""
         parent, _, name = self.address.rpartition("/")
-        if not is_remote(parent):
-            return ""
         with suppress(*store_errors(), GatoError):
+            protocol, _, rest = self.address.partition("://")
+            if protocol == "hf" and not rest.startswith("datasets/"):  # that is a model of the hub
+                dataset = RemoteFolder(f"{protocol}://datasets/{rest}")
+                return dataset.address if dataset.sizes() else ""
+            if not is_remote(parent):
+                return ""
             files, root = _system(parent)
             names = [last_name(path) for path in files.ls(root, detail=False)]
             close = closest(name, names)
@@ -263,7 +271,7 @@ def _system(address: str) -> tuple[Any, str]:
         raise MissingPackageError(f"{redacted(address)} is remote: pip install 'gato-data[remote]'") from error
     protocol = address.partition("://")[0].lower()
     try:
-        files, root = url_to_fs(address)
+        files, root = url_to_fs(address, **_OPTIONS.get(protocol, {}))
     except ImportError as error:
         package = _PACKAGES.get(protocol)
         how = f"pip install {package}" if package else "fsspec's documentation names it"

@@ -24,8 +24,8 @@ _COUNTED: set[NoteKind] = {"left-out", "unknown", "clipped", "short"}
 """Kinds whose notes are about a number of things, even where there is one."""
 
 
-def account_facts(manifest: Manifest) -> list[Fact]:
-    """Heading and line, the heading empty where it is the one before."""
+def account_facts(manifest: Manifest, rest: str = "--json") -> list[Fact]:
+    """Heading and line, the heading empty where it is the one before; `rest` has the lines that are not shown."""
     lines: dict[NoteKind, list[str]] = {kind: [] for kind in _HEADINGS}
     lines["read"].append(_read(manifest))
     lines["left-out"] += _left_out(manifest)
@@ -35,7 +35,7 @@ def account_facts(manifest: Manifest) -> list[Fact]:
     for kind, heading in _HEADINGS.items():
         shown = lines[kind][:LINES]
         if hidden := len(lines[kind]) - len(shown):
-            shown.append(f"... {counted(hidden, 'more line')}: --json has all of them")
+            shown.append(f"... {counted(hidden, 'more line')}: {rest} has all of them")
         facts += [(heading if not number else "", line) for number, line in enumerate(shown)]
     return facts
 

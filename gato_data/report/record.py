@@ -77,7 +77,7 @@ def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord
             raise _out_of_range(path, number, len(found))
         data, first = record_data(path, found, number), _timesteps_before(found, number)
     try:
-        opened = _opened(data, path.name, number, first)
+        opened = opened_record(data, path.name, number, first)
     except FormatError as error:
         raise _not_ours(number, path.name, error) from error
     if found is not None:
@@ -85,7 +85,12 @@ def open_record(path: Path, found: ShardIndex | None, number: int) -> OpenRecord
     return opened
 
 
-def _opened(data: bytes, shard: str, number: int, first: int | None) -> OpenRecord:
+def opened_record(data: bytes, shard: str, number: int, first: int | None = None) -> OpenRecord:
+    """The record that these bytes are; `first` is the timestep of its episode that it begins with.
+
+    Raises:
+        FormatError: they are no record of gato-data, or damaged.
+    """
     features = wire.decode_example(data)
     record, distinct = record_of(features, "zlib", with_patches=False), record_counts(features)["distinct_patches"]
     payloads, (stored, *_) = wire.get_bytes(features, "patches"), wire.get_bytes(features, "patch_index")

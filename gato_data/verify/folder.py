@@ -3,12 +3,16 @@
 import re
 from pathlib import Path
 
+from gato_data.card.files import stale_card
 from gato_data.growing.parents import APPEND, PARENTS
 from gato_data.verify.findings import Findings
 from gato_schemas.dataset import (
+    CARD,
+    CROISSANT,
     DEAD_LETTERS,
     MANIFEST,
     MANIFEST_COPY,
+    PICTURE,
     TEXT_MODEL,
     TFDS_FEATURES,
     TFDS_INFO,
@@ -19,15 +23,19 @@ from gato_schemas.index import SUFFIX
 
 QUARANTINE = "quarantine"
 """Folder inside a dataset that holds what a repair set aside."""
+_GIT = ".gitattributes"
+"""What a hub puts into every folder that it stores."""
 _SHARD = re.compile(r".*\.tfrecord(-\d+-of-\d+)?(\.index)?")
 
 
 def check_stray_files(folder: Path, manifest: Manifest, findings: Findings) -> None:
     """Find shards that the manifest does not name, and note other files."""
-    ours = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO}
+    ours = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, CARD, PICTURE, CROISSANT, _GIT}
     for split in manifest.splits.values():
         for shard in split.shards:
             ours |= {shard.name, shard.name + SUFFIX}
+    for sentence in stale_card(folder, manifest):
+        findings.note(sentence)
     for path in folder.iterdir():
         if path.name in ours:
             continue

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from gato_data.card.files import card_files, files_of_manifest, stale_card
 from gato_data.errors import OutputError
 from gato_data.files import locked, refuse_links, write_durably
 from gato_data.verify.dataset import ShardState, Verdict, verify_dataset
@@ -20,9 +21,9 @@ from gato_data.verify.dead_letters import restore_dead_letters, sort_dead_letter
 from gato_data.verify.mend_shard import mend_shard
 from gato_data.verify.quarantine import move_aside, set_aside
 from gato_data.verify.recount import recount
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, encode_manifest
+from gato_schemas.dataset import CARD, CROISSANT, DEAD_LETTERS, MANIFEST, PICTURE
 from gato_schemas.index import SUFFIX
-from gato_schemas.tfds import tfds_files
+from gato_schemas.regular_file import read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,13 @@ def repair_dataset(folder: Path, report: Callable[[str], None] = lambda line: No
         OutputError: the folder cannot be written, is being repaired, or holds a link.
     """
     before = verify_dataset(folder, report)
-    if before.whole:
+    if before.whole and not stale_card(folder, before.manifest):
         return Repair(before, before)
     refuse_links(folder)
     mending = _Mending(before, force)
     try:
         with locked(folder, "repaired"):
-            mending.run()
+            mending.describe() if before.whole else mending.run()
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be repaired ({error.strerror or error}): mend that, then run the same command again"
@@ -96,8 +97,16 @@ class _Mending:
             dead_letters=episodes,
             dead_letters_digest=digest,
         )
-        data = encode_manifest(manifest)
-        for name, content in {**tfds_files(manifest), MANIFEST_COPY: data, MANIFEST: data}.items():
+        files = files_of_manifest(folder, manifest)
+        if not stale_card(folder, manifest) and _has(folder / MANIFEST, files[MANIFEST]):
+            files = {name: content for name, content in files.items() if name not in (CARD, PICTURE, CROISSANT)}
+        for name, content in files.items():
+            self._write(folder / name, content)
+
+    def describe(self) -> None:
+        """Write card and metadata of a whole dataset."""
+        folder = self.verdict.folder
+        for name, content in card_files(folder, self.verdict.manifest, read_regular(folder / MANIFEST)).items():
             self._write(folder / name, content)
 
     def _restore_dead_letters(self) -> None:
@@ -119,11 +128,15 @@ class _Mending:
 
     def _write(self, path: Path, data: bytes) -> None:
         if path.is_file():
-            if path.read_bytes() == data:
+            if _has(path, data):
                 return
             set_aside(path)
         write_durably(path, data)
         self.done.append(f"{path.name} was written anew")
+
+
+def _has(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
 def _doubts(state: ShardState) -> Iterator[str]:

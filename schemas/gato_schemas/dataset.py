@@ -25,6 +25,8 @@ MANIFEST_COPY = "dataset_copy.json"
 DEAD_LETTERS = "dead_letters.jsonl"
 TEXT_MODEL = "text.model"
 TFDS_INFO, TFDS_FEATURES = "dataset_info.json", "features.json"
+CARD, PICTURE, CROISSANT = "README.md", "frames.png", "croissant.json"
+"""What the folder says of itself to people and to hubs; no reader needs it."""
 Channels: TypeAlias = Literal[1, 3, 4]
 ActionValues: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 WORK = ".ingest"

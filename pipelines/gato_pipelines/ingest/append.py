@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from gato_data.card.files import is_somebodys
 from gato_data.growing.copying import Tables, renamed_index
 from gato_data.growing.parents import APPEND, parent_folder, parent_of
 from gato_data.growing.tasks import joined_success
@@ -27,9 +28,12 @@ from gato_pipelines.ingest.job import Job, finished
 from gato_pipelines.ingest.output import is_shard
 from gato_pipelines.ingest.summary import Summary, warnings_of
 from gato_schemas.dataset import (
+    CARD,
+    CROISSANT,
     DEAD_LETTERS,
     MANIFEST,
     MANIFEST_COPY,
+    PICTURE,
     TEXT_MODEL,
     TFDS_FEATURES,
     TFDS_INFO,
@@ -43,7 +47,7 @@ from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, index_path
 from gato_schemas.origin import Origin
 
-_BESIDE = (MANIFEST_COPY, DEAD_LETTERS, TFDS_INFO, TFDS_FEATURES)
+_BESIDE = (MANIFEST_COPY, DEAD_LETTERS, TFDS_INFO, TFDS_FEATURES, CROISSANT, PICTURE, CARD)
 
 
 def resume(out: Path) -> None:
@@ -155,7 +159,9 @@ def _keep(out: Path, parent: Manifest) -> None:
 def _tidy(out: Path, grown: Manifest) -> None:
     """Let the other files follow the manifest, and take away the names that shards had before."""
     for name in _BESIDE:
-        link(out / WORK / APPEND / name, out / name)
+        fresh = out / WORK / APPEND / name
+        if fresh.exists() and not (name == CARD and is_somebodys(out / name)):
+            link(fresh, out / name)
     named = set(_shards(grown))
     for path in out.iterdir():
         if is_shard(path.name) and path.name not in named:

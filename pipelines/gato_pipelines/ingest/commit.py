@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from gato_data.card.files import files_of_manifest
 from gato_data.errors import InputError, OutputError
 from gato_data.files import write_durably
 from gato_data.statistics import merge_statistics
@@ -21,20 +22,16 @@ from gato_pipelines.registry.own import own_licence
 from gato_pipelines.source import recorded_settings
 from gato_schemas.dataset import (
     DEAD_LETTERS,
-    MANIFEST,
-    MANIFEST_COPY,
     TEXT_MODEL,
     WORK,
     Manifest,
     ShardInfo,
     SplitInfo,
     TaskInfo,
-    encode_manifest,
 )
 from gato_schemas.index import DeadLetter, ShardIndex
 from gato_schemas.origin import SourceInfo
 from gato_schemas.statistics import Counts, FieldStatistics
-from gato_schemas.tfds import tfds_files
 
 
 def commit(job: Job, *, shared: bool = False) -> Summary:
@@ -184,7 +181,7 @@ def source_info(job: Job) -> SourceInfo:
         name=job.source.name,
         settings={key: value for key, value in settings.items() if value not in ("", None, [], ())},
         inputs=list(folders),
-        licence="; ".join(dict.fromkeys(filter(None, licences))),
+        licence=job.settings.licence or "; ".join(dict.fromkeys(filter(None, licences))),
     )
 
 
@@ -192,6 +189,6 @@ def write_files(job: Job, manifest: Manifest, work: Path | None = None) -> None:
     """Write what lies beside the shards, the manifest last; `work` as `write_durably` has it."""
     if (model := job.recipe.text_model) is not None:
         write_durably(job.out / TEXT_MODEL, model, work)
-    data = encode_manifest(manifest)
-    for name, content in {**tfds_files(manifest), MANIFEST_COPY: data, MANIFEST: data}.items():
+    read = None if job.remote is None else job.remote.read_shard
+    for name, content in files_of_manifest(job.out, manifest, read).items():
         write_durably(job.out / name, content, work)

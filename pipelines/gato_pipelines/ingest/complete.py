@@ -93,6 +93,7 @@ def _is_whole(out: Path, shard: ShardInfo) -> bool:
 def _comparable(manifest: Manifest, shards: int) -> dict[str, Any]:
     """What a manifest says of settings and input, as JSON."""
     found: dict[str, Any] = {name: getattr(manifest, name) for name in _ASKED} | {"shards": shards}
+    found["source"] = msgspec.structs.replace(manifest.source, licence="")
     found["tasks"] = {name: deciding(task) for name, task in manifest.tasks.items()}
     comparable: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))
     return comparable

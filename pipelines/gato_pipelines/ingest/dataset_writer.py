@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from gato_data.errors import GatoError
 from gato_data.printable import counted
 from gato_pipelines.documents.texts.duplicates import write_duplicates
 from gato_pipelines.ingest.agreement import Agreement
 from gato_pipelines.ingest.append import commit_grown, resume, stage, take_place
 from gato_pipelines.ingest.array_task import ArrayTask
-from gato_pipelines.ingest.commit import commit
+from gato_pipelines.ingest.commit import commit, write_files
 from gato_pipelines.ingest.complete import already_complete
 from gato_pipelines.ingest.growth import copies, grown_job, open_parent
 from gato_pipelines.ingest.job import Job, finished
@@ -48,6 +50,7 @@ class DatasetWriter:
         """Write what is not finished, and commit."""
         job = self.job
         if (complete := already_complete(job)) is not None:
+            complete = self._relicensed(complete)
             release(job.out)
             if job.remote is not None:
                 job.remote.tidy()
@@ -64,6 +67,7 @@ class DatasetWriter:
         """Write the parts of one task of an array, and commit where nothing is missing then."""
         job = self.job
         if (complete := already_complete(job)) is not None:
+            complete = self._relicensed(complete)
             unclaim(job.out)
             if job.remote is not None:
                 job.remote.tidy()
@@ -135,6 +139,18 @@ class DatasetWriter:
         summary = take_place(job.out, parent.manifest, commit_grown(grown, parent))
         release(job.out)
         return replace(summary, finished_before=parts - len(todo))
+
+    def _relicensed(self, complete: Summary) -> Summary:
+        """A complete dataset with the licence that is asked for."""
+        licence, manifest = self.job.settings.licence, complete.manifest
+        if licence in ("", manifest.source.licence):
+            return complete
+        manifest = msgspec.structs.replace(manifest, source=msgspec.structs.replace(manifest.source, licence=licence))
+        write_files(self.job, manifest, self.job.out / WORK)
+        if self.job.remote is not None:
+            self.job.remote.push_rest()
+        self.report(f"the licence is {licence} now")
+        return replace(complete, manifest=manifest)
 
     def _claim(self) -> None:
         """Note what the dataset is made with and what planning found, where the dataset belongs."""

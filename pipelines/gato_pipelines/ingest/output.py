@@ -12,17 +12,29 @@ from typing import Any
 
 import msgspec
 
+from gato_data.card.files import is_somebodys
 from gato_data.errors import GatoError, OutputError
 from gato_data.files import refuse_links, write_durably
 from gato_data.growing.parents import APPEND, PARENTS
 from gato_pipelines.ingest.disk_errors import cannot_write
 from gato_pipelines.ingest.job import Job
 from gato_pipelines.remote.output import RemoteOutput
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
+from gato_schemas.dataset import (
+    CARD,
+    CROISSANT,
+    DEAD_LETTERS,
+    MANIFEST,
+    MANIFEST_COPY,
+    PICTURE,
+    TEXT_MODEL,
+    TFDS_FEATURES,
+    TFDS_INFO,
+    WORK,
+)
 from gato_schemas.errors import FormatError
 from gato_schemas.index import SUFFIX, read_index
 
-_FILES = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES}
+_FILES = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES, CARD, PICTURE, CROISSANT}
 _SHARD = re.compile(r"^[a-z0-9_]+-(train|validation)\.tfrecord-\d{5,}-of-\d{5,}(\.index)?(\.tmp)?$")
 _JOB = "job.json"
 LOCK = "lock"
@@ -151,7 +163,7 @@ def _clear(out: Path, *, everything: bool) -> None:
 def _remove_dataset(out: Path) -> None:
     (out / MANIFEST).unlink(missing_ok=True)
     for path in out.iterdir():
-        if path.name in _FILES or is_shard(path.name):
+        if (path.name in _FILES and not (path.name == CARD and is_somebodys(path))) or is_shard(path.name):
             path.unlink()
     shutil.rmtree(out / PARENTS, ignore_errors=True)
 

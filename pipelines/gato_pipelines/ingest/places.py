@@ -81,12 +81,22 @@ def places(source: Source, given: Path | str | Sequence[Path | str], out: Path |
     with new_scratch() as run:
         output = None
         if is_remote(out):
-            address = address_of(str(out))
+            address = _writable(address_of(str(out)))
             output = RemoteOutput(RemoteFolder(address), run, last_name(address))
             output.pull()
         inputs, mirrors = _inputs(source, every, run, WorkFiles(output or Path(out)))
         with at_addresses(mirrors.values(), output):
             yield Places(inputs, Path(out) if output is None else output.out, mirrors, output)
+
+
+def _writable(address: str) -> str:
+    if address.lower().startswith("hf://"):
+        name = address[len("hf://") :].removeprefix("datasets/")
+        raise OutputError(
+            f"{address} is only read, since every file written there would be a commit of its own: ingest to a folder, "
+            f"then run `hf upload {name} FOLDER . --repo-type dataset`"
+        )
+    return address
 
 
 @contextmanager

@@ -77,6 +77,7 @@ def _asked(scan: ScanJob, ingest: IngestSettings) -> dict[str, Any]:
         "settings": recorded_settings(scan.source.made),
         **ingest.deciding(),
         "max_episodes": ingest.max_episodes,
+        "licence": ingest.licence,
         "inputs": list(scan.inputs.folders),
         "parts": {"bytes": size, "hash": digest, "number": len(scan.parts)},
     }

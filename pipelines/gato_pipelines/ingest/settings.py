@@ -6,12 +6,14 @@ from typing import Any, Literal, TypeAlias
 
 from gato_data.dataset_names import check_name
 from gato_data.errors import SettingError
+from gato_data.printable import printable
 from gato_data.settings import check, deciding, setting
 from gato_data.tokenize import TokenizeSettings
 from gato_data.vocabulary import DiscreteIds
 from gato_pipelines.ingest.array_task import ArrayTask
 from gato_schemas.compression import PatchEncoding
 
+_MAX_LICENCE = 300
 EngineName: TypeAlias = Literal["local", "dask", "portable", "flink", "spark", "dataflow"]
 RunnerName: TypeAlias = Literal["local", "array", "dask", "portable", "flink", "spark", "dataflow"]
 
@@ -22,6 +24,7 @@ class IngestSettings:
 
     Attributes:
         name: of the dataset; by default the output folder's.
+        licence: of the data, as an SPDX identifier or in words; by default what the input says of it.
         holdout: share of episodes that go to the validation split, in [0, 1).
         max_episodes: only the first ones.
         max_bad: dead letters that are put up with.
@@ -40,6 +43,9 @@ class IngestSettings:
     """
 
     name: str = setting("", "Name of the dataset; by default the folder's.", decides=False)
+    licence: str = setting(
+        "", "Licence of the data, such as CC-BY-4.0; by default what the input says of it.", "SPDX", decides=False
+    )
     holdout: float = setting(
         0.0,
         "Share of episodes in the validation split.",
@@ -101,6 +107,11 @@ class IngestSettings:
         self._check_array()
         if self.name:
             check_name(self.name)
+        if self.licence != printable(self.licence, _MAX_LICENCE).strip():
+            raise SettingError(
+                f"licence is {printable(self.licence)!r}: an SPDX identifier such as CC-BY-4.0 is wanted, or up to "
+                f"{_MAX_LICENCE} printable characters"
+            )
 
     def _check_array(self) -> None:
         if self.runner != "array":

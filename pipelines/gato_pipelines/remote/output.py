@@ -13,13 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_data.errors import InputError, OutputError
+from gato_data.remote.fetch import fetch
 from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.remote.placeholders import make_placeholder, make_placeholders
 from gato_pipelines.remote.scratch import scratch_of
-from gato_schemas.dataset import DEAD_LETTERS, MANIFEST, MANIFEST_COPY, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, WORK
+from gato_schemas.dataset import (
+    CARD,
+    CROISSANT,
+    DEAD_LETTERS,
+    MANIFEST,
+    MANIFEST_COPY,
+    PICTURE,
+    TEXT_MODEL,
+    TFDS_FEATURES,
+    TFDS_INFO,
+    WORK,
+)
 from gato_schemas.index import SUFFIX
 
-_SMALL = (MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TFDS_INFO, TFDS_FEATURES)
+_REST = (TEXT_MODEL, DEAD_LETTERS, CROISSANT, PICTURE, CARD, TFDS_FEATURES, TFDS_INFO, MANIFEST_COPY, MANIFEST)
+"""What lies beside the shards, in the order in which it is copied."""
 _JOB = f"{WORK}/job.json"
 _SCAN = re.compile(rf"{re.escape(WORK)}/scan-[0-9a-f]{{16}}-\d{{5,}}\.json")
 
@@ -80,7 +93,7 @@ class RemoteOutput:
 
     def _get(self, names: Iterable[str]) -> None:
         """Copy what of these files is looked into, each whole; what others have removed is not here either."""
-        wanted = [n for n in names if n.endswith(SUFFIX) or n in (*_SMALL, _JOB) or _SCAN.fullmatch(n)]
+        wanted = [n for n in names if n.endswith(SUFFIX) or n in (*_REST, _JOB) or _SCAN.fullmatch(n)]
         fresh = [self.out / f"{name}.tmp" for name in wanted]
         for path in fresh:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,9 +164,17 @@ class RemoteOutput:
         for name in (shard, shard + SUFFIX):
             of.remote.move(name, self.remote)
 
+    def read_shard(self, name: str, first: int, size: int) -> bytes:
+        """Bytes of a shard that was copied there.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return fetch(self.remote, name, None, first, first + size, lambda data: "")
+
     def push_rest(self) -> None:
         """Copy what makes the dataset complete, the manifest last, and remove what the ingest needed."""
-        for name in (TEXT_MODEL, DEAD_LETTERS, TFDS_FEATURES, TFDS_INFO, MANIFEST_COPY, MANIFEST):
+        for name in _REST:
             if (self.out / name).exists():
                 self.remote.put(self.out / name, name)
         self.tidy()

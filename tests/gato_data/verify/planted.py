@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from gato_data.card.files import files_of_manifest
 from gato_data.distinct_patches import distinct_patches
 from gato_data.files import digest_of
 from gato_data.shards.rebuild import rebuild_index
@@ -16,7 +17,6 @@ from gato_schemas.dataset import (
     Manifest,
     ShardInfo,
     SplitInfo,
-    encode_manifest,
     read_manifest,
     shard_name,
 )
@@ -24,7 +24,6 @@ from gato_schemas.index import DeadLetter, encode_index, read_index
 from gato_schemas.record import Record, decode_record, encode_record
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
-from gato_schemas.tfds import tfds_files
 from gato_schemas.tfrecord import frame, read_records
 from tests.gato_data.reading import folders
 from tests.sealed import edit_manifest
@@ -67,7 +66,7 @@ def tiny(folder: Path) -> Path:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest with the sizes, digests and totals of the files as they are, its copy, and the TFDS files."""
+    """Write the manifest with the sizes, digests and totals of the files as they are, and what is made of it."""
     splits, tasks = {}, {name: [] for name in manifest.tasks}
     for split, found in manifest.splits.items():
         infos = []
@@ -85,9 +84,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         name: msgspec.structs.replace(task, counts=sum(tasks[name], Counts())) for name, task in manifest.tasks.items()
     }
     manifest = msgspec.structs.replace(manifest, splits=splits, tasks=counted)
-    for name in ("dataset.json", "dataset_copy.json"):
-        (folder / name).write_bytes(encode_manifest(manifest))
-    for name, data in tfds_files(manifest).items():
+    for name, data in files_of_manifest(folder, manifest).items():
         (folder / name).write_bytes(data)
 
 

@@ -446,10 +446,10 @@ def test_no_folder(tmp_path: Path) -> None:
 
 def test_other_files_are_noted(tmp_path: Path) -> None:
     folder = planted.dataset(tmp_path / "set")
-    (folder / "README.md").write_text("mine")
+    (folder / "notes.md").write_text("mine")
     verdict = verify_dataset(folder)
     assert verdict.whole
-    assert verdict.findings.notes == ["README.md is no file of a dataset"]
+    assert verdict.findings.notes == ["notes.md is no file of a dataset"]
 
 
 @pytest.fixture(scope="module")

@@ -79,8 +79,8 @@ def test_the_manifest_is_written_last(good: Job, monkeypatch: pytest.MonkeyPatch
         committing, "write_durably", lambda path, data, work: (written.append(path.name), write(path, data, work))
     )
     made(good)
-    others = ["dead_letters.jsonl", "features.json", "dataset_info.json", "dataset_copy.json"]
-    assert written == [*others, "dataset.json"]
+    others = ["dead_letters.jsonl", "croissant.json", "README.md", "features.json", "dataset_info.json"]
+    assert written == [*others, "dataset_copy.json", "dataset.json"]
 
 
 def test_the_manifest_knows_the_content(good: Job) -> None:

@@ -21,9 +21,9 @@ def test_killed_anywhere_it_continues_and_ends_with_the_same_bytes(
     )
     assert done.returncode == 0, done.stderr
     places = [json.loads(line) for line in done.stdout.splitlines()]
-    # the parts, 3 scans, the settings, the plan, 3 parts of 2 shards with their indexes (written, then named), 5 files
+    # the parts, 3 scans, the settings, the plan, 3 parts of 2 shards with their indexes (written, then named), 8 files
     # at the end
-    assert len(places) - 1 == 1 + 3 + 2 + 3 * 2 * 3 + 5
+    assert len(places) - 1 == 1 + 3 + 2 + 3 * 2 * 3 + 8
     assert [place["killed"] for place in places] == [True] * (len(places) - 1) + [False]
     assert {place["again"] for place in places} == {0}
     for number, place in enumerate(places, start=1):

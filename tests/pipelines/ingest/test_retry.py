@@ -250,6 +250,6 @@ def test_the_manifest_comes_last(damaged: Path, out: Path, good: Path, monkeypat
     write = committing.write_durably
     monkeypatch.setattr(committing, "write_durably", lambda path, data: (written.append(path.name), write(path, data)))
     again(damaged, out)
-    others = ["dead_letters.jsonl", "features.json", "dataset_info.json", "dataset_copy.json"]
-    assert written == [*others, "dataset.json"]
+    others = ["dead_letters.jsonl", "croissant.json", "README.md", "features.json", "dataset_info.json"]
+    assert written == [*others, "dataset_copy.json", "dataset.json"]
     assert json.loads((out / "dataset.json").read_text())["dead_letters"] == 0

@@ -57,6 +57,7 @@ def test_a_revision_and_a_pattern(hub: fsspec.AbstractFileSystem, tmp_path: Path
 
 def test_without_the_package_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.delitem(_registry, "hf", raising=False)  # what an earlier test has loaded
     folder._system.cache_clear()
     address = "hf://datasets/somebody/photos"
     with pytest.raises(MissingPackageError, match=rf"^{address} needs another package: pip install huggingface_hub$"):
