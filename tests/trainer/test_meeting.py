@@ -43,7 +43,7 @@ def test_no_start_sees_what_another_wrote(meet: Meet, order: list[int]) -> None:
 
 @pytest.mark.parametrize("lone", [0, 1])
 def test_a_start_that_not_all_came_to_is_no_matter_for_the_next(meet: Meet, lone: int) -> None:
-    with pytest.raises(RuntimeError, match="[Tt]imed out|[Tt]imeout"):
+    with pytest.raises(RuntimeError, match=r"[Tt]imed out|[Tt]imeout"):
         meet(lone, 2, 0.1)
     first, second = started(meet, [1, 0], pause=0.05)
     first.set("address", "new")

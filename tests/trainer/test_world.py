@@ -238,6 +238,7 @@ def test_processes_stop_together_where_a_signal_meets_a_checkpoint(
     }
     stopped = run_processes({**task, "terminate": 3}, 2)
     assert [step for step, _ in stopped["losses"]] == [1, 2, 3]
+    assert stopped["stopped_by"] == "SIGTERM"  # which this process did not get
     rest = run_processes(task, 2)
     assert [step for step, _ in rest["losses"]] == [4, 5, 6]
     whole = run(small_settings("whole"), source, quiet=True)
@@ -284,15 +285,18 @@ def test_torchrun_goes_on_after_a_process_was_killed(small_settings: Make, sourc
         "kill_first": 5,
     }
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
-    ended = subprocess.run(
+    with subprocess.Popen(
         [*torchrun, "--master-port", str(free_port()), str(WORKER), json.dumps(task)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    assert f"continuing at step 4 from {settings.out / 'checkpoints' / 'step-00000004'}" in ended.stderr
+    ) as started:
+        try:
+            _, errors = started.communicate(timeout=300)
+        finally:
+            started.terminate()  # of one that hangs, which then ends its processes
+    assert started.returncode == 0, errors[-3000:]
+    assert f"continuing at step 4 from {settings.out / 'checkpoints' / 'step-00000004'}" in errors
     logged = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
     whole = run(small_settings("whole"), source, quiet=True)
     assert [line["loss"] for line in logged] == pytest.approx([loss for _, loss in whole.losses], rel=1e-5)

@@ -121,7 +121,8 @@ def main(task: dict[str, Any]) -> None:
     source = SyntheticSource(**task["source"])
     result = run(settings, source, source if task.get("validate") else None, quiet=not task.get("told"))
     if result.is_first:
-        print(json.dumps({"losses": result.losses, "validation": result.validation, "record": result.record}))
+        shown = ("losses", "validation", "record", "stopped_by")
+        print(json.dumps({name: getattr(result, name) for name in shown}))
 
 
 if __name__ == "__main__":

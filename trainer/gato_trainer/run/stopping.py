@@ -15,7 +15,6 @@ from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, window_pieces
 from gato_trainer.world import World
 
-
 STOPPING = ("SIGTERM", "SIGINT")
 """Signals that end a run after its step."""
 
