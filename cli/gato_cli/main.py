@@ -110,9 +110,7 @@ def _quiet(debug: bool) -> None:
 def main() -> None:
     """The console script."""
     try:
-        cli(prog_name="gato-data", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        sys.exit(cli(prog_name="gato-data", standalone_mode=False))  # None, or what a command exits with
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -56,6 +56,6 @@ def command(
         print(json.dumps(made.to_json(), sort_keys=True) if as_json else "\n".join(made.lines()))
         return
     result = train(path, settings, **read)
-    if not result.is_first:
-        return
-    print(json.dumps(result.to_json(), sort_keys=True) if as_json else "\n".join(result.lines()))
+    if result.is_first:
+        print(json.dumps(result.to_json(), sort_keys=True) if as_json else "\n".join(result.lines()))
+    click.get_current_context().exit(result.exit_code)
