@@ -2,15 +2,15 @@
 
 The store is moto's server on this machine, over HTTP, every answer 30 ms late. It counts what it sends; the LRU is
 simulated over the same records in the same order. With --peer, mosaicml-streaming reads windows cut beforehand, as
-many as there are in the epochs and as long, with a cache of the same size. Its packages do not go together with ours, so
-it has an environment of its own, whose Python is given:
+many as there are in the epochs and as long, with a cache of the same size. Its packages do not go together with ours,
+so it has an environment of its own, whose Python is given:
 
     python -m venv mosaic && mosaic/bin/pip install mosaicml-streaming
 
 With --steps, a `tiny` model is trained from the same address on an empty cache, and the share of its time that it
 waited for data is printed.
 
-    python benchmarks/remote.py --peer mosaic/bin/python --steps 40
+    python benchmarks/remote.py --scale 3 --peer mosaic/bin/python --steps 12
     python benchmarks/remote.py --content state --share 0.25
 """
 
@@ -23,13 +23,14 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path += [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 from reading_content import make_content, write_dataset
 from reading_peers import LENGTH, Content, packed
 
 from tests.object_store import ObjectStore, serve
 
+HERE = Path(__file__).parent
 LATENCY = 0.03
 EPOCHS = 3
 
@@ -116,7 +117,7 @@ def main() -> None:
     parser.add_argument("--content", default="atari", help="atari, state, photos or text")
     parser.add_argument("--encoding", default="zlib")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the data")
-    parser.add_argument("--share", type=float, default=0.5, help="of the dataset that the cache holds")
+    parser.add_argument("--share", type=float, default=0.75, help="of the dataset that the cache holds")
     parser.add_argument("--batch-size", type=int, default=16, help="of the epochs")
     parser.add_argument("--folder", type=Path, help="where recordings stay for the next time")
     parser.add_argument("--peer", metavar="PYTHON", help="that has mosaicml-streaming")

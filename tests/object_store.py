@@ -61,6 +61,50 @@ class ObjectStore:
             return found
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of its own for one test."""
+
+    store: ObjectStore
+    name: str
+
+    @staticmethod
+    def made(store: ObjectStore) -> "Bucket":
+        """A new one."""
+        name = f"bucket-{time.monotonic_ns()}"
+        _files().mkdir(name)
+        return Bucket(store, name)
+
+    def put(self, folder: Path, name: str) -> str:
+        """Copy all files of a folder there; the address of what they are then."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self.write(f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        return f"s3://{self.name}/{name}"
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one object."""
+        _files().pipe_file(f"{self.name}/{name}", data)
+
+    def remove(self, folder: str) -> None:
+        """Remove all objects below a folder."""
+        _files().rm(f"{self.name}/{folder}", recursive=True)
+
+    def names(self, folder: str) -> list[str]:
+        """Names of all objects below a folder."""
+        return [path.removeprefix(f"{self.name}/") for path in _files().find(f"{self.name}/{folder}")]
+
+    def sent(self, folder: str) -> tuple[int, int]:
+        """As `ObjectStore.sent` of a folder."""
+        return self.store.sent(f"{self.name}/{folder}")
+
+
+def _files() -> Any:
+    import fsspec
+
+    return fsspec.filesystem("s3")
+
+
 @contextmanager
 def serve(seconds: float = 0.0) -> Iterator[ObjectStore]:
     """A server in a process of its own, which answers so many seconds late."""
@@ -77,7 +121,7 @@ class _Server:
     """The application: moto's, late, counted, and with faults."""
 
     def __init__(self, seconds: float) -> None:
-        from moto.server import DomainDispatcherApplication, create_backend_app
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
         self._inner: Any = DomainDispatcherApplication(create_backend_app)
         self._seconds, self._lock = seconds, threading.Lock()

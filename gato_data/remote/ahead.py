@@ -86,14 +86,14 @@ class ReadAhead:
         """A batch to come: its first sample, and what it reads, int64 (N,) each, counted through the mixture.
 
         Raises:
-            SettingError: its records take more than half the cache: they would be fetched again and again.
+            SettingError: the cache does not hold its records: they would be fetched again and again.
         """
         records = self._records(record, shard)
         cache, stream = self._shards.cache, self._stream
         size = sum(stop - start for start, stop in map(cache.span, records))
-        if size > cache.limit // 2:
+        if size > cache.limit:
             raise SettingError(
-                f"a batch reads records of {size / 2**20:,.1f} MiB, which is more than half the cache of "
+                f"a batch reads records of {size / 2**20:,.1f} MiB, which is more than the cache of "
                 f"{cache.limit / 2**20:,.1f} MiB: raise --cache-size or make the batch smaller"
             )
         with self._lock:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gato_data
-from gato_data.errors import EpisodeError, FormatError, GatoError, MixtureError, SettingError
+from gato_data.errors import EpisodeError, FormatError, GatoError, InputError, MixtureError, SettingError
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.shards.chunks import chunk, join
 from gato_schemas.dataset import read_manifest
@@ -149,7 +149,7 @@ def test_what_cannot_be_opened_says_why(breakout: Path, tmp_path: Path, dataset:
     for path, error, message in (
         (tmp_path / "none", FormatError, "does not exist: give the folder of a dataset"),
         (tmp_path, FormatError, "has no dataset.json"),
-        ("s3://bucket/breakout", SettingError, "is an address: copy the folder"),
+        ("memory://bucket/none", InputError, "memory://bucket/none does not exist, or is empty: give the folder"),
     ):
         with pytest.raises(error, match=message):
             gato_data.open(path)
