@@ -58,8 +58,8 @@ def _check_fields(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, 
             if (field.low, field.high) != (its.low, its.high):
                 raise MixtureError(
                     f"{role} {field.name!r} of task {name!r} has the range {range_text(field) or 'none'} in "
-                    f"{places[0]} and {range_text(its) or 'none'} in {places[1]}, so that equal ids mean different values: ingest "
-                    "one of them again with the other's --action-range LOW:HIGH"
+                    f"{places[0]} and {range_text(its) or 'none'} in {places[1]}, so that equal ids mean different "
+                    "values: ingest one of them again with the other's --action-range LOW:HIGH"
                 )
 
 
