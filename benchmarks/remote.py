@@ -10,11 +10,12 @@ so it has an environment of its own, whose Python is given:
 With --steps, a `tiny` model is trained from the same address on an empty cache, and the share of its time that it
 waited for data is printed.
 
-    python benchmarks/remote.py --scale 3 --peer mosaic/bin/python --steps 12
+    python benchmarks/remote.py --scale 3 --peer mosaic/bin/python --steps 25
     python benchmarks/remote.py --content state --share 0.25
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -108,8 +109,13 @@ def train_tiny(mixture: Path, root: Path, steps: int) -> None:
     from gato_trainer.run.train import train
 
     settings = train_settings("tiny", root / "run", steps=steps, device="cpu", log_every=steps)
-    result = train(mixture, settings, quiet=True, cache=root / "empty")
-    print(f"data wait, tiny          {result.record['data_wait']:.2%} of {steps} steps, from an empty cache")
+    train(mixture, settings, quiet=True, cache=root / "empty")
+    log = [json.loads(line) for line in (root / "run" / "log.jsonl").read_text().splitlines()]
+    lines = [line for line in log if "data_wait" in line]
+    for what, some in (("first step", lines[:1]), ("further steps", lines[1:])):
+        seconds = sum(line["seconds"] for line in some)
+        waited = sum(line["data_wait"] * line["seconds"] for line in some)
+        print(f"data wait, {what:13} {waited:.2f} of {seconds:.1f} s, a tiny run of {steps} steps, empty cache")
 
 
 def main() -> None:
