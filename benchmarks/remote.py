@@ -1,51 +1,39 @@
-"""What reading from an object store costs: requests and bytes of three epochs, beside those of an LRU of the same size.
+"""What reading from an object store costs: bytes of three epochs, beside an LRU cache of the same size and a peer.
 
-The store is moto's server on this machine, over HTTP, every answer 30 ms late (pip install 's3fs' 'moto[server]').
+The store is moto's server on this machine, over HTTP, every answer 30 ms late. It counts what it sends; the LRU is
+simulated over the same records in the same order. With --peer, mosaicml-streaming reads windows cut beforehand, as
+many as there are in the epochs and as long, with a cache of the same size. Its packages do not go together with ours,
+so it has an environment of its own, whose Python is given:
+
+    python -m venv mosaic && mosaic/bin/pip install mosaicml-streaming
+
 With --steps, a `tiny` model is trained from the same address on an empty cache, and the share of its time that it
 waited for data is printed.
 
-    python benchmarks/remote.py
-    python benchmarks/remote.py --content atari --encoding raw --share 0.25 --steps 40
+    python benchmarks/remote.py --scale 3 --peer mosaic/bin/python --steps 25
+    python benchmarks/remote.py --content state --share 0.25
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 from reading_content import make_content, write_dataset
-from reading_peers import BATCH
+from reading_peers import LENGTH, Content, packed
 
+from tests.object_store import ObjectStore, serve
+
+HERE = Path(__file__).parent
 LATENCY = 0.03
-SERVER = """
-import sys, time
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, run_simple
-WSGIRequestHandler.protocol_version = "HTTP/1.1"
-WSGIRequestHandler.log = lambda *args: None
-inner = DomainDispatcherApplication(create_backend_app)
-def late(environ, start):
-    time.sleep(float(sys.argv[2]))
-    return inner(environ, start)
-run_simple("127.0.0.1", int(sys.argv[1]), late, threaded=True)
-"""
-
-
-def serve(port: int) -> "subprocess.Popen[bytes]":
-    """moto's server; s3fs finds it by the environment."""
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(port), str(LATENCY)])
-    os.environ.update(
-        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}", AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test",
-        AWS_DEFAULT_REGION="us-east-1",
-    )  # fmt: skip
-    time.sleep(5)
-    return server
+EPOCHS = 3
 
 
 def upload(folder: Path, address: str) -> None:
@@ -73,69 +61,103 @@ def simulate_lru(batches: Iterable[list[tuple[tuple[int, int], int]]], limit: in
     return fetched
 
 
-def epochs(mixture: Path, cache: Path, share: float, size: int, context_length: int) -> None:
+def read_epochs(store: ObjectStore, mixture: Path, cache: Path, limit: int, batch: int) -> int:
+    """Read three epochs of a mixture and print what that took; the number of windows."""
     from gato_data.reading.reader import ReadSettings, open_mixture
     from gato_data.remote.record_cache import open_cache
 
-    limit = max(round(share * size), 2**20)
-    settings = ReadSettings(context_length=context_length, cache=cache, cache_size=limit)
+    settings = ReadSettings(context_length=LENGTH, cache=cache, cache_size=limit)
     with open_mixture(mixture, settings=settings) as reader:
-        windows = 3 * reader.num_windows
-        ranges = [range(at, min(at + BATCH, windows)) for at in range(0, windows, BATCH)]
-        kept = open_cache(cache)
-        begun = kept.requests, kept.fetched
+        windows = EPOCHS * reader.num_windows
+        ranges = [range(at, min(at + batch, windows)) for at in range(0, windows, batch)]
+        begun = store.sent()
         for _ in reader.stream(ranges):
             pass
-        requests, fetched = kept.requests - begun[0], kept.fetched - begun[1]
+        requests, fetched = (now - before for now, before in zip(store.sent(), begun, strict=True))
+        kept = open_cache(cache)
         assert reader._ahead is not None
         reads = [plan.reads for plan in reader.planner.plan(ranges)]
         records = [reader._ahead._records(each.record, each.shard) for each in reads]
-        sizes = [[(r, kept.span(r)[1] - kept.span(r)[0]) for r in batch] for batch in records]
-        lru = simulate_lru(sizes, limit)
-        print(f"windows, three epochs   {windows:,} of {context_length} tokens, in batches of {BATCH}")
-        print(f"requests a window       {requests / windows:.2f}")
-        print(f"bytes a window          {fetched / windows:,.0f}")
-        print(f"dataset, cache          {size:,} bytes, {limit:,}; the most it held {kept.most_held:,}")
-        print(f"fetched                 {fetched:,} bytes; an LRU of the same size {lru:,}")
+        sizes = [[(r, kept.span(r)[1] - kept.span(r)[0]) for r in each] for each in records]
+    print(f"windows, three epochs    {windows:,} of {LENGTH} tokens, in batches of {batch}")
+    print(f"cache, the most it held  {limit:,} bytes, {kept.most_held:,}")
+    print(f"requests a window        {requests / windows:.2f}")
+    print(f"fetched                  {fetched:,} bytes")
+    print(f"an LRU of the same size  {simulate_lru(sizes, limit):,} bytes")
+    return windows
+
+
+def read_peer(
+    store: ObjectStore, python: str, content: Content, root: Path, limit: int, windows: int, batch: int
+) -> None:
+    """Let mosaicml-streaming read as many windows."""
+    (root / "windows").mkdir()
+    count = windows // EPOCHS
+    while len(list((root / "windows").iterdir())) < count:  # one epoch of ours has some windows more than a plain cut
+        begun = len(list((root / "windows").iterdir()))
+        for number, window in zip(range(begun, count), content.windows(), strict=False):
+            (root / "windows" / f"{number:08d}").write_bytes(packed(window))
+    begun_bytes = store.sent("peer/")[1]
+    script = [python, str(HERE / "remote_mosaic.py"), str(root), "s3://peer/mds", str(limit), str(EPOCHS)]
+    subprocess.run([*script, str(batch)], check=True)
+    print(f"mosaicml-streaming       {store.sent('peer/')[1] - begun_bytes:,} bytes")
+
+
+def train_tiny(mixture: Path, root: Path, steps: int) -> None:
+    """Train a tiny model from an empty cache and print how long it waited."""
+    from gato_trainer.presets import train_settings
+    from gato_trainer.run.train import train
+
+    settings = train_settings("tiny", root / "run", steps=steps, device="cpu", log_every=steps)
+    train(mixture, settings, quiet=True, cache=root / "empty")
+    log = [json.loads(line) for line in (root / "run" / "log.jsonl").read_text().splitlines()]
+    lines = [line for line in log if "data_wait" in line]
+    for what, some in (("first step", lines[:1]), ("further steps", lines[1:])):
+        seconds = sum(line["seconds"] for line in some)
+        waited = sum(line["data_wait"] * line["seconds"] for line in some)
+        print(f"data wait, {what:13} {waited:.2f} of {seconds:.1f} s, a tiny run of {steps} steps, empty cache")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--content", default="atari")
+    parser.add_argument("--content", default="atari", help="atari, state, photos or text")
     parser.add_argument("--encoding", default="zlib")
-    parser.add_argument("--scale", type=float, default=0.25, help="size of the data")
-    parser.add_argument("--share", type=float, default=0.5, help="of the dataset that the cache holds")
-    parser.add_argument("--context-length", type=int, default=1024)
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the data")
+    parser.add_argument("--share", type=float, default=0.75, help="of the dataset that the cache holds")
+    parser.add_argument("--batch-size", type=int, default=16, help="of the epochs")
+    parser.add_argument("--folder", type=Path, help="where recordings stay for the next time")
+    parser.add_argument("--peer", metavar="PYTHON", help="that has mosaicml-streaming")
     parser.add_argument("--steps", type=int, default=0, help="of a tiny run")
-    parser.add_argument("--port", type=int, default=5371)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, serve(LATENCY) as store:
         root = Path(temporary)
-        write_dataset(root / "data", make_content(args.content, args.scale, root), args.encoding)
-        size = sum(path.stat().st_size for path in (root / "data").iterdir() if path.suffix != ".index")
-        server = serve(args.port)
-        try:
-            upload(root / "data", "s3://bucket/data")
-            measure(args, root, size)
-        finally:
-            server.terminate()
+        os.environ.update(store.environment)
+        content = make_content(args.content, args.scale, args.folder or root)
+        write_dataset(root / "data", content, args.encoding)
+        upload(root / "data", "s3://bucket/data")
+        measure(args, store, content, root)
 
 
-def measure(args: argparse.Namespace, root: Path, size: int) -> None:
+def measure(args: argparse.Namespace, store: ObjectStore, content: Content, root: Path) -> None:
     from gato_data.mixing.make import plan_mixture
     from gato_data.mixing.mixture_file import write_mixture
     from gato_data.remote.mirror import at_hand
 
     folder = at_hand("s3://bucket/data", root / "cache")
-    write_mixture(root / "mixture.json", plan_mixture([folder], "uniform", folder=root))
-    epochs(root / "mixture.json", root / "cache", args.share, size, args.context_length)
-    if args.steps:
-        from gato_trainer.presets import train_settings
-        from gato_trainer.run.train import train
+    mixture = root / "mixture.json"
+    write_mixture(mixture, plan_mixture([folder], "uniform", folder=root))
+    shards = [path for path in (root / "data").iterdir() if ".tfrecord-" in path.name and path.suffix != ".index"]
+    size = sum(path.stat().st_size for path in shards)
+    print(f"dataset                  {args.content}, {args.encoding}, {size:,} bytes in {len(shards)} shards")
+    limit = max(round(args.share * size), 2**20)
+    windows = read_epochs(store, mixture, root / "cache", limit, args.batch_size)
+    if args.peer:
+        import fsspec
 
-        settings = train_settings("tiny", root / "run", steps=args.steps, device="cpu", log_every=args.steps)
-        result = train(root / "mixture.json", settings, quiet=True, cache=root / "empty")
-        print(f"data wait, tiny         {result.record['data_wait']:.2%} of {args.steps} steps, from an empty cache")
+        fsspec.filesystem("s3").mkdir("peer")
+        read_peer(store, args.peer, content, root, limit, windows, args.batch_size)
+    if args.steps:
+        train_tiny(mixture, root, args.steps)
 
 
 if __name__ == "__main__":

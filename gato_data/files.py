@@ -11,6 +11,12 @@ from uuid import uuid4
 from gato_data.errors import OutputError
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made again: below `XDG_CACHE_HOME` where that is absolute, or ~/.cache."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "gato-data"
+
+
 def write_durably(path: Path, data: bytes, work: Path | None = None) -> None:
     """Write a whole file under a temporary name, flush it to the disk, then rename it.
 

@@ -12,12 +12,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gato_schemas.episode import Field
+
 RangeKind: TypeAlias = Literal["minmax", "quantile"]
 EXCLUDED = 100
 """A quantile range leaves out at most one value in so many at either end."""
 _DROPPED_BITS = 12
 _SIGN = np.uint32(1 << 31)
 _PENDING = 1 << 20
+
+
+def range_text(field: Field) -> str:
+    """The range that is mapped to [-1, 1], such as "-1:1", or of each element; empty where there is none."""
+    if field.low is None or field.high is None:
+        return ""
+    lows = field.low if isinstance(field.low, tuple) else (field.low,)
+    highs = field.high if isinstance(field.high, tuple) else (field.high,)
+    return " ".join(f"{low:.6g}:{high:.6g}" for low, high in zip(lows, highs, strict=True))
 
 
 class ElementRange(msgspec.Struct, frozen=True, array_like=True):

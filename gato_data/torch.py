@@ -34,7 +34,7 @@ class Windows(IterableDataset[TensorBatch]):
     number of them reads one stream. In a `StatefulDataLoader` of torchdata it goes on where it was.
 
     Args:
-        path: a dataset folder or a mixture file.
+        path: a dataset folder or a mixture file, or the address of one.
         split: "train" or "validation".
         context_length: input tokens of a window; a window holds one more.
         batch_size: windows of a step, over all ranks.
@@ -64,6 +64,7 @@ class Windows(IterableDataset[TensorBatch]):
         if (rank is None) != (world_size is None):
             raise SettingError("rank and world_size belong together: give both, or neither")
         self.path, self.split, self.first = path, split, first
+        self._cache = settings.get("cache")
         self._next = first
         self._loaded: dict[str, int] = {}
         self._rank, self._world_size = _place() if rank is None or world_size is None else (rank, world_size)
@@ -74,7 +75,7 @@ class Windows(IterableDataset[TensorBatch]):
             "steps": steps,
             **settings,
         }
-        with open_dataset(path, split=split) as dataset:
+        with open_dataset(path, split=split, cache=self._cache) as dataset:
             self._num_steps = len(self._batches(dataset, first))  # what is wrong is said here, not in a worker
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class Windows(IterableDataset[TensorBatch]):
                 "first="
             )
         begin = loaded.get("step", self.first) + (0 if of else number)
-        with open_dataset(self.path, split=self.split) as dataset:
+        with open_dataset(self.path, split=self.split, cache=self._cache) as dataset:
             batches = self._batches(dataset, 0)
             for following, batch in batches.every(max(1, workers), begin):
                 self._next = following

@@ -2,10 +2,14 @@
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from gato_data.remote import folder
+from tests.object_store import Bucket, ObjectStore, serve
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
 
@@ -39,3 +43,25 @@ def breakout(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dataset") / "breakout"
     run("atari", {}, recording, out, IngestSettings(holdout=0.55, workers=1))
     return out
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """An object store over HTTP, for all tests."""
+    with serve() as store:
+        yield store
+
+
+@pytest.fixture
+def bucket(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """An empty bucket of it, which s3fs finds with credentials of the environment and without patience."""
+    import s3fs  # type: ignore[import-untyped]
+
+    for name, value in {**object_store.environment, "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    s3fs.S3FileSystem.clear_instance_cache()
+    folder._system_of.cache_clear()
+    yield Bucket.made(object_store)
+    s3fs.S3FileSystem.clear_instance_cache()
+    folder._system_of.cache_clear()

@@ -1,15 +1,17 @@
-"""How `gato-data ingest` and `record` show how far they are: a bar on a terminal, one line a minute anywhere else."""
+"""How commands show how far they are: a bar on a terminal, one line a minute anywhere else."""
 
 import time
 from types import TracebackType
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from gato_data.printable import MAX_LINE, count, counted, printable, size
 from gato_data.report.terminal.console import open_console
-from gato_pipelines.ingest.progress import StageProgress
+
+if TYPE_CHECKING:
+    from gato_pipelines.ingest.progress import StageProgress
 
 _STAGES = {"scan": "scanning", "write": "writing"}
 _BAR_COLUMNS = 12
@@ -75,7 +77,7 @@ class StageBar:
 class IngestProgress(StageBar):
     """Shows how far an ingest is."""
 
-    def show(self, progress: StageProgress) -> None:
+    def show(self, progress: "StageProgress") -> None:
         """Called by the thread that watches the ingest."""
         self.draw(_STAGES[progress.stage], progress.share, ingest_figures(progress))
 
@@ -108,7 +110,24 @@ class RecordProgress(StageBar):
         self.draw("recording", share, figures)
 
 
-def ingest_figures(progress: StageProgress) -> list[str]:
+class CopyProgress(StageBar):
+    """Shows how far copying the shards of a dataset is."""
+
+    def __init__(self, file: TextIO) -> None:
+        super().__init__(file)
+        self._start = self._drawn = time.monotonic()
+
+    def show(self, done: int, shards: int) -> None:
+        """Called before every shard, with how many are written and how many there will be."""
+        now = time.monotonic()
+        if not done or now - self._drawn < self.every:
+            return
+        self._drawn = now
+        left = duration((now - self._start) * (shards - done) / done)
+        self.draw("copying", done / shards, [f"{done:,}/{counted(shards, 'shard')}", f"{left} left"])
+
+
+def ingest_figures(progress: "StageProgress") -> list[str]:
     """What is known of the progress, the most important first."""
     found = [f"{progress.parts_done:,}/{counted(progress.parts, 'part')}"]
     if progress.seconds_left is not None and progress.share < 1:

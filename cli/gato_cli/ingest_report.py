@@ -8,6 +8,7 @@ from rich.console import Console
 
 from gato_cli.output import say
 from gato_data.printable import MAX_LINE, count, counted, printable
+from gato_data.ranges import range_text
 from gato_data.report.account import account_facts, headed_line
 from gato_data.report.encode import as_line
 from gato_data.report.table import TableColumn
@@ -74,15 +75,6 @@ def _print_task(console: Console, name: str, task: TaskInfo, episodes: int) -> N
         _say(console, f"final timestep: {task.final_step.policy} ({task.final_step.reason})")
     if task.filter is not None:
         _say(console, filter_line(task.filter))
-
-
-def range_text(field: Field) -> str:
-    """The range that is mapped to [-1, 1], such as "-1:1", or of each element."""
-    if field.low is None or field.high is None:
-        return ""
-    lows = field.low if isinstance(field.low, tuple) else (field.low,)
-    highs = field.high if isinstance(field.high, tuple) else (field.high,)
-    return " ".join(f"{low:.3g}:{high:.3g}" for low, high in zip(lows, highs, strict=True))
 
 
 def filter_line(chosen: EpisodeFilter) -> str:

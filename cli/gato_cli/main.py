@@ -2,9 +2,9 @@
 
 import logging
 import os
-import re
 import sys
 from importlib import import_module
+from types import TracebackType
 from typing import Any
 
 import click
@@ -23,7 +23,6 @@ COMMANDS = {
     "vocabulary": "Train a text model, or look at one.",
 }
 """Name and help line of every command, in `gato_cli.commands`."""
-_ADDRESS = re.compile(r"(s3a?|gs|gcs|abfss?|az|adl|hdfs|memory)://")
 
 
 class LazyGroup(click.Group):
@@ -50,7 +49,6 @@ class LazyGroup(click.Group):
             close = closest(args[0], COMMANDS)
             hint = f"Did you mean {close!r}?" if close else f"There are: {', '.join(COMMANDS)}."
             ctx.fail(f"no command named {args[0]!r}. {hint}")
-        _refuse_addresses(args)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -71,16 +69,6 @@ class LazyGroup(click.Group):
             raise click.ClickException(printable(str(error), MAX_LINE)) from error
 
 
-def _refuse_addresses(args: list[str]) -> None:
-    """Ingest alone reads and writes object stores: the others look at many small places of large files."""
-    for place in args[1:] if args and args[0] != "ingest" else ():
-        if _ADDRESS.match(place):
-            raise click.ClickException(
-                f"{place} is remote, and {args[0]} works on folders of this machine: copy it here first, for example "
-                "with aws s3 sync, or gcloud storage cp --recursive"
-            )
-
-
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name="gato-data")
@@ -99,7 +87,15 @@ def cli(debug: bool) -> None:
 def _quiet(debug: bool) -> None:
     """Keep what libraries say of themselves off the screen, unless asked for."""
     if debug:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        from gato_data.remote.folder import redacted
+
+        class Formatter(logging.Formatter):
+            def format(self, record: logging.LogRecord) -> str:
+                return redacted(super().format(record))
+
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(Formatter(logging.BASIC_FORMAT))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # of the processes that it starts, too
@@ -107,12 +103,20 @@ def _quiet(debug: bool) -> None:
     logging.root.addFilter(lambda record: "apitools" not in record.getMessage())
 
 
+def _show_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print it without the credentials that it may quote."""
+    from traceback import format_exception
+
+    from gato_data.remote.folder import redacted
+
+    sys.stderr.write(redacted("".join(format_exception(kind, error, trace))))
+
+
 def main() -> None:
     """The console script."""
+    sys.excepthook = _show_traceback
     try:
-        cli(prog_name="gato-data", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        sys.exit(cli(prog_name="gato-data", standalone_mode=False))  # None, or what a command exits with
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -121,3 +125,7 @@ def main() -> None:
         cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
         click.echo(f"Interrupted: {cause}" if cause and cause.args else "Interrupted.", err=True)
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

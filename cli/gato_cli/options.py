@@ -32,6 +32,26 @@ class Place(ParamType):
         return as_place(value) if isinstance(value, str) else Path(value)
 
 
+class LocalPath(click.Path):
+    """A path of this machine."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A Path; an address would become a folder of that name."""
+        from gato_data.remote.folder import as_place, is_remote, redacted
+
+        if isinstance(value, str) and is_remote(value):
+            self.fail(
+                f"{redacted(value)} is an address, a path of this machine was wanted: copy from it or to it, for "
+                "example with aws s3 sync, or gcloud storage cp --recursive",
+                param,
+                ctx,
+            )
+        return super().convert(as_place(value) if isinstance(value, str) and value else value, param, ctx)
+
+
 class HeightWidth(ParamType):
     """HxW: height and width in pixels."""
 
@@ -215,7 +235,7 @@ def _type(entry: "Field[Any]", kind: Any) -> Any:
     if get_origin(kind) is tuple:
         found = {int: HeightWidth(), float: LowHigh(), str: Names()}.get(get_args(kind)[0])
     elif kind in (bool, str, int, float, Path):
-        found = click.Path(path_type=Path) if kind is Path else kind
+        found = LocalPath() if kind is Path else kind
     if found is None:
         raise SettingError(
             f"the setting {entry.name!r} is of type {kind}, which a command line cannot spell: bool, int, float, "
@@ -234,7 +254,7 @@ def cache_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--cache",
         metavar="DIR",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=LocalPath(file_okay=False),
         help="Keeps what is read from addresses.  [default: ~/.cache/gato-data]",
     )(function)
 

@@ -41,7 +41,7 @@ def assemble(
     manifest: Manifest,
     parents: Sequence[OpenDataset],
     taken: Mapping[str, Sequence[Taken]],
-    report: Callable[[str], None],
+    progress: Callable[[int, int], None],
 ) -> Manifest:
     """Write the shards, and a manifest that counts them; returns that.
 
@@ -50,7 +50,7 @@ def assemble(
         manifest: what does not depend on the shards; its tables of tasks and agents are those of the dataset.
         parents: whose shards are taken.
         taken: by split, in order.
-        report: called with the name of every shard before it is written.
+        progress: called before every shard is written, with how many are and how many there will be.
 
     Raises:
         FormatError: a shard, an index or another file of a parent is damaged.
@@ -61,7 +61,7 @@ def assemble(
         indexes[split] = []
         for number, each in enumerate(shards):
             path = out / shard_name(manifest.name, split, number, len(shards))
-            report(path.name)
+            progress(sum(map(len, indexes.values())), sum(map(len, taken.values())))
             indexes[split].append(copy_shard(each, path, tables))
     letters = _letters(parents, indexes)
     text = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)

@@ -37,7 +37,12 @@ class Dropped:
 
 
 def drop(
-    folder: Path, where: str, out: Path, name: str | None = None, *, report: Callable[[str], None] = lambda line: None
+    folder: Path,
+    where: str,
+    out: Path,
+    name: str | None = None,
+    *,
+    progress: Callable[[int, int], None] = lambda done, shards: None,
 ) -> Dropped:
     """Write the dataset that has all episodes of this one but those that meet the conditions.
 
@@ -46,7 +51,7 @@ def drop(
         where: conditions as a view has them between brackets; `not-in` is none here.
         out: the new dataset's folder.
         name: of the new dataset; None for that of its folder.
-        report: called with a line of what is done.
+        progress: called before every shard is written, with how many are and how many there will be.
 
     Raises:
         FormatError: the folder is no complete dataset, or is damaged.
@@ -69,7 +74,7 @@ def drop(
             fingerprint=fingerprint_of(origin, list(cut.tasks), cut.agents),
         )
         gone = tuple(task for task in parent.manifest.tasks if task not in cut.tasks)
-        return Dropped(assemble(out, manifest, [parent], cut.taken, report), cut.episodes, gone)
+        return Dropped(assemble(out, manifest, [parent], cut.taken, progress), cut.episodes, gone)
 
 
 def _conditions(where: str) -> View:

@@ -47,7 +47,7 @@ def merge(
     *,
     copies: Copies = "keep",
     family: str | None = None,
-    report: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int, int], None] = lambda done, shards: None,
 ) -> Merged:
     """Write the dataset that has the episodes of all of these, in their order.
 
@@ -57,7 +57,7 @@ def merge(
         name: of the new dataset; None for that of its folder.
         copies: what becomes of an episode that an earlier dataset has as well.
         family: of the new dataset; None for that of all of them.
-        report: called with a line of what is done.
+        progress: called before every shard is written, with how many are and how many there will be.
 
     Raises:
         InputError: fewer than two datasets, or one twice.
@@ -78,7 +78,7 @@ def merge(
         account = joined_notes([base.account, _dropped(origin)])
         fingerprint = fingerprint_of(origin, list(base.tasks), base.agents)
         manifest = msgspec.structs.replace(base, origin=origin, account=account, fingerprint=fingerprint)
-        return Merged(assemble(out, manifest, parents, taken, report), choice.copies, choice.leaks)
+        return Merged(assemble(out, manifest, parents, taken, progress), choice.copies, choice.leaks)
 
 
 def _open(folders: Sequence[Path]) -> list[OpenDataset]:

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
+from gato_data.remote.mirror import at_hand, mirror_of
 from gato_schemas.dataset import MANIFEST, Manifest, read_manifest
 from gato_schemas.origin import Parent
 
 PARENTS = "parents"
 """Folder inside a grown dataset that holds them, one folder each, called by the beginning of its content id."""
-APPEND = "append"
-"""Folder inside the work folder in which an append makes the grown dataset."""
 APPEND = "append"
 """Folder inside the work folder in which an append makes the grown dataset."""
 _DIGITS = 16
@@ -35,8 +34,11 @@ def folder_of_content(folder: Path, content_id: str) -> Path:
 
     Raises:
         FormatError: a parent is damaged.
+        InputError: a parent is at an address and cannot be read.
     """
     kept = parent_folder(folder, content_id)
     if not (kept / MANIFEST).is_file() or read_manifest(folder).content_id == content_id:
         return folder
+    if (mirror := mirror_of(folder)) is not None:
+        kept = at_hand(f"{mirror.remote.address}/{kept.relative_to(folder).as_posix()}", mirror.cache)
     return kept if read_manifest(kept).content_id == content_id else folder

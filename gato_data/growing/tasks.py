@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import MixtureError
+from gato_data.ranges import range_text
 from gato_schemas.account import Note, merge_notes
 from gato_schemas.dataset import EnvironmentInfo, EpisodeFilter, FinalStep, ImageInfo, TaskInfo
 from gato_schemas.episode import Field
@@ -56,19 +57,10 @@ def _check_fields(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, 
         for field, its in zip(mine, theirs, strict=True):
             if (field.low, field.high) != (its.low, its.high):
                 raise MixtureError(
-                    f"{role} {field.name!r} of task {name!r} has the range {range_text(field)} in {places[0]} and "
-                    f"{range_text(its)} in {places[1]}, so that equal ids mean different values: ingest one of them "
-                    "again with the other's --action-range LOW:HIGH"
+                    f"{role} {field.name!r} of task {name!r} has the range {range_text(field) or 'none'} in "
+                    f"{places[0]} and {range_text(its) or 'none'} in {places[1]}, so that equal ids mean different "
+                    "values: ingest one of them again with the other's --action-range LOW:HIGH"
                 )
-
-
-def range_text(field: Field) -> str:
-    """The range that is mapped to [-1, 1], such as "-1:1", or of each element; "none" where there is none."""
-    if field.low is None or field.high is None:
-        return "none"
-    lows = field.low if isinstance(field.low, tuple) else (field.low,)
-    highs = field.high if isinstance(field.high, tuple) else (field.high,)
-    return " ".join(f"{low:.6g}:{high:.6g}" for low, high in zip(lows, highs, strict=True))
 
 
 def _fields(fields: Sequence[Field]) -> str:

@@ -13,7 +13,7 @@ from gato_data.library.episodes import Episodes
 from gato_data.library.tasks import Task
 from gato_data.mixing.make import plan_mixture
 from gato_data.printable import printable
-from gato_data.reading.datasets import open_mixture_datasets
+from gato_data.reading.datasets import open_datasets, open_mixture_datasets
 from gato_data.reading.reader import MixtureReader
 from gato_data.reading.settings import ReadSettings
 from gato_data.remote.mirror import at_hand, origin
@@ -33,30 +33,30 @@ def open(
     """Open a dataset folder of `gato-data ingest`, or a mixture file of `gato-data mix`.
 
     Args:
-        path: of the folder or the file, or its address, such as s3://bucket/folder or hf://datasets/owner/name, of
-            which no more is fetched than is read.
+        path: of the folder or the file, or its address, such as "s3://bucket/breakout".
         split: "train" or "validation".
         where: of a folder, which episodes are meant, such as "task=pong,return>=20"; a mixture file
             says that itself (`gato-data mix --weights "breakout[return>=20]=1"`).
-        cache: folder of what was fetched; None is the user's own.
+        cache: where what is read from addresses is kept; None is the user's folder for caches.
 
     Raises:
         InputError: there is nothing at the address, or it cannot be read.
-        MissingPackageError: a package that reads the address is not installed.
+        MissingPackageError: a package that reads it is not installed.
         FormatError: it is missing, damaged or of another version.
         MixtureError: a dataset of the mixture changed since it was mixed, there is no such split, or `where` cannot be
             read.
     """
-    kept = None if cache is None else Path(cache)
-    place = at_hand(os.fspath(path), kept)
+    cached = None if cache is None else Path(cache)
+    place = at_hand(os.fspath(path), cached)
     if place.is_dir() or not place.exists():
-        name = joined_name(read_manifest(place).name, View.parse(where))
+        view = View.parse(where)
+        name = joined_name(read_manifest(place).name, view)
         mixture = plan_mixture([place], {name: 1.0}, folder=place)
-        return Dataset(place, mixture, open_mixture_datasets(mixture, place / "mixture.json", kept), split)
+        return Dataset(place, mixture, open_datasets([place], [view]), split)
     if where:
         raise SettingError(f"{place} is a mixture file, which has views of its own: open a dataset folder with where=")
     mixture = read_mixture(place)
-    return Dataset(place, mixture, open_mixture_datasets(mixture, place, kept), split)
+    return Dataset(place, mixture, open_mixture_datasets(mixture, place, cached), split)
 
 
 class Dataset:
@@ -128,7 +128,7 @@ class Dataset:
             rank: which part of every step this process reads, from 0 on.
             world_size: how many parts there are.
             settings: further fields of `gato_data.reading.settings.ReadSettings`, such as
-                `prompt_share=0.0` or `pack=True`.
+                `prompt_share=0.0`, `pack=True` or, at an address, `cache_size=10**9`.
 
         Raises:
             SettingError: a number is out of range, or there is no such setting.

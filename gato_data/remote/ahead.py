@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gato_data.errors import SettingError
 from gato_data.permutation import Numbers
 from gato_data.remote.mirror import mirror_of
 from gato_data.remote.record_cache import Record, RecordCache, open_cache
@@ -82,10 +83,19 @@ class ReadAhead:
         self._fetchers = 0
 
     def announce(self, first: int, record: Numbers, shard: Numbers) -> None:
-        """A batch to come: its first sample, and what it reads, int64 (N,) each, counted through the mixture."""
+        """A batch to come: its first sample, and what it reads, int64 (N,) each, counted through the mixture.
+
+        Raises:
+            SettingError: the cache does not hold its records: they would be fetched again and again.
+        """
         records = self._records(record, shard)
         cache, stream = self._shards.cache, self._stream
         size = sum(stop - start for start, stop in map(cache.span, records))
+        if size > cache.limit:
+            raise SettingError(
+                f"a batch reads records of {size / 2**20:,.1f} MiB, which is more than the cache of "
+                f"{cache.limit / 2**20:,.1f} MiB: raise --cache-size or make the batch smaller"
+            )
         with self._lock:
             coming = _Coming(records, cache.clock + len(stream.coming), size)
             stream.coming[first] = coming

@@ -8,6 +8,8 @@ from gato_data.errors import GatoError, InputError
 from gato_data.remote.folder import RemoteFolder, RemoteObject, reason_of, store_errors
 
 ATTEMPTS = 6
+PATIENCE = 300.0
+"""Seconds after which no further attempt begins: packages try again by themselves, which may take minutes."""
 FIRST_WAIT = 0.5
 """Seconds before the second attempt; twice as long before every further one, more or less by chance."""
 _FINAL = (FileNotFoundError, PermissionError)
@@ -33,8 +35,11 @@ def fetch(
         InputError: after several attempts they did not come, are not whole, or the file is another one by now.
     """
     reason = ""
+    begun = time.monotonic()
     for attempt in range(ATTEMPTS):
         if attempt:
+            if time.monotonic() - begun > PATIENCE:
+                break
             time.sleep(FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
         try:
             data = remote.read_range(name, start, stop)

@@ -3,6 +3,7 @@
 Credentials stay with fsspec: what an address holds of them is never shown.
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,10 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {"hf": {"block_size": 1}}
 """Of a file system: the hub's would fetch 5 MiB behind every range that is read."""
 _HUB = "https://huggingface.co/datasets/"
 _LOGIN, _QUERY = re.compile(r"(?<=://)[^/\s@]+@"), re.compile(r"(\w://[^\s?'\"]+)\?[^\s'\",)]+")
+_SECRET_LETTERS = 4
+"""Shorter words stand in too many texts to be kept out of them."""
+_SECRETS: set[str] = set()
+"""What addresses held of credentials that were opened: packages quote parts of an address, too."""
 _TAGS = ("ETag", "etag", "generation", "blob_id", "md5Hash", "mtime", "LastModified", "created")
 _FOREIGN_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
@@ -66,11 +71,12 @@ def as_place(text: str) -> Path | str:
 
 
 def address_of(text: str) -> str:
-    """An address without slashes at its end.
+    """An address without slashes at its end; what it holds of credentials is shown nowhere from now on.
 
     Raises:
         InputError: it names nothing, such as s3://, or ends in ".."; or is a page of the Hub.
     """
+    _note_secrets(text)
     if text.startswith(_HUB) and "/resolve/" not in text:  # which is a file
         name = "/".join(text.removeprefix(_HUB).split("/")[:2])
         raise InputError(
@@ -89,7 +95,21 @@ def last_name(address: str) -> str:
 
 def redacted(text: str) -> str:
     """The text without the user names, passwords and signatures that addresses in it may hold."""
-    return _QUERY.sub(r"\1?***", _LOGIN.sub("***@", text))
+    shown = _QUERY.sub(r"\1?***", _LOGIN.sub("***@", text))
+    for secret in sorted(_SECRETS, key=len, reverse=True):
+        shown = shown.replace(secret, "***")
+    return shown
+
+
+def _note_secrets(address: str) -> None:
+    login = _LOGIN.search(address)
+    query = address.partition("?")[2] if _QUERY.search(address) else ""
+    words = [
+        *(login[0][:-1].split(":") if login else ()),
+        query,
+        *(part.partition("=")[2] for part in query.split("&")),
+    ]
+    _SECRETS.update(word for word in words if len(word) >= _SECRET_LETTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +282,13 @@ def _relative(path: str, root: str) -> str:
     return path.removeprefix(root).lstrip("/")
 
 
-@lru_cache(maxsize=64)
 def _system(address: str) -> tuple[Any, str]:
-    """fsspec's file system, and the folder's path in it."""
+    """fsspec's file system, and the folder's path in it; a process that was forked has one of its own."""
+    return _system_of(address, os.getpid())
+
+
+@lru_cache(maxsize=64)
+def _system_of(address: str, process: int) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:

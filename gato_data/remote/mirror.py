@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_data.errors import FormatError, InputError, SettingError
+from gato_data.files import user_cache
 from gato_data.remote.fetch import fetch
 from gato_data.remote.folder import RemoteFolder, RemoteObject, as_place, is_remote, last_name, redacted
 from gato_schemas.dataset import MANIFEST, Manifest, decode_manifest
@@ -50,11 +51,6 @@ def mirror_of(folder: Path) -> DatasetMirror | None:
     return _OPENED.get(folder)
 
 
-def default_cache() -> Path:
-    """The user's folder for what can be fetched again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gato-data"
-
-
 def at_hand(place: Path | str, cache: Path | None = None) -> Path:
     """A path of this machine for a dataset's folder, a shard of one or a mixture file, which may be at an address.
 
@@ -71,7 +67,7 @@ def at_hand(place: Path | str, cache: Path | None = None) -> Path:
     if isinstance(place, Path):
         return place
     parent, _, name = place.rpartition("/")
-    cache = (cache or default_cache()).absolute()
+    cache = (cache or user_cache()).absolute()
     try:
         if _SHARD in name:
             return _open_dataset(RemoteFolder(parent), cache) / name

@@ -1,17 +1,17 @@
 """`ingest --runner array`: as many shells as there are tasks, one of them killed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from tests.cli.command import error_of, ingest
+from tests.object_store import Bucket
+from tests.remote_folders import down
 from tests.rlds_inputs import digests, moving, write
 from tests.rlds_inputs import ingest as ingest_alone
 
@@ -82,40 +82,16 @@ def test_one_of_three_shells_is_killed(source: Path, wanted: dict[str, str], tmp
     assert before.items() <= {path.name: path.stat().st_ino for path in out.glob("*.tfrecord-*")}.items()
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of a server on this machine that speaks as S3 does."""
-    server = pytest.importorskip("moto.server", reason="needs moto[server]: a server that speaks as S3 does")
-    pytest.importorskip("s3fs", reason="needs s3fs: fsspec's door to s3://")
-    import boto3
-
-    started = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", f"http://{host}:{port}")
-    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="bucket")
-    yield "s3://bucket"
-    started.stop()
-
-
 def test_one_of_two_shells_is_killed_at_an_object_store(
-    source: Path, wanted: dict[str, str], tmp_path: Path, bucket: str
+    source: Path, wanted: dict[str, str], tmp_path: Path, bucket: Bucket
 ) -> None:
-    out = f"{bucket}/tokens/arm"
+    out = f"s3://{bucket.name}/tokens/arm"
     killed, other = ends(shell(source, out, "2/2", KILLED + PROGRAM), shell(source, out, "1/2"))
     assert killed[0] == -signal.SIGKILL
     assert other[:2] == (0, ""), other[2]
     ((code, _, stderr),) = ends(shell(source, out, "2/2"))
     assert code == 0, stderr
-    there = tmp_path / "there.py"
-    there.write_text(
-        "import sys, fsspec; fsspec.filesystem('s3').get('bucket/tokens/arm/', sys.argv[1], recursive=True)"
-    )
-    subprocess.run([sys.executable, there, f"{tmp_path}/copy/"], check=True, env=os.environ, timeout=600)
-    assert digests(tmp_path / "copy") == wanted
+    assert down(out, tmp_path / "copy") == wanted
 
 
 def test_what_a_task_says(source: Path, tmp_path: Path) -> None:

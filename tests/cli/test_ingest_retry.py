@@ -67,13 +67,3 @@ def test_what_it_is_no_use_for(source: Path, out: Path) -> None:
     found = error_of(ingest("atari", source, "--out", out, "--image-size", "32x32", "--retry-dead-letters"))
     assert "made from other input or with other settings (source.settings.image_size" in found
     assert digests(out) == before
-
-
-@pytest.mark.parametrize("command", ["inspect dataset", "verify", "mix"])
-def test_addresses_are_for_ingest_alone(command: str) -> None:
-    done = CliRunner().invoke(cli, [*command.split(), "s3://bucket/arm"])
-    assert done.exit_code == 1
-    assert done.stderr == (
-        f"Error: s3://bucket/arm is remote, and {command.split()[0]} works on folders of this machine: copy it here "
-        "first, for example with aws s3 sync, or gcloud storage cp --recursive\n"
-    )

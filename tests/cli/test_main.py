@@ -113,6 +113,23 @@ def test_an_interrupted_recording_says_how_to_go_on(
     assert last == "Interrupted: run the same command again to record into the same folder from the first episode on"
 
 
+def test_a_run_that_a_signal_stopped_has_not_succeeded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    train = pytest.importorskip("gato_trainer.run.train", reason="needs torch, of the extra [train]")
+    nothing = dict.fromkeys(("first_loss", "last_loss", "validation"))
+    stopped = train.RunResult(
+        out=tmp_path, step=3, parameters=1, record={}, stopped_by="SIGTERM", windows_left_out=0, losses=[],
+        is_first=True, **nothing,
+    )  # fmt: skip
+    monkeypatch.setattr(train, "train", lambda *_, **__: stopped)
+    mixture = tmp_path / "mixture.json"
+    mixture.write_text("{}")
+    arguments = ("train", "--mixture", str(mixture), "--out", str(tmp_path / "run"))
+    assert call_main(monkeypatch, *arguments) == 128 + signal.SIGTERM
+    assert capsys.readouterr().out.endswith("stopped by SIGTERM: the same command with --resume continues\n")
+
+
 def test_what_an_error_quotes_cannot_reach_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

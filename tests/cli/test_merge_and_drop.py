@@ -1,10 +1,13 @@
 """`gato-data merge`, `drop` and `ingest --append` as a user types them: what they print, and their exit codes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+import gato_data
+from gato_cli import ingest_progress
 from gato_schemas.dataset import read_manifest
 from tests.cli.command import error_of, run
 from tests.rlds_inputs import moving, write
@@ -79,3 +82,28 @@ def test_wrong_input_is_one_sentence(
     monkeypatch.chdir(pair)
     assert error_of(run(*arguments), code).startswith(message)
     assert not (pair / "x").exists()
+
+
+def test_tfds_reads_what_was_merged_and_what_grew(pair: Path, tmp_path: Path) -> None:
+    tfds = pytest.importorskip("tensorflow_datasets", reason="needs TFDS, of the extra [ingest]")
+    assert run("merge", pair / "a", pair / "b", "--out", tmp_path / "both").exit_code == 0
+    for source, more in (("one", ()), ("two", ("--append",))):
+        assert run("ingest", "rlds", pair / source, "--out", tmp_path / "grown", "--workers", "1", *more).exit_code == 0
+    for name in ("both", "grown"):
+        builder = tfds.builder_from_directory(str(tmp_path / name))
+        assert set(builder.info.splits) == set(read_manifest(tmp_path / name).splits)
+        for split in builder.info.splits:
+            wanted = gato_data.open(tmp_path / name, split=split).episodes
+            found = [*tfds.as_numpy(builder.as_dataset(split=split))]
+            assert len(found) == builder.info.splits[split].num_examples == len(wanted)
+            for record, episode in zip(found, wanted, strict=True):
+                assert record["tokens"].tolist() == episode.tokens.tolist()
+                assert record["episode_id"].decode() == episode.id
+
+
+def test_a_long_copy_says_how_far_it_is(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_progress, "_LINE_SECONDS", 0.0)
+    lines = run("merge", pair / "a", pair / "b", "--out", tmp_path / "both").stderr.splitlines()
+    assert re.fullmatch(r"copying: \d+%, 1/\d+ shards, .+ left", lines[0])
+    lines = run("drop", pair / "a", "--where", "return<5", "--out", tmp_path / "good").stderr.splitlines()
+    assert re.fullmatch(r"copying: \d+%, 1/\d+ shards, .+ left", lines[0])

@@ -1,8 +1,9 @@
 import os
+from pathlib import Path
 
 import pytest
 
-from gato_data.files import write_durably
+from gato_data.files import user_cache, write_durably
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -16,3 +17,11 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     write_durably(path, b"third")
     assert path.read_bytes() == b"third"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert user_cache() == tmp_path / "gato-data"
+    for relative in ("", "cache"):  # which the standard says to pass over
+        monkeypatch.setenv("XDG_CACHE_HOME", relative)
+        assert user_cache() == Path.home() / ".cache" / "gato-data"

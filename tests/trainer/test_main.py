@@ -23,6 +23,7 @@ from gato_trainer.run import train
 from gato_trainer.run.lines import progress_line
 from gato_trainer.run.plot import plot_losses
 from gato_trainer.run.progress import Log
+from gato_trainer.run.stopping import StopSignal
 from gato_trainer.run.train import run
 from tests.trainer.synthetic import SyntheticSource
 
@@ -69,6 +70,24 @@ def test_train_plan_resume_and_export(
     assert re.fullmatch(rf"{re.escape(str(out))}: step 2, loss 7\.\d+ -> 7\.\d+\n", capsys.readouterr().out)
     assert main(["export", str(out), "--out", str(tmp_path / "model.safetensors")]) == 0
     assert (tmp_path / "model.safetensors").stat().st_size > 4 * planned["parameters"]
+
+
+@pytest.mark.usefixtures("synthetic")
+@pytest.mark.parametrize(("received", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_what_waits_for_the_whole_run_sees_that_it_was_stopped(
+    received: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    monkeypatch.setattr(StopSignal, "__enter__", lambda self: self.__dict__.update(received=received) or self)
+    assert main(arguments(out)) == code
+    assert capsys.readouterr().out.endswith(f"stopped by {received}: the same command with --resume continues\n")
+    monkeypatch.setattr(train, "train", interrupted)
+    assert main(arguments(out)) == 130
+    assert capsys.readouterr().err.endswith("Interrupted.\n")
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.usefixtures("synthetic")

@@ -3,7 +3,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,16 +21,11 @@ from gato_trainer.model.sharding import shards
 from gato_trainer.run import spikes
 from gato_trainer.run.train import run
 from gato_trainer.world import World, join_world, unanswered
+from tests.ports import free_port
 from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
 WORKER = Path(__file__).with_name("worker.py")
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def run_processes(task: dict[str, Any], count: int) -> dict[str, Any]:
@@ -178,10 +172,19 @@ def test_processes_train_a_part_as_one_does(
 def test_processes_wait_as_long_as_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[timedelta | None] = []
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr("torch.distributed.init_process_group", lambda backend, timeout: waits.append(timeout))
+    monkeypatch.setattr("gato_trainer.world.meet", lambda rank, size, timeout: waits.append(timeout))
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda backend, **given: waits.append(given["timeout"]))
     assert join_world("cpu", 90).timeout == timedelta(seconds=90)
     assert join_world("cpu").timeout is None
-    assert waits == [timedelta(seconds=90), None]
+    assert waits == [timedelta(seconds=90), timedelta(seconds=90), timedelta(minutes=30), None]
+
+
+def test_a_process_that_waits_in_vain_for_the_others_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "RANK": "0"}
+    for name, value in shared.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrainError, match=r"another process of the run ended or did not answer in time \(Timed out"):
+        join_world("cpu", 0.2)
 
 
 def test_a_process_that_does_not_answer_is_told_in_a_sentence() -> None:
@@ -229,6 +232,7 @@ def test_processes_stop_together_where_a_signal_meets_a_checkpoint(
     }
     stopped = run_processes({**task, "terminate": 3}, 2)
     assert [step for step, _ in stopped["losses"]] == [1, 2, 3]
+    assert stopped["stopped_by"] == "SIGTERM"  # which this process did not get
     rest = run_processes(task, 2)
     assert [step for step, _ in rest["losses"]] == [4, 5, 6]
     whole = run(small_settings("whole"), source, quiet=True)
@@ -258,6 +262,35 @@ def test_one_command_goes_on_after_a_process_was_killed(small_settings: Make, so
     assert (checkpoints / "damaged-step-00000004").is_dir()
     losses = json.loads(said.splitlines()[-1])["losses"]
     assert [step for step, _ in losses] == [3, 4, 5, 6]
+    logged = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
+    whole = run(small_settings("whole"), source, quiet=True)
+    assert [line["loss"] for line in logged] == pytest.approx([loss for _, loss in whole.losses], rel=1e-5)
+
+
+def test_torchrun_goes_on_after_a_process_was_killed(small_settings: Make, source: SyntheticSource) -> None:
+    """Its store still has the address of the dead first process when the second one, here the faster, starts again."""
+    settings = small_settings("killed")
+    options = {"steps": 6, "batch_size": 4, "context_length": 24, "log_every": 1, "checkpoint_every": 2}
+    task = {
+        "settings": {**options, "out": str(settings.out), "resume": "auto", "collective_timeout": 60},
+        "model": dataclasses.asdict(settings.model),
+        "source": dataclasses.asdict(source),
+        "told": True,
+        "kill_first": 5,
+    }
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
+    with subprocess.Popen(
+        [*torchrun, "--master-port", str(free_port()), str(WORKER), json.dumps(task)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        try:
+            _, errors = started.communicate(timeout=300)
+        finally:
+            started.terminate()  # of one that hangs, which then ends its processes
+    assert started.returncode == 0, errors[-3000:]
+    assert f"continuing at step 4 from {settings.out / 'checkpoints' / 'step-00000004'}" in errors
     logged = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
     whole = run(small_settings("whole"), source, quiet=True)
     assert [line["loss"] for line in logged] == pytest.approx([loss for _, loss in whole.losses], rel=1e-5)

@@ -83,6 +83,24 @@ def kill_after(step: int) -> None:
     training.Training._after_step = killed
 
 
+def kill_first(step: int) -> None:
+    """Under torchrun: the first process dies after a step that is not saved, and is the last to start again."""
+    if os.environ["RANK"] != "0":
+        return
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] != "0":
+        time.sleep(2)
+        return
+    after = training.Training._after_step
+
+    def killed(self: training.Training, *arguments: Any) -> None:
+        after(self, *arguments)
+        if self.progress.step == step:
+            self.checkpoints.wait()
+            kill()
+
+    training.Training._after_step = killed
+
+
 def main(task: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     if "kill" in task:
@@ -91,6 +109,8 @@ def main(task: dict[str, Any]) -> None:
         spikes.JUDGED_FROM = task["judged_from"]
     if "kill_after" in task:
         kill_after(task["kill_after"])
+    if "kill_first" in task:
+        kill_first(task["kill_first"])
     if "terminate" in task:
         terminate_at(task["terminate"])
     options = task["settings"]
@@ -101,7 +121,8 @@ def main(task: dict[str, Any]) -> None:
     source = SyntheticSource(**task["source"])
     result = run(settings, source, source if task.get("validate") else None, quiet=not task.get("told"))
     if result.is_first:
-        print(json.dumps({"losses": result.losses, "validation": result.validation, "record": result.record}))
+        shown = ("losses", "validation", "record", "stopped_by")
+        print(json.dumps({name: getattr(result, name) for name in shown}))
 
 
 if __name__ == "__main__":

@@ -20,30 +20,34 @@ from gato_trainer.presets import OPTIONS, PLAN_OPTIONS, PRESETS, READ_OPTIONS, p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 done, 1 an error that the user can fix."""
+    """Run a command; 0 done, 1 an error that the user can fix, 128 and more stopped by a signal."""
     options = vars(_parser().parse_args(arguments))
     try:
-        lines = {"train": _train, "export": _export}[options.pop("command")](options)
+        lines, code = {"train": _train, "export": _export}[options.pop("command")](options)
     except GatoError as error:
         print(f"Error: {printable(str(error), MAX_LINE)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     for line in lines:
         print(line)
-    return 0
+    return code
 
 
-def _train(options: dict[str, Any]) -> list[str]:
-    """Train or plan; the lines to print, of which torchrun's other processes have none."""
-    from gato_trainer.run.train import dry_run, train
+def _train(options: dict[str, Any]) -> tuple[list[str], int]:
+    """Train or plan; the lines to print, of which torchrun's other processes have none, and the exit code."""
+    from gato_trainer.run.train import RunResult, dry_run, train
 
     mixture, only_plan, as_json = (options.pop(name) for name in ("mixture", "dry_run", "json"))
     read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
     planned = planned_machine(only_plan, **{entry.name: options.pop(entry.name) for entry, _ in PLAN_OPTIONS})
     settings = train_settings(options.pop("model"), options.pop("out"), **options)
     made = dry_run(mixture, settings, planned, **read) if only_plan else train(mixture, settings, **read)
+    code = made.exit_code if isinstance(made, RunResult) else 0
     if os.environ.get("RANK", "0") != "0":
-        return []
-    return [json.dumps(made.to_json(), indent=1)] if as_json else made.lines()
+        return [], code
+    return [json.dumps(made.to_json(), indent=1)] if as_json else made.lines(), code
 
 
 def _add_option(parser: argparse.ArgumentParser, entry: "Field[Any]", kind: Any, default: Any) -> None:
@@ -64,10 +68,10 @@ def _add_option(parser: argparse.ArgumentParser, entry: "Field[Any]", kind: Any,
     parser.add_argument(flag_name(entry), **given)
 
 
-def _export(options: dict[str, Any]) -> list[str]:
+def _export(options: dict[str, Any]) -> tuple[list[str], int]:
     from gato_trainer.checkpoints.export import export
 
-    return [str(export(options["run"], options["out"]))]
+    return [str(export(options["run"], options["out"]))], 0
 
 
 def _parser() -> argparse.ArgumentParser:

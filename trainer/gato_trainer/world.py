@@ -11,10 +11,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gato_data.errors import GatoError, TrainError
+from gato_trainer.meeting import meet
 
 _Answer = TypeVar("_Answer")
-_UNANSWERED = ("timed out", "connection closed by peer", "connection reset by peer")
-"""What gloo says, in lower case, when another process is gone or too late."""
+_UNANSWERED = ("timed out", "wait timeout", "connection closed by peer", "connection reset by peer")
+"""What gloo and the store say, in lower case, when another process is gone or too late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def join_world(device: str, timeout: float | None = None) -> World:
         timeout: seconds to wait for other processes; None is torch's default.
 
     Raises:
-        TrainError: see `choose_device`.
+        TrainError: see `choose_device`; another process did not come.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
@@ -136,7 +137,11 @@ def join_world(device: str, timeout: float | None = None) -> World:
     patience = None if timeout is None else timedelta(seconds=timeout)
     if size > 1 and not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=patience)
+        try:
+            store = meet(rank, size, patience or dist.default_pg_timeout)
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=patience)
+        except RuntimeError as error:
+            raise unanswered(error) or error from error
     return World(rank, size, chosen, patience)
 
 

@@ -1,17 +1,18 @@
 """`gato-data drop`: a dataset without some of its episodes."""
 
+import sys
 from pathlib import Path
 
 import click
 
-from gato_cli.options import json_option
+from gato_cli.options import LocalPath, json_option
 from gato_cli.output import say, show
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=LocalPath())
 @click.option("--where", required=True, metavar="CONDITIONS", help="Which episodes go, such as 'task=pong,return<20'.")
-@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the new dataset.")
+@click.option("--out", required=True, metavar="DIR", type=LocalPath(), help="Folder of the new dataset.")
 @click.option("--name", help="Name of the new dataset; by default the folder's.")
 @json_option
 def command(folder: Path, where: str, out: Path, name: str | None, as_json: bool) -> None:
@@ -24,11 +25,13 @@ def command(folder: Path, where: str, out: Path, name: str | None, as_json: bool
     Example:
       gato-data drop breakout --where 'return<2' --out breakout-good
     """
+    from gato_cli.ingest_progress import CopyProgress
     from gato_data.growing.drop import drop
     from gato_data.printable import counted, printable
     from gato_data.report.growing import made_answer, print_made
 
-    made = drop(folder, where, out, name)
+    with CopyProgress(sys.stderr) as shown:
+        made = drop(folder, where, out, name, progress=shown.show)
     show(
         lambda: {**made_answer(out, made.manifest), "dropped": made.episodes, "tasks_gone": made.tasks},
         lambda console: print_made(console, made.manifest),

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gato_cli.options import Place, Threshold, TokenRange, cache_option, json_option
+from gato_cli.options import LocalPath, Place, Threshold, TokenRange, cache_option, json_option
 from gato_cli.output import say, show
 from gato_data.closest import closest
 
@@ -33,7 +33,7 @@ class InspectGroup(click.Group):
 html_option = click.option(
     "--html",
     "page",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     metavar="PAGE",
     help="Write one self-contained web page instead.",
 )

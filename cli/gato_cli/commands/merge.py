@@ -1,19 +1,20 @@
 """`gato-data merge`: the episodes of several datasets as one dataset."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from gato_cli.options import json_option
+from gato_cli.options import LocalPath, json_option
 from gato_cli.output import say, show
 from gato_data.families import TABLE_1
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("datasets", metavar="DATASET...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the new dataset.")
+@click.argument("datasets", metavar="DATASET...", nargs=-1, required=True, type=LocalPath())
+@click.option("--out", required=True, metavar="DIR", type=LocalPath(), help="Folder of the new dataset.")
 @click.option(
     "--copies",
     type=click.Choice(["keep", "drop"]),
@@ -45,11 +46,13 @@ def command(
     Example:
       gato-data merge breakout pong --out atari
     """
+    from gato_cli.ingest_progress import CopyProgress
     from gato_data.growing.merge import merge
     from gato_data.printable import counted
     from gato_data.report.growing import made_answer, print_made
 
-    made = merge(datasets, out, name, copies=copies, family=family)
+    with CopyProgress(sys.stderr) as shown:
+        made = merge(datasets, out, name, copies=copies, family=family, progress=shown.show)
     show(
         lambda: {**made_answer(out, made.manifest), "copies": made.copies, "leaks": made.leaks},
         lambda console: print_made(console, made.manifest),

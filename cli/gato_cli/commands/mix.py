@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gato_cli.options import Place, json_option, settings_options
+from gato_cli.options import LocalPath, Place, json_option, settings_options
 from gato_cli.output import say, show
 from gato_data.reading.settings import ReadSettings
 
 if TYPE_CHECKING:
     from gato_data.mixing.plan import MixturePlan
 
-_PATH = click.Path(path_type=Path)
+_PATH = LocalPath()
 
 
 _Command = TypeVar("_Command", bound=click.Command)
@@ -58,7 +58,13 @@ class MixGroup(click.Group):
 @read_options("context_length", "window", "pack", "cache")
 @click.group(cls=MixGroup, context_settings={"show_default": True})
 @click.argument("datasets", metavar="DATASET...", nargs=-1, type=Place())
-@click.option("--weights", required=True, metavar="NAME=W,...|FILE.toml|PRESET", help="Weights, see above.")
+@click.option(
+    "--weights",
+    required=True,
+    multiple=True,
+    metavar="NAME=W,...|FILE.toml|PRESET",
+    help="Weights, see above; NAME=W may come in several of them.",
+)
 @click.option("--out", required=True, metavar="FILE", type=_PATH, help="The mixture file.")
 @click.option(
     "--by",
@@ -78,7 +84,7 @@ class MixGroup(click.Group):
 @json_option
 def command(
     datasets: Sequence[Path | str],
-    weights: str,
+    weights: tuple[str, ...],
     out: Path,
     measure: Any,
     temperature: float | None,
@@ -110,15 +116,16 @@ def command(
     from gato_data.remote.mirror import at_hand
     from gato_schemas.mixture import read_mixture
 
+    given = ",".join(weights)
     folders = [at_hand(place, reading["cache"]) for place in datasets]
     run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(**reading))
     options = WeightOptions(measure=measure, temperature=temperature, max_epochs=max_epochs)
     if at_step is None:
         check_out(out)
-        mixture = plan_mixture(folders, weights, folder=out.parent, options=options, run=run)
+        mixture = plan_mixture(folders, given, folder=out.parent, options=options, run=run)
     else:
         first_sample = at_step * batch_size
-        mixture = add_stage(read_mixture(out), out, first_sample, folders, weights, options=options, run=run)
+        mixture = add_stage(read_mixture(out), out, first_sample, folders, given, options=options, run=run)
     plan = describe(mixture, out, run)
     plan.check_trained()
     if plot is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gato_cli.options import first_line, settings_options
+from gato_cli.options import LocalPath, first_line, settings_options
 from gato_data.closest import did_you_mean
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _settings(cls: type[Any]) -> dict[str, click.Parameter]:
 
 def _usual_options(seed: click.Parameter) -> list[click.Parameter]:
     """The options that every recorder has."""
-    place = click.Path(path_type=Path)
+    place = LocalPath()
     return [
         click.Option(["--episodes"], type=click.IntRange(1), default=8, help="How many episodes to play."),
         click.Option(["--out"], required=True, metavar="DIR", type=place, help="Folder of the recording."),

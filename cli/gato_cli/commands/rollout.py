@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gato_cli.options import json_option, settings_options
+from gato_cli.options import LocalPath, json_option, settings_options
 
 if TYPE_CHECKING:
     from gato_pipelines.rollout.subjects import Subject
@@ -22,15 +22,15 @@ def _with_settings(command: click.Command) -> click.Command:
 
 @_with_settings
 @click.command(context_settings={"show_default": True})
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN", type=LocalPath())
 @click.option("--task", "tasks", multiple=True, metavar="TASK", help="Play this task; several times for several.")
 @click.option("--env", metavar="ENV", help="Play in this environment: babyai/GoToLocal, CartPole-v1, module:function.")
 @click.option("--env-option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of it: max_steps=300.")
 @click.option("--expert", default="", metavar="MODULE:FUNCTION", help="An expert of yours, with --env.")
 @click.option("--greedy", is_flag=True, help="The likeliest action: --temperature 0.")
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Folder of results; goes on where it is.")
-@click.option("--record", metavar="DIR", type=click.Path(path_type=Path), help="Write the policy's episodes as RLDS.")
-@click.option("--gif", metavar="FILE", type=click.Path(path_type=Path), help="Draw the first episodes.")
+@click.option("--out", metavar="DIR", type=LocalPath(), help="Folder of results; goes on where it is.")
+@click.option("--record", metavar="DIR", type=LocalPath(), help="Write the policy's episodes as RLDS.")
+@click.option("--gif", metavar="FILE", type=LocalPath(), help="Draw the first episodes.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", help="Where the model runs.")
 @json_option
 def command(

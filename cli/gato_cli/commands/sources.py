@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gato_cli.options import first_line, json_option
+from gato_cli.options import LocalPath, first_line, json_option
 from gato_data.errors import GatoError
 from gato_data.printable import MAX_LINE, printable
 
@@ -45,9 +45,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 @command.command("new", context_settings={"show_default": True})
 @click.argument("name")
-@click.option(
-    "--out", metavar="DIR", default="sources", type=click.Path(path_type=Path), help="Folder for Python's path."
-)
+@click.option("--out", metavar="DIR", default="sources", type=LocalPath(), help="Folder for Python's path.")
 def new(name: str, out: Path) -> None:
     """Write a file to start a source of your own from.
 

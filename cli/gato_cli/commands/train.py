@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gato_cli.options import Place, json_option, setting_option, unset_option
+from gato_cli.options import LocalPath, Place, json_option, setting_option, unset_option
 from gato_trainer.presets import OPTIONS, PLAN_OPTIONS, PRESETS, READ_OPTIONS, planned_machine, train_settings
 
 
@@ -20,7 +20,7 @@ def _with_settings(command: click.Command) -> click.Command:
 @_with_settings
 @click.command(context_settings={"show_default": True})
 @click.option("--mixture", required=True, type=Place(), help="File made by `gato-data mix`.")
-@click.option("--out", required=True, metavar="RUN", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--out", required=True, metavar="RUN", type=LocalPath(), help="Folder of the run.")
 @click.option("--model", type=click.Choice(list(PRESETS)), default="tiny", help="Size of the model.")
 @click.option("--fine-tune", is_flag=True, help="The paper's fine-tuning values (appendix E).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; write nothing.")
@@ -56,6 +56,6 @@ def command(
         print(json.dumps(made.to_json(), sort_keys=True) if as_json else "\n".join(made.lines()))
         return
     result = train(path, settings, **read)
-    if not result.is_first:
-        return
-    print(json.dumps(result.to_json(), sort_keys=True) if as_json else "\n".join(result.lines()))
+    if result.is_first:
+        print(json.dumps(result.to_json(), sort_keys=True) if as_json else "\n".join(result.lines()))
+    click.get_current_context().exit(result.exit_code)

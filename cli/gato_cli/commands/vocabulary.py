@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from gato_cli.options import json_option
+from gato_cli.options import LocalPath, json_option
 
-_PATH = click.Path(path_type=Path)
+_PATH = LocalPath()
 
 
 @click.group()

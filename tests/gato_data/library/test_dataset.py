@@ -150,6 +150,7 @@ def test_what_cannot_be_opened_says_why(breakout: Path, tmp_path: Path, dataset:
         (tmp_path / "none", FormatError, "does not exist: give the folder of a dataset"),
         (tmp_path, FormatError, "has no dataset.json"),
         ("none://bucket/breakout", InputError, "is no address that fsspec knows"),
+        ("memory://bucket/none", InputError, "memory://bucket/none does not exist, or is empty: give the folder"),
     ):
         with pytest.raises(error, match=message):
             gato_data.open(path)

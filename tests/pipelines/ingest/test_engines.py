@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 
 from gato_data.errors import GatoError, SettingError
-from tests.object_store import LOCALHOST, free_port, wait_for
+from tests.ports import LOCALHOST, free_port, wait_for
 from tests.rlds_inputs import digests, ingest, moving, write
 
 

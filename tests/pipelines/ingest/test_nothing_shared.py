@@ -11,8 +11,8 @@ from tempfile import gettempdir
 
 import pytest
 
-from gato_data.remote.folder import RemoteFolder
-from tests.object_store import LOCALHOST, free_port, object_store, wait_for
+from tests.object_store import Bucket
+from tests.ports import LOCALHOST, free_port, wait_for
 from tests.remote_folders import down
 from tests.rlds_inputs import digests, ingest, moving, write
 
@@ -86,24 +86,19 @@ def wanted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 def test_workers_with_mounts_of_their_own_one_of_them_killed(
-    source: Path, wanted: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, wanted: dict[str, str], tmp_path: Path, bucket: Bucket
 ) -> None:
     if not (beginning := own_mounts()):
         pytest.skip("needs mounts of its own: root, or user namespaces, and util-linux's unshare")
     if any(Path(place).resolve().is_relative_to("/tmp") for place in (__file__, sys.prefix)):
         pytest.skip("needs the code elsewhere than in /tmp, which is hidden from the workers")
-    with object_store(tmp_path, monkeypatch) as store:
-        remote = RemoteFolder("s3://bucket/in/rlds")
-        for path in source.iterdir():
-            remote.put(path, path.name)
-        environment = {**store.environment, "TMPDIR": str(tmp_path)}
-        elsewhere = {**store.environment, "TMPDIR": "/tmp"}
-        with cluster([beginning, beginning], [elsewhere, {**elsewhere, "PRELOAD": str(KILLED)}]) as scheduler:
-            submit("s3://bucket/in/rlds", "s3://bucket/out/arm", scheduler, environment)
-        assert down("s3://bucket/out/arm", tmp_path / "copy") == wanted
-        content = store.asked("GET", "/in/rlds/arm-train.tfrecord")
-        assert len(content) == PARTS
-        assert sum(content.values()) < 2 * PARTS, "who has scanned a part writes it, and has it still"
+    given, out = bucket.put(source, "in/rlds"), f"s3://{bucket.name}/out/arm"
+    elsewhere = {**os.environ, "TMPDIR": "/tmp"}
+    with cluster([beginning, beginning], [elsewhere, {**elsewhere, "PRELOAD": str(KILLED)}]) as scheduler:
+        submit(given, out, scheduler, {**os.environ, "TMPDIR": str(tmp_path)})
+    answers, _ = bucket.sent("in/rlds/arm-train.tfrecord")
+    assert PARTS <= answers < 2 * PARTS, "who has scanned a part writes it, and has it still"
+    assert down(out, tmp_path / "copy") == wanted
     assert not list(tmp_path.glob("gato-data-*"))
 
 

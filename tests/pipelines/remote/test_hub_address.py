@@ -31,10 +31,10 @@ class StandIn(MemoryFileSystem):
 def hub() -> Iterator[fsspec.AbstractFileSystem]:
     before = _registry.get("hf")
     fsspec.register_implementation("hf", StandIn, clobber=True)
-    folder._system.cache_clear()
+    folder._system_of.cache_clear()
     yield fsspec.filesystem("hf")
     StandIn.store.clear()
-    folder._system.cache_clear()
+    folder._system_of.cache_clear()
     _registry.pop("hf")
     if before is not None:
         _registry["hf"] = before
@@ -58,7 +58,7 @@ def test_a_revision_and_a_pattern(hub: fsspec.AbstractFileSystem, tmp_path: Path
 def test_without_the_package_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     monkeypatch.delitem(_registry, "hf", raising=False)  # what an earlier test has loaded
-    folder._system.cache_clear()
+    folder._system_of.cache_clear()
     address = "hf://datasets/somebody/photos"
     with pytest.raises(MissingPackageError, match=rf"^{address} needs another package: pip install huggingface_hub$"):
         plan_only("hub", {}, address, tmp_path / "out", IngestSettings())

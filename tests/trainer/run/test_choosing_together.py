@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.trainer.test_world import free_port
+from tests.ports import free_port
 
 WORKER = Path(__file__).with_name("choosing_worker.py")
 

@@ -71,3 +71,14 @@ def test_a_run_takes_few_graphs(
     assert found.validation["supervised_tokens"] == wanted.validation["supervised_tokens"]
     assert 1 <= counters["stats"]["unique_graphs"] <= MOST
     assert not counters["graph_break"]
+
+
+def test_blocks_of_which_another_part_is_frozen_take_graphs_of_their_own(
+    small_settings: Callable[..., TrainSettings], source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than torch would make by itself: four kinds, and the first trained block behind what is frozen."""
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    freeze = ["embedding.*", "blocks.0.*", "blocks.3.attention*", "blocks.4.feed_forward*"]
+    model = dataclasses.replace(small_settings().model, blocks=6, stochastic_depth=0.0)
+    run(small_settings(model=model, compile=True, freeze=freeze, steps=1), source, source, quiet=True)
+    assert counters["stats"]["unique_graphs"] == 2 * 4 + 1

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gato_data.errors import TrainError
 from gato_trainer.cards import PlannedMachine
 from gato_trainer.config import ModelConfig, TrainSettings
-from gato_trainer.data.inputs import prepare
+from gato_trainer.data.inputs import Randomness, prepare
 from gato_trainer.model.transformer import Gato, count_parameters
 from gato_trainer.presets import train_settings
 from gato_trainer.run.plan import Work, flops, peak_flops, plan
@@ -74,6 +74,15 @@ def test_a_plan_counts_without_writing(small_settings: Make, source: SyntheticSo
     assert (record["micro_batch_size"], plan(settings, source, world=3).micro_batch_size) == (100, 34)
     two = plan(settings, source, world=2)
     assert two.memory["state"] == made.memory["state"] // 2
+
+
+def test_a_plan_counts_the_flops_that_steps_have_on_average(small_settings: Make, source: SyntheticSource) -> None:
+    """The log's MFU counts those of each step, which leaves out what stochastic depth skips in it."""
+    model = dataclasses.replace(small_settings().model, stochastic_depth=0.3)
+    batch = source.batch(range(4))
+    steps = [flops(model, Work.of(prepare(batch, model, Randomness(0, step)))) for step in range(200)]
+    assert plan(small_settings(model=model), source).flops_per_step == pytest.approx(sum(steps) / 200, rel=0.01)
+    assert min(steps) < max(steps)
 
 
 def test_every_micro_batch_has_distinct_patches_of_its_own(small_settings: Make, source: SyntheticSource) -> None:

@@ -35,10 +35,23 @@ def test_sigterm_saves_and_stops(small_settings: Make, source: SyntheticSource) 
     settings = small_settings(steps=500)
     before = signal.getsignal(signal.SIGTERM)
     result = run(settings, Terminating(**dataclasses.asdict(source)), quiet=True)
-    assert result.stopped_by == "SIGTERM"
+    assert (result.stopped_by, result.exit_code) == ("SIGTERM", 143)
     assert 0 < result.step < 500
     assert committed(settings.out / "checkpoints")[-1][0] == result.step
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_only_a_second_interrupt_does_not_wait() -> None:
+    with StopSignal() as stop:
+        for _ in range(2):  # torchrun hands on what its processes may have got already
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.received == "SIGTERM"
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.received == "SIGINT"
 
 
 def test_a_run_that_is_stopped_before_its_first_step_can_be_continued(

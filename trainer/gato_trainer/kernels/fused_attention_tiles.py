@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
-from gato_trainer.kernels.kept import cache_folder
+from gato_data.files import user_cache
 
 if TYPE_CHECKING:
     from gato_trainer.kernels import Shapes
@@ -120,7 +120,7 @@ def kept_path() -> Path | None:
     facts = [torch.cuda.get_device_name(), torch.__version__, importlib.metadata.version("triton")]
     sources = (path.read_text() for path in sorted(Path(__file__).parent.glob("fused_attention*.py")))
     name = hashlib.sha256("\0".join([*facts, *sources]).encode()).hexdigest()[:32]
-    return cache_folder() / f"tiles-{name}.json"
+    return user_cache() / "kernels" / f"tiles-{name}.json"
 
 
 def keep(relative: bool, large: bool, found: Cut) -> None:

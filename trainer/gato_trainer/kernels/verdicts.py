@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
-from gato_trainer.kernels.kept import cache_folder
+from gato_data.files import user_cache
 from gato_trainer.kernels.trial import tried
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class _Kept(msgspec.Struct, frozen=True):
 def verdicts(names: Sequence[str], shapes: "Shapes") -> dict[str, str | None]:
     """Why each operation cannot be used, or None: those of the cache, or of a test that fills it."""
     facts = _facts(shapes)
-    path = cache_folder() / f"{hashlib.sha256(msgspec.json.encode(facts, order='sorted')).hexdigest()[:32]}.json"
+    name = hashlib.sha256(msgspec.json.encode(facts, order="sorted")).hexdigest()[:32]
+    path = user_cache() / "kernels" / f"{name}.json"
     kept = _read(path)
     if kept is not None and kept.facts == facts and set(kept.verdicts) == set(names):
         note = f" (found before; delete {path} to test again)"

@@ -1,8 +1,10 @@
 """Building the model of a run: on the meta device, compiled and sharded, then filled."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import torch
+from torch import nn
 
 from gato_data.errors import TrainError
 from gato_trainer.config import ModelConfig, TrainSettings
@@ -70,11 +72,24 @@ def build_model(settings: TrainSettings, config: ModelConfig, world: World, chos
     model.recompute = settings.activation_checkpointing == "on"
     if settings.compiled_on(world.device.type):
         # The last block, which sees supervised rows alone, would take graphs of its own for each of their numbers.
-        for block in model.blocks[:-1]:
+        blocks = model.blocks[:-1]
+        _allow_graphs(blocks)
+        for block in blocks:
             block.compile(dynamic=False)
     shard(model, world, settings)
     materialize(model, world.device, settings.seed)
     return model, parameters
+
+
+def _allow_graphs(blocks: Iterable[nn.Module]) -> None:
+    """Let torch make as many graphs as blocks differ in what of them is trained; beyond its limit it compiles no more.
+
+    Each kind has one in training, one in evaluation and one to spare, and the first block behind
+    what is frozen has one of its own.
+    """
+    kinds = {tuple(parameter.requires_grad for parameter in block.parameters()) for block in blocks}
+    limit = torch._dynamo.config.recompile_limit
+    torch._dynamo.config.recompile_limit = max(limit, 3 * len(kinds) + 1)
 
 
 def parameters_of(settings: TrainSettings, config: ModelConfig) -> tuple[int, int]:

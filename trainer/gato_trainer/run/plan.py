@@ -149,7 +149,7 @@ def micro_batch_work(source: BatchSource, config: ModelConfig, windows: int) -> 
 
 
 def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfig) -> Work:
-    """The work of the first step, from its first windows.
+    """The work of the first step, from its first windows; stochastic depth skips what it does on average.
 
     They are read in micro-batches, each of which has distinct patches of its own.
     """
@@ -163,6 +163,7 @@ def _first_step(settings: TrainSettings, source: BatchSource, config: ModelConfi
         rows=sum(work.rows for work in seen),
         patches=sum(work.patches for work in seen),
         distinct_patches=sum(work.distinct_patches for work in seen),
+        skipped=config.stochastic_depth,
     )
     return total.scaled(settings.batch_size)
 

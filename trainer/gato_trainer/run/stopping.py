@@ -15,16 +15,26 @@ from gato_trainer.config import TrainSettings
 from gato_trainer.data.batches import BatchSource, window_pieces
 from gato_trainer.world import World
 
+STOPPING = ("SIGTERM", "SIGINT")
+"""Signals that end a run after its step."""
+
 
 class StopSignal:
-    """Notes SIGTERM and SIGINT, so that the run can finish its step and save; a second SIGINT interrupts at once."""
+    """Notes SIGTERM and SIGINT, so that the run can finish its step and save; a second SIGINT interrupts at once.
+
+    A second SIGTERM changes nothing: torchrun hands on to its processes what they may have got already.
+
+    Attributes:
+        received: the first one's name.
+    """
 
     def __init__(self) -> None:
         self.received: str | None = None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignal":
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for name in STOPPING:
+            number = signal.Signals[name]
             try:
                 self._before[number] = signal.signal(number, self._note)
             except ValueError:
@@ -40,7 +50,7 @@ class StopSignal:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received is not None:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number).name
+        self.received = self.received or signal.Signals(number).name
 
 
 def out_of_memory(error: RuntimeError | MemoryError, settings: TrainSettings, processes: int) -> TrainError | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class RunResult:
         first_loss, last_loss: of the first and last log line of this invocation.
         record: the last log line, with the keys of `log.jsonl`.
         validation: the last evaluation, if there was one.
-        stopped_by: the signal that ended it early, or None.
+        stopped_by: the signal that ended it early in any process, or None.
         windows_left_out: of this invocation, by `skip_spikes` and `skip_steps`.
         losses: loss of every log line as (step, loss).
         is_first: whether this process is the one that should print the result.
@@ -50,6 +51,11 @@ class RunResult:
     windows_left_out: int
     losses: list[tuple[int, float]]
     is_first: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 128 and the number of the signal that ended it early: what waits for the whole run must not go on."""
+        return 128 + signal.Signals[self.stopped_by] if self.stopped_by else 0
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON-ready values under stable keys."""

@@ -42,7 +42,7 @@ from gato_trainer.run.optimization import Optimization
 from gato_trainer.run.plan import choose_for
 from gato_trainer.run.progress import Log, RunProgress
 from gato_trainer.run.saved_state import SavedState
-from gato_trainer.run.stopping import StopSignal, not_finite
+from gato_trainer.run.stopping import STOPPING, StopSignal, not_finite
 from gato_trainer.world import World
 
 
@@ -174,7 +174,8 @@ class Training:
         except GatoError as error:
             failure = error
         rows = sum(inputs.real.rows for inputs in micro_batches)
-        rows, failures, stops = self.world.sum([rows, failure is not None, stop.received is not None])
+        received = [name == stop.received for name in STOPPING]
+        rows, failures, *stops = self.world.sum([rows, failure is not None, *received])
         if failures:
             self.save()
             self.checkpoints.wait()
@@ -184,8 +185,8 @@ class Training:
                 f"of the next step with --resume --skip-steps {step + 1}"
             )
             raise failure or TrainError("another process could not read its data; see its message")
-        if stops:
-            self.progress.stopped_by = stop.received or "a signal"
+        if any(stops):
+            self.progress.stopped_by = next(name for name, count in zip(STOPPING, stops, strict=True) if count)
             return None
         return micro_batches, rows
 
