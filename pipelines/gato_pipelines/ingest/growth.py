@@ -10,6 +10,7 @@ import numpy as np
 from gato_data.errors import OutputError, SettingError
 from gato_data.growing.parents import APPEND
 from gato_data.growing.tasks import joined_notes, joined_task, replaced, without_notes
+from gato_data.settings import recorded
 from gato_data.shards.episodes import OpenDataset
 from gato_pipelines.ingest.account import filtered_notes
 from gato_pipelines.ingest.commit import source_info
@@ -193,7 +194,7 @@ def _check_settings(grown: Job, before: Manifest, job: Job) -> None:
         "settings": source.settings,
         "family": job.source.made.family,
         "holdout": job.settings.holdout,
-        "tokenization": msgspec.to_builtins(job.settings.tokenize),
+        "tokenization": recorded(job.settings.tokenize),
         "patch_encoding": job.settings.encoding,
         "vocabulary": vocabulary,
         "libraries": libraries,
