@@ -47,8 +47,7 @@ def _check_fields(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, 
         ("observation", one.observations, other.observations),
         ("action", one.actions, other.actions),
     ):
-        shapes = [[replace(field, dtype="", low=None, high=None) for field in fields] for fields in (mine, theirs)]
-        if shapes[0] != shapes[1]:
+        if [_shape(field, role) for field in mine] != [_shape(field, role) for field in theirs]:
             raise MixtureError(
                 f"task {name!r} has different {role}s in {places[0]} ({_fields(mine)}) and in {places[1]} "
                 f"({_fields(theirs)}): ingest one of them again, with the same fields or as another task"
@@ -58,8 +57,14 @@ def _check_fields(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, 
                 raise MixtureError(
                     f"{role} {field.name!r} of task {name!r} has the range {range_text(field)} in {places[0]} and "
                     f"{range_text(its)} in {places[1]}, so that equal ids mean different values: ingest one of them "
-                    "again with the other's --action-range LOW:HIGH"
+                    f"again with the other's --{role}-range LOW:HIGH"
                 )
+
+
+def _shape(field: Field, role: str) -> Field:
+    """All that has to be equal but the range, with which an observation is not companded; an action never is."""
+    compand = role == "observation" and (field.compand or field.low is not None)
+    return replace(field, dtype="", low=None, high=None, compand=compand)
 
 
 def range_text(field: Field) -> str:

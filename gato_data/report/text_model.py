@@ -70,8 +70,15 @@ def summarize_text_model(path: Path | None, tokenizer: TextTokenizer) -> TextMod
         sha256=tokenizer.sha256,
         size=tokenizer.size,
         ranges=_ranges(Vocabulary(tokenizer.size, _discrete_ids(tokenizer.size), tokenizer.sha256)),
-        **(_of_tokenizer_json if isinstance(tokenizer, HuggingFaceTokenizer) else _of_sentencepiece)(tokenizer),
+        **_told(tokenizer),
     )
+
+
+def _told(tokenizer: TextTokenizer) -> dict[str, Any]:
+    """What its file says."""
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        return _of_tokenizer_json(tokenizer)
+    return _of_sentencepiece(tokenizer)
 
 
 def _of_tokenizer_json(tokenizer: HuggingFaceTokenizer) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import AUTO
 from gato_pipelines.control.leaf_fields import ImageChoice
 from gato_pipelines.control.missing_files import missing_notes, present_files
+from gato_pipelines.control.scanned_ranges import RangeChoice
 from gato_pipelines.control.scanning import ScanChoice, scan_part
 from gato_pipelines.control.selection import select
 from gato_pipelines.control.splits import split_files
@@ -36,13 +37,6 @@ from gato_schemas.index import Part
 def default(name: str, value: Any) -> Any:
     """A field of `ControlSource` with another default."""
     return field(default=value, metadata=ControlSource.__dataclass_fields__[name].metadata)
-
-
-def _limits(wanted: ActionRange) -> tuple[float, float] | None:
-    """The range of continuous actions, where it does not depend on the episodes."""
-    if isinstance(wanted, tuple):
-        return wanted
-    return (-1.0, 1.0) if wanted == "none" else None
 
 
 @dataclass(frozen=True)
@@ -109,6 +103,12 @@ class ControlSource(Source):
         "Range of continuous actions that is mapped to [-1, 1]: none clips; minmax and quantile take each element's "
         "own, over all episodes; stats takes what the dataset's statistics say.",
         "none|minmax|quantile|stats|LOW:HIGH",
+    )
+    observation_range: ActionRange = setting(
+        "none",
+        "Range of continuous observations that is mapped to [-1, 1] and cut into equal bins; none compands them.",
+        "none|minmax|quantile|stats|LOW:HIGH",
+        records_default=False,
     )
     final_step: FinalStepSetting = setting(
         "auto", "Final timesteps: kept, dropped, or dropped where they are placeholders."
@@ -234,10 +234,7 @@ class ControlSource(Source):
             returns=self.min_return_fraction is not None,
             success=success_leaf(container, self.require_success) if self.require_success else told_success(container),
             order=tuple(numbers) if self.min_return_fraction is not None else (),
-            ranges=self.action_range in ("minmax", "quantile"),
-            quantiles=self.action_range == "quantile",
-            statistics=self.action_range == "stats",
-            limits=_limits(self.action_range),
+            ranges=RangeChoice(actions=self.action_range, observations=self.observation_range),
             ignore_borders=self.ignore_borders,
         )
 

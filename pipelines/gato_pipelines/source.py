@@ -165,6 +165,11 @@ class Source(Protocol):
         return "none"
 
     @property
+    def observation_range(self) -> ActionRange:
+        """The range of continuous observations that is mapped to [-1, 1]."""
+        return "none"
+
+    @property
     def final_step(self) -> FinalStepSetting:
         """What becomes of final timesteps."""
         return "auto"

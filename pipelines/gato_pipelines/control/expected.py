@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from gato_data.printable import share
 from gato_pipelines.control.bad_fields import way_out
 from gato_pipelines.control.final_step import add_ends, kept_groups
+from gato_pipelines.control.sequence_lengths import Role, field_key
 from gato_pipelines.part_scan import Outside, PartScan
 from gato_schemas.account import Note
 from gato_schemas.dataset import FinalStep, TaskInfo
+from gato_schemas.episode import Field
 
 MANY_SHORT = 0.1
 """Share of one-timestep episodes from which on something is likely to be wrong with where episodes
@@ -18,7 +20,7 @@ end."""
 
 
 class OutsideBuilder:
-    """Counts the values of an action that lie outside a range."""
+    """Counts the values of a field that lie outside a range."""
 
     def __init__(self, low: float, high: float) -> None:
         self._range = (low, high)
@@ -76,13 +78,15 @@ def _troubles(task: TaskInfo, scans: Sequence[PartScan]) -> Iterator[Note]:
 
 def _clipped(name: str, task: TaskInfo, scans: Sequence[PartScan]) -> Iterator[Note]:
     final_step = task.final_step or FinalStep("keep", "")
-    for field in task.actions:
-        groups = [scan.outside[field.name] for scan in scans if field.name in scan.outside]
+    roles: tuple[tuple[Role, list[Field]], ...] = (("observations", task.observations), ("actions", task.actions))
+    for role, field in ((role, field) for role, fields in roles for field in fields):
+        key, word = field_key(role, field), role.removesuffix("s")
+        groups = [scan.outside[key] for scan in scans if key in scan.outside]
         total = _sum(piece for group in groups for piece in kept_groups(*group, final_step))
         if total.outside:
             text = (
-                f"{share(total.outside, total.values)} of the values of action {field.name!r} of task {name!r} lie "
-                f"outside its range (they reach from {total.low:g} to {total.high:g}): --action-range minmax or "
+                f"{share(total.outside, total.values)} of the values of {word} {field.name!r} of task {name!r} lie "
+                f"outside its range (they reach from {total.low:g} to {total.high:g}): --{word}-range minmax or "
                 "LOW:HIGH maps a wider one"
             )
             yield Note("clipped", text, total.outside)
