@@ -94,9 +94,9 @@ class _PartScanner:
         self._lengths = undeclared_lengths(chosen)
         reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
         extra = [leaf for leaf in (reward, terminal, choice.success, *choice.order) if leaf is not None]
-        extra += [*flag_leaves(container), *self._lengths.values(), *self.ranges.leaves]
+        extra += [*flag_leaves(container), *self._lengths.values()]
         leaves = [leaf for leaf, _ in chosen.actions] + extra
-        self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
+        self.leaves = tuple({leaf.path: leaf for leaf in (*leaves, *self.ranges.leaves)}.values())
         self._ending = [leaf.path for leaf in leaves if leaf.path == REWARD or leaf not in extra]
         self.ends: Counter[str] = Counter()
         self.borders = Borders()
