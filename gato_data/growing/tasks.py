@@ -24,6 +24,11 @@ def joined_task(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, st
         MixtureError: it has other fields, ranges, images or final timesteps in one than in the other.
     """
     _check_fields(name, one, other, places)
+    if one.resampling != other.resampling:
+        raise MixtureError(
+            f"timesteps of task {name!r} are other ones of their recording in {places[0]} than in {places[1]}: ingest "
+            "one of them again with the other's --every, --every-actions, --drop-idle and --held"
+        )
     values = {key: max(one.action_values.get(key, 1), other.action_values.get(key, 1)) for key in _keys(one, other)}
     return TaskInfo(
         observations=one.observations,
@@ -33,6 +38,7 @@ def joined_task(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, st
         left_out={**one.left_out, **other.left_out},
         images={field: _image(name, field, one, other, places) for field in one.images},
         action_values=values,
+        resampling=one.resampling,
         environment=common_environment([one.environment, other.environment]),
     )
 

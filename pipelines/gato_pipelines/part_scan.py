@@ -94,6 +94,7 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         ranges: of continuous fields if wanted, by role and field: all timesteps but the last, and
             the last ones of episodes that end in a terminal state and of the others.
         outside: of those with a range that is known beforehand, of the same groups.
+        idle: how many timesteps are left out since nothing moves.
         troubles: fields that cost episodes, among the first ones of the part.
         unreadable: how many episodes cannot be read, as far as that is seen without decoding an
             image.
@@ -124,6 +125,7 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     order: list[list[int]] = []
     ranges: dict[str, FieldRanges] = {}
     outside: dict[str, tuple[Outside, Outside, Outside]] = {}
+    idle: int = 0
     troubles: dict[str, Trouble] = {}
     unreadable: int = 0
     reason: str = ""

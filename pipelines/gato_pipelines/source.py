@@ -20,7 +20,7 @@ from gato_data.families import TABLE_1
 from gato_data.settings import recorded, setting
 from gato_pipelines.part_scan import PartScan
 from gato_schemas.account import Note
-from gato_schemas.dataset import TaskInfo
+from gato_schemas.dataset import Resampling, TaskInfo
 from gato_schemas.episode import Document, Episode
 from gato_schemas.index import Part
 
@@ -168,6 +168,11 @@ class Source(Protocol):
     def observation_range(self) -> ActionRange:
         """The range of continuous observations that is mapped to [-1, 1]."""
         return "none"
+
+    @property
+    def resampling(self) -> Resampling | None:
+        """Which timesteps of a recording become timesteps; None where all do."""
+        return None
 
     @property
     def final_step(self) -> FinalStepSetting:

@@ -11,7 +11,7 @@ from gato_pipelines.control.final_step import add_ends, kept_groups
 from gato_pipelines.control.sequence_lengths import Role, field_key
 from gato_pipelines.part_scan import Outside, PartScan
 from gato_schemas.account import Note
-from gato_schemas.dataset import FinalStep, TaskInfo
+from gato_schemas.dataset import FinalStep, Resampling, TaskInfo
 from gato_schemas.episode import Field
 
 MANY_SHORT = 0.1
@@ -53,6 +53,8 @@ def expected_notes(name: str, task: TaskInfo, scans: Sequence[PartScan]) -> Iter
     """What reading the episodes of a task will find, as far as its scans tell."""
     yield from _troubles(task, scans)
     yield from _clipped(name, task, scans)
+    if task.resampling is not None and (idle := sum(scan.idle for scan in scans)):
+        yield idle_note(name, task.resampling, idle)
     ends = add_ends([scan.ends for scan in scans])
     terminal, others = ends.terminal_ones, ends.ones - ends.terminal_ones
     policy = task.final_step.policy if task.final_step is not None else "keep"
@@ -64,6 +66,11 @@ def expected_notes(name: str, task: TaskInfo, scans: Sequence[PartScan]) -> Iter
         many = short >= MANY_SHORT * ends.episodes
         hint = f", {share(short, ends.episodes)} of them: does the input say where episodes end?" if many else ""
         yield Note("short", f"episodes of task {name} are one timestep long{hint}", short)
+
+
+def idle_note(task: str, asked: Resampling, count: int) -> Note:
+    """A line of the account for idle timesteps that are left out."""
+    return Note("left-out", f"timesteps of task {task} are idle (they move less than {asked.idle_below:g})", count)
 
 
 def _troubles(task: TaskInfo, scans: Sequence[PartScan]) -> Iterator[Note]:

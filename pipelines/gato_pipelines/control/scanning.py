@@ -16,6 +16,7 @@ from gato_pipelines.control.announced import checked_episodes
 from gato_pipelines.control.bad_fields import find_troubles
 from gato_pipelines.control.borders import add_borders, borders_of
 from gato_pipelines.control.flags import flag_leaves, is_terminal, scalar_leaf, succeeded
+from gato_pipelines.control.resampling import Resampler
 from gato_pipelines.control.scanned_ranges import RangeChoice, RangeScanner
 from gato_pipelines.control.selection import Selection
 from gato_pipelines.control.sequence_lengths import undeclared_lengths
@@ -23,6 +24,7 @@ from gato_pipelines.part_scan import Borders, Ends, PartScan
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.account import Note
+from gato_schemas.dataset import Resampling
 from gato_schemas.index import Part
 
 
@@ -35,6 +37,7 @@ class ScanChoice:
         success: the leaf that says whether it succeeded; None where there is none.
         order: the leaves that number the episodes in the order of collection.
         ranges: of continuous fields, which are found or looked at.
+        resampling: which timesteps become timesteps.
         ignore_borders: whether flags inside an episode mean nothing.
     """
 
@@ -42,6 +45,7 @@ class ScanChoice:
     success: Leaf | None = None
     order: tuple[Leaf, ...] = ()
     ranges: RangeChoice = field(default_factory=RangeChoice)
+    resampling: Resampling | None = None
     ignore_borders: bool = False
 
 
@@ -71,6 +75,7 @@ def scan_part(container: Container, part: Part, chosen: Selection, choice: ScanC
         order=scanner.order,
         ranges=scanner.ranges.ranges(),
         outside=scanner.ranges.outside(),
+        idle=scanner.idle,
         troubles=find_troubles(container, part, chosen),
         unreadable=scanner.unreadable,
         reason=scanner.reason,
@@ -90,6 +95,7 @@ class _PartScanner:
 
     def __init__(self, container: Container, chosen: Selection, choice: ScanChoice) -> None:
         self._choice = choice
+        self._resampler, self.idle = Resampler.of(chosen, choice.resampling), 0
         self.ranges = RangeScanner(container, chosen, choice.ranges)
         self._lengths = undeclared_lengths(chosen)
         reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
@@ -122,8 +128,10 @@ class _PartScanner:
         self._add_asked(episode, 1)
         if episode.num_timesteps:
             self._add_lengths(episode)
-            self._add_end(episode)
-            self.ranges.add(episode)
+            kept, idle = (episode, 0) if self._resampler is None else self._resampler.resampled(episode)
+            self._add_end(episode, kept.num_timesteps)
+            self.ranges.add(kept)
+            self.idle += idle
 
     def _add_lengths(self, episode: RldsEpisode) -> None:
         for key, leaf in self._lengths.items():
@@ -138,7 +146,8 @@ class _PartScanner:
         if self._choice.order:
             self.order += [_numbers(episode, self._choice.order)] * count
 
-    def _add_end(self, episode: RldsEpisode) -> None:
+    def _add_end(self, episode: RldsEpisode, length: int) -> None:
+        """Add how an episode ends of which so many timesteps are left."""
         last = [episode.tensors[path] for path in self._ending]
         zero = all(not np.any(values[-1]) for values in last)
         terminal = is_terminal(episode)
@@ -147,9 +156,9 @@ class _PartScanner:
         self.ends["terminal"] += terminal
         self.ends["zero_terminal"] += zero and terminal
         self.ends["rotated"] += not zero and _is_rotated(last)
-        if (length := {1: "ones", 2: "twos"}.get(episode.num_timesteps)) is not None:
-            self.ends[length] += 1
-            self.ends[f"terminal_{length}"] += terminal
+        if (short := {1: "ones", 2: "twos"}.get(length)) is not None:
+            self.ends[short] += 1
+            self.ends[f"terminal_{short}"] += terminal
 
 
 def _return(episode: RldsEpisode | None) -> float | None:

@@ -173,6 +173,7 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
         left_out={name: why for scan in scans for name, why in scan.left_out.items()},
         images=first.images,
         action_values=_most(scan.action_values for scan in scans),
+        resampling=source.resampling,
         environment=common_environment([scan.environment for scan in scans]),
     )
 
