@@ -259,7 +259,7 @@ def _tensor(
         ids = discrete.encode(raw, field=field.name, start=field.start)
         ids += np.int32(vocabulary.discrete_offset)
         return ids.reshape(-1), field.num_tokens, Modality.DISCRETE
-    ids = continuous.encode(raw, compand=compand, field=field.name, low=field.low, high=field.high)
+    ids = continuous.encode(raw, compand=compand, field=field.name, low=field.low, high=field.high, bins=field.binning)
     ids += np.int32(vocabulary.continuous_offset)
     return ids.reshape(-1), field.num_tokens, Modality.CONTINUOUS
 

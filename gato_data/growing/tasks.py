@@ -59,6 +59,11 @@ def _check_fields(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, 
                 f"({_fields(theirs)}): ingest one of them again, with the same fields or as another task"
             )
         for field, its in zip(mine, theirs, strict=True):
+            if field.binning != its.binning:
+                raise MixtureError(
+                    f"{role} {field.name!r} of task {name!r} is cut into bins of {field.binning} in {places[0]} and of "
+                    f"{its.binning} in {places[1]}: ingest one of them again with the other's --action-bins"
+                )
             if (field.low, field.high) != (its.low, its.high):
                 raise MixtureError(
                     f"{role} {field.name!r} of task {name!r} has the range {range_text(field)} in {places[0]} and "
@@ -70,7 +75,7 @@ def _check_fields(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, 
 def _shape(field: Field, role: str) -> Field:
     """All that has to be equal but the range, with which an observation is not companded; an action never is."""
     compand = role == "observation" and (field.compand or field.low is not None)
-    return replace(field, dtype="", low=None, high=None, compand=compand)
+    return replace(field, dtype="", low=None, high=None, compand=compand, bins=msgspec.UNSET)
 
 
 def range_text(field: Field) -> str:

@@ -43,11 +43,12 @@ class IdDecoder:
 
     def _centre(self, number: int, slot: Slot) -> float | None:
         field = slot.field
-        if field is None or self.manifest is None or not 0 <= number < self.manifest.vocabulary.continuous_size:
+        if field is None or self.manifest is None or not 0 <= number < continuous.num_bins(field.binning):
             return None
         everywhere = bool(self.manifest.tokenization.get("compand_observations", True))
         compand = everywhere and field.compand and not slot.is_action
-        return float(continuous.decode(np.array([number]), compand=compand, low=field.low, high=field.high)[0])
+        bound = {"low": field.low, "high": field.high}
+        return float(continuous.decode(np.array([number]), compand=compand, bins=field.binning, **bound)[0])
 
 
 def load_decoder(folder: Path, found: ShardIndex | None) -> tuple[IdDecoder, list[str]]:

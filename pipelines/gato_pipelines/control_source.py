@@ -31,7 +31,7 @@ from gato_pipelines.rlds.decode import is_decodable
 from gato_pipelines.source import ActionRange, FinalStepSetting, Item, PartScan, Source, check_family, setting
 from gato_schemas.account import Note
 from gato_schemas.dataset import Resampling, TaskInfo
-from gato_schemas.episode import FieldModality
+from gato_schemas.episode import Bins, FieldModality
 from gato_schemas.index import Part
 
 
@@ -105,6 +105,11 @@ class ControlSource(Source):
         "own, over all episodes; stats takes what the dataset's statistics say.",
         "none|minmax|quantile|stats|LOW:HIGH",
     )
+    action_bins: Bins = setting(
+        "1024",
+        "Bins of continuous actions: 1024 as in the paper, or the 256 of OpenVLA, whose range leaves out what is held.",
+        records_default=False,
+    )
     observation_range: ActionRange = setting(
         "none",
         "Range of continuous observations that is mapped to [-1, 1] and cut into equal bins; none compands them.",
@@ -126,7 +131,7 @@ class ControlSource(Source):
     )
     held: int = setting(
         1,
-        "Numbers at the end of an action that are held, such as a gripper: no sum, no move.",
+        "Numbers at the end of an action that are held, such as a gripper: no sum, no move, no range in openvla-256.",
         "COUNT",
         records_default=False,
     )

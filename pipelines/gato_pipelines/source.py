@@ -21,7 +21,7 @@ from gato_data.settings import recorded, setting
 from gato_pipelines.part_scan import PartScan
 from gato_schemas.account import Note
 from gato_schemas.dataset import Resampling, TaskInfo
-from gato_schemas.episode import Document, Episode
+from gato_schemas.episode import Bins, Document, Episode
 from gato_schemas.index import Part
 
 __all__ = [
@@ -163,6 +163,16 @@ class Source(Protocol):
     def action_range(self) -> ActionRange:
         """The range of continuous actions that is mapped to [-1, 1]."""
         return "none"
+
+    @property
+    def action_bins(self) -> Bins:
+        """How the range of continuous actions is cut."""
+        return "1024"
+
+    @property
+    def held(self) -> int:
+        """How many numbers at the end of an action are held, such as a gripper."""
+        return 1
 
     @property
     def observation_range(self) -> ActionRange:

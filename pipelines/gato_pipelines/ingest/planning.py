@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import prod
 
 import msgspec
+import numpy as np
 
 from gato_data.errors import InputError, SettingError
 from gato_data.growing.tasks import common_environment
@@ -167,7 +168,7 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
     observations = ordered(first.observations)
     return TaskInfo(
         observations=[_with_range("observations", spec, scans, source, final_step) for spec in observations],
-        actions=[_with_range("actions", spec, scans, source, final_step) for spec in first.actions],
+        actions=_with_bins([_with_range("actions", spec, scans, source, final_step) for spec in first.actions], source),
         final_step=final_step,
         filter=make_filter(name, scans, [count for _, count in pairs], fraction, success),
         left_out={name: why for scan in scans for name, why in scan.left_out.items()},
@@ -205,6 +206,27 @@ def _unlike_environments(name: str, pairs: Sequence[tuple[PartScan, int]]) -> It
     if any(found) and common_environment(found) is None:
         text = f"parts of task {name} were not all recorded in one simulator: none is kept for it"
         yield Note("read", text)
+
+
+def _with_bins(actions: Sequence[Field], source: Source) -> list[Field]:
+    """Actions with the bins that are asked for; OpenVLA's have no range for the last numbers, which are held."""
+    if source.action_bins == "1024":
+        return list(actions)
+    if not any(spec.modality == "continuous" for spec in actions):
+        raise InputError("--action-bins is about continuous actions, and there are none: leave it out")
+    left, found = source.held, list[Field]()
+    for spec in reversed(actions):
+        held = min(left, prod(spec.shape))
+        left -= held
+        if spec.modality != "continuous":
+            found.append(spec)
+            continue
+        if spec.low is not None and spec.high is not None:
+            low, high = (np.broadcast_to(end, prod(spec.shape)).tolist() for end in (spec.low, spec.high))
+            moved = len(low) - held
+            spec = replace(spec, low=(*low[:moved], *[-1.0] * held), high=(*high[:moved], *[1.0] * held))
+        found.append(replace(spec, bins="openvla-256"))
+    return found[::-1]
 
 
 def _with_range(role: Role, spec: Field, scans: Sequence[PartScan], source: Source, final_step: FinalStep) -> Field:
