@@ -66,7 +66,7 @@ def make_recipe(source: ChosenSource, plan: Plan, settings: IngestSettings) -> R
         "shards": len(plan.parts),
         "vocabulary": vocabulary.info,
         **settings.deciding(),
-        "libraries": _libraries(source.made, model, has_video=plan.decodes_video),
+        "libraries": _libraries(source.made, model=model, has_video=plan.decodes_video),
     }
     encoded = msgspec.json.encode(values, order="deterministic")
     fingerprint = hashlib.sha256(encoded).hexdigest()[:32]
@@ -90,7 +90,7 @@ def _vocabulary(plan: Plan, settings: IngestSettings) -> tuple[Vocabulary, TextT
     return vocabulary, model if has_text else None
 
 
-def _libraries(source: Source, model: TextTokenizer | None, *, has_video: bool) -> dict[str, str]:
+def _libraries(source: Source, *, model: TextTokenizer | None, has_video: bool) -> dict[str, str]:
     found = {"deflate": version("deflate"), **source.libraries()}
     if model is not None:
         found[model.library] = version(model.library)
