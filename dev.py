@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent
 PYTHONS = ("3.11", "3.12")
-EXTRAS = "ingest,video,train,simulators,simulators-mujoco,dask,remote,docs,dev"
+EXTRAS = "ingest,video,train,simulators,simulators-mujoco,dask,remote,tokenizers,docs,dev"
 OLDEST_PIP = (25, 1)  # resumes broken downloads of large wheels
 
 # What `demo` runs, in order: arguments of gato-data. A shell would expand the patterns in the same way.

@@ -18,6 +18,12 @@ def _width(fields: Sequence[Field]) -> int:
     return sum(field.num_tokens for field in fields)
 
 
+def id_range(field: Field, vocabulary: Vocabulary) -> tuple[int, int]:
+    """First id and one past the last id that the values of a field may have."""
+    first, end = vocabulary.id_range(field.token_modality)
+    return first, min(end, first + continuous.num_bins(field.binning)) if field.modality == "continuous" else end
+
+
 def decode_ids(
     ids: NDArray[np.integer], field: Field, vocabulary: Vocabulary, *, compand: bool = False
 ) -> NDArray[Any]:
@@ -26,7 +32,7 @@ def decode_ids(
     Raises:
         EpisodeError: an id is outside the field's range.
     """
-    first, end = vocabulary.id_range(field.token_modality)
+    first, end = id_range(field, vocabulary)
     ids = np.asarray(ids, np.int64)
     outside = (ids < first) | (ids >= end)
     if outside.any():
@@ -34,7 +40,7 @@ def decode_ids(
     values = (ids - first).reshape(-1 if ids.size else len(ids), *field.shape)
     if field.token_modality is Modality.DISCRETE:
         return values + field.start
-    return continuous.decode(values, compand=compand, low=field.low, high=field.high)
+    return continuous.decode(values, compand=compand, low=field.low, high=field.high, bins=field.binning)
 
 
 def actions(sequence: TokenSequence, spec: EpisodeSpec, vocabulary: Vocabulary) -> dict[str, NDArray[Any]]:

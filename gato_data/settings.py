@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, field, fields, is_dataclass
+from dataclasses import Field, asdict, field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -131,6 +131,12 @@ def settings_from(cls: type[Any], values: Mapping[str, Any]) -> Any:
         elif entry.name in values:
             found[entry.name] = values[entry.name]
     return cls(**found)
+
+
+def recorded(settings: Any) -> dict[str, Any]:
+    """Name and value of every setting, but of those that are recorded only where they differ from their default."""
+    silent = {e.name: e.default for e in fields(settings) if not e.metadata.get("records_default", True)}
+    return {name: value for name, value in asdict(settings).items() if name not in silent or value != silent[name]}
 
 
 def deciding(settings: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.closest import closest
-from gato_data.detokenize import decode_ids
+from gato_data.detokenize import decode_ids, id_range
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.raw_values import RawImages, given, raw_numbers, raw_text
 from gato_data.tokenize import TextModel, TokenizeSettings, acted, observed, ordered
@@ -166,7 +166,7 @@ class Observer:
             raise SettingError(f"a text is observed{self._of}: a text model is wanted")
 
     def _ids_of(self, field: Field) -> tuple[int, int]:
-        first, end = self._vocabulary.id_range(field.token_modality)
+        first, end = id_range(field, self._vocabulary)
         if field.modality == "discrete":
             end = min(end, first + self._values.get(field.name, DISCRETE_VALUES))
         return first, end

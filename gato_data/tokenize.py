@@ -39,6 +39,9 @@ class TextModel(Protocol):
     def encode(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Ids of each text."""
 
+    def id_of(self, piece: str) -> int | None:
+        """Id of a piece as the model spells it, None where it has no such piece."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizeSettings:
@@ -51,6 +54,7 @@ class TokenizeSettings:
         loss_on_separator: train on the separator; neither text nor action, so not by the letter.
         end_of_text_observations: end a text inside an observation with the end-of-sentence piece.
         end_of_text_documents: end a text of a document with the end-of-sentence piece.
+        end_token: the piece that ends a text, as the text model spells it; empty for the model's own.
         max_observation_tokens: rows of the table of local positions (appendix C.3: 512).
     """
 
@@ -59,6 +63,9 @@ class TokenizeSettings:
     loss_on_separator: bool = False
     end_of_text_observations: bool = False
     end_of_text_documents: bool = True
+    end_token: str = setting(
+        "", "Piece that ends a text, as the text model spells it; by default its own.", "PIECE", records_default=False
+    )
     max_observation_tokens: int = setting(512, "Of one timestep.", minimum=1)
 
     def __post_init__(self) -> None:
@@ -161,7 +168,7 @@ def tokenize_document(
     pieces: list[tuple[NDArray[np.int32], Modality, bool]] = []
     for segment in document.segments:
         if isinstance(segment, Text):
-            tail = _end_of_text(text_model, wanted=settings.end_of_text_documents and segment.ends)
+            tail = _end_of_text(text_model, settings, wanted=settings.end_of_text_documents and segment.ends)
             ids = _joined([next(texts)], tail, vocabulary)
             skip = _unsupervised(ids, segment, text_model)
             pieces.append((ids[:skip], Modality.TEXT, False))
@@ -252,7 +259,7 @@ def _tensor(
         ids = discrete.encode(raw, field=field.name, start=field.start)
         ids += np.int32(vocabulary.discrete_offset)
         return ids.reshape(-1), field.num_tokens, Modality.DISCRETE
-    ids = continuous.encode(raw, compand=compand, field=field.name, low=field.low, high=field.high)
+    ids = continuous.encode(raw, compand=compand, field=field.name, low=field.low, high=field.high, bins=field.binning)
     ids += np.int32(vocabulary.continuous_offset)
     return ids.reshape(-1), field.num_tokens, Modality.CONTINUOUS
 
@@ -263,14 +270,31 @@ def _text(
     if text_model is None:
         raise EpisodeError(f"{field.name} is text: a text model is wanted")
     pieces = text_model.encode(raw)
-    tail = _end_of_text(text_model, wanted=settings.end_of_text_observations)
+    tail = _end_of_text(text_model, settings, wanted=settings.end_of_text_observations)
     widths = np.array([len(ids) for ids in pieces], np.int64) + len(tail)
     width = int(widths[0]) if (widths == widths[0]).all() else widths
     return FieldTokens(_joined(pieces, tail, vocabulary), width, Modality.TEXT, settings.loss_on_text_observations)
 
 
-def _end_of_text(text_model: TextModel, *, wanted: bool) -> NDArray[np.int32]:
-    return np.array([text_model.eos_id] if wanted and text_model.eos_id is not None else [], np.int32)
+def end_id(text_model: TextModel, settings: TokenizeSettings) -> int | None:
+    """Id of what ends a text; None where the text model has no such piece.
+
+    Raises:
+        SettingError: the piece that was asked for is none of the text model.
+    """
+    if not settings.end_token:
+        return text_model.eos_id
+    if (number := text_model.id_of(settings.end_token)) is None:
+        raise SettingError(
+            f"the text model has no piece {settings.end_token!r}: --end-token takes one as it spells them "
+            "(gato-data vocabulary show MODEL --text shows some)"
+        )
+    return number
+
+
+def _end_of_text(text_model: TextModel, settings: TokenizeSettings, *, wanted: bool) -> NDArray[np.int32]:
+    end = end_id(text_model, settings) if wanted else None
+    return np.array([] if end is None else [end], np.int32)
 
 
 def _joined(pieces: Sequence[NDArray[np.int32]], tail: NDArray[np.int32], vocabulary: Vocabulary) -> NDArray[np.int32]:

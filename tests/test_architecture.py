@@ -22,7 +22,18 @@ MODULES = sorted(path for folder in PACKAGES.values() for path in folder.rglob("
 
 SCALE = {"apache_beam", "tensorflow", "tensorflow_datasets", "rlds", "gato_pipelines"}
 FORBIDDEN = {
-    "gato_schemas": {*SCALE, "torch", "click", "cv2", "PIL", "sentencepiece", "gato_data", "gato_trainer", "gato_cli"},
+    "gato_schemas": {
+        *SCALE,
+        "torch",
+        "click",
+        "cv2",
+        "PIL",
+        "sentencepiece",
+        "tokenizers",
+        "gato_data",
+        "gato_trainer",
+        "gato_cli",
+    },
     "gato_data": {*SCALE, "torch", "click", "cv2", "gato_trainer", "gato_cli"},
     "gato_trainer": {*SCALE, "click", "cv2", "gato_cli"},
 }
@@ -84,7 +95,7 @@ def test_help_loads_click_and_nothing_else_of_weight() -> None:
     modules = names_after(ASK_FOR_HELP.format(arguments=[]))
     ours = {name for name in modules if name.startswith("gato_")}
     assert ours == {"gato_cli", "gato_cli.main"}
-    heavy = {*SCALE, "torch", "numpy", "PIL", "cv2", "sentencepiece", "matplotlib", "msgspec", "rich"}
+    heavy = {*SCALE, "torch", "numpy", "PIL", "cv2", "sentencepiece", "tokenizers", "matplotlib", "msgspec", "rich"}
     assert not modules & heavy
 
 

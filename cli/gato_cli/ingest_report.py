@@ -11,6 +11,7 @@ from gato_data.printable import MAX_LINE, count, counted, printable
 from gato_data.ranges import range_text
 from gato_data.report.account import account_facts, headed_line
 from gato_data.report.encode import as_line
+from gato_data.report.facts import resampling_text
 from gato_data.report.table import TableColumn
 from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts, print_table
@@ -73,6 +74,8 @@ def _print_task(console: Console, name: str, task: TaskInfo, episodes: int) -> N
         _say(console, f"left out: {field} ({why})")
     if task.final_step is not None:
         _say(console, f"final timestep: {task.final_step.policy} ({task.final_step.reason})")
+    if task.resampling is not None:
+        _say(console, f"timesteps: {resampling_text(task.resampling)}")
     if task.filter is not None:
         _say(console, filter_line(task.filter))
 

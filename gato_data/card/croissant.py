@@ -111,7 +111,7 @@ def _splits(manifest: Manifest) -> list[str]:
 def _files(manifest: Manifest, manifest_digest: str) -> Iterator[dict[str, Any]]:
     yield _file(MANIFEST, "application/json", manifest_digest, "manifest: all settings, counts and digests")
     if (digest := manifest.vocabulary.text_model) is not None:
-        yield _file(TEXT_MODEL, "application/octet-stream", digest, "SentencePiece model of the text tokens")
+        yield _file(TEXT_MODEL, "application/octet-stream", digest, "text model of the text tokens")
     shards = [shard for name in _splits(manifest) for shard in manifest.splits[name].shards]
     yield from map(_shard, shards if len(shards) <= MAX_SHARDS else ())
 

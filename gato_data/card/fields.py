@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from gato_data.card.markdown import NOTHING, code, table
-from gato_data.growing.tasks import range_text
 from gato_data.printable import counted, real
+from gato_data.ranges import range_text
 from gato_data.report.fields import full_name
 from gato_data.tokenize import ordered
 from gato_data.tokenizers import continuous

@@ -25,6 +25,11 @@ def joined_task(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, st
         MixtureError: it has other fields, ranges, images or final timesteps in one than in the other.
     """
     _check_fields(name, one, other, places)
+    if one.resampling != other.resampling:
+        raise MixtureError(
+            f"timesteps of task {name!r} are other ones of their recording in {places[0]} than in {places[1]}: ingest "
+            "one of them again with the other's --every, --every-actions, --drop-idle and --held"
+        )
     values = {key: max(one.action_values.get(key, 1), other.action_values.get(key, 1)) for key in _keys(one, other)}
     return TaskInfo(
         observations=one.observations,
@@ -34,6 +39,7 @@ def joined_task(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, st
         left_out={**one.left_out, **other.left_out},
         images={field: _image(name, field, one, other, places) for field in one.images},
         action_values=values,
+        resampling=one.resampling,
         environment=common_environment([one.environment, other.environment]),
     )
 
@@ -48,19 +54,29 @@ def _check_fields(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, 
         ("observation", one.observations, other.observations),
         ("action", one.actions, other.actions),
     ):
-        shapes = [[replace(field, dtype="", low=None, high=None) for field in fields] for fields in (mine, theirs)]
-        if shapes[0] != shapes[1]:
+        if [_shape(field, role) for field in mine] != [_shape(field, role) for field in theirs]:
             raise MixtureError(
                 f"task {name!r} has different {role}s in {places[0]} ({_fields(mine)}) and in {places[1]} "
                 f"({_fields(theirs)}): ingest one of them again, with the same fields or as another task"
             )
         for field, its in zip(mine, theirs, strict=True):
+            if field.binning != its.binning:
+                raise MixtureError(
+                    f"{role} {field.name!r} of task {name!r} is cut into bins of {field.binning} in {places[0]} and of "
+                    f"{its.binning} in {places[1]}: ingest one of them again with the other's --action-bins"
+                )
             if (field.low, field.high) != (its.low, its.high):
                 raise MixtureError(
                     f"{role} {field.name!r} of task {name!r} has the range {range_text(field) or 'none'} in "
                     f"{places[0]} and {range_text(its) or 'none'} in {places[1]}, so that equal ids mean different "
-                    "values: ingest one of them again with the other's --action-range LOW:HIGH"
+                    f"values: ingest one of them again with the other's --{role}-range LOW:HIGH"
                 )
+
+
+def _shape(field: Field, role: str) -> Field:
+    """All that has to be equal but the range, with which an observation is not companded; an action never is."""
+    compand = role == "observation" and (field.compand or field.low is not None)
+    return replace(field, dtype="", low=None, high=None, compand=compand, bins=msgspec.UNSET)
 
 
 def _fields(fields: Sequence[Field]) -> str:

@@ -9,6 +9,7 @@ from gato_data.report.dead_letters import Reason, reasons
 from gato_data.report.files import check_shards, open_manifest
 from gato_data.report.round_trip import round_trip
 from gato_data.tokenize import ordered
+from gato_data.tokenizers.continuous import num_bins
 from gato_schemas import index
 from gato_schemas.dataset import Manifest, TaskInfo
 from gato_schemas.episode import Field
@@ -102,7 +103,7 @@ def _field(manifest: Manifest, role: str, field: Field, row: FieldStatistics | N
     values = row.count * elements if row else 0
     saturated = sum(row.saturated) / values if row and values and field.modality == "continuous" else None
     trip = round_trip(field, row, is_action=role == "action", manifest=manifest) if row else None
-    bins = {"continuous": 1024, "discrete": 1024, "image": 256}.get(field.modality)
+    bins = {"continuous": num_bins(field.binning), "discrete": 1024, "image": 256}.get(field.modality)
     return FieldSummary(
         role=role,
         name=field.name,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gato_data.errors import MissingPackageError
 from gato_data.report.fields import Slot
 from gato_data.report.files import open_manifest
 from gato_data.tokenizers import continuous
@@ -42,11 +43,12 @@ class IdDecoder:
 
     def _centre(self, number: int, slot: Slot) -> float | None:
         field = slot.field
-        if field is None or self.manifest is None or not 0 <= number < self.manifest.vocabulary.continuous_size:
+        if field is None or self.manifest is None or not 0 <= number < continuous.num_bins(field.binning):
             return None
         everywhere = bool(self.manifest.tokenization.get("compand_observations", True))
         compand = everywhere and field.compand and not slot.is_action
-        return float(continuous.decode(np.array([number]), compand=compand, low=field.low, high=field.high)[0])
+        bound = {"low": field.low, "high": field.high}
+        return float(continuous.decode(np.array([number]), compand=compand, bins=field.binning, **bound)[0])
 
 
 def load_decoder(folder: Path, found: ShardIndex | None) -> tuple[IdDecoder, list[str]]:
@@ -70,7 +72,10 @@ def load_decoder(folder: Path, found: ShardIndex | None) -> tuple[IdDecoder, lis
 def _load_pieces(path: Path, digest: str) -> tuple[Pieces | None, str]:
     if not path.is_file():
         return None, f"no {TEXT_MODEL} beside the shard: text tokens have no text"
-    model = TextTokenizer.load(path)
+    try:
+        model = TextTokenizer.load(path)
+    except MissingPackageError as error:
+        return None, f"text tokens have no text: {error}"
     if model.sha256 != digest:
         return None, f"{TEXT_MODEL} is not the text model that made this dataset: text tokens have no text"
     return (lambda token: model.piece(token) if 0 <= token < model.size else "?"), ""

@@ -45,8 +45,8 @@ def plain(value: Any) -> Any:
         keys = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
         return {key: plain(getattr(value, name)) for key, name in keys}
     if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value)]
-        return {name: plain(getattr(value, name)) for name in names}
+        found = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {name: plain(entry) for name, entry in found.items() if entry is not msgspec.UNSET}
     return value
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from gato_data.printable import count, counted, printable, real, share, size
 from gato_data.report.table import Fact, TableColumn
 from gato_schemas.compression import PatchEncoding
-from gato_schemas.dataset import EnvironmentInfo, EpisodeFilter, Manifest, Scores, SplitInfo, TaskInfo
+from gato_schemas.dataset import EnvironmentInfo, EpisodeFilter, Manifest, Resampling, Scores, SplitInfo, TaskInfo
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 
@@ -121,6 +121,14 @@ def totals(counts: Counts) -> list[Fact]:
 _MAX_VERSIONS = 8
 
 
+def resampling_text(asked: Resampling) -> str:
+    """Which timesteps of a recording are timesteps of a dataset."""
+    idle = "" if asked.idle_below is None else f" that move {asked.idle_below:g} or more"
+    action = "sum" if asked.actions == "sum" else "last"
+    held = "" if asked.actions == "last" and not idle else f"; the last {asked.held} of an action are held, no move"
+    return f"one for every {asked.every} recorded{idle}, the action is their {action}{held}; the final one is its own"
+
+
 def task_facts(task: TaskInfo) -> list[Fact]:
     """How much there is of a task, which episodes and fields were left out, and what was done at the end."""
     facts: list[Fact] = [("episodes", count(task.counts.episodes)), ("tokens", count(task.counts.tokens))]
@@ -128,6 +136,8 @@ def task_facts(task: TaskInfo) -> list[Fact]:
         facts.append(("kept", _kept(task.filter)))
     if task.final_step is not None:
         facts.append(("final step", f"{task.final_step.policy}: {printable(task.final_step.reason, 200)}"))
+    if task.resampling is not None:
+        facts.append(("timesteps", resampling_text(task.resampling)))
     if task.environment is not None:
         facts.append(("played in", _played(task.environment)))
     if task.scores is not None and (scored := _scored(task.scores)):

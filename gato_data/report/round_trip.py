@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gato_data.tokenizers import continuous
 from gato_schemas.dataset import Manifest
-from gato_schemas.episode import Field
+from gato_schemas.episode import Bins, Field
 from gato_schemas.statistics import FieldStatistics
 
 
@@ -53,24 +53,23 @@ def _scaled(values: NDArray[np.float64], field: Field) -> tuple[NDArray[np.float
     return continuous.rescale(values, field.low, field.high), (upper - lower) / 2
 
 
-def _edges(bins: NDArray[np.int32], compand: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    inner = continuous.observation_edges() if compand else continuous.action_edges()
-    lowest, highest = continuous.value_range(compand)
-    edges = np.concatenate([[lowest], inner, [highest]])
+def _edges(bins: NDArray[np.int32], rule: Bins, compand: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    edges = continuous.bin_ends(compand, rule)
     return edges[bins], edges[bins + 1]
 
 
 def _half_bin(values: NDArray[np.float64], field: Field, compand: bool) -> NDArray[np.float64]:
     scaled, unit = _scaled(values, field)
-    lower, upper = _edges(continuous.encode(scaled, compand=compand), compand)
+    bins = continuous.encode(scaled, compand=compand, bins=field.binning)
+    lower, upper = _edges(bins, field.binning, compand)
     return (upper - lower) / 2 * unit
 
 
 def _error(values: NDArray[np.float64], field: Field, compand: bool) -> NDArray[np.float64]:
     """The worst error in the bins of the values: the far edge from the centre, or the value itself beyond the range."""
     scaled, unit = _scaled(values, field)
-    bins = continuous.encode(scaled, compand=compand)
-    centre = continuous.decode(bins, compand=compand)
-    lower, upper = _edges(bins, compand)
+    bins = continuous.encode(scaled, compand=compand, bins=field.binning)
+    centre = continuous.decode(bins, compand=compand, bins=field.binning)
+    lower, upper = _edges(bins, field.binning, compand)
     worst: NDArray[np.float64] = np.maximum.reduce([upper - centre, centre - lower, np.abs(scaled - centre)])
     return worst * unit

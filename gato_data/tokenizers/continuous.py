@@ -5,6 +5,9 @@
 A bin is *defined* by its edges in the space of the raw values: edge k is the value whose companded form is
 2 k / 1024 - 1. The edges are computed once with 50 decimal digits, so the same value falls into the same bin on every
 processor, whatever its logarithm. A value on an edge belongs to the bin above; x >= 1 belongs to the last bin.
+
+OpenVLA's 256 bins of actions, "openvla-256", are those of its `ActionTokenizer`: 256 edges, `linspace(-1, 1, 256)`,
+make 255 bins of equal width and a last one that x >= 1 has alone, and that decodes to the centre of the bin before.
 """
 
 import math
@@ -17,7 +20,7 @@ from numpy.typing import NDArray
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.tokenizers.places import describe_place, first_place
 from gato_data.vocabulary import CONTINUOUS_BINS
-from gato_schemas.episode import Bound
+from gato_schemas.episode import Bins, Bound
 
 MU = 100
 M = 256
@@ -36,6 +39,32 @@ def observation_edges() -> NDArray[np.float64]:
 def action_edges() -> NDArray[np.float64]:
     """The 1023 inner edges of values that are not companded, float64: 2 k / 1024 - 1, exact."""
     return _constant(np.arange(1, CONTINUOUS_BINS, dtype=np.float64) * (2 / CONTINUOUS_BINS) - 1)
+
+
+@cache
+def _openvla_edges() -> NDArray[np.float64]:
+    """The 256 edges of OpenVLA's bins, float64: each bin begins at one, the last one is x = 1 alone."""
+    return _constant(np.linspace(-1, 1, num_bins("openvla-256")))
+
+
+def num_bins(bins: Bins) -> int:
+    """How many bins there are."""
+    return CONTINUOUS_BINS if bins == "1024" else 256
+
+
+def bin_ends(compand: bool, bins: Bins = "1024") -> NDArray[np.float64]:
+    """Where bins begin and the last one ends, float64 (bins + 1,); the outermost are those of `value_range`."""
+    if bins == "openvla-256":
+        return np.append(_openvla_edges(), 1.0)
+    lowest, highest = value_range(compand)
+    return np.concatenate([[lowest], observation_edges() if compand else action_edges(), [highest]])
+
+
+@cache
+def _openvla_centres() -> NDArray[np.float64]:
+    edges = _openvla_edges()
+    centres = (edges[:-1] + edges[1:]) / 2
+    return _constant(np.append(centres, centres[-1]))
 
 
 @cache
@@ -122,14 +151,16 @@ def encode(
     field: str = "value",
     low: Bound | None = None,
     high: Bound | None = None,
+    bins: Bins = "1024",
 ) -> NDArray[np.int32]:
-    """Bins of values, int32 in [0, 1024), same shape; values outside the range fall into the outermost bins.
+    """Bins of values, int32 in [0, 1024) or [0, 256), same shape; values outside fall into the outermost bins.
 
     Args:
         values: (T, ...), finite.
         compand: whether bins are uniform in F (observations) or in the values themselves (actions).
         field: name in the error.
         low, high: the range that is mapped to [-1, 1] first, if any.
+        bins: how [-1, 1] is cut; nothing is companded but for the paper's.
 
     Raises:
         EpisodeError: a value is NaN or infinite (says where), or no number.
@@ -145,6 +176,8 @@ def encode(
         raise EpisodeError(f"{field} is {values[place]}{describe_place(place)}: a finite number is wanted")
     if low is not None and high is not None:
         numbers = rescale(numbers, low, high)
+    if bins == "openvla-256":
+        return (np.digitize(np.clip(numbers, -1, 1), _openvla_edges()) - 1).astype(np.int32)
     return _companded_bins(numbers) if compand else _uniform_bins(numbers)
 
 
@@ -164,14 +197,19 @@ def _uniform_bins(values: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def decode(
-    bins: NDArray[np.integer], *, compand: bool, low: Bound | None = None, high: Bound | None = None
+    numbers: NDArray[np.integer],
+    *,
+    compand: bool,
+    low: Bound | None = None,
+    high: Bound | None = None,
+    bins: Bins = "1024",
 ) -> NDArray[np.float64]:
-    """Centres of bins, float64.
+    """Centres of bins, by their numbers, float64.
 
     At most 1/1024 from the value for actions, relative to F for observations. [-1, 1] is mapped
     back to [low, high], if there is such a range.
     """
-    centres = _centres(compand)[np.asarray(bins)]
+    centres = (_openvla_centres() if bins == "openvla-256" else _centres(compand))[np.asarray(numbers)]
     return centres if low is None or high is None else unscale(centres, low, high)
 
 

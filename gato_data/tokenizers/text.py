@@ -1,48 +1,47 @@
-"""Text to SentencePiece ids and back (paper section 2.1: 32000 subwords, ids [0, 32000))."""
+"""Text to the ids of a text model and back (paper section 2.1: 32000 subwords, ids [0, 32000))."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, FormatError, OutputError, SettingError
 from gato_schemas.regular_file import check_regular
-from gato_schemas.wire_lists import fields
-
-if TYPE_CHECKING:
-    from sentencepiece import SentencePieceProcessor
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024
-"""A larger file is refused unread; models of 256000 pieces take about 5 MiB."""
-
-_WORD_SIGN = "\u2581"
-"""What SentencePiece writes for a space inside a piece."""
-_RUN = 1 << 15
-"""Characters of a run that is encoded by itself."""
-_SEAM = re.compile(r"(?<=[A-Za-z]) (?=[A-Za-z])")
+"""A larger file is refused unread; models of 256000 pieces take 5 MiB, as a tokenizer.json 33 MiB."""
 
 
 @dataclass(frozen=True)
-class TextTokenizer:
-    """A SentencePiece model: text to ids [0, size) and back.
+class TextTokenizer(ABC):
+    """A text model: text to ids [0, size) and back. There are two kinds, told apart by what the file holds:
+
+        a `.model` of SentencePiece           `sentencepiece_model.py`; the packaged one is such a model
+        a `tokenizer.json` of Hugging Face    `tokenizer_json.py`
 
     The packaged model gives every valid Unicode text back exactly: it does not normalise, and what it has no piece for
-    becomes bytes. Other models do what their own normalisation says. Two tokenizers are equal when their models are.
+    becomes bytes. Other models do what their own normalisation says. No text becomes a control id (begin, end,
+    padding), however it is spelled. Two tokenizers are equal when their models are.
 
     Pickles as the model's bytes, starts no threads, and may be used by several threads at once.
     """
 
     model_bytes: bytes = field(repr=False)
+
+    kind: ClassVar[str]
+    """What its file is, in errors."""
+    library: ClassVar[str]
+    """The package that decides the ids."""
 
     @classmethod
     def default(cls) -> TextTokenizer:
@@ -58,26 +57,28 @@ class TextTokenizer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TextTokenizer:
-        """Read a `.model` file.
+        """Read a `.model` of SentencePiece or a `tokenizer.json`, whatever the file is called.
 
         Raises:
             SettingError: the file is missing, is a folder or cannot be read.
-            FormatError: it is not a SentencePiece model.
+            FormatError: it is no text model, or one that cannot be used.
+            MissingPackageError: it is a tokenizer.json, and the package tokenizers is not installed.
         """
-        try:
-            check_regular(Path(path))
-            with Path(path).open("rb") as file:
-                model = file.read(MAX_MODEL_BYTES + 1)
-        except OSError as error:
-            raise SettingError(
-                f"cannot read the text model {path}: {error.strerror or error}; give the .model file that "
-                "SentencePiece wrote"
-            ) from error
-        return cls._checked(model, str(path))
+        return cls._checked(read_text_model(path), str(path))
+
+    @classmethod
+    def of(cls, model_bytes: bytes) -> TextTokenizer:
+        """The text model that these bytes are; they are parsed when something is asked of it."""
+        from gato_data.tokenizers.sentencepiece_model import SentencePieceTokenizer
+        from gato_data.tokenizers.tokenizer_json import HuggingFaceTokenizer
+
+        is_json = model_bytes.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+        return HuggingFaceTokenizer(model_bytes) if is_json else SentencePieceTokenizer(model_bytes)
 
     @classmethod
     def _checked(cls, model: bytes, name: str) -> TextTokenizer:
         """Refuse what is not a model before anything is tokenized with it."""
+        tokenizer = cls.of(model)
         wrong = None
         if not model:
             wrong = "the file is empty"
@@ -85,15 +86,18 @@ class TextTokenizer:
             wrong = "the file is a Git LFS pointer; fetch the file itself with: git lfs pull"
         elif len(model) > MAX_MODEL_BYTES:
             wrong = f"the file is larger than {MAX_MODEL_BYTES >> 20} MiB"
-        tokenizer = cls(model)
+        wrong = wrong or tokenizer.trouble()
         if wrong is None:
-            try:
-                if tokenizer.size > 0:
-                    return tokenizer
-                wrong = "it has no pieces"
-            except (RuntimeError, ValueError):
-                wrong = "it cannot be parsed"
-        raise FormatError(f"{name} is not a SentencePiece model: {wrong}") from None
+            return tokenizer
+        raise FormatError(f"{name} is not a {tokenizer.kind}: {wrong}") from None
+
+    @abstractmethod
+    def trouble(self) -> str | None:
+        """Why the bytes are no model of this kind; None where they are one.
+
+        Raises:
+            MissingPackageError: the package that reads it is not installed.
+        """
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file, byte for byte.
@@ -106,31 +110,24 @@ class TextTokenizer:
         except OSError as error:
             raise OutputError(f"cannot write the text model {path}: {error.strerror or error}") from error
 
-    @cached_property
-    def _processor(self) -> SentencePieceProcessor:
-        from sentencepiece import SentencePieceProcessor
-
-        return SentencePieceProcessor(model_proto=self.model_bytes)
-
     def __reduce__(self) -> tuple[type[TextTokenizer], tuple[bytes]]:
-        """Leave the processor behind: the other side makes its own when it first needs one."""
-        return (TextTokenizer, (self.model_bytes,))
+        """Leave the library's object behind: the other side makes its own when it first needs one."""
+        return (type(self), (self.model_bytes,))
 
-    @cached_property
+    @property
+    @abstractmethod
     def size(self) -> int:
-        """Number of pieces, V: ids are in [0, V)."""
-        return int(self._processor.get_piece_size())
+        """Number of ids, V: ids are in [0, V)."""
 
-    @cached_property
+    @property
+    @abstractmethod
     def eos_id(self) -> int | None:
-        """Id of the end-of-sentence piece, or None where the model has none."""
-        piece = int(self._processor.eos_id())
-        return piece if piece >= 0 else None
+        """Id of the token that ends a text, or None where the model has none."""
 
-    @cached_property
+    @property
+    @abstractmethod
     def unknown_id(self) -> int | None:
         """Id of the piece of characters that the model does not know, None where their bytes have pieces."""
-        return int(self._processor.unk_id()) if self._word_sign_bytes is None else None
 
     @cached_property
     def sha256(self) -> str:
@@ -143,7 +140,7 @@ class TextTokenizer:
         Equal texts are tokenized once and share one array; the arrays are read-only.
 
         Raises:
-            EpisodeError: a text is not valid Unicode.
+            EpisodeError: a text is not valid Unicode, or the model fails at it.
         """
         if isinstance(texts, str):
             raise TypeError("encode takes a sequence of texts; wrap a single text in a list")
@@ -152,84 +149,13 @@ class TextTokenizer:
 
     def _encode_text(self, text: str) -> NDArray[np.int32]:
         _check_unicode(text)
-        if _WORD_SIGN in text and self._word_sign_bytes is not None:
-            ids = self._encode_with_word_signs(text, self._word_sign_bytes)
-        else:
-            ids = self._ids(text)
+        ids = self._ids_of(text)
         ids.flags.writeable = False
         return ids
 
-    def _ids(self, text: str) -> NDArray[np.int32]:
-        if len(text) < 2 * _RUN or not self._cuts_at_spaces:
-            return self._encode_run(text)
-        return np.concatenate([self._encode_run(run) for run in _runs(text, self._keeps_space)])
-
-    @cached_property
-    def _encode_run(self) -> Callable[[str], NDArray[np.int32]]:
-        """SentencePiece's own way to an array, where it has one: a list takes half as long again."""
-        to_array = getattr(self._processor, "encode_as_numpy", None)
-        if to_array is not None:
-            return lambda text: np.asarray(to_array(text), dtype=np.int32)
-        return lambda text: np.array(self._processor.encode(text), dtype=np.int32)
-
-    @cached_property
-    def _cuts_at_spaces(self) -> bool:
-        """Whether a text can be encoded in runs, cut where a space stands between two letters, with the same ids.
-
-        In a BPE model that has no piece with a space after its first character, nothing is ever joined across that
-        place. (A unigram model adds up floats along the whole text, so there near-ties could come out otherwise.)
-        SentencePiece takes 42 bytes of memory for a byte of text, and in long texts more and more time.
-        """
-        if not self._is_bpe or self._processor.piece_to_id(_WORD_SIGN) == self._processor.unk_id():
-            return False
-        if self._processor.normalize("b") != _WORD_SIGN + "b" and not self._keeps_space:
-            return False
-        pieces = (str(self._processor.id_to_piece(number)) for number in range(self.size))
-        return not any(_WORD_SIGN in piece.lstrip(_WORD_SIGN) for piece in pieces)
-
-    @cached_property
-    def _keeps_space(self) -> bool:
-        """Whether a text that begins with a space is taken as it is: the model puts none before a text itself."""
-        return (self._processor.normalize("b"), self._processor.normalize(" b")) == ("b", _WORD_SIGN + "b")
-
-    @cached_property
-    def _is_bpe(self) -> bool:
-        """Whether the model's TrainerSpec (field 2) has the model type (field 3) 2."""
-        types = [
-            value[0]
-            for number, _, spec in fields(memoryview(self.model_bytes))
-            if number == 2
-            for inner, _, value in fields(spec)
-            if inner == 3
-        ]
-        return types[-1:] == [2]
-
-    @cached_property
-    def _word_sign_bytes(self) -> list[int] | None:
-        """Ids of the byte pieces of U+2581, or None where the model has no byte pieces."""
-        return self._byte_pieces(_WORD_SIGN)
-
-    def _byte_pieces(self, character: str) -> list[int] | None:
-        ids = [int(self._processor.piece_to_id(f"<0x{byte:02X}>")) for byte in character.encode()]
-        return ids if all(self._processor.is_byte(piece) for piece in ids) else None
-
-    def _encode_with_word_signs(self, text: str, word_sign: list[int]) -> NDArray[np.int32]:
-        """Encode a text that holds U+2581 itself, which SentencePiece would give back as a space.
-
-        A private-use character that neither the text nor the model knows stands in for it: that character becomes
-        three byte pieces, which then take the bytes of U+2581.
-        """
-        used = set(text)
-        private = (character for character in map(chr, range(0xE000, 0xF900)) if character not in used)
-        unknown = self._processor.unk_id()
-        stand_in = next((character for character in private if self._processor.piece_to_id(character) == unknown), None)
-        if stand_in is None:
-            raise EpisodeError("the text holds U+2581 and every private-use character there is: leave it out")
-        ids = self._ids(text.replace(_WORD_SIGN, stand_in)).copy()
-        windows = np.lib.stride_tricks.sliding_window_view(ids, 3)
-        starts = np.flatnonzero((windows == self._byte_pieces(stand_in)).all(axis=1))
-        ids[starts[:, None] + np.arange(3)] = word_sign
-        return ids
+    @abstractmethod
+    def _ids_of(self, text: str) -> NDArray[np.int32]:
+        """Ids of one text that is valid Unicode."""
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
         """The text of ids; begin and end of sentence leave no trace, bytes that are not UTF-8 become U+FFFD.
@@ -241,29 +167,48 @@ class TextTokenizer:
         outside = pieces[(pieces < 0) | (pieces >= self.size)]
         if outside.size:
             raise self._no_such_piece(int(outside[0]))
-        return str(self._processor.decode(pieces.tolist()))
+        return self._text_of(pieces.tolist())
+
+    @abstractmethod
+    def _text_of(self, ids: list[int]) -> str:
+        """The text of ids in [0, size)."""
 
     def piece(self, id: int) -> str:
-        """The piece behind an id as the model spells it: U+2581 for a space, `<0x0A>` for a byte.
+        """The piece behind an id as the model spells it: U+2581 for a space, `<0x0A>` for a byte; empty for a gap.
 
         Raises:
             FormatError: the id is not in [0, size).
         """
         if not 0 <= id < self.size:
             raise self._no_such_piece(id)
-        return str(self._processor.id_to_piece(int(id)))
+        return self._spelled(int(id))
+
+    @abstractmethod
+    def _spelled(self, id: int) -> str:
+        """The piece behind an id in [0, size)."""
+
+    @abstractmethod
+    def id_of(self, piece: str) -> int | None:
+        """The id of a piece as the model spells it, None where it has no such piece."""
 
     def _no_such_piece(self, id: int) -> FormatError:
         return FormatError(f"token id {id} is not a text token of this model: its ids are 0 to {self.size - 1}")
 
 
-def _runs(text: str, keeps_space: bool) -> Iterator[str]:
-    """Cut a long text before single spaces between ASCII letters; the space itself goes unless it is kept."""
-    start = 0
-    while match := _SEAM.search(text, start + _RUN):
-        yield text[start : match.start()]
-        start = match.start() + (0 if keeps_space else 1)
-    yield text[start:]
+def read_text_model(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a text model's file, one more than `MAX_MODEL_BYTES` at most; they are not looked at.
+
+    Raises:
+        SettingError: the file is missing, is a folder or cannot be read.
+    """
+    try:
+        check_regular(Path(path))
+        with Path(path).open("rb") as file:
+            return file.read(MAX_MODEL_BYTES + 1)
+    except OSError as error:
+        inside = Path(path) / "tokenizer.json"
+        what = inside if inside.is_file() else "the .model file that SentencePiece wrote, or a tokenizer.json"
+        raise SettingError(f"cannot read the text model {path}: {error.strerror or error}; give {what}") from error
 
 
 def _check_unicode(text: str) -> None:

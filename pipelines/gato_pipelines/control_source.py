@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,6 +22,7 @@ from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import AUTO
 from gato_pipelines.control.leaf_fields import ImageChoice
 from gato_pipelines.control.missing_files import missing_notes, present_files
+from gato_pipelines.control.scanned_ranges import RangeChoice
 from gato_pipelines.control.scanning import ScanChoice, scan_part
 from gato_pipelines.control.selection import select
 from gato_pipelines.control.splits import split_files
@@ -28,21 +30,14 @@ from gato_pipelines.files.find import root_of
 from gato_pipelines.rlds.decode import is_decodable
 from gato_pipelines.source import ActionRange, FinalStepSetting, Item, PartScan, Source, check_family, setting
 from gato_schemas.account import Note
-from gato_schemas.dataset import TaskInfo
-from gato_schemas.episode import FieldModality
+from gato_schemas.dataset import Resampling, TaskInfo
+from gato_schemas.episode import Bins, FieldModality
 from gato_schemas.index import Part
 
 
 def default(name: str, value: Any) -> Any:
     """A field of `ControlSource` with another default."""
     return field(default=value, metadata=ControlSource.__dataclass_fields__[name].metadata)
-
-
-def _limits(wanted: ActionRange) -> tuple[float, float] | None:
-    """The range of continuous actions, where it does not depend on the episodes."""
-    if isinstance(wanted, tuple):
-        return wanted
-    return (-1.0, 1.0) if wanted == "none" else None
 
 
 @dataclass(frozen=True)
@@ -110,6 +105,36 @@ class ControlSource(Source):
         "own, over all episodes; stats takes what the dataset's statistics say.",
         "none|minmax|quantile|stats|LOW:HIGH",
     )
+    action_bins: Bins = setting(
+        "1024",
+        "Bins of continuous actions: 1024 as in the paper, or the 256 of OpenVLA, whose range leaves out what is held.",
+        records_default=False,
+    )
+    observation_range: ActionRange = setting(
+        "none",
+        "Range of continuous observations that is mapped to [-1, 1] and cut into equal bins; none compands them.",
+        "none|minmax|quantile|stats|LOW:HIGH",
+        records_default=False,
+    )
+    every: int = setting(
+        1, "Recorded timesteps that one timestep stands for; the final one stands for itself.", records_default=False
+    )
+    every_actions: Literal["last", "sum"] = setting(
+        "last", "The action of such a timestep: the last of them, or their sum.", records_default=False
+    )
+    drop_idle: float | None = setting(
+        None,
+        "Leave timesteps out that move nothing: a norm below this (0.0001 if not given), and what is held is kept.",
+        "NORM",
+        alone="0.0001",
+        records_default=False,
+    )
+    held: int = setting(
+        1,
+        "Numbers at the end of an action that are held, such as a gripper: no sum, no move, no range in openvla-256.",
+        "COUNT",
+        records_default=False,
+    )
     final_step: FinalStepSetting = setting(
         "auto", "Final timesteps: kept, dropped, or dropped where they are placeholders."
     )
@@ -126,8 +151,21 @@ class ControlSource(Source):
         check_episodes(self.episodes)
         if self.episode_length is not None and self.episode_length < 1:
             raise SettingError(f"an episode length of {self.episode_length} cannot be: a number from 1 up is wanted")
+        if self.every < 1 or self.held < 0:
+            raise SettingError(f"every {self.every} and held {self.held} cannot be: 1 and 0 are the least")
+        if self.drop_idle is not None and not 0 < self.drop_idle < inf:
+            raise SettingError(f"drop-idle is {self.drop_idle}: a number above 0 is wanted, 0.0001 in OpenVLA's filter")
+        if self.every == 1 and self.every_actions == "sum":
+            raise SettingError("every-actions sum adds up the actions of several timesteps: give --every as well")
         if self.family:
             check_family(self.family)
+
+    @property
+    def resampling(self) -> Resampling | None:
+        """Which timesteps of a recording become timesteps."""
+        if self.every == 1 and self.drop_idle is None:
+            return None
+        return Resampling(every=self.every, actions=self.every_actions, idle_below=self.drop_idle, held=self.held)
 
     def task_name(self, variant: str) -> str:
         """Name of the task, given what a file's episodes are of."""
@@ -234,10 +272,8 @@ class ControlSource(Source):
             returns=self.min_return_fraction is not None,
             success=success_leaf(container, self.require_success) if self.require_success else told_success(container),
             order=tuple(numbers) if self.min_return_fraction is not None else (),
-            ranges=self.action_range in ("minmax", "quantile"),
-            quantiles=self.action_range == "quantile",
-            statistics=self.action_range == "stats",
-            limits=_limits(self.action_range),
+            resampling=self.resampling,
+            ranges=RangeChoice(actions=self.action_range, observations=self.observation_range),
             ignore_borders=self.ignore_borders,
         )
 
@@ -252,7 +288,8 @@ class ControlSource(Source):
                 if raw.episode is None:
                     raise raw.error or EpisodeError("nothing was read", stage="read")
                 if reader.keeps(raw.episode):
-                    yield Item(key, raw.ordinal, reader.episode(raw.episode), notes=raw.episode.notes)
+                    found, notes = reader.resampled(raw.episode)
+                    yield Item(key, raw.ordinal, reader.episode(found), notes=notes)
             except EpisodeError as error:
                 yield Item(key, raw.ordinal, error=error, count=raw.count)
         container.check_unchanged(part.file, part.size)

@@ -52,8 +52,8 @@ class Borders(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     reason: str = ""
 
 
-class ActionRanges(msgspec.Struct, frozen=True, array_like=True):
-    """The ranges of the elements of one action field, by where in an episode the values are."""
+class FieldRanges(msgspec.Struct, frozen=True, array_like=True):
+    """The ranges of the elements of one field, by where in an episode the values are."""
 
     body: list[ElementRange]
     terminal: list[ElementRange]
@@ -61,7 +61,7 @@ class ActionRanges(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Outside(msgspec.Struct, frozen=True, array_like=True):
-    """How many values of an action there are, how many outside its range, and how far all reach."""
+    """How many values of a field there are, how many outside its range, and how far all reach."""
 
     values: int = 0
     outside: int = 0
@@ -91,9 +91,10 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         successes: whether every episode succeeded, where a flag says it.
         order: the dataset's own numbers of every episode, in the order of collection; empty where
             it has none.
-        ranges: of continuous actions if wanted: all timesteps but the last, and the last ones of
-            episodes that end in a terminal state and of the others.
-        outside: of continuous actions with a range that is known beforehand, of the same groups.
+        ranges: of continuous fields if wanted, by role and field: all timesteps but the last, and
+            the last ones of episodes that end in a terminal state and of the others.
+        outside: of those with a range that is known beforehand, of the same groups.
+        idle: how many timesteps are left out since nothing moves.
         troubles: fields that cost episodes, among the first ones of the part.
         unreadable: how many episodes cannot be read, as far as that is seen without decoding an
             image.
@@ -122,8 +123,9 @@ class PartScan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     returns: list[float | None] = []
     successes: list[bool] = []
     order: list[list[int]] = []
-    ranges: dict[str, ActionRanges] = {}
+    ranges: dict[str, FieldRanges] = {}
     outside: dict[str, tuple[Outside, Outside, Outside]] = {}
+    idle: int = 0
     troubles: dict[str, Trouble] = {}
     unreadable: int = 0
     reason: str = ""

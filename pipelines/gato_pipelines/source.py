@@ -8,7 +8,7 @@ remote workers too.
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -17,11 +17,11 @@ import msgspec
 from gato_data.closest import closest
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.families import TABLE_1
-from gato_data.settings import setting
+from gato_data.settings import recorded, setting
 from gato_pipelines.part_scan import PartScan
 from gato_schemas.account import Note
-from gato_schemas.dataset import TaskInfo
-from gato_schemas.episode import Document, Episode
+from gato_schemas.dataset import Resampling, TaskInfo
+from gato_schemas.episode import Bins, Document, Episode
 from gato_schemas.index import Part
 
 __all__ = [
@@ -165,6 +165,26 @@ class Source(Protocol):
         return "none"
 
     @property
+    def action_bins(self) -> Bins:
+        """How the range of continuous actions is cut."""
+        return "1024"
+
+    @property
+    def held(self) -> int:
+        """How many numbers at the end of an action are held, such as a gripper."""
+        return 1
+
+    @property
+    def observation_range(self) -> ActionRange:
+        """The range of continuous observations that is mapped to [-1, 1]."""
+        return "none"
+
+    @property
+    def resampling(self) -> Resampling | None:
+        """Which timesteps of a recording become timesteps; None where all do."""
+        return None
+
+    @property
     def final_step(self) -> FinalStepSetting:
         """What becomes of final timesteps."""
         return "auto"
@@ -194,12 +214,8 @@ def check_family(family: str) -> None:
 
 def recorded_settings(source: Source) -> dict[str, Any]:
     """A source's settings as manifests and fingerprints hold them: of a path its last name only."""
-    entries = fields(source)  # type: ignore[arg-type]
-    silent = {entry.name: entry.default for entry in entries if not entry.metadata.get("records_default", True)}
-    paths = {entry.name for entry in entries if entry.metadata.get("is_path")}
-    settings: dict[str, Any] = asdict(source)  # type: ignore[call-overload]
-    given = {name: value for name, value in settings.items() if name not in silent or value != silent[name]}
-    return {name: _recorded(value, is_path=name in paths) for name, value in given.items()}
+    paths = {entry.name for entry in fields(source) if entry.metadata.get("is_path")}  # type: ignore[arg-type]
+    return {name: _recorded(value, is_path=name in paths) for name, value in recorded(source).items()}
 
 
 def _recorded(value: Any, *, is_path: bool) -> Any:

@@ -87,7 +87,7 @@ def train_text_model(corpus: Corpus, size: int, kind: ModelType = "bpe") -> Trai
     except RuntimeError as error:
         raise _refusal(error, size, counted) from error
     return Trained(
-        tokenizer=TextTokenizer(model.getvalue()), documents=counted.documents, characters=counted.characters
+        tokenizer=TextTokenizer.of(model.getvalue()), documents=counted.documents, characters=counted.characters
     )
 
 

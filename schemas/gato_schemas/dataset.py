@@ -135,6 +135,22 @@ class EnvironmentInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     policy: str = ""
 
 
+class Resampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which timesteps of a recording became timesteps of the dataset; see `gato_pipelines.control.resampling`.
+
+    Attributes:
+        every: how many recorded timesteps one stands for; the final one stands for itself.
+        actions: whether its action is the last of them or their sum.
+        idle_below: the norm of a move below which a timestep was left out; None where none was.
+        held: how many numbers at the end of an action are held, such as a gripper, and are no move.
+    """
+
+    every: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1
+    actions: Literal["last", "sum"] = "last"
+    idle_below: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    held: Natural = 1
+
+
 class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How well those played whose episodes are in the training split.
 
@@ -163,6 +179,7 @@ class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         images: the raw image of every image field, by its name.
         action_values: how many values every discrete action field has, from `Field.start` on; as the input declares
             them, else up to the largest that occurs.
+        resampling: which timesteps of the recording these are; None where it is all of them.
         environment: where the episodes were played; None where the input does not say it.
         scores: how well.
         counts: how much there is.
@@ -175,6 +192,7 @@ class TaskInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     left_out: dict[str, str] = {}
     images: dict[str, ImageInfo] = {}
     action_values: dict[str, ActionValues] = {}
+    resampling: Resampling | None = None
     environment: EnvironmentInfo | None = None
     scores: Scores | None = None
     counts: Counts = Counts()
@@ -253,7 +271,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-_OF_PLAY = ("images", "action_values", "environment", "scores")
+_OF_PLAY = ("images", "action_values", "resampling", "environment", "scores")
 """Keys of a task that are left out where nothing is known: datasets without them keep their bytes."""
 
 

@@ -15,6 +15,8 @@ from gato_schemas.sequence import PATCH_BYTES, Modality
 FieldModality: TypeAlias = Literal["text", "image", "discrete", "continuous"]
 Bound: TypeAlias = float | tuple[float, ...]
 """One end of a range: of all elements of a value, or of each of them, row-major."""
+Bins: TypeAlias = Literal["1024", "openvla-256"]
+"""How [-1, 1] is cut: the paper's 1,024 equal bins, or OpenVLA's 256; see `gato_data.tokenizers.continuous`."""
 Start: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 Value: TypeAlias = Sequence[str] | NDArray[Any]
 """T values of one field: strings for text, (T, H, W, 3) uint8 for image, (T, ...) integers or floats."""
@@ -35,6 +37,7 @@ class Field:
         compand: whether mu-law companding applies (continuous observations; never actions).
         content: (height, width) of an image's content when it was padded; None where it fills the image.
         start: the discrete value that has the first id; 0 unless the values of a space do not fit from there on.
+        bins: how a continuous action is cut, where it is not as the paper does; see `binning`.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Field:
     compand: bool = True
     content: tuple[Side, Side] | None = None
     start: Start = 0
+    bins: Literal["openvla-256"] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         shape = self.shape
@@ -55,6 +59,11 @@ class Field:
             ends = end if isinstance(end, tuple) else () if end is None else (end,)
             if not all(map(isfinite, ends)) or (isinstance(end, tuple) and len(end) != prod(shape)):
                 raise ValueError(f"field {self.name!r} of {prod(shape)} elements has a range that is none: {ends[:8]}")
+
+    @property
+    def binning(self) -> Bins:
+        """How its continuous values are cut."""
+        return "1024" if self.bins is msgspec.UNSET else self.bins
 
     @property
     def token_modality(self) -> Modality:

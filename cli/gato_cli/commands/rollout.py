@@ -79,6 +79,8 @@ def _subjects(
     Raises:
         SettingError: there is no such task, or nothing says where one is played.
     """
+    from dataclasses import replace
+
     from gato_cli.output import say
     from gato_data.errors import SettingError
     from gato_pipelines.rollout.subjects import option_value, subject_named, subject_of
@@ -93,7 +95,8 @@ def _subjects(
         if len(tasks) > 1:
             known = ", ".join(task.name for task in tasks)
             raise SettingError(f"--env is where one task is played, and the run has {len(tasks)} ({known}): use --task")
-        return [subject_named(tasks[0].name, env, dict(map(option_value, options)), expert=expert)]
+        named = subject_named(tasks[0].name, env, dict(map(option_value, options)), expert=expert)
+        return [replace(named, resampling=tasks[0].info.resampling)]
     found, left_out = [], []
     for task in tasks:
         subject = subject_of(task.name, task.info)

@@ -88,7 +88,8 @@ def train(
 def show(model: Path | None, text: str | None, as_json: bool) -> None:
     """Show a text model, and the table of token ids that goes with it.
 
-    MODEL is a .model file of SentencePiece or a dataset's folder; without it, the packaged model is shown.
+    MODEL is a .model file of SentencePiece, a tokenizer.json of Hugging Face, or a dataset's folder; without it, the
+    packaged model is shown.
 
     \b
     Example:

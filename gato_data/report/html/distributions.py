@@ -73,9 +73,10 @@ def action_balance(manifest: Manifest, task: str, sample: ActionSample) -> dict[
             shown = counts[: min(last + 1, 2 * BARS)]
             labels = [str(value) for value in range(len(shown))]
         else:
-            shown = counts.reshape(2 * BARS, -1).sum(axis=1)
-            bins = np.arange(0, 1024, 1024 // (2 * BARS))
-            edges = continuous.decode(bins, compand=False, low=slot.field.low, high=slot.field.high)
+            number, rule = continuous.num_bins(slot.field.binning), slot.field.binning
+            shown = counts[:number].reshape(2 * BARS, -1).sum(axis=1)
+            bins = np.arange(0, number, number // (2 * BARS))
+            edges = continuous.decode(bins, compand=False, low=slot.field.low, high=slot.field.high, bins=rule)
             labels = [real(float(edge), 3) for edge in edges]
         found.append({"name": printable(slot.name), "labels": labels, "counts": shown.tolist()})
     return {"task": printable(task), "timesteps": sample.timesteps, "elements": found}

@@ -21,7 +21,7 @@ class ValueTables:
     def number(self, modality: Modality, slot: Slot) -> int:
         """The number of the table for an element."""
         field = slot.field
-        meaning = (field.start, field.low, field.high, field.compand, slot.is_action) if field else ()
+        meaning = (field.start, field.low, field.high, field.compand, field.binning, slot.is_action) if field else ()
         key = (modality, *(meaning if modality is not Modality.TEXT else ()))
         if key not in self._numbers:
             self._numbers[key] = len(self._slots)

@@ -12,6 +12,7 @@ from gato_data.image_header import RGBA
 from gato_data.returns import episode_return
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container
 from gato_pipelines.control.borders import check_borders
+from gato_pipelines.control.expected import idle_note
 from gato_pipelines.control.field_choice import FieldChoice
 from gato_pipelines.control.filtering import passes
 from gato_pipelines.control.final_step import kept_timesteps
@@ -19,9 +20,11 @@ from gato_pipelines.control.flags import flag_leaves, is_terminal, succeeded
 from gato_pipelines.control.frame_stacks import FrameStack
 from gato_pipelines.control.instructions import texts_of
 from gato_pipelines.control.leaf_fields import fit_of
+from gato_pipelines.control.resampling import Resampler
 from gato_pipelines.control.selection import select
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Leaf
+from gato_schemas.account import Note
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Episode, Field, Value
 from gato_schemas.index import Part
@@ -52,6 +55,7 @@ class EpisodeReader:
     def __init__(self, container: Container, part: Part, task: TaskInfo, reading: Reading) -> None:
         self._part, self._task, self._reading = part, task, reading
         self._chosen = select(container, reading.choice).only(task)
+        self._resampler = Resampler.of(self._chosen, task.resampling)
         extra = {REWARD, TERMINAL, *reading.id_leaves}
         extra |= set() if reading.ignore_borders else {leaf.path for leaf in flag_leaves(container)}
         leaves = [*self._chosen.leaves, *(leaf for leaf in container.features.leaves if leaf.path in extra)]
@@ -68,13 +72,25 @@ class EpisodeReader:
         reward = per_timestep(raw, REWARD)
         return passes(chosen, float("nan") if reward is None else episode_return(reward))
 
+    def resampled(self, raw: RldsEpisode) -> tuple[RldsEpisode, tuple[Note, ...]]:
+        """The timesteps of an episode that become timesteps, and what is to be known of it.
+
+        Raises:
+            EpisodeError: it holds several.
+        """
+        check_borders(raw)
+        if self._resampler is None:
+            return raw, raw.notes
+        found, idle = self._resampler.resampled(raw)
+        more = (idle_note(self._part.task, self._resampler.asked, idle),) if idle else ()
+        return found, (*raw.notes, *more)
+
     def episode(self, raw: RldsEpisode) -> Episode:
         """One episode, its images decoded.
 
         Raises:
             EpisodeError: it holds several, an image cannot be decoded, or no timestep is left.
         """
-        check_borders(raw)
         reward, terminal = per_timestep(raw, REWARD), is_terminal(raw)
         keep = kept_timesteps(raw.num_timesteps, self._task.final_step, terminal=terminal)
         if keep < 1:

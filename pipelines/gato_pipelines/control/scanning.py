@@ -2,30 +2,29 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.errors import EpisodeError, InputError
-from gato_data.ranges import ElementRange, RangeBuilder
+from gato_data.errors import EpisodeError
 from gato_data.returns import episode_return
 from gato_pipelines.containers.container import REWARD, TERMINAL, Container, RawItem
 from gato_pipelines.control.announced import checked_episodes
 from gato_pipelines.control.bad_fields import find_troubles
 from gato_pipelines.control.borders import add_borders, borders_of
-from gato_pipelines.control.expected import OutsideBuilder
 from gato_pipelines.control.flags import flag_leaves, is_terminal, scalar_leaf, succeeded
+from gato_pipelines.control.resampling import Resampler
+from gato_pipelines.control.scanned_ranges import RangeChoice, RangeScanner
 from gato_pipelines.control.selection import Selection
 from gato_pipelines.control.sequence_lengths import undeclared_lengths
-from gato_pipelines.part_scan import ActionRanges, Borders, Ends, PartScan
+from gato_pipelines.part_scan import Borders, Ends, PartScan
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.account import Note
-from gato_schemas.episode import Field
+from gato_schemas.dataset import Resampling
 from gato_schemas.index import Part
 
 
@@ -37,21 +36,16 @@ class ScanChoice:
         returns: whether returns are.
         success: the leaf that says whether it succeeded; None where there is none.
         order: the leaves that number the episodes in the order of collection.
-        ranges: whether ranges of continuous actions are.
-        quantiles: whether these are quantiles.
-        statistics: whether ranges are those that the dataset itself says.
-        limits: the range of all continuous actions, where it is known; values outside it are
-            counted.
+        ranges: of continuous fields, which are found or looked at.
+        resampling: which timesteps become timesteps.
         ignore_borders: whether flags inside an episode mean nothing.
     """
 
     returns: bool = False
     success: Leaf | None = None
     order: tuple[Leaf, ...] = ()
-    ranges: bool = False
-    quantiles: bool = False
-    statistics: bool = False
-    limits: tuple[float, float] | None = None
+    ranges: RangeChoice = field(default_factory=RangeChoice)
+    resampling: Resampling | None = None
     ignore_borders: bool = False
 
 
@@ -79,8 +73,9 @@ def scan_part(container: Container, part: Part, chosen: Selection, choice: ScanC
         returns=scanner.returns,
         successes=scanner.successes,
         order=scanner.order,
-        ranges=said_ranges(container, chosen) if choice.statistics else scanner.found_ranges(),
-        outside={name: (b.result(), t.result(), r.result()) for name, (b, t, r) in scanner.outside.items()},
+        ranges=scanner.ranges.ranges(),
+        outside=scanner.ranges.outside(),
+        idle=scanner.idle,
         troubles=find_troubles(container, part, chosen),
         unreadable=scanner.unreadable,
         reason=scanner.reason,
@@ -95,40 +90,19 @@ def scan_part(container: Container, part: Part, chosen: Selection, choice: ScanC
     )
 
 
-def said_ranges(container: Container, chosen: Selection) -> dict[str, ActionRanges]:
-    """The ranges of continuous actions that the dataset itself says, by name.
-
-    Raises:
-        InputError: it says none, or of another number of elements.
-    """
-    found = {}
-    for leaf, spec in chosen.actions:
-        if spec.modality != "continuous":
-            continue
-        said = container.value_range(leaf)
-        if said is None or len(said[0]) != len(said[1]) or len(said[0]) != prod(spec.shape):
-            what = "no statistics" if said is None else f"statistics of {len(said[0])} elements"
-            raise InputError(
-                f"{container.label} has {what} for action {spec.name!r} of {prod(spec.shape)}: --action-range minmax "
-                "finds the same"
-            )
-        elements = [ElementRange(low, high) if low <= high else ElementRange() for low, high in zip(*said, strict=True)]
-        found[spec.name] = ActionRanges(elements, elements, elements)
-    return found
-
-
 class _PartScanner:
     """Adds up what the episodes of one part say."""
 
     def __init__(self, container: Container, chosen: Selection, choice: ScanChoice) -> None:
         self._choice = choice
-        self._actions = chosen.actions
+        self._resampler, self.idle = Resampler.of(chosen, choice.resampling), 0
+        self.ranges = RangeScanner(container, chosen, choice.ranges)
         self._lengths = undeclared_lengths(chosen)
         reward, terminal = scalar_leaf(container, REWARD), scalar_leaf(container, TERMINAL)
         extra = [leaf for leaf in (reward, terminal, choice.success, *choice.order) if leaf is not None]
         extra += [*flag_leaves(container), *self._lengths.values()]
         leaves = [leaf for leaf, _ in chosen.actions] + extra
-        self.leaves = tuple({leaf.path: leaf for leaf in leaves}.values())
+        self.leaves = tuple({leaf.path: leaf for leaf in (*leaves, *self.ranges.leaves)}.values())
         self._ending = [leaf.path for leaf in leaves if leaf.path == REWARD or leaf not in extra]
         self.ends: Counter[str] = Counter()
         self.borders = Borders()
@@ -137,11 +111,6 @@ class _PartScanner:
         self.returns: list[float | None] = []
         self.successes: list[bool] = []
         self.order: list[list[int]] = []
-        self.ranges: dict[str, tuple[RangeBuilder, RangeBuilder, RangeBuilder]] = {}
-        self.outside: dict[str, tuple[OutsideBuilder, OutsideBuilder, OutsideBuilder]] = {}
-        for leaf, spec in chosen.actions:
-            if spec.modality == "continuous":
-                self._begin(leaf, spec)
 
     def add(self, item: RawItem) -> None:
         """Add an episode, or those that cannot be read."""
@@ -159,12 +128,10 @@ class _PartScanner:
         self._add_asked(episode, 1)
         if episode.num_timesteps:
             self._add_lengths(episode)
-            self._add_end(episode)
-            self._add_ranges(episode)
-
-    def found_ranges(self) -> dict[str, ActionRanges]:
-        """The ranges of actions, by name."""
-        return {name: ActionRanges(*(b.result() for b in builders)) for name, builders in self.ranges.items()}
+            kept, idle = (episode, 0) if self._resampler is None else self._resampler.resampled(episode)
+            self._add_end(episode, kept.num_timesteps)
+            self.ranges.add(kept)
+            self.idle += idle
 
     def _add_lengths(self, episode: RldsEpisode) -> None:
         for key, leaf in self._lengths.items():
@@ -179,7 +146,8 @@ class _PartScanner:
         if self._choice.order:
             self.order += [_numbers(episode, self._choice.order)] * count
 
-    def _add_end(self, episode: RldsEpisode) -> None:
+    def _add_end(self, episode: RldsEpisode, length: int) -> None:
+        """Add how an episode ends of which so many timesteps are left."""
         last = [episode.tensors[path] for path in self._ending]
         zero = all(not np.any(values[-1]) for values in last)
         terminal = is_terminal(episode)
@@ -188,34 +156,9 @@ class _PartScanner:
         self.ends["terminal"] += terminal
         self.ends["zero_terminal"] += zero and terminal
         self.ends["rotated"] += not zero and _is_rotated(last)
-        if (length := {1: "ones", 2: "twos"}.get(episode.num_timesteps)) is not None:
-            self.ends[length] += 1
-            self.ends[f"terminal_{length}"] += terminal
-
-    def _begin(self, leaf: Leaf, spec: Field) -> None:
-        if self._choice.ranges and None not in leaf.sequences:
-            self._begin_ranges(spec, prod(spec.shape))
-        if self._choice.limits is not None:
-            first, second, third = (OutsideBuilder(*self._choice.limits) for _ in range(3))
-            self.outside[spec.name] = (first, second, third)
-
-    def _begin_ranges(self, spec: Field, size: int) -> None:
-        first, second, third = (RangeBuilder(size, quantiles=self._choice.quantiles) for _ in range(3))
-        self.ranges[spec.name] = (first, second, third)
-
-    def _add_ranges(self, episode: RldsEpisode) -> None:
-        for leaf, spec in self._actions:
-            if spec.modality != "continuous":
-                continue
-            values = episode.tensors[leaf.path]
-            # of a length that is not declared
-            if self._choice.ranges and spec.name not in self.ranges:
-                self._begin_ranges(spec, prod(values.shape[1:]))
-            for found in (self.ranges, self.outside):
-                if spec.name in found:
-                    body, terminal, truncated = found[spec.name]
-                    body.add(values[:-1])
-                    (terminal if is_terminal(episode) else truncated).add(values[-1:])
+        if (short := {1: "ones", 2: "twos"}.get(length)) is not None:
+            self.ends[short] += 1
+            self.ends[f"terminal_{short}"] += terminal
 
 
 def _return(episode: RldsEpisode | None) -> float | None:

@@ -21,7 +21,7 @@ def undeclared_lengths(chosen: Selection) -> dict[str, Leaf]:
         ("observations", chosen.observations),
         ("actions", chosen.actions),
     )
-    pairs = [(_key(role, spec), leaf) for role, fields in roles for leaf, spec in fields if None in leaf.sequences]
+    pairs = [(field_key(role, spec), leaf) for role, fields in roles for leaf, spec in fields if None in leaf.sequences]
     return {key: Leaf(path=leaf.path + ROW_LENGTHS, kind=Kind.SCALAR, dtype="int64") for key, leaf in pairs}
 
 
@@ -34,7 +34,8 @@ def settle_lengths(scans: Sequence[PartScan]) -> list[PartScan]:
     return [_settled(scan, found) for scan in scans] if found else list(scans)
 
 
-def _key(role: Role, field: Field) -> str:
+def field_key(role: Role, field: Field) -> str:
+    """What a field is called among those of both roles."""
     return f"{role}/{field.name}"
 
 
@@ -43,7 +44,7 @@ def _settled(scan: PartScan, found: Mapping[str, Sequence[int]]) -> PartScan:
     left_out = dict(scan.left_out)
     for role, fields in kept.items():
         for field in getattr(scan, role) or ():
-            lengths = found.get(_key(role, field))
+            lengths = found.get(field_key(role, field))
             if lengths is None:
                 fields.append(field)
             elif lengths and min(lengths) == max(lengths) > 0:

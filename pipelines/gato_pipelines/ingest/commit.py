@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +10,7 @@ import msgspec
 from gato_data.card.files import files_of_manifest
 from gato_data.errors import InputError, OutputError
 from gato_data.files import write_durably
+from gato_data.settings import recorded
 from gato_data.statistics import merge_statistics
 from gato_pipelines.control.bad_fields import blamed
 from gato_pipelines.ingest.account import dataset_account
@@ -78,7 +78,7 @@ def make_manifest(job: Job, indexes: Mapping[str, list[ShardIndex]], letters: Se
         source=source_info(job),
         libraries=recipe.libraries,
         vocabulary=recipe.vocabulary.info,
-        tokenization=asdict(settings.tokenize),
+        tokenization=recorded(settings.tokenize),
         patch_encoding=settings.encoding,
         max_observation_tokens=settings.tokenize.max_observation_tokens,
         tasks=_tasks(job, indexes, statistics),

@@ -4,13 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from gato_data.errors import SettingError
+from gato_data.tokenize import end_id
 from gato_data.tokenizers.text import TextTokenizer
-from gato_data.vocabulary import DiscreteIds, Vocabulary
+from gato_data.vocabulary import Vocabulary
 from gato_pipelines.containers.video import decoder_versions
 from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.planning import deciding
@@ -45,16 +46,17 @@ class Recipe:
     @cached_property
     def text(self) -> TextTokenizer | None:
         """The text model, loaded once per process."""
-        return None if self.text_model is None else TextTokenizer(self.text_model)
+        return None if self.text_model is None else TextTokenizer.of(self.text_model)
 
 
 def make_recipe(source: ChosenSource, plan: Plan, settings: IngestSettings) -> Recipe:
     """Gather what decides the bytes of a dataset.
 
     Raises:
-        InputError, FormatError: the text model cannot be read, or is none.
+        SettingError, FormatError: the text model cannot be read, is none, or has no such end of a text.
+        MissingPackageError: the package that reads it is not installed.
     """
-    vocabulary, model = _vocabulary(plan, settings.text_model, settings.discrete_ids)
+    vocabulary, model = _vocabulary(plan, settings)
     values = {
         "format": [FORMAT_VERSION, INDEX_VERSION],
         "source": source.name,
@@ -64,29 +66,35 @@ def make_recipe(source: ChosenSource, plan: Plan, settings: IngestSettings) -> R
         "shards": len(plan.parts),
         "vocabulary": vocabulary.info,
         **settings.deciding(),
-        "libraries": libraries_of(source.made, has_text=model is not None, has_video=plan.decodes_video),
+        "libraries": libraries_of(source.made, model=model, has_video=plan.decodes_video),
     }
     encoded = msgspec.json.encode(values, order="deterministic")
     fingerprint = hashlib.sha256(encoded).hexdigest()[:32]
     decoded = msgspec.json.decode(encoded, type=dict[str, Any])
-    return Recipe(decoded, fingerprint, vocabulary, model)
+    return Recipe(decoded, fingerprint, vocabulary, None if model is None else model.model_bytes)
 
 
-def _vocabulary(plan: Plan, text_model: Path | None, discrete_ids: DiscreteIds) -> tuple[Vocabulary, bytes | None]:
-    """The vocabulary, and the serialized text model where any text will be tokenized."""
-    model = TextTokenizer.load(text_model) if text_model else TextTokenizer.default()
+def _vocabulary(plan: Plan, settings: IngestSettings) -> tuple[Vocabulary, TextTokenizer | None]:
+    """The vocabulary, and the text model where any text will be tokenized."""
+    model = TextTokenizer.load(settings.text_model) if settings.text_model else TextTokenizer.default()
     fields = [field for task in plan.tasks.values() for field in task.observations]
     has_text = any(field.modality == "text" for field in fields) or not fields
+    needs_end = not fields and settings.tokenize.end_of_text_documents and model.library == "tokenizers"
+    if end_id(model, settings.tokenize) is None and needs_end:
+        raise SettingError(
+            "the tokenizer.json has no special token that is known to end a text: name one with --end-token, or leave "
+            "ends out with --no-end-of-text"
+        )
     digest = model.sha256 if has_text else None
-    vocabulary = Vocabulary(model.size, discrete_ids, digest)
-    return vocabulary, model.model_bytes if has_text else None
+    vocabulary = Vocabulary(model.size, settings.discrete_ids, digest)
+    return vocabulary, model if has_text else None
 
 
-def libraries_of(source: Source, *, has_text: bool, has_video: bool) -> dict[str, str]:
+def libraries_of(source: Source, *, model: TextTokenizer | None, has_video: bool) -> dict[str, str]:
     """Versions of the libraries of this process that decide bytes."""
     found = {"deflate": version("deflate"), **source.libraries()}
-    if has_text:
-        found["sentencepiece"] = version("sentencepiece")
+    if model is not None:
+        found[model.library] = version(model.library)
     if has_video:
         found |= decoder_versions()
     return dict(sorted(found.items()))

@@ -10,6 +10,7 @@ import numpy as np
 from gato_data.errors import OutputError, SettingError
 from gato_data.growing.parents import APPEND
 from gato_data.growing.tasks import joined_notes, joined_task, replaced, without_notes
+from gato_data.settings import recorded
 from gato_data.shards.episodes import OpenDataset
 from gato_pipelines.ingest.account import filtered_notes
 from gato_pipelines.ingest.commit import source_info
@@ -129,7 +130,7 @@ def _called(part: Part, names: dict[str, str]) -> Part:
 
 def _tasks(job: Job, before: Manifest) -> dict[str, TaskInfo]:
     found = dict(before.tasks)
-    within = before.source.settings.get("action_range") == "minmax"
+    within = {role: before.source.settings.get(f"{role}_range") == "minmax" for role in ("observation", "action")}
     for name, task in job.plan.tasks.items():
         if (old := before.tasks.get(name)) is None:
             found[name] = task
@@ -139,15 +140,19 @@ def _tasks(job: Job, before: Manifest) -> dict[str, TaskInfo]:
                 f"the filter by return of task {name!r} was decided by the episodes of {job.out} alone, and is another "
                 "one with the new input: ingest both together, or merge two datasets"
             )
-        fresh = msgspec.structs.replace(task, actions=_covered(old, task)) if within else task
+        fresh = msgspec.structs.replace(
+            task,
+            observations=_covered(old.observations, task.observations) if within["observation"] else task.observations,
+            actions=_covered(old.actions, task.actions) if within["action"] else task.actions,
+        )
         found[name] = joined_task(name, old, fresh, (str(job.out), _HERE))
     return {name: msgspec.structs.replace(found[name], scores=None) for name in sorted(found)}
 
 
-def _covered(old: TaskInfo, new: TaskInfo) -> list[Field]:
-    """The new actions, those within the range of the old ones with that range, which is that of all episodes then."""
-    known = {field.name: field for field in old.actions}
-    return [_in_range(known.get(field.name, field), field) for field in new.actions]
+def _covered(old: Sequence[Field], new: Sequence[Field]) -> list[Field]:
+    """The new fields, those within the range of the old ones with that range, which is that of all episodes then."""
+    known = {field.name: field for field in old}
+    return [_in_range(known.get(field.name, field), field) for field in new]
 
 
 def _in_range(old: Field, new: Field) -> Field:
@@ -190,7 +195,7 @@ def _check_settings(grown: Job, before: Manifest, job: Job) -> None:
         "settings": source.settings,
         "family": job.source.made.family,
         "holdout": job.settings.holdout,
-        "tokenization": msgspec.to_builtins(job.settings.tokenize),
+        "tokenization": recorded(job.settings.tokenize),
         "patch_encoding": job.settings.encoding,
         "vocabulary": vocabulary,
         "libraries": libraries,

@@ -74,9 +74,7 @@ class JobFile:
         remote = self.work.out if isinstance(self.work.out, RemoteOutput) else None
         info = msgspec.convert(decided.values["vocabulary"], VocabularyInfo)
         recipe = Recipe(decided.values, decided.fingerprint, Vocabulary.from_info(info), decided.text_model)
-        found = libraries_of(
-            self.source.made, has_text=recipe.text_model is not None, has_video=decided.plan.decodes_video
-        )
+        found = libraries_of(self.source.made, model=recipe.text, has_video=decided.plan.decodes_video)
         for name, version in recipe.libraries.items():
             if found.get(name) != version:
                 raise InputError(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import prod
 
 import msgspec
+import numpy as np
 
 from gato_data.errors import InputError, SettingError
 from gato_data.growing.tasks import common_environment
@@ -21,7 +22,7 @@ from gato_pipelines.control.filtering import make_filter, outcomes
 from gato_pipelines.control.final_step import decide_final_step, kept_groups
 from gato_pipelines.control.frame_stacks import stack_of
 from gato_pipelines.control.leaf_fields import modality_of
-from gato_pipelines.control.sequence_lengths import settle_lengths
+from gato_pipelines.control.sequence_lengths import Role, field_key, settle_lengths
 from gato_pipelines.ingest.scan_job import part_key
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.source import PartScan, Plan, Source
@@ -164,14 +165,16 @@ def _task(name: str, pairs: Sequence[tuple[PartScan, int]], source: Source) -> T
         raise InputError(f"task {name!r} has no {what} to tokenize ({reasons}): name one with --{what}-keys")
     final_step = decide_final_step(scans, source.final_step)
     fraction, success = source.min_return_fraction, source.require_success
+    observations = ordered(first.observations)
     return TaskInfo(
-        observations=ordered(first.observations),
-        actions=[_with_range(spec, scans, source, final_step) for spec in first.actions],
+        observations=[_with_range("observations", spec, scans, source, final_step) for spec in observations],
+        actions=_with_bins([_with_range("actions", spec, scans, source, final_step) for spec in first.actions], source),
         final_step=final_step,
         filter=make_filter(name, scans, [count for _, count in pairs], fraction, success),
         left_out={name: why for scan in scans for name, why in scan.left_out.items()},
         images=first.images,
         action_values=_most(scan.action_values for scan in scans),
+        resampling=source.resampling,
         environment=common_environment([scan.environment for scan in scans]),
     )
 
@@ -205,19 +208,40 @@ def _unlike_environments(name: str, pairs: Sequence[tuple[PartScan, int]]) -> It
         yield Note("read", text)
 
 
-def _with_range(spec: Field, scans: Sequence[PartScan], source: Source, final_step: FinalStep) -> Field:
-    """An action field with the range that is mapped to [-1, 1]: the one given, or that of all episodes."""
-    wanted = source.action_range
+def _with_bins(actions: Sequence[Field], source: Source) -> list[Field]:
+    """Actions with the bins that are asked for; OpenVLA's have no range for the last numbers, which are held."""
+    if source.action_bins == "1024":
+        return list(actions)
+    if not any(spec.modality == "continuous" for spec in actions):
+        raise InputError("--action-bins is about continuous actions, and there are none: leave it out")
+    left, found = source.held, list[Field]()
+    for spec in reversed(actions):
+        held = min(left, prod(spec.shape))
+        left -= held
+        if spec.modality != "continuous":
+            found.append(spec)
+            continue
+        if spec.low is not None and spec.high is not None:
+            low, high = (np.broadcast_to(end, prod(spec.shape)).tolist() for end in (spec.low, spec.high))
+            moved = len(low) - held
+            spec = replace(spec, low=(*low[:moved], *[-1.0] * held), high=(*high[:moved], *[1.0] * held))
+        found.append(replace(spec, bins="openvla-256"))
+    return found[::-1]
+
+
+def _with_range(role: Role, spec: Field, scans: Sequence[PartScan], source: Source, final_step: FinalStep) -> Field:
+    """A field with the range that is mapped to [-1, 1]: the one given, or that of all episodes; it is not companded."""
+    wanted = source.action_range if role == "actions" else source.observation_range
     if spec.modality != "continuous" or wanted == "none":
         return spec
     if isinstance(wanted, tuple):
-        return replace(spec, low=wanted[0], high=wanted[1])
-    found = [scan.ranges[spec.name] for scan in scans]
+        return replace(spec, low=wanted[0], high=wanted[1], compand=False)
+    found = [scan.ranges[field_key(role, spec)] for scan in scans]
     pieces = [
         piece for entry in found for piece in kept_groups(entry.body, entry.terminal, entry.truncated, final_step)
     ]
     low, high = bounds(merge_ranges(pieces), "quantile" if wanted == "quantile" else "minmax")
-    return replace(spec, low=low, high=high)
+    return replace(spec, low=low, high=high, compand=False)
 
 
 def _check_modalities(scans: Sequence[PartScan]) -> None:

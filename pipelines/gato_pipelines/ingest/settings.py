@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from gato_data.dataset_names import check_name
 from gato_data.errors import SettingError
 from gato_data.printable import printable
-from gato_data.settings import check, deciding, setting
+from gato_data.settings import check, deciding, recorded, setting
 from gato_data.tokenize import TokenizeSettings
 from gato_data.vocabulary import DiscreteIds
 from gato_pipelines.ingest.array_task import ArrayTask
@@ -30,7 +30,7 @@ class IngestSettings:
         max_bad: dead letters that are put up with.
         patch_encoding: name of a `PatchEncoding`.
         tokenize: the choices that the paper leaves open.
-        text_model: path of a SentencePiece model; None for the packaged one.
+        text_model: path of a `.model` of SentencePiece or a `tokenizer.json`; None for the packaged one.
         discrete_ids: layout of the vocabulary.
         runner, workers, beam_options: where it runs.
         array_task: which of the processes of runner "array" this one is, such as "1/4".
@@ -63,7 +63,9 @@ class IngestSettings:
     max_bad: int = setting(0, "Episodes that may be left out.", minimum=0, decides=False)
     patch_encoding: Literal["zlib", "raw"] = setting("zlib", "How patches are stored.")
     tokenize: TokenizeSettings = field(default_factory=TokenizeSettings)
-    text_model: Path | None = setting(None, "SentencePiece model of your own.", decides=False)
+    text_model: Path | None = setting(
+        None, "Text model of your own: a .model of SentencePiece, or a tokenizer.json of Hugging Face.", decides=False
+    )
     discrete_ids: DiscreteIds = setting(
         "paper",
         "Ids of discrete values: shared with text as in the paper, or a range of their own.",
@@ -151,6 +153,6 @@ class IngestSettings:
 
         The text model and the layout of ids decide the vocabulary, which it has as well.
         """
-        found = {**deciding(self), "tokenize": asdict(self.tokenize)}
+        found = {**deciding(self), "tokenize": recorded(self.tokenize)}
         del found["patch_encoding"]
         return {**found, "encoding": asdict(self.encoding)}

@@ -51,15 +51,13 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
                 f"the {name} split is empty: --holdout draws every episode on its own, "
                 f"and none of these fell to it; give more episodes or another share"
             )
-    # which leaves values out on purpose
-    clips = manifest.source.settings.get("action_range") != "quantile"
-    for row in manifest.statistics if clips else ():
-        if row.role == "action" and row.modality == "continuous" and any(row.saturated):
+    for row in manifest.statistics:
+        if row.modality == "continuous" and any(row.saturated) and _is_clipped_unasked(row.role, manifest):
             clipped = sum(row.saturated) / (row.count * len(row.saturated))
             low, high = min(row.low), max(row.high)
             found.append(
-                f"{clipped:.1%} of the values of action {row.field!r} of task {row.task!r} were clipped "
-                f"(they reach from {low:g} to {high:g}): --action-range minmax or LOW:HIGH maps a wider range"
+                f"{clipped:.1%} of the values of {row.role} {row.field!r} of task {row.task!r} were clipped "
+                f"(they reach from {low:g} to {high:g}): --{row.role}-range minmax or LOW:HIGH maps a wider range"
             )
     episodes = manifest.totals.episodes
     short = sum(note.count for note in manifest.account if note.kind == "short")
@@ -77,3 +75,9 @@ def warnings_of(manifest: Manifest) -> tuple[str, ...]:
         left_out = "1 episode was" if manifest.dead_letters == 1 else f"{manifest.dead_letters} episodes were"
         found.append(f"{left_out} left out: see {DEAD_LETTERS}")
     return tuple(found)
+
+
+def _is_clipped_unasked(role: str, manifest: Manifest) -> bool:
+    """Whether it is told that values of a role were clipped: quantiles leave some out, companding the very largest."""
+    asked = manifest.source.settings.get(f"{role}_range", "none")
+    return asked != "quantile" and (role == "action" or asked != "none")

@@ -182,7 +182,13 @@ def _play_arm(play: _Play, subject: Subject, arm: Arm, environments: Sequence[En
 
 
 def _notes(subject: Subject, played: EnvironmentInfo) -> Iterator[str]:
-    """Where what is played in is not what was recorded in."""
+    """Where what is played in is not what was recorded in, or at another rate."""
+    if (asked := subject.resampling) is not None:
+        yield (
+            f"task {subject.task} was learned from one timestep for every {asked.every} that were recorded"
+            f"{' and not idle' if asked.idle_below is not None else ''}, with the {asked.actions} of their actions: "
+            "the environment takes each action for one timestep of its own, unless it holds or divides it itself"
+        )
     trained = subject.trained
     for name, version in (trained.versions if trained else {}).items():
         if (here := played.versions.get(name)) not in (None, version):

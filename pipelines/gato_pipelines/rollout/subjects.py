@@ -16,7 +16,7 @@ from gato_pipelines.recorders import RECORDERS
 from gato_pipelines.recorders.recorder import EnvironmentRecorder
 from gato_pipelines.rlds.environment import environment_of
 from gato_pipelines.rollout.scores import Reference
-from gato_schemas.dataset import EnvironmentInfo, TaskInfo
+from gato_schemas.dataset import EnvironmentInfo, Resampling, TaskInfo
 
 _GYMNASIUM = "gymnasium"
 _SHOWN = 8
@@ -35,6 +35,7 @@ class Subject:
         recorder: makes the environment.
         reference: the expert of the episodes that the policy was trained on.
         trained: what these say of their environment; None where they say nothing.
+        resampling: which timesteps of their recordings they have; None where it is all of them.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Subject:
     recorder: EnvironmentRecorder[Any]
     reference: Reference = field(default_factory=Reference)
     trained: EnvironmentInfo | None = None
+    resampling: Resampling | None = None
 
     @property
     def played(self) -> str:
@@ -97,7 +99,7 @@ def subject_of(task: str, info: TaskInfo) -> Subject | None:
     recorder = _recorder(told.family, told.id, options)
     clipped = recorder.clips_rewards or info.scores is None
     reference = Reference() if clipped or info.scores is None else Reference(told.policy, info.scores.expert_return)
-    return Subject(task, told.family, recorder, reference, told)
+    return Subject(task, told.family, recorder, reference, told, info.resampling)
 
 
 def task_recorded_in(tasks: Mapping[str, TaskInfo], family: str, recorder: EnvironmentRecorder[Any]) -> str:

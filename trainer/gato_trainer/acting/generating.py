@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from gato_data.closest import did_you_mean
 from gato_data.errors import EpisodeError, SettingError
 from gato_data.image_fit import ImageFit, placed, resize
-from gato_data.tokenize import tokenize_document
+from gato_data.tokenize import end_id, tokenize_document
 from gato_data.tokenizers.text import TextTokenizer
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.episode import Document, Image, Text
@@ -52,16 +52,16 @@ class Writer:
                 f"the image and the text have {begun.num_tokens} tokens, the model was trained with a context of "
                 f"{self._window}: take a shorter text"
             )
-        written = self._written(self._vectors.of([begun]), vocabulary.text_size, tokens, temperature, seed)
+        end = end_id(self._text_model, settings)
+        written = self._written(self._vectors.of([begun]), vocabulary.text_size, end, tokens, temperature, seed)
         before = begun.tokens[begun.modality == Modality.TEXT].astype(np.int64).tolist()
         return self._text_model.decode([*before, *written])[len(self._text_model.decode(before)) :]
 
     @torch.inference_mode()
     def _written(
-        self, begun: torch.Tensor, text_size: int, tokens: int, temperature: float, seed: int
+        self, begun: torch.Tensor, text_size: int, end: int | None, tokens: int, temperature: float, seed: int
     ) -> Sequence[int]:
         """Ids behind embedded tokens (N, D), up to the end of the sentence, the context or so many."""
-        assert self._text_model is not None
         tokens = min(tokens, self._window - len(begun) + 1)
         memory = Memory(self._model, 1, self._window)
         hidden = memory.extend(begun, [len(begun)])
@@ -69,7 +69,7 @@ class Writer:
         ids: list[int] = []
         for number in range(tokens):
             drawn = draw(self._vectors.logits(hidden, 0, text_size), temperature, uniform[:, number])
-            if int(drawn[0]) == self._text_model.eos_id:
+            if int(drawn[0]) == end:
                 break
             ids.append(int(drawn[0]))
             if number + 1 < tokens:

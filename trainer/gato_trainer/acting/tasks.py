@@ -107,7 +107,7 @@ def history_of(card: PolicyCard, task: PolicyTask) -> int | None:
 
 def text_model_of(card: PolicyCard) -> TextTokenizer | None:
     """The text model that a card carries."""
-    return None if card.text_model is None else TextTokenizer(card.text_model)
+    return None if card.text_model is None else TextTokenizer.of(card.text_model)
 
 
 def find_task(tasks: Sequence[PolicyTask], name: str | None) -> PolicyTask:

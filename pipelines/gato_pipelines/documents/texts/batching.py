@@ -57,6 +57,10 @@ class EncodedTexts:
         """Id of the end-of-sentence piece."""
         return self._model.eos_id
 
+    def id_of(self, piece: str) -> int | None:
+        """Id of a piece as the model spells it."""
+        return self._model.id_of(piece)
+
     def encode(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Ids of each text."""
         return [self._ids[text] if text in self._ids else self._model.encode([text])[0] for text in texts]
