@@ -8,9 +8,11 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "drop": "Leave episodes of a dataset out.",
+    "info": "Say what is installed here, for a bug report.",
     "ingest": "Turn raw episodes into a dataset of Gato tokens.",
     "inspect": "Look at shards, datasets and mixtures.",
     "merge": "Make one dataset of several.",
@@ -23,6 +25,8 @@ COMMANDS = {
     "vocabulary": "Train a text model, or look at one.",
 }
 """Name and help line of every command, in `gato_cli.commands`."""
+_COMPLETE = "_GATO_DATA_COMPLETE"
+"""What a shell sets when it asks how a line may go on."""
 _ADDRESS = re.compile(r"(s3a?|gs|gcs|abfss?|az|adl|hdfs|memory)://")
 
 
@@ -39,6 +43,18 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(f"gato_cli.commands.{cmd_name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name without importing any."""
+        names = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        return names or click.Command.shell_complete(self, ctx, incomplete)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `--debug` wherever it stands."""
+        end = args.index("--") if "--" in args else len(args)
+        words = [word for word in args[:end] if word != "--debug"]
+        debug = ["--debug"] if len(words) < end else []
+        return super().parse_args(ctx, [*debug, *words, *args[end:]])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -82,7 +98,7 @@ def _refuse_addresses(args: list[str]) -> None:
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand behind the command as well.")
 @click.version_option(package_name="gato-data")
 def cli(debug: bool) -> None:
     """Agent experience and vision-language corpora as the token sequences of Gato.
@@ -110,7 +126,21 @@ def _quiet(debug: bool) -> None:
 def main() -> None:
     """The console script."""
     try:
-        cli(prog_name="gato-data", standalone_mode=False)
+        _call()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as error:
+        from gato_cli.reader_gone import READER_GONE, hush, is_reader_gone
+
+        if not is_reader_gone(error):
+            raise
+        hush()
+        sys.exit(READER_GONE)
+
+
+def _call() -> None:
+    try:
+        _run_or_complete()
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
@@ -121,3 +151,12 @@ def main() -> None:
         cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
         click.echo(f"Interrupted: {cause}" if cause and cause.args else "Interrupted.", err=True)
         sys.exit(130)
+
+
+def _run_or_complete() -> None:
+    try:
+        cli(prog_name="gato-data", complete_var=_COMPLETE, standalone_mode=False)
+    except Exception:
+        if _COMPLETE in os.environ:  # a line that is being typed is no mistake yet
+            sys.exit(1)
+        raise

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 
 from gato_data.errors import SettingError
 from gato_data.settings import choices, declared, flag_name, is_nested
@@ -30,6 +31,10 @@ class Place(ParamType):
         if not str(value):
             self.fail("the path is empty: give one, such as ./data", param, ctx)
         return as_place(value) if isinstance(value, str) else Path(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete paths of this machine."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 class HeightWidth(ParamType):

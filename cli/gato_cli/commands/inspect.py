@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from gato_cli.options import Place, Threshold, TokenRange, cache_option, json_option
 from gato_cli.output import say, show
@@ -28,6 +29,11 @@ class InspectGroup(click.Group):
             path = next((word for word in words if Path(word).exists()), words[0])
             args = [subject_of(Path(path)), *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a subcommand, or a path."""
+        path = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]
+        return [*super().shell_complete(ctx, incomplete), *path]
 
 
 html_option = click.option(
