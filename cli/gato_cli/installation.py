@@ -8,11 +8,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module, metadata
 from typing import Any
 
 _NAME = "gato-data"
-_NAMED_FORMATS = {
+_FORMATS = {
     "dataset": ("gato_schemas.dataset", "FORMAT_VERSION"),
     "index": ("gato_schemas.index", "INDEX_VERSION"),
     "mixture": ("gato_schemas.mixture", "MIXTURE_VERSION"),
@@ -45,9 +46,7 @@ def installation() -> dict[str, Any]:
     return {
         "gato_data": _version(_NAME),
         "editable": _or_none(_editable),
-        "formats": {
-            name: _or_none(lambda at=at: getattr(import_module(at[0]), at[1])) for name, at in _NAMED_FORMATS.items()
-        },
+        "formats": {name: _or_none(partial(_constant, *place)) for name, place in _FORMATS.items()},
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),
@@ -77,7 +76,15 @@ def _or_none(find: Callable[[], Any]) -> Any:
 
 
 def _version(name: str) -> str | None:
-    return _or_none(lambda: metadata.version(name))
+    """The version of an installed package."""
+    try:
+        return metadata.version(name)
+    except Exception:
+        return None
+
+
+def _constant(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
 
 
 def _editable() -> bool:
@@ -127,9 +134,7 @@ def _gpus() -> list[dict[str, Any]]:
     asked = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     lines = _printed(asked).splitlines()
     rows = [[cell.strip() for cell in line.split(",")] for line in lines if line.count(",") == 2]
-    return [
-        {"name": name, "memory_mib": _or_none(lambda mib=mib: int(mib)), "driver": driver} for name, mib, driver in rows
-    ]
+    return [{"name": name, "memory_mib": _or_none(partial(int, mib)), "driver": driver} for name, mib, driver in rows]
 
 
 def _seen_by_torch() -> list[str] | str:

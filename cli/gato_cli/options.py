@@ -161,10 +161,17 @@ def setting_option(entry: "Field[Any]", kind: Any, *, bounded: bool = False) -> 
     return _option(entry, limited or _type(entry, kind), entry.default)
 
 
-def unset_option(entry: "Field[Any]", kind: Any) -> click.Option:
-    """The option of one field that is None if not given; whole numbers are held to their limits."""
+def unset_option(entry: "Field[Any]", kind: Any, told: str = "") -> click.Option:
+    """The option of one field that is None if not given; whole numbers are held to their limits.
+
+    Args:
+        entry, kind: the field and its type.
+        told: what its help calls the default.
+    """
     limited = _range(entry, kind) if kind is int else None
-    return _option(entry, limited or _type(entry, kind), None)
+    option = _option(entry, limited or _type(entry, kind), None)
+    option.help = f"{option.help}  [default: {told}]" if told else option.help
+    return option
 
 
 def _range(entry: "Field[Any]", kind: Any) -> click.IntRange | click.FloatRange | None:
