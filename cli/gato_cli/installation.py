@@ -53,7 +53,7 @@ def installation() -> dict[str, Any]:
         "processor": _or_none(_processor),
         "processors": _or_none(lambda: len(os.sched_getaffinity(0))) or os.cpu_count(),
         "memory_bytes": _or_none(lambda: os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-        "encoding": sys.stdout.encoding,
+        "encoding": getattr(sys.stdout, "encoding", None),
         "torch_build": _or_none(_torch_build),
         "gpus": gpus,
         "seen_by_torch": _seen_by_torch() if gpus and _version("torch") else None,

@@ -4,6 +4,8 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -30,8 +32,27 @@ _COMPLETE = "_GATO_DATA_COMPLETE"
 _ADDRESS = re.compile(r"(s3a?|gs|gcs|abfss?|az|adl|hdfs|memory)://")
 
 
+class ClosedPipeError(Exception):
+    """A pipe was closed; click would end the program without telling whether it was that of our output."""
+
+
+@contextmanager
+def _closed_pipes_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error
+
+
 class LazyGroup(click.Group):
     """A group whose commands are modules, imported on first use."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse a command line; help is printed here."""
+        with _closed_pipes_told():
+            return super().make_context(info_name, args, parent, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands."""
@@ -80,7 +101,8 @@ class LazyGroup(click.Group):
         from gato_data.printable import MAX_LINE, printable
 
         try:
-            return super().invoke(ctx)
+            with _closed_pipes_told():
+                return super().invoke(ctx)
         except GatoError as error:
             if ctx.params.get("debug"):
                 raise
