@@ -71,7 +71,9 @@ def test_nothing_heavy_is_imported(line: str) -> None:
         assert "gato_cli.commands" not in done.stderr
 
 
-@pytest.mark.parametrize("line", ["gato-data nothing --of", "gato-data inspect nothing --j", "gato-data inspect shrad x --j"])
+@pytest.mark.parametrize(
+    "line", ["gato-data nothing --of", "gato-data inspect nothing --j", "gato-data inspect shrad x --j"]
+)
 def test_a_line_that_is_no_command_yet_is_answered_with_nothing(line: str) -> None:
     done = ask(line)
     assert done.stdout == ""
