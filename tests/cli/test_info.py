@@ -24,7 +24,7 @@ def test_it_says_versions_extras_and_settings(monkeypatch: pytest.MonkeyPatch) -
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     version = importlib.metadata.version
-    assert lines[0].startswith(f"gato-data {version('gato-data')}")
+    assert lines[0].startswith(f"version {version('gato-data')}")
     assert "formats: dataset 3, index 3, mixture 3, policy 1, checkpoint 2" in lines[0]
     assert f"package numpy {version('numpy')}" in lines
     assert {"setting OMP_NUM_THREADS=3", "setting MUJOCO_GL=(set)", "setting PYTHONPATH=(set)"} <= set(lines)

@@ -34,7 +34,7 @@ def command(as_json: bool) -> None:
 def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is told, line by line."""
     formats = ", ".join(f"{name} {_told(version)}" for name, version in found["formats"].items())
-    yield "gato-data", f"{_told(found['gato_data'])}{', editable' if found['editable'] else ''}; formats: {formats}"
+    yield "version", f"{_told(found['gato_data'])}{', editable' if found['editable'] else ''}; formats: {formats}"
     yield "Python", f"{found['python']}, {found['implementation']}, output in {_told(found['encoding'])}"
     yield "platform", found["platform"]
     memory = "memory unknown" if found["memory_bytes"] is None else f"{found['memory_bytes'] / 2**30:.1f} GiB of memory"
