@@ -43,12 +43,12 @@ DEMO = (
     "inspect shard demo/breakout/breakout-train.tfrecord-00000-of-????? --record 0",
     "mix --weights breakout=2,pong=1 --steps 50 --batch-size 8 --context-length 256 --out demo/mixture.json "
     "demo/breakout demo/pong",
-    "train --mixture demo/mixture.json --model tiny --steps 50 --out demo/run",
+    "train --mixture demo/mixture.json --out demo/run",
     "record babyai --level GoToObjS4 --episodes 400 --out demo/room-rlds",
     "ingest babyai demo/room-rlds --out demo/room --holdout 0.1",
     "mix --weights room=1 --steps 200 --batch-size 12 --context-length 160 --out demo/room.json demo/room",
-    "train --mixture demo/room.json --model tiny --width 64 --blocks 2 --feed-forward 256 --positions rope "
-    "--stochastic-depth 0 --prompt-share 0 --context-length 160 --batch-size 12 --steps 200 --out demo/player",
+    "train --mixture demo/room.json --width 64 --blocks 2 --feed-forward 256 --positions rope "
+    "--stochastic-depth 0 --prompt-share 0 --out demo/player",
     "rollout demo/player --episodes 40 --environments 10 --out demo/scores --gif demo/play.gif",
 )
 

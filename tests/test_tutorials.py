@@ -78,9 +78,11 @@ def test_there_are_tutorials() -> None:
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: str(page.stem))
 def test_every_block_works(page: Path, tmp_path: Path) -> None:
-    for package in ("ale_py", "apache_beam", "tensorflow", "torch"):
+    shown = ("grain", "jax", "pytorch_lightning")
+    used = [package for package in shown if f"import {package}" in page.read_text(encoding="utf-8")]
+    for package in ("ale_py", "apache_beam", "tensorflow", "torch", *used):
         if find_spec(package) is None:  # importing them here would take longer than the page
-            pytest.skip(f"needs {package}: pip install -e '.[ingest,train,simulators]'")
+            pytest.skip(f"needs {package}: pip install -e '.[ingest,train,simulators,dev]'")
     programs = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
     reader = Reader(tmp_path, environment)

@@ -3,14 +3,18 @@
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import TracebackType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "drop": "Leave episodes of a dataset out.",
+    "info": "Say what is installed here, for a bug report.",
     "ingest": "Turn raw episodes into a dataset of Gato tokens.",
     "inspect": "Look at shards, datasets and mixtures.",
     "merge": "Make one dataset of several.",
@@ -23,10 +27,31 @@ COMMANDS = {
     "vocabulary": "Train a text model, or look at one.",
 }
 """Name and help line of every command, in `gato_cli.commands`."""
+_COMPLETE = "_GATO_DATA_COMPLETE"
+"""What a shell sets when it asks how a line may go on."""
+
+
+class ClosedPipeError(Exception):
+    """A pipe was closed; click would end the program without telling whether it was that of our output."""
+
+
+@contextmanager
+def _closed_pipes_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ClosedPipeError from error
 
 
 class LazyGroup(click.Group):
     """A group whose commands are modules, imported on first use."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse a command line; help is printed here."""
+        with _closed_pipes_told():
+            return super().make_context(info_name, args, parent, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands."""
@@ -38,6 +63,18 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(f"gato_cli.commands.{cmd_name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name without importing any."""
+        names = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        return names or click.Command.shell_complete(self, ctx, incomplete)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `--debug` wherever it stands."""
+        end = args.index("--") if "--" in args else len(args)
+        words = [word for word in args[:end] if word != "--debug"]
+        debug = ["--debug"] if len(words) < end else []
+        return super().parse_args(ctx, [*debug, *words, *args[end:]])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -62,7 +99,8 @@ class LazyGroup(click.Group):
         from gato_data.printable import MAX_LINE, printable
 
         try:
-            return super().invoke(ctx)
+            with _closed_pipes_told():
+                return super().invoke(ctx)
         except GatoError as error:
             if ctx.params.get("debug"):
                 raise
@@ -70,7 +108,7 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand behind the command as well.")
 @click.version_option(package_name="gato-data")
 def cli(debug: bool) -> None:
     """Agent experience and vision-language corpora as the token sequences of Gato.
@@ -116,15 +154,42 @@ def main() -> None:
     """The console script."""
     sys.excepthook = _show_traceback
     try:
-        sys.exit(cli(prog_name="gato-data", standalone_mode=False))  # None, or what a command exits with
+        code = _call()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as error:
+        from gato_cli.reader_gone import READER_GONE, hush, is_reader_gone
+
+        if not is_reader_gone(error):
+            raise
+        hush()
+        code = READER_GONE
+    sys.exit(code)
+
+
+def _call() -> int:
+    """Run the command of the command line; returns the exit code, that of an error with its sentence printed."""
+    try:
+        return _run_or_complete()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt) as stop:
         # a command may say how to go on
         cause = stop if isinstance(stop, KeyboardInterrupt) else stop.__cause__
         click.echo(f"Interrupted: {cause}" if cause and cause.args else "Interrupted.", err=True)
-        sys.exit(130)
+        return 130
+
+
+def _run_or_complete() -> int:
+    try:
+        return int(cli(prog_name="gato-data", complete_var=_COMPLETE, standalone_mode=False) or 0)
+    except Exception:
+        if _COMPLETE in os.environ:  # a line that is being typed is no mistake yet
+            return 1
+        raise
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 
 from gato_data.errors import SettingError
 from gato_data.settings import choices, declared, flag_name, is_nested
@@ -30,6 +31,10 @@ class Place(ParamType):
         if not str(value):
             self.fail("the path is empty: give one, such as ./data", param, ctx)
         return as_place(value) if isinstance(value, str) else Path(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete paths of this machine."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 class LocalPath(click.Path):
@@ -176,10 +181,17 @@ def setting_option(entry: "Field[Any]", kind: Any, *, bounded: bool = False) -> 
     return _option(entry, limited or _type(entry, kind), entry.default)
 
 
-def unset_option(entry: "Field[Any]", kind: Any) -> click.Option:
-    """The option of one field that is None if not given; whole numbers are held to their limits."""
+def unset_option(entry: "Field[Any]", kind: Any, told: str = "") -> click.Option:
+    """The option of one field that is None if not given; whole numbers are held to their limits.
+
+    Args:
+        entry, kind: the field and its type.
+        told: what its help calls the default.
+    """
     limited = _range(entry, kind) if kind is int else None
-    return _option(entry, limited or _type(entry, kind), None)
+    option = _option(entry, limited or _type(entry, kind), None)
+    option.help = f"{option.help}  [default: {told}]" if told else option.help
+    return option
 
 
 def _range(entry: "Field[Any]", kind: Any) -> click.IntRange | click.FloatRange | None:

@@ -16,6 +16,9 @@ from gato_data.reading.weights import dataset_totals, normal, window_stages
 from gato_data.shards.episodes import read_table
 from gato_schemas.mixture import Measure, Mixture
 
+_MOST = 2**31 - 1
+"""What a mixture file can say of a run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -28,6 +31,11 @@ class Run:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 1:
             raise MixtureError(f"{self.steps} steps of {self.batch_size} windows: at least 1 of each is wanted")
+        if max(self.steps, self.batch_size, self.settings.context_length) > _MOST:
+            raise MixtureError(
+                f"{self.steps:,} steps of {self.batch_size:,} windows of {self.settings.context_length:,} tokens: at "
+                f"most {_MOST:,} of each are wanted"
+            )
 
     @property
     def samples(self) -> int:

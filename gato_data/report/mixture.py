@@ -1,6 +1,6 @@
 """What is in a mixture file, and what a run of it will read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from gato_data.reading.settings import ReadSettings
 from gato_data.remote.mirror import dataset_folder
 from gato_data.report.encode import plain
 from gato_data.report.table import Fact, TableColumn
-from gato_schemas.mixture import Mixture, MixtureStage, read_mixture
+from gato_schemas.mixture import Mixture, MixtureRun, MixtureStage, read_mixture
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,15 @@ class MixtureSummary:
         return dataset_folder(self.path, self.mixture.datasets[number].path, self.cache)
 
 
-def summarize_mixture(path: Path, steps: int, batch_size: int, cache: Path | None = None) -> MixtureSummary:
+def summarize_mixture(
+    path: Path, planned: Callable[[MixtureRun], Mapping[str, int]], cache: Path | None = None
+) -> MixtureSummary:
     """Read a mixture file and plan a run of it, from manifests and indexes alone.
+
+    Args:
+        path: the file.
+        planned: steps, batch size and context length of the run, of what the file says of them.
+        cache: where what is read from addresses is kept.
 
     Raises:
         InputError: a folder was given.
@@ -40,7 +47,9 @@ def summarize_mixture(path: Path, steps: int, batch_size: int, cache: Path | Non
     if path.is_dir():
         raise InputError(f"{path} is a folder, a mixture file was wanted: try `gato-data inspect dataset {path}`")
     mixture = read_mixture(path)
-    run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(cache=cache))
+    values = planned(mixture.run)
+    settings = ReadSettings(context_length=values["context_length"], cache=cache)
+    run = Run(steps=values["steps"], batch_size=values["batch_size"], settings=settings)
     return MixtureSummary(path, mixture, describe(mixture, path, run), cache)
 
 

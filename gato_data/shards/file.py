@@ -73,7 +73,7 @@ class ShardFile:
         return self.mapped if self.mapped is not None and os.fstat(self.fd).st_size == self.size else None
 
     def __del__(self) -> None:
-        if hasattr(self, "fd"):
+        if hasattr(self, "fd") and os is not None:  # at the end of the interpreter modules are gone first
             os.close(self.fd)
 
 

@@ -6,6 +6,8 @@ import msgspec
 
 Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """A count, a size or an offset: exact as a JSON number, and sums of hundreds of them fit into int64."""
+Planned: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""A number of steps, windows or tokens that a run is planned for: products of two fit into int64."""
 Side: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 """One side of a shape."""
 Rows: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from gato_schemas.bounds import Digest, Natural
+from gato_schemas.bounds import Digest, Natural, Planned
 from gato_schemas.dataset import VocabularyInfo
 from gato_schemas.errors import FormatError
 from gato_schemas.regular_file import read_regular
@@ -67,14 +67,39 @@ class MixtureStage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     weights: list[float]
 
 
+class MixtureRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What `mix` was told of the run that it planned for; whoever trains takes it, unless told otherwise.
+
+    Attributes:
+        steps, batch_size, context_length: of the run; None where nothing was said.
+    """
+
+    steps: Planned | None = None
+    batch_size: Planned | None = None
+    context_length: Planned | None = None
+
+    @property
+    def told(self) -> dict[str, int]:
+        """Name and value of what was said."""
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return {name: value for name, value in values if value is not None}
+
+
 class Mixture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Datasets drawn by relative weight; `vocabulary` is common to all of them."""
+    """Datasets drawn by relative weight.
+
+    Attributes:
+        vocabulary, max_observation_tokens: common to all datasets.
+        datasets, stages: what is drawn, and by which weights.
+        run: what was said of the run.
+    """
 
     version: int = MIXTURE_VERSION
     vocabulary: VocabularyInfo
     max_observation_tokens: Natural
     datasets: list[MixtureDataset]
     stages: list[MixtureStage]
+    run: MixtureRun = MixtureRun()
 
     @property
     def vocabulary_size(self) -> int:

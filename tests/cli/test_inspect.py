@@ -433,10 +433,10 @@ def test_mixture(mixture: Path) -> None:
     result = inspect("mixture", mixture, "--steps", 10, "--batch-size", 4)
     assert (result.exit_code, result.stderr) == (0, "")
     assert "          0  windows    arm 0.75, captions 0.25\n" in result.stdout
-    assert "10 steps of 4 windows of 1,024 tokens (40 windows, " in result.stdout
+    assert "10 steps of 4 windows of 256 tokens (40 windows, " in result.stdout
     answer = json.loads(inspect("mixture", mixture, "--json").stdout)
     assert [dataset["name"] for dataset in answer["datasets"]] == ["arm", "captions"]
-    assert answer["plan"]["steps"] == 1000
+    assert answer["plan"]["steps"] == 200
 
 
 def test_the_page_of_a_mixture(mixture: Path, tmp_path: Path) -> None:

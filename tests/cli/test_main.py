@@ -13,6 +13,8 @@ from click.testing import CliRunner
 
 from gato_cli.main import COMMANDS, cli, main
 from gato_data.errors import InputError
+from gato_schemas.mixture import encode_mixture
+from tests.schemas.test_mixture import MIXTURE
 
 PROGRAM = Path(sys.executable).with_name("gato-data")
 
@@ -124,7 +126,7 @@ def test_a_run_that_a_signal_stopped_has_not_succeeded(
     )  # fmt: skip
     monkeypatch.setattr(train, "train", lambda *_, **__: stopped)
     mixture = tmp_path / "mixture.json"
-    mixture.write_text("{}")
+    mixture.write_bytes(encode_mixture(MIXTURE))
     arguments = ("train", "--mixture", str(mixture), "--out", str(tmp_path / "run"))
     assert call_main(monkeypatch, *arguments) == 128 + signal.SIGTERM
     assert capsys.readouterr().out.endswith("stopped by SIGTERM: the same command with --resume continues\n")

@@ -10,6 +10,7 @@ from click.testing import Result
 
 from gato_schemas.dataset import read_manifest
 from gato_schemas.mixture import read_mixture
+from gato_trainer.presets import PRESETS
 from tests.cli.command import error_of, run
 from tests.gato_data.reading.folders import decode, episodes, unsupervised, write_dataset
 
@@ -63,6 +64,52 @@ def test_a_dry_run_writes_nothing(library: Path, out: Path) -> None:
     assert not out.exists()
     answer = json.loads(mix("--weights", "uniform", "--out", out, "--dry-run", "--json", library / "pong").stdout)
     assert answer["out"] is None
+
+
+def test_a_dry_run_needs_no_file(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = mix("--weights", "uniform", *SMALL, "--dry-run", "--json", library / "pong")
+    assert (result.exit_code, result.stderr) == (0, "")
+    answer = json.loads(result.stdout)
+    assert (answer["out"], answer["datasets"][0]["windows"]) == (None, 200)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bare_plan_is_of_the_run_that_train_starts(library: Path, out: Path) -> None:
+    result = mix("--weights", "uniform", "--out", out, library / "pong")
+    tiny = PRESETS["tiny"]
+    assert result.stdout.splitlines()[-1].startswith(
+        f"{tiny.steps} steps of {tiny.batch_size} windows of {tiny.context_length} tokens"
+    )
+    assert result.stderr.splitlines() == [
+        f"Wrote {out}.",
+        "Note: nothing was said of the run, so the plan is that of train --model tiny. What --steps, --batch-size and "
+        "--context-length say is kept in the file, and train takes it from there.",
+    ]
+    assert read_mixture(out).run.told == {}
+
+
+def test_what_is_said_of_the_run_stays_in_the_file(library: Path, out: Path) -> None:
+    mix("--weights", "pong=1", "--out", out, "--steps", "20", "--batch-size", "10", library / "pong")
+    assert read_mixture(out).run.told == {"steps": 20, "batch_size": 10}
+    shown = json.loads(run("inspect", "mixture", out, "--json").stdout)
+    assert {name: shown["plan"][name] for name in ("steps", "batch_size", "context_length")} == {
+        "steps": 20, "batch_size": 10, "context_length": 256,
+    }  # fmt: skip
+    other = json.loads(run("inspect", "mixture", out, "--steps", "7", "--context-length", "64", "--json").stdout)
+    assert (other["plan"]["steps"], other["plan"]["context_length"]) == (7, 64)
+    explained = json.loads(mix("explain", out, "--step", "1", "--json").stdout)
+    assert [window["sample"] for window in explained["windows"]] == list(range(10, 20))
+    assert mix("--weights", "pong=1", "--at-step", "10", "--steps", "40", "--out", out).exit_code == 0
+    later = read_mixture(out)
+    assert later.run.told == {"steps": 40, "batch_size": 10}
+    assert later.stages[1].first_sample == 100
+
+
+def test_shares_for_a_limit_of_epochs_are_of_one_run(library: Path, out: Path) -> None:
+    weights = ("--weights", "uniform", "--max-epochs", "1000", "--steps", "20")
+    assert mix(*weights, "--out", out, library / "pong", library / "walker").exit_code == 0
+    assert read_mixture(out).run.told == {"steps": 20, "batch_size": 8, "context_length": 256}
 
 
 def test_weights_of_other_measures(library: Path, out: Path) -> None:
@@ -152,7 +199,12 @@ def test_wrong_names_and_files(library: Path, out: Path, tmp_path: Path) -> None
     assert "is there and is no mixture" in error_of(mix("--weights", "uniform", "--out", notes, pong))
     assert notes.read_text() == "mine"
     assert "there is no mixture file" in error_of(mix("--weights", "uniform", "--at-step", "5", "--out", out, pong))
-    assert "context_length 0" in error_of(mix("--weights", "uniform", "--out", out, "--context-length", "0", pong))
+    zero = error_of(mix("--weights", "uniform", "--out", out, "--context-length", "0", pong), code=2)
+    assert zero == "Invalid value for '--context-length': 0 is not in the range x>=1."
+    many = error_of(mix("--weights", "uniform", "--out", out, "--steps", "3000000000", pong))
+    assert many.endswith("at most 2,147,483,647 of each are wanted")
+    assert "give --out FILE" in error_of(mix("--weights", "uniform", pong), code=2)
+    assert "give --out FILE" in error_of(mix("--weights", "uniform", "--at-step", "5", "--dry-run", pong), code=2)
     assert "Missing option '--weights'" in error_of(mix("--out", out, pong), code=2)
     assert "'x' is not a valid integer" in error_of(mix("--weights", "uniform", "--out", out, "--steps", "x", pong), 2)
 

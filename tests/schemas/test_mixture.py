@@ -1,9 +1,10 @@
 import json
 
+import msgspec
 import pytest
 
 from gato_schemas.errors import FormatError
-from gato_schemas.mixture import Mixture, MixtureDataset, MixtureStage, encode_mixture, read_mixture
+from gato_schemas.mixture import Mixture, MixtureDataset, MixtureRun, MixtureStage, encode_mixture, read_mixture
 from tests.schemas.test_dataset import PAPER
 
 DATASETS = [
@@ -50,6 +51,8 @@ def test_round_trip(tmp_path):
         (lambda m: m["stages"][1].update(weights=[2, -1]), "are no shares"),
         (lambda m: m["stages"][1].update(weights=[None, 1]), "is not a mixture file"),
         (lambda m: m["stages"][1].update(measure="steps"), "is not a mixture file"),
+        (lambda m: m.update(run={"steps": 0}), "is not a mixture file"),
+        (lambda m: m.update(run={"context_length": 2**31}), "is not a mixture file"),
         (lambda m: m.update(seed=1), "is not a mixture file .*unknown field `seed`"),
     ],
 )
@@ -59,6 +62,17 @@ def test_a_mixture_that_is_none(tmp_path, change, message):
     (tmp_path / "mixture.json").write_text(json.dumps(content))
     with pytest.raises(FormatError, match=message):
         read_mixture(tmp_path / "mixture.json")
+
+
+def test_a_mixture_may_say_what_run_it_is_for(tmp_path):
+    path = tmp_path / "mixture.json"
+    path.write_bytes(encode_mixture(msgspec.structs.replace(MIXTURE, run=MixtureRun(steps=50, batch_size=8))))
+    assert json.loads(path.read_bytes())["run"] == {"batch_size": 8, "steps": 50}
+    assert read_mixture(path).run.told == {"steps": 50, "batch_size": 8}
+    content = json.loads(path.read_bytes())
+    del content["run"]  # of a file that says nothing
+    path.write_text(json.dumps(content))
+    assert read_mixture(path).run.told == {}
 
 
 @pytest.mark.parametrize("data", [b"", b"7", b'{"\xff":1}', b'{"version":2,"stages":' + b"[" * 100_000, b'{"x":NaN}'])

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gato_data.errors import MissingPackageError, MixtureError
+from gato_schemas.mixture import MixtureRun, encode_mixture
 from gato_trainer.__main__ import main
 from gato_trainer.config import ModelConfig, TrainSettings
 from gato_trainer.data.inputs import Randomness, prepare
@@ -25,6 +27,7 @@ from gato_trainer.run.plot import plot_losses
 from gato_trainer.run.progress import Log
 from gato_trainer.run.stopping import StopSignal
 from gato_trainer.run.train import run
+from tests.schemas.test_mixture import MIXTURE
 from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
@@ -42,7 +45,7 @@ def synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def arguments(out: Path, *more: str) -> list[str]:
     mixture = out.parent / "mixture.json"
-    mixture.write_text("{}")
+    mixture.write_bytes(encode_mixture(MIXTURE))
     sizes = ["--steps", "2", "--batch-size", "2", "--context-length", "24", "--device", "cpu"]
     return ["train", "--mixture", str(mixture), "--out", str(out), *sizes, *more]
 
@@ -88,6 +91,33 @@ def test_what_waits_for_the_whole_run_sees_that_it_was_stopped(
 
 def interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("synthetic")
+def test_what_is_not_given_is_of_the_mixture_and_then_of_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixture = tmp_path / "mixture.json"
+    planned = MixtureRun(steps=3, context_length=24)
+    mixture.write_bytes(encode_mixture(msgspec.structs.replace(MIXTURE, run=planned)))
+    command = ["train", "--mixture", str(mixture), "--out", str(tmp_path / "run"), "--device", "cpu"]
+
+    def run_of(*more: str) -> str:
+        assert main([*command, "--dry-run", "--json", *more]) == 0
+        return str(json.loads(capsys.readouterr().out)["run"])
+
+    assert run_of() == "3 steps (the mixture), 8 windows a step (--model tiny), 24 tokens a window (the mixture)"
+    assert run_of("--steps", "4", "--batch-size", "2", "--fine-tune") == (
+        "4 steps (given), 2 windows a step (given), 24 tokens a window (the mixture)"
+    )
+    assert run_of("--fine-tune").startswith("10,000 steps (--fine-tune), 64 windows a step (--fine-tune)")
+    mixture.write_bytes(encode_mixture(MIXTURE))
+    assert run_of("--context-length", "24") == (
+        "200 steps (--model tiny), 8 windows a step (--model tiny), 24 tokens a window (given)"
+    )
+    assert main([*command, "--steps", "1", "--batch-size", "2", "--context-length", "24"]) == 0
+    log = capsys.readouterr().err
+    assert "1 steps (given), 2 windows a step (given), 24 tokens a window (given)" in log
 
 
 @pytest.mark.usefixtures("synthetic")
@@ -150,7 +180,7 @@ def test_what_is_frozen_is_named_once_for_each_glob(tmp_path: Path, capsys: pyte
 @pytest.mark.usefixtures("synthetic")
 def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--mixture", str(tmp_path / "none.json"), "--out", str(tmp_path / "run")]) == 1
-    assert capsys.readouterr().err.startswith("Error: no mixture")
+    assert capsys.readouterr().err.startswith("Error: there is no mixture file")
     assert main(arguments(tmp_path / "run", "--learning-rate", "0")) == 1
     assert capsys.readouterr().err == "Error: learning_rate must be a finite number above 0; got 0.0\n"
     for option in ("--learning-rate", "--clip", "--weight-decay"):

@@ -16,7 +16,17 @@ from typing import Any
 from gato_data.errors import GatoError
 from gato_data.printable import MAX_LINE, printable
 from gato_data.settings import choices, flag_name
-from gato_trainer.presets import OPTIONS, PLAN_OPTIONS, PRESETS, READ_OPTIONS, planned_machine, train_settings
+from gato_trainer.presets import (
+    DEFAULT_MODEL,
+    OPTIONS,
+    PLAN_OPTIONS,
+    PRESETS,
+    READ_OPTIONS,
+    default_told,
+    models_told,
+    planned_machine,
+    train_settings,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,12 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: dict[str, Any]) -> tuple[list[str], int]:
     """Train or plan; the lines to print, of which torchrun's other processes have none, and the exit code."""
+    from gato_schemas.mixture import read_mixture
     from gato_trainer.run.train import RunResult, dry_run, train
 
     mixture, only_plan, as_json = (options.pop(name) for name in ("mixture", "dry_run", "json"))
     read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
     planned = planned_machine(only_plan, **{entry.name: options.pop(entry.name) for entry, _ in PLAN_OPTIONS})
-    settings = train_settings(options.pop("model"), options.pop("out"), **options)
+    run = read_mixture(mixture).run.told
+    settings = train_settings(options.pop("model"), options.pop("out"), planned=run, **options)
     made = dry_run(mixture, settings, planned, **read) if only_plan else train(mixture, settings, **read)
     code = made.exit_code if isinstance(made, RunResult) else 0
     if os.environ.get("RANK", "0") != "0":
@@ -52,8 +64,9 @@ def _train(options: dict[str, Any]) -> tuple[list[str], int]:
 
 def _add_option(parser: argparse.ArgumentParser, entry: "Field[Any]", kind: Any, default: Any) -> None:
     """One setting as an option."""
-    text = entry.metadata["help"].replace("%", "%%")
-    given: dict[str, Any] = {"dest": entry.name, "default": default, "help": text}
+    told = default_told(entry)
+    text = f"{entry.metadata['help']} [default: {told}]" if told else entry.metadata["help"]
+    given: dict[str, Any] = {"dest": entry.name, "default": default, "help": text.replace("%", "%%")}
     if entry.metadata["flag"]:
         given["action"] = "store_true"
     elif entry.metadata["repeatable"]:
@@ -80,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a Gato transformer on a mixture")
     train.add_argument("--mixture", type=Path, required=True, help="File made by `gato-data mix`.")
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="Folder of the run.")
-    train.add_argument("--model", choices=PRESETS, default="tiny", help="Size of the model.")
+    train.add_argument("--model", choices=PRESETS, default=DEFAULT_MODEL, help=f"Size of the model. {models_told()}.")
     for entry, kind in (*OPTIONS, *PLAN_OPTIONS):
         _add_option(train, entry, kind, None)
     for entry, kind in READ_OPTIONS:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,6 +127,7 @@ class TrainSettings:
         out: the run folder.
         model_name: the preset, for messages.
         model: the shape; its vocabulary and position table are replaced by the source's.
+        origins: what said the number of steps, the batch size and the context length, for the log.
         steps: the horizon of the learning-rate schedule.
         stop_step: None runs to `steps`.
         micro_batch_size: None takes what fits into a GPU's memory, and on a CPU a process's whole share.
@@ -168,6 +169,7 @@ class TrainSettings:
     out: Path
     model_name: str
     model: ModelConfig
+    origins: dict[str, str] = field(default_factory=dict)
     steps: int = setting(MISSING, "Optimizer steps of the whole run.", **_COUNT)
     batch_size: int = setting(MISSING, "Windows in one step, over all processes.", **_COUNT)
     context_length: int = setting(MISSING, "Input tokens of a window.", **_COUNT)
@@ -245,6 +247,16 @@ class TrainSettings:
     def last_step(self) -> int:
         """Where this invocation stops: `stop_step`, or `steps`."""
         return self.steps if self.stop_step is None else min(self.stop_step, self.steps)
+
+    @property
+    def run_line(self) -> str:
+        """How long the run is, how large its batches and windows are, and what said so."""
+        values = {
+            "steps": f"{self.steps:,} steps",
+            "batch_size": f"{self.batch_size:,} windows a step",
+            "context_length": f"{self.context_length:,} tokens a window",
+        }
+        return ", ".join(f"{text} ({self.origins.get(name, 'given')})" for name, text in values.items())
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary of every field, with what is read back of it."""

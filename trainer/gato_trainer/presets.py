@@ -1,7 +1,8 @@
 """The named models with what they are trained with, and `train_settings`, which completes a user's options."""
 
 import dataclasses
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,11 @@ PRESETS: dict[str, Preset] = {
 }
 """The paper's sizes (appendix C.1, table 5) and a small one for a laptop and the tests."""
 
+DEFAULT_MODEL = "tiny"
+"""What is trained where no model is named."""
+
+PLANNED = ("steps", "batch_size", "context_length")
+"""What a mixture may say of the run that it was planned for."""
 
 OPTIONS = tuple(
     (entry, kind) for cls in (TrainSettings, ModelConfig) for entry, kind in declared(cls) if entry.metadata.get("help")
@@ -71,6 +77,11 @@ READ_OPTIONS = tuple(
 
 PLAN_OPTIONS = declared(PlannedMachine)
 """What it takes of GPUs that a plan is made for."""
+
+_OF_PRESETS = tuple(
+    entry for entry, _ in OPTIONS if len({getattr(preset.model, entry.name, None) for preset in PRESETS.values()}) > 1
+)
+"""Settings of a model's shape in which the named models differ."""
 
 FINE_TUNING: dict[str, Any] = {
     "learning_rate": 1e-5,
@@ -87,8 +98,10 @@ FINE_TUNING: dict[str, Any] = {
 for pre-training."""
 
 
-def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options: Any) -> TrainSettings:
-    """Complete the options that a user gave (None means not given) with the preset's values.
+def train_settings(
+    model: str, out: Path, *, fine_tune: bool = False, planned: Mapping[str, int] | None = None, **options: Any
+) -> TrainSettings:
+    """Complete the options that a user gave (None means not given) with what is planned, then with the preset's values.
 
     Warm-up takes a tenth of the run, at most the paper's 15,000 steps, so a short run warms up too.
 
@@ -96,6 +109,7 @@ def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options:
         model: a name in `PRESETS`.
         out: the run folder.
         fine_tune: start from the values in `FINE_TUNING`.
+        planned: what the mixture says of the run, by names in `PLANNED`.
         options: fields of `TrainSettings`, and those of `ModelConfig` in `OPTIONS`.
 
     Raises:
@@ -106,18 +120,43 @@ def train_settings(model: str, out: Path, *, fine_tune: bool = False, **options:
     preset = PRESETS[model]
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     given = {name: value for name, value in given.items() if value is not None}
-    values: dict[str, Any] = {
-        "learning_rate": preset.learning_rate,
-        "batch_size": preset.batch_size,
-        "context_length": preset.context_length,
-        "steps": preset.steps,
-    }
-    values.update(FINE_TUNING if fine_tune else {})
-    values.update(given)
+    values: dict[str, Any] = {"learning_rate": preset.learning_rate}
+    origins = {}
+    for origin, found in (
+        (f"--model {model}", {name: getattr(preset, name) for name in PLANNED}),
+        ("the mixture", planned or {}),
+        ("--fine-tune", FINE_TUNING if fine_tune else {}),
+        ("given", given),
+    ):
+        values.update(found)
+        origins.update({name: origin for name in PLANNED if name in found})
     of_model = {entry.name for entry in fields(ModelConfig)} & {entry.name for entry, _ in OPTIONS}
     shape = {name: values.pop(name) for name in of_model if name in values}
     values.setdefault("warmup_steps", min(WARMUP_STEPS, int(values["steps"]) // 10))
-    return TrainSettings(out=Path(out), model_name=model, model=dataclasses.replace(preset.model, **shape), **values)
+    shaped = dataclasses.replace(preset.model, **shape)
+    return TrainSettings(out=Path(out), model_name=model, model=shaped, origins=origins, **values)
+
+
+def default_told(entry: "Field[Any]") -> str:
+    """What stands for a setting that is not given, for its help; empty where that says it itself."""
+    if entry.name in PLANNED:
+        return "the mixture's, else the model's"
+    if entry.name == "warmup_steps":
+        return f"a tenth of the steps, at most {WARMUP_STEPS:,}"
+    if entry.name == "learning_rate" or any(entry.name == ours.name for ours in _OF_PRESETS):
+        return "the model's"
+    if entry.metadata["flag"] or "default" in entry.metadata["help"] or entry.default in (None, "", ()):
+        return ""
+    return f"{entry.default:g}" if isinstance(entry.default, float) else str(entry.default)
+
+
+def models_told() -> str:
+    """What the named models are trained with, in one sentence."""
+    by_run: dict[str, list[str]] = {}
+    for name, preset in PRESETS.items():
+        run = f"{preset.steps:,} steps of {preset.batch_size} windows of {preset.context_length:,} tokens"
+        by_run.setdefault(run, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {run}" for run, names in by_run.items())
 
 
 def planned_machine(dry_run: bool, **options: Any) -> PlannedMachine:

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from gato_cli.options import LocalPath, Place, Threshold, TokenRange, cache_option, json_option
 from gato_cli.output import say, show
+from gato_cli.planned_run import planned_run, run_options
 from gato_data.closest import closest
+from gato_trainer.presets import PLANNED
 
 
 class InspectGroup(click.Group):
@@ -28,6 +31,11 @@ class InspectGroup(click.Group):
             path = next((word for word in words if Path(word).exists()), words[0])
             args = [subject_of(Path(path)), *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a subcommand, or a path."""
+        path = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]
+        return [*super().shell_complete(ctx, incomplete), *path]
 
 
 html_option = click.option(
@@ -213,33 +221,16 @@ def dataset(
 @command.command("mixture", short_help="Weights of a mixture, and what a run reads.")
 @click.argument("file", type=Place())
 @cache_option
-@click.option(
-    "--steps",
-    type=click.IntRange(1),
-    metavar="N",
-    default=1000,
-    show_default=True,
-    help="Steps of the run to plan for.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1),
-    metavar="N",
-    default=512,
-    show_default=True,
-    help="Windows of a step, over all ranks.",
-)
 @html_option
 @episodes_option
 @json_option
 def mixture(
     file: Path | str,
     cache: Path | None,
-    steps: int,
-    batch_size: int,
     page: Path | None,
     episodes: int,
     as_json: bool,
+    **given: int | None,
 ) -> None:
     """What is in the mixture FILE: its datasets, its weights, and what a run reads of each dataset.
 
@@ -255,12 +246,15 @@ def mixture(
 
     path = at_hand(file, cache)
     with reading():
-        summary = summarize_mixture(path, steps, batch_size, cache)
+        summary = summarize_mixture(path, lambda run: planned_run(run, given), cache)
         contents = mixed_datasets(summary, episodes) if page else []
     if page:
         _write_page(page, path.name, contents, mixture_content(summary))
     else:
         show(lambda: mixture_answer(summary), lambda console: print_mixture(console, summary), as_json=as_json)
+
+
+mixture.params += run_options(*PLANNED)
 
 
 def _write_page(page: Path, title: str, contents: list[dict[str, Any]], mixture: dict[str, Any] | None = None) -> None:

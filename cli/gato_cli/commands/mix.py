@@ -5,16 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
 from gato_cli.options import LocalPath, Place, json_option, settings_options
 from gato_cli.output import say, show
+from gato_cli.planned_run import OF_TRAIN, planned_run, run_options
 from gato_data.reading.settings import ReadSettings
+from gato_trainer.presets import DEFAULT_MODEL, PLANNED
 
 if TYPE_CHECKING:
-    from gato_data.mixing.plan import MixturePlan
+    from gato_data.mixing.make import WeightOptions
+    from gato_data.mixing.plan import MixturePlan, Run
+    from gato_schemas.mixture import Mixture
 
 _PATH = LocalPath()
-
+_NOTHING_SAID = (
+    f"Note: nothing was said of the run, so the plan is that of train --model {DEFAULT_MODEL}. What --steps, "
+    "--batch-size and --context-length say is kept in the file, and train takes it from there."
+)
 
 _Command = TypeVar("_Command", bound=click.Command)
 
@@ -24,6 +32,16 @@ def read_options(*names: str) -> Callable[[_Command], _Command]:
 
     def add(command: _Command) -> _Command:
         command.params += [option for option in settings_options(ReadSettings) if option.name in names]
+        return command
+
+    return add
+
+
+def planned_options(*names: str, default: str = "the mixture's") -> Callable[[_Command], _Command]:
+    """Options for the run that is planned for."""
+
+    def add(command: _Command) -> _Command:
+        command.params += run_options(*names, default=default)
         return command
 
     return add
@@ -55,7 +73,8 @@ class MixGroup(click.Group):
         return click.Command.collect_usage_pieces(self, ctx)
 
 
-@read_options("context_length", "window", "pack", "cache")
+@read_options("window", "pack", "cache")
+@planned_options(*PLANNED, default=OF_TRAIN)
 @click.group(cls=MixGroup, context_settings={"show_default": True})
 @click.argument("datasets", metavar="DATASET...", nargs=-1, type=Place())
 @click.option(
@@ -65,7 +84,7 @@ class MixGroup(click.Group):
     metavar="NAME=W,...|FILE.toml|PRESET",
     help="Weights, see above; NAME=W may come in several of them.",
 )
-@click.option("--out", required=True, metavar="FILE", type=_PATH, help="The mixture file.")
+@click.option("--out", metavar="FILE", type=_PATH, help="The mixture file; with --dry-run it may be left out.")
 @click.option(
     "--by",
     "measure",
@@ -74,8 +93,6 @@ class MixGroup(click.Group):
 )
 @click.option("--temperature", type=float, help="Raise weights to 1/T: above 1 they become more alike.  [default: 1]")
 @click.option("--max-epochs", type=float, help="Draw no dataset more often than this in the run.")
-@click.option("--steps", type=click.IntRange(1), default=1000, help="Steps of the run to plan for.")
-@click.option("--batch-size", type=click.IntRange(1), default=512, help="Windows of a step, over all ranks.")
 @click.option(
     "--at-step", type=click.IntRange(1), metavar="N", help="Give the mixture FILE these weights from step N on."
 )
@@ -85,12 +102,13 @@ class MixGroup(click.Group):
 def command(
     datasets: Sequence[Path | str],
     weights: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     measure: Any,
     temperature: float | None,
     max_epochs: float | None,
-    steps: int,
-    batch_size: int,
+    steps: int | None,
+    batch_size: int | None,
+    context_length: int | None,
     at_step: int | None,
     plot: Path | None,
     dry_run: bool,
@@ -110,33 +128,64 @@ def command(
       gato-data mix --weights gato --out mixture.json --dry-run breakout pong
       gato-data mix explain mixture.json --step 10 --rank 1 --world-size 8
     """
-    from gato_data.mixing.make import WeightOptions, add_stage, plan_mixture
+    from gato_data.mixing.make import WeightOptions
     from gato_data.mixing.mixture_file import check_out, write_mixture
-    from gato_data.mixing.plan import Run, describe
+    from gato_data.mixing.plan import describe
     from gato_data.remote.mirror import at_hand
-    from gato_schemas.mixture import read_mixture
 
-    given = ",".join(weights)
-    folders = [at_hand(place, reading["cache"]) for place in datasets]
-    run = Run(steps=steps, batch_size=batch_size, settings=ReadSettings(**reading))
-    options = WeightOptions(measure=measure, temperature=temperature, max_epochs=max_epochs)
-    if at_step is None:
+    if out is None and (at_step is not None or not dry_run):
+        raise click.UsageError("give --out FILE: only a plan that writes nothing (--dry-run) goes without it")
+    if out is not None and at_step is None:
         check_out(out)
-        mixture = plan_mixture(folders, given, folder=out.parent, options=options, run=run)
-    else:
-        first_sample = at_step * batch_size
-        mixture = add_stage(read_mixture(out), out, first_sample, folders, given, options=options, run=run)
-    plan = describe(mixture, out, run)
+    file = out or Path("mixture.json")
+    options = WeightOptions(measure=measure, temperature=temperature, max_epochs=max_epochs)
+    folders = [at_hand(place, reading["cache"]) for place in datasets]
+    given = {"steps": steps, "batch_size": batch_size, "context_length": context_length}
+    mixture, run = _mixed(folders, ",".join(weights), file, options, at_step, given, reading)
+    plan = describe(mixture, file, run)
     plan.check_trained()
     if plot is not None:
         from gato_data.report.mixture_plot import draw_plan
 
         draw_plan(plan, plot)
     if not dry_run:
-        write_mixture(out, mixture)
+        write_mixture(file, mixture)
     _print(plan, None if dry_run else out, plot, as_json)
-    if at_step is not None and at_step >= steps:
-        say(f"Warning: the plan ends at step {steps:,}, before these weights begin: give --steps.")
+    if not mixture.run.told:
+        say(_NOTHING_SAID)
+    if at_step is not None and at_step >= run.steps:
+        say(f"Warning: the plan ends at step {run.steps:,}, before these weights begin: give --steps.")
+
+
+def _mixed(
+    folders: list[Path],
+    weights: str,
+    file: Path,
+    options: "WeightOptions",
+    at_step: int | None,
+    given: dict[str, int | None],
+    reading: dict[str, Any],
+) -> "tuple[Mixture, Run]":
+    """The mixture, and the run that it is planned for; what is given of that stays in the file.
+
+    With a limit of epochs, shares are those of one run alone, so all of it stays there.
+    """
+    from gato_data.mixing.make import add_stage, plan_mixture
+    from gato_data.mixing.plan import Run
+    from gato_schemas.mixture import MixtureRun, read_mixture
+
+    earlier = None if at_step is None else read_mixture(file)
+    said = earlier.run if earlier else MixtureRun()
+    values = planned_run(said, given)
+    settings = ReadSettings(context_length=values["context_length"], **reading)
+    run = Run(steps=values["steps"], batch_size=values["batch_size"], settings=settings)
+    if earlier is None or at_step is None:
+        mixture = plan_mixture(folders, weights, folder=file.parent, options=options, run=run)
+    else:
+        first_sample = at_step * run.batch_size
+        mixture = add_stage(earlier, file, first_sample, folders, weights, options=options, run=run)
+    told = values if options.max_epochs is not None else said.told | {name: n for name, n in given.items() if n}
+    return msgspec.structs.replace(mixture, run=MixtureRun(**told)), run
 
 
 def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bool) -> None:
@@ -152,7 +201,6 @@ def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bo
 
 
 @read_options(
-    "context_length",
     "seed",
     "window",
     "prompt_share",
@@ -163,12 +211,12 @@ def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bo
     "history",
     "cache",
 )
+@planned_options("batch_size", "context_length")
 @command.command("explain", context_settings={"show_default": True})
 @click.argument("mixture", type=Place())
 @click.option("--step", required=True, type=click.IntRange(0), help="Step of the run, counted from 0.")
 @click.option("--rank", type=int, default=0, help="Rank whose part of the batch is shown.")
 @click.option("--world-size", type=int, default=1, help="Number of ranks.")
-@click.option("--batch-size", type=click.IntRange(1), default=512, help="Windows of a step, over all ranks.")
 @click.option("--split", type=click.Choice(["train", "validation"]), default="train", help="Which episodes.")
 @json_option
 def explain(
@@ -176,7 +224,8 @@ def explain(
     step: int,
     rank: int,
     world_size: int,
-    batch_size: int,
+    batch_size: int | None,
+    context_length: int | None,
     split: str,
     as_json: bool,
     **reading: Any,
@@ -193,9 +242,13 @@ def explain(
     from gato_data.reading.sampler import rank_samples
     from gato_data.remote.mirror import at_hand
     from gato_data.report.terminal.batch import print_batch
+    from gato_schemas.mixture import read_mixture
 
-    samples = rank_samples(step, batch_size, rank, world_size)
-    with open_mixture(at_hand(mixture, reading["cache"]), split=split, settings=ReadSettings(**reading)) as reader:
+    path = at_hand(mixture, reading["cache"])
+    run = planned_run(read_mixture(path).run, {"batch_size": batch_size, "context_length": context_length})
+    samples = rank_samples(step, run["batch_size"], rank, world_size)
+    settings = ReadSettings(context_length=run["context_length"], **reading)
+    with open_mixture(path, split=split, settings=settings) as reader:
         windows = reader.explain(samples)
     answer = {"step": step, "rank": rank, "world_size": world_size, "windows": windows}
     show(lambda: answer, lambda console: print_batch(console, windows), as_json=as_json)

@@ -7,13 +7,25 @@ from typing import Any
 import click
 
 from gato_cli.options import LocalPath, Place, json_option, setting_option, unset_option
-from gato_trainer.presets import OPTIONS, PLAN_OPTIONS, PRESETS, READ_OPTIONS, planned_machine, train_settings
+from gato_trainer.presets import (
+    DEFAULT_MODEL,
+    OPTIONS,
+    PLAN_OPTIONS,
+    PRESETS,
+    READ_OPTIONS,
+    default_told,
+    models_told,
+    planned_machine,
+    train_settings,
+)
 
 
 def _with_settings(command: click.Command) -> click.Command:
     """The command with an option for every setting of the run, of its model and of the reader."""
-    command.params += [unset_option(entry, kind) for entry, kind in (*OPTIONS, *PLAN_OPTIONS)]
+    command.params += [unset_option(entry, kind, default_told(entry)) for entry, kind in OPTIONS]
+    command.params += [unset_option(entry, kind) for entry, kind in PLAN_OPTIONS]
     command.params += [setting_option(entry, kind) for entry, kind in READ_OPTIONS]
+    command.help = (command.help or "").replace("MODELS", models_told())
     return command
 
 
@@ -21,7 +33,7 @@ def _with_settings(command: click.Command) -> click.Command:
 @click.command(context_settings={"show_default": True})
 @click.option("--mixture", required=True, type=Place(), help="File made by `gato-data mix`.")
 @click.option("--out", required=True, metavar="RUN", type=LocalPath(), help="Folder of the run.")
-@click.option("--model", type=click.Choice(list(PRESETS)), default="tiny", help="Size of the model.")
+@click.option("--model", type=click.Choice(list(PRESETS)), default=DEFAULT_MODEL, help="Size of the model.")
 @click.option("--fine-tune", is_flag=True, help="The paper's fine-tuning values (appendix E).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; write nothing.")
 @json_option
@@ -30,7 +42,8 @@ def command(
 ) -> None:
     """Train a Gato transformer on a mixture, on a CPU or a GPU.
 
-    Values that are not given are the model's own. For several GPUs run the same through torchrun:
+    Steps, batch size and context length that are not given are those that the mixture was planned for (`gato-data mix
+    --steps ...`), then the model's own (MODELS). For several GPUs run the same through torchrun:
     `torchrun --nproc-per-node 8 -m gato_trainer train ...`.
 
     \b
@@ -44,13 +57,14 @@ def command(
 
         raise MissingPackageError("train needs torch: pip install 'gato-data[train]'") from error
     from gato_data.remote.mirror import at_hand
+    from gato_schemas.mixture import read_mixture
     from gato_trainer.run.train import dry_run as plan
     from gato_trainer.run.train import train
 
     read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
     planned = planned_machine(dry_run, **{entry.name: options.pop(entry.name) for entry, _ in PLAN_OPTIONS})
-    settings = train_settings(model, out, fine_tune=fine_tune, **options)
     path = at_hand(mixture, read["cache"])
+    settings = train_settings(model, out, fine_tune=fine_tune, planned=read_mixture(path).run.told, **options)
     if dry_run:
         made = plan(path, settings, planned, **read)
         print(json.dumps(made.to_json(), sort_keys=True) if as_json else "\n".join(made.lines()))

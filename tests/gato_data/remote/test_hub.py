@@ -29,9 +29,9 @@ def hub(breakout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with hub_of(tmp_path / "hub") as found:
         monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": found.url, "token": False})
-        remote_folder._system.cache_clear()
+        remote_folder._system_of.cache_clear()
         yield found
-    remote_folder._system.cache_clear()
+    remote_folder._system_of.cache_clear()
 
 
 def command(*arguments: str) -> Result:
@@ -94,7 +94,7 @@ def test_a_dataset_that_changed_there_is_refused(hub: Hub, breakout: Path) -> No
 
 def test_a_hub_that_cannot_be_reached(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": "http://127.0.0.1:9", "token": False})
-    remote_folder._system.cache_clear()
+    remote_folder._system_of.cache_clear()
     with pytest.raises(InputError, match=f"^{ADDRESS} cannot be read .*: check the address"):
         gato_data.open(ADDRESS)
 
@@ -112,6 +112,6 @@ def test_an_ingest_reads_from_the_hub_and_does_not_write_there(hub: Hub, tmp_pat
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     monkeypatch.delitem(_registry, "hf", raising=False)  # what an earlier test has loaded
-    remote_folder._system.cache_clear()
+    remote_folder._system_of.cache_clear()
     with pytest.raises(MissingPackageError, match=f"^{ADDRESS} needs another package: pip install huggingface_hub$"):
         gato_data.open(ADDRESS)

@@ -107,6 +107,7 @@ class RunPlan:
     chosen: str
     precision: str
     activation_checkpointing: bool
+    run: str
     steps: int
     tokens_per_step: int
     supervised_tokens_per_step: int
@@ -129,7 +130,7 @@ class RunPlan:
         rows = [
             f"model               {self.model}, {told(self.parameters, self.frozen_parameters)}",
             f"chosen              {self.chosen}",
-            f"steps               {self.steps}",
+            f"run                 {self.run}",
             f"tokens a step       {self.tokens_per_step:,}, of them {self.supervised_tokens_per_step:,} supervised "
             f"and {self.patches_per_step:,} patches, {self.distinct_patches_per_step:,} of them embedded (by its "
             "first windows)",
@@ -204,6 +205,7 @@ def plan(
         chosen=choice.line(f"kernels: {_kernels(fused)}"),
         precision=choice.settings.precision or "",
         activation_checkpointing=choice.settings.activation_checkpointing == "on",
+        run=settings.run_line,
         steps=settings.steps,
         tokens_per_step=work.windows * work.length,
         supervised_tokens_per_step=work.rows,

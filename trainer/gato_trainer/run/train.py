@@ -168,6 +168,7 @@ def _announce(training: Training) -> None:
         f"{settings.model_name}: {told(training.parameters, training.header.frozen_parameters)}, {processes} on "
         f"{world.device}, steps {training.progress.step} to {settings.last_step} of {settings.steps}"
     )
+    training.log.say(settings.run_line)
     training.log.say(training.choice.line(training.model.operations.summary))
     if check := checked(training.source):
         training.log.say(f"checked while the data are read, {check}")
