@@ -83,8 +83,8 @@ def test_dask_gives_work_to_all_workers_and_again_to_those_that_had_it(cluster: 
     for found in (scanned, written):
         first, second = Counter(found.values()).values()
         assert first + second == 64
-        assert min(first, second) >= 16, "an idle worker may take what is another's"
-    assert sum(written[part] == scanned[part] for part in scanned) >= 48
+        assert 26 <= first <= 38, "an idle worker may take a few that are another's"
+    assert sum(written[part] == scanned[part] for part in scanned) >= 52
 
 
 FAILS = """

@@ -248,7 +248,7 @@ def test_the_manifest_comes_last(damaged: Path, out: Path, good: Path, monkeypat
     mend(damaged, good, 1, 3)
     written: list[str] = []
     write = committing.write_durably
-    monkeypatch.setattr(committing, "write_durably", lambda path, data: (written.append(path.name), write(path, data)))
+    monkeypatch.setattr(committing, "write_durably", lambda path, *how: (written.append(path.name), write(path, *how)))
     again(damaged, out)
     others = ["dead_letters.jsonl", "croissant.json", "README.md", "features.json", "dataset_info.json"]
     assert written == [*others, "dataset_copy.json", "dataset.json"]

@@ -14,7 +14,7 @@ from gato_data.errors import EpisodeError, GatoError, MissingPackageError, Outpu
 from gato_pipelines.ingest import dead_workers, runners
 from gato_pipelines.ingest.dead_workers import Deaths, died
 from gato_pipelines.ingest.runners import run_over
-from gato_pipelines.ingest.settings import IngestSettings, RunnerName
+from gato_pipelines.ingest.settings import EngineName, IngestSettings, RunnerName
 from gato_schemas.errors import FormatError
 
 pytest.importorskip("apache_beam", reason="needs Apache Beam, of the extra [ingest]")
@@ -163,7 +163,8 @@ def test_an_error_with_a_cause_arrives_too() -> None:
 
 
 def test_an_unknown_runner() -> None:
-    with pytest.raises(SettingError, match=r"^no runner named 'dusk': there are local, dask, flink, spark, dataflow$"):
+    every = "local, array, dask, portable, flink, spark, dataflow"
+    with pytest.raises(SettingError, match=rf"^no runner named 'dusk': there are {every}$"):
         IngestSettings(runner="dusk")  # type: ignore[arg-type]
 
 
@@ -222,5 +223,6 @@ def test_beam_is_quiet_and_leaves_logging_as_it_was(
     assert (threading.excepthook, logging.getLogger("apache_beam").level) == (hook, level)
 
 
-def test_every_runner_has_a_name_in_beam() -> None:
-    assert set(runners._BEAM_NAMES) | {"local"} == set(get_args(RunnerName))
+def test_every_engine_is_beams_or_has_a_runner_here() -> None:
+    assert {*runners._BEAM_NAMES, "local", "dask"} == set(get_args(EngineName))
+    assert {*get_args(EngineName), "array"} == set(get_args(RunnerName))
