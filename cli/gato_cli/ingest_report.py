@@ -17,8 +17,9 @@ from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts, print_table
 from gato_pipelines.ingest.run import DryRun
 from gato_pipelines.ingest.summary import Summary, Unfinished
-from gato_schemas.dataset import EpisodeFilter, SplitInfo, TaskInfo
+from gato_schemas.dataset import SplitInfo, TaskInfo
 from gato_schemas.episode import Field
+from gato_schemas.selection import EpisodeFilter
 
 _MAX_LISTED = 10
 

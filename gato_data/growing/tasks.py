@@ -9,8 +9,9 @@ import msgspec
 from gato_data.errors import MixtureError
 from gato_data.ranges import range_text
 from gato_schemas.account import Note, merge_notes
-from gato_schemas.dataset import EnvironmentInfo, EpisodeFilter, FinalStep, ImageInfo, TaskInfo
+from gato_schemas.dataset import EnvironmentInfo, FinalStep, ImageInfo, TaskInfo
 from gato_schemas.episode import Field
+from gato_schemas.selection import EpisodeFilter
 
 
 def joined_task(name: str, one: TaskInfo, other: TaskInfo, places: tuple[str, str]) -> TaskInfo:

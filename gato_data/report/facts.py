@@ -6,7 +6,8 @@ from typing import Any
 from gato_data.printable import count, counted, printable, real, share, size
 from gato_data.report.table import Fact, TableColumn
 from gato_schemas.compression import PatchEncoding
-from gato_schemas.dataset import EnvironmentInfo, EpisodeFilter, Manifest, Resampling, Scores, SplitInfo, TaskInfo
+from gato_schemas.dataset import EnvironmentInfo, Manifest, Scores, SplitInfo, TaskInfo
+from gato_schemas.selection import EpisodeFilter, Resampling
 from gato_schemas.sequence import Modality
 from gato_schemas.statistics import Counts
 

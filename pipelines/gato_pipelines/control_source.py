@@ -30,9 +30,10 @@ from gato_pipelines.files.find import root_of
 from gato_pipelines.rlds.decode import is_decodable
 from gato_pipelines.source import ActionRange, FinalStepSetting, Item, PartScan, Source, check_family, setting
 from gato_schemas.account import Note
-from gato_schemas.dataset import Resampling, TaskInfo
+from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Bins, FieldModality
 from gato_schemas.index import Part
+from gato_schemas.selection import Resampling
 
 
 def default(name: str, value: Any) -> Any:

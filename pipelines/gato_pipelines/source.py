@@ -20,9 +20,10 @@ from gato_data.families import TABLE_1
 from gato_data.settings import recorded, setting
 from gato_pipelines.part_scan import PartScan
 from gato_schemas.account import Note
-from gato_schemas.dataset import Resampling, TaskInfo
+from gato_schemas.dataset import TaskInfo
 from gato_schemas.episode import Bins, Document, Episode
 from gato_schemas.index import Part
+from gato_schemas.selection import Resampling
 
 __all__ = [
     "ActionRange",

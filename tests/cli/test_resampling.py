@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 import gato_data
 from gato_pipelines.control.resampling import Resampler
 from gato_pipelines.rlds.episode import RldsEpisode
-from gato_schemas.dataset import Resampling, read_manifest
+from gato_schemas.dataset import read_manifest
+from gato_schemas.selection import Resampling
 from tests.cli.command import run
 from tests.pipelines.sources.made import episode, png, tensor, text, write
 from tests.pipelines.sources.made import picture as image

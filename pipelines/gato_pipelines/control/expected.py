@@ -11,8 +11,9 @@ from gato_pipelines.control.final_step import add_ends, kept_groups
 from gato_pipelines.control.sequence_lengths import Role, field_key
 from gato_pipelines.part_scan import Outside, PartScan
 from gato_schemas.account import Note
-from gato_schemas.dataset import FinalStep, Resampling, TaskInfo
+from gato_schemas.dataset import FinalStep, TaskInfo
 from gato_schemas.episode import Field
+from gato_schemas.selection import Resampling
 
 MANY_SHORT = 0.1
 """Share of one-timestep episodes from which on something is likely to be wrong with where episodes

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gato_data.errors import InputError, SettingError
 from gato_data.returns import expert_return, threshold, window
 from gato_pipelines.part_scan import PartScan
-from gato_schemas.dataset import EpisodeFilter
+from gato_schemas.selection import EpisodeFilter
 
 FAILED, SUCCEEDED, DROPPED = 0, 1, 2
 """What became of an episode: whether it succeeded, or that it was not kept."""

@@ -20,7 +20,7 @@ from gato_data.errors import SettingError
 from gato_pipelines.containers.container import REWARD
 from gato_pipelines.control.selection import Selection
 from gato_pipelines.rlds.episode import Frames, RldsEpisode
-from gato_schemas.dataset import Resampling
+from gato_schemas.selection import Resampling
 
 
 @dataclass(frozen=True)

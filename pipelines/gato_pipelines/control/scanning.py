@@ -24,8 +24,8 @@ from gato_pipelines.part_scan import Borders, Ends, PartScan
 from gato_pipelines.rlds.episode import RldsEpisode, per_timestep
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_schemas.account import Note
-from gato_schemas.dataset import Resampling
 from gato_schemas.index import Part
+from gato_schemas.selection import Resampling
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,9 +27,10 @@ from gato_pipelines.ingest.scan_job import part_key
 from gato_pipelines.rlds.features import Kind, Leaf
 from gato_pipelines.source import PartScan, Plan, Source
 from gato_schemas.account import Note, merge_notes
-from gato_schemas.dataset import EpisodeFilter, FinalStep, TaskInfo
+from gato_schemas.dataset import FinalStep, TaskInfo
 from gato_schemas.episode import Field, FieldModality
 from gato_schemas.index import Part
+from gato_schemas.selection import EpisodeFilter
 from gato_schemas.sequence import PATCH_SIZE
 from gato_schemas.statistics import Counts
 

@@ -16,7 +16,8 @@ from gato_pipelines.recorders import RECORDERS
 from gato_pipelines.recorders.recorder import EnvironmentRecorder
 from gato_pipelines.rlds.environment import environment_of
 from gato_pipelines.rollout.scores import Reference
-from gato_schemas.dataset import EnvironmentInfo, Resampling, TaskInfo
+from gato_schemas.dataset import EnvironmentInfo, TaskInfo
+from gato_schemas.selection import Resampling
 
 _GYMNASIUM = "gymnasium"
 _SHOWN = 8

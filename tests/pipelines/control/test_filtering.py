@@ -9,7 +9,8 @@ import pytest
 
 from gato_data.errors import InputError, SettingError
 from gato_pipelines.ingest.run import IngestSettings, plan_only
-from gato_schemas.dataset import EpisodeFilter, read_manifest
+from gato_schemas.dataset import read_manifest
+from gato_schemas.selection import EpisodeFilter
 from tests.pipelines.sources.made import ACTION, REWARD, STATE, episode, rewarded, tensor, write
 from tests.pipelines.sources.records import read_dataset
 from tests.rlds_inputs import ingest
