@@ -173,6 +173,16 @@ def test_a_trained_model_acts_and_what_the_expert_would_have_done_is_recorded(st
     assert not np.array_equal(first, other)
 
 
+def test_which_of_several_tasks_acts_and_at_what_rate_is_said(still: Still, tmp_path: Path) -> None:
+    still.tasks = Still(tmp_path, recorded_in("cartpole-balance"), recorded_in("cartpole-balance")).tasks
+    resampling = Resampling(every=2, actions="mean")
+    still.tasks[0].info = msgspec.structs.replace(still.tasks[0].info, resampling=resampling)
+    result = balance("1", tmp_path / "run", tmp_path / "out")
+    assert (result.exit_code, still.task) == (0, "task0"), result.output
+    assert "Note: 2 tasks of the run were recorded here (task0, task1): the model acts as in task0.\n" in result.stderr
+    assert "Note: task task0 was learned from one timestep for every 2 that were recorded" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("noise", "tasks", "words"),
     [
