@@ -150,11 +150,9 @@ def _other(run: Path, family: str, recorder: "EnvironmentRecorder[Any]") -> "Oth
         raise SettingError(f"--noise-by {run} acts in no timestep: give its share too, such as --noise 1 for all")
     policy = load(run, "cpu")
     infos = {each.name: each.info for each in policy.tasks}
-    task, *others = found = tasks_recorded_in(infos, family, recorder)
+    task, *others = tasks_recorded_in(infos, family, recorder)
     if others:
-        say(
-            f"Note: {len(found)} tasks of the run were recorded here ({', '.join(found)}): the model acts as in {task}."
-        )
+        say(f"Note: the model acts as in task {task}; recorded in this environment too: {', '.join(others)}.")
     if (asked := infos[task].resampling) is not None:
         say(f"Note: {resampling_note(task, asked)}.")
     return Other(PolicyActor(policy, task, 1, RolloutSettings(seed=recorder.seed)), policy_name(identity_of(policy)))
