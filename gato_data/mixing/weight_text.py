@@ -1,7 +1,6 @@
 """Weights as a user writes them: NAME=W,..., a TOML file, or a preset."""
 
 import math
-import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,16 +12,12 @@ from gato_data.closest import did_you_mean
 from gato_data.errors import InputError, MixtureError
 from gato_data.families import TABLE_1
 from gato_data.shards.episodes import OpenDataset
-from gato_data.shards.views import WHOLE, View, views_of, weights_by_name
+from gato_data.shards.views import WHOLE, View, split_names, views_of, weights_by_name
 from gato_schemas.dataset import Manifest, read_manifest
 from gato_schemas.mixture import Measure
 
 PRESETS = ("gato", "uniform", "tokens", "loss-tokens", "episodes")
 MEASURES: tuple[Measure, ...] = get_args(Measure)
-
-
-_BETWEEN = re.compile(r",(?![^\[]*\])")
-"""The commas that are not within brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def parse_weights(text: str) -> WeightChoice:
 
 def _pairs(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
-    for pair in filter(None, (part.strip() for part in _BETWEEN.split(text))):
+    for pair in filter(None, (part.strip() for part in split_names(text))):
         name, equals, value = (part.strip() for part in pair.rpartition("="))
         try:
             weight = float(value)

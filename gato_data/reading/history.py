@@ -11,29 +11,49 @@ from numpy.typing import NDArray
 
 from gato_data.closest import did_you_mean
 from gato_data.errors import SettingError
+from gato_data.shards.views import joined_name, split_name, split_names
 from gato_schemas.sequence import POSITION_ACTION, POSITION_NONE
 
 ANY = -1
 """Of a dataset whose timesteps see all that is before them in their window."""
-_BETWEEN = re.compile(r",(?![^\[]*\])")
-"""The commas that are not within brackets."""
+_SHOWN = 8
+"""Datasets that a sentence names."""
 
 
 def parse_history(text: str) -> dict[str, int]:
-    """Read "N", for all datasets, whose name is then empty, or "NAME=N,NAME[VIEW]=N".
+    """Read "N", for all datasets, whose name is then empty, or "NAME=N,NAME[VIEW]=N"; views are written in one way.
 
     Raises:
         SettingError: it is neither, or a number is negative.
+        MixtureError: a view cannot be read.
     """
     found: dict[str, int] = {}
-    for part in _BETWEEN.split(text):
+    for part in split_names(text):
         name, equals, number = (each.strip() for each in part.rpartition("="))
         if not re.fullmatch(r"[0-9]{1,6}", number) or bool(name) != bool(equals) or (not name and text != part):
             raise SettingError(f"--history {text!r} is no history: a number of timesteps, or NAME=N,NAME=N, is wanted")
+        name = joined_name(*split_name(name))
         if name in found:
             raise SettingError(f"--history {text!r} has two numbers for dataset {name}: give it one")
         found[name] = int(number)
     return found
+
+
+def written_history(history: object) -> str:
+    """A history in the one way in which runs keep it, so that equal ones have the same text.
+
+    Args:
+        history: what `parse_history` reads, or a whole number, which is for all datasets.
+
+    Raises:
+        SettingError, MixtureError: as `parse_history`.
+    """
+    if isinstance(history, int) and not isinstance(history, bool):
+        history = str(history)
+    if not isinstance(history, str):
+        raise SettingError(f"a history {history!r} is none: a number of timesteps, or a text NAME=N,NAME=N, is wanted")
+    found = sorted(parse_history(history).items())
+    return ",".join(f"{name}={number}" if name else str(number) for name, number in found)
 
 
 def limits(history: str | None, names: Sequence[str]) -> NDArray[np.int64] | None:
@@ -46,9 +66,9 @@ def limits(history: str | None, names: Sequence[str]) -> NDArray[np.int64] | Non
         return None
     asked = parse_history(history)
     if unknown := [name for name in asked if name and name not in names]:
-        raise SettingError(
-            f"--history names dataset {unknown[0]!r}, which is not in the mixture{did_you_mean(unknown[0], names)}"
-        )
+        hint = did_you_mean(unknown[0], names)
+        listed = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
+        raise SettingError(f"--history names dataset {unknown[0]!r}, which is not in the mixture{hint} It has {listed}")
     return np.array([asked.get(name, asked.get("", ANY)) for name in names], np.int64)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from gato_data.errors import SettingError
-from gato_data.reading.history import parse_history
+from gato_data.reading.history import written_history
 from gato_data.remote.record_cache import CACHE_BYTES
 from gato_data.settings import check, deciding, setting
 from gato_data.shards.checked import Verify
@@ -32,7 +32,8 @@ class ReadSettings:
         prompt_loss: train on the prompt's own actions and texts too, as the paper's letter has it.
         pack: put several short episodes into one window, as segments.
         history: most earlier timesteps that a timestep of a window sees, of all datasets or by name, as
-            `gato_data.reading.history.parse_history` reads it; None for all. Windows with a limit get no prompt.
+            `gato_data.reading.history.parse_history` reads it, or a whole number; None for all. Windows with a limit
+            get no prompt.
         memory: bytes for batches, indexes, tables and what is kept inflated, together.
         inflated: bytes of them for inflated patches and columns, which coming batches need again; None is a sixteenth.
         threads: that read ahead in `MixtureReader.stream`.
@@ -98,7 +99,7 @@ class ReadSettings:
     def __post_init__(self) -> None:
         check(self)
         if self.history is not None:
-            parse_history(self.history)
+            object.__setattr__(self, "history", written_history(self.history))
         if self.prompt_tokens is not None and not 0 <= self.prompt_tokens < self.context_length:
             raise SettingError(
                 f"a prompt of {self.prompt_tokens} tokens leaves nothing of a context of {self.context_length}: "

@@ -125,6 +125,20 @@ WHOLE = View()
 """All episodes."""
 
 
+def split_names(text: str) -> list[str]:
+    """The parts between commas, but for those in the brackets of a view, whose quoted names may hold brackets too."""
+    parts, start, is_view, is_quoted = [], 0, False, False
+    for at, letter in enumerate(text):
+        if is_quoted or (is_view and letter == '"'):
+            is_quoted ^= letter == '"'
+        elif letter in "[]":
+            is_view = letter == "["
+        elif letter == "," and not is_view:
+            parts.append(text[start:at])
+            start = at + 1
+    return [*parts, text[start:]]
+
+
 def split_name(text: str) -> tuple[str, View]:
     """The name of a dataset, and the view that stands in brackets behind it.
 

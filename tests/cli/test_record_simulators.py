@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 from gato_cli.main import cli
 from gato_pipelines.rlds.decode import EpisodeDecoder
 from gato_pipelines.rlds.directory import open_directory
-from gato_schemas.dataset import EnvironmentInfo, TaskInfo
+from gato_schemas.dataset import EnvironmentInfo, Resampling, TaskInfo
 from gato_schemas.tfrecord import read_records
 from tests.pipelines.recorders.recorded import CASES, MUJOCO, SIMULATORS, need
 
@@ -171,6 +172,16 @@ def test_a_trained_model_acts_and_what_the_expert_would_have_done_is_recorded(st
     np.testing.assert_array_equal(first[0], other[0])  # nobody has moved it yet
     assert np.abs(first[1:]).max() > 0
     assert not np.array_equal(first, other)
+
+
+def test_which_of_several_tasks_acts_and_at_what_rate_is_said(still: Still, tmp_path: Path) -> None:
+    still.tasks = Still(tmp_path, recorded_in("cartpole-balance"), recorded_in("cartpole-balance")).tasks
+    resampling = Resampling(every=2, actions="sum")
+    still.tasks[0].info = msgspec.structs.replace(still.tasks[0].info, resampling=resampling)
+    result = balance("1", tmp_path / "run", tmp_path / "out")
+    assert (result.exit_code, still.task) == (0, "task0"), result.output
+    assert "Note: the model acts as in task task0; recorded in this environment too: task1.\n" in result.stderr
+    assert "Note: task task0 was learned from one timestep for every 2 that were recorded" in result.stderr
 
 
 @pytest.mark.parametrize(

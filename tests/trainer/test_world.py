@@ -49,7 +49,11 @@ def ended_processes(task: dict[str, Any], count: int) -> list[tuple[int, str, st
         )
         for rank in range(count)
     ]
-    outputs = [process.communicate(timeout=600) for process in processes]
+    try:
+        outputs = [process.communicate(timeout=600) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()  # of one that hangs; the others have ended
     return [
         (process.returncode, said.decode(), errors.decode())
         for process, (said, errors) in zip(processes, outputs, strict=True)
@@ -171,12 +175,20 @@ def test_processes_train_a_part_as_one_does(
 
 def test_processes_wait_as_long_as_they_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[timedelta | None] = []
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr("gato_trainer.world.meet", lambda rank, size, timeout: waits.append(timeout))
     monkeypatch.setattr("torch.distributed.init_process_group", lambda backend, **given: waits.append(given["timeout"]))
     assert join_world("cpu", 90).timeout == timedelta(seconds=90)
     assert join_world("cpu").timeout is None
     assert waits == [timedelta(seconds=90), timedelta(seconds=90), timedelta(minutes=30), None]
+
+
+def test_one_of_several_has_to_know_where_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(TrainError, match="one of 2 processes, and MASTER_ADDR is not set: start them with torchrun"):
+        join_world("cpu")
 
 
 def test_a_process_that_waits_in_vain_for_the_others_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,13 +129,18 @@ def join_world(device: str, timeout: float | None = None) -> World:
         timeout: seconds to wait for other processes; None is torch's default.
 
     Raises:
-        TrainError: see `choose_device`; another process did not come.
+        TrainError: see `choose_device`; it is not said where the others are; one of them did not come.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     patience = None if timeout is None else timedelta(seconds=timeout)
     if size > 1 and not dist.is_initialized():
+        if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+            raise TrainError(
+                f"WORLD_SIZE says that this is one of {size} processes, and {missing[0]} is not set: start them with "
+                "torchrun, or take WORLD_SIZE away for a process alone"
+            )
         backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
         try:
             store = meet(rank, size, patience or dist.default_pg_timeout)

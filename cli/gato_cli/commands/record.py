@@ -138,17 +138,23 @@ def _other(run: Path, family: str, recorder: "EnvironmentRecorder[Any]") -> "Oth
         SettingError: no timestep is disturbed, or the run has no such task.
         MissingPackageError: torch is not installed.
     """
+    from gato_cli.output import say
     from gato_cli.policies import identity_of, load
     from gato_data.errors import SettingError
     from gato_pipelines.recorders.recorder import Other
     from gato_pipelines.rollout.policy import PolicyActor, policy_name
     from gato_pipelines.rollout.settings import RolloutSettings
-    from gato_pipelines.rollout.subjects import task_recorded_in
+    from gato_pipelines.rollout.subjects import resampling_note, tasks_recorded_in
 
     if not recorder.noise:
         raise SettingError(f"--noise-by {run} acts in no timestep: give its share too, such as --noise 1 for all")
     policy = load(run, "cpu")
-    task = task_recorded_in({each.name: each.info for each in policy.tasks}, family, recorder)
+    infos = {each.name: each.info for each in policy.tasks}
+    task, *others = tasks_recorded_in(infos, family, recorder)
+    if others:
+        say(f"Note: the model acts as in task {task}; recorded in this environment too: {', '.join(others)}.")
+    if (asked := infos[task].resampling) is not None:
+        say(f"Note: {resampling_note(task, asked)}.")
     return Other(PolicyActor(policy, task, 1, RolloutSettings(seed=recorder.seed)), policy_name(identity_of(policy)))
 
 

@@ -17,7 +17,7 @@ from gato_pipelines.rollout.recording import check_places, folder_of, record_epi
 from gato_pipelines.rollout.results import Arm, EpisodeResult, of_arm, result_of
 from gato_pipelines.rollout.scores import Scores, TaskScore, all_scores, task_score
 from gato_pipelines.rollout.settings import RolloutSettings
-from gato_pipelines.rollout.subjects import Subject
+from gato_pipelines.rollout.subjects import Subject, resampling_note
 from gato_schemas.dataset import EnvironmentInfo
 
 Progress = Callable[[str, Arm, int, int], None]
@@ -184,11 +184,7 @@ def _play_arm(play: _Play, subject: Subject, arm: Arm, environments: Sequence[En
 def _notes(subject: Subject, played: EnvironmentInfo) -> Iterator[str]:
     """Where what is played in is not what was recorded in, or at another rate."""
     if (asked := subject.resampling) is not None:
-        yield (
-            f"task {subject.task} was learned from one timestep for every {asked.every} that were recorded"
-            f"{' and not idle' if asked.idle_below is not None else ''}, with the {asked.actions} of their actions: "
-            "the environment takes each action for one timestep of its own, unless it holds or divides it itself"
-        )
+        yield resampling_note(subject.task, asked)
     trained = subject.trained
     for name, version in (trained.versions if trained else {}).items():
         if (here := played.versions.get(name)) not in (None, version):

@@ -103,21 +103,32 @@ def subject_of(task: str, info: TaskInfo) -> Subject | None:
     return Subject(task, told.family, recorder, reference, told, info.resampling)
 
 
-def task_recorded_in(tasks: Mapping[str, TaskInfo], family: str, recorder: EnvironmentRecorder[Any]) -> str:
-    """The task of a run whose episodes were recorded in the environment that a recorder makes.
+def resampling_note(task: str, asked: Resampling) -> str:
+    """What a reader has to know where a task is played that has not all timesteps of its recordings."""
+    return (
+        f"task {task} was learned from one timestep for every {asked.every} that were recorded"
+        f"{' and not idle' if asked.idle_below is not None else ''}, with the {asked.actions} of their actions: "
+        "the environment takes each action for one timestep of its own, unless it holds or divides it itself"
+    )
+
+
+def tasks_recorded_in(tasks: Mapping[str, TaskInfo], family: str, recorder: EnvironmentRecorder[Any]) -> list[str]:
+    """The tasks of a run whose episodes were recorded in the environment that a recorder makes; one at least.
 
     Raises:
         SettingError: there is none.
     """
     place = {name: getattr(recorder, name) for name in _settings(type(recorder)) if name not in _OURS}
-    first = next(iter(place))
+    first, found = next(iter(place)), []
     for task, info in tasks.items():
         told = info.environment
         if told is None or told.family != family:
             continue
         known = {first: told.id, **told.options}
         if all(known.get(name, value) == value for name, value in place.items()):
-            return task
+            found.append(task)
+    if found:
+        return found
     wanted = ", ".join(f"{name} {value}" for name, value in place.items())
     listed = ", ".join([*tasks][:_SHOWN]) + (f" and {len(tasks) - _SHOWN} more" if len(tasks) > _SHOWN else "")
     raise SettingError(f"no task of the run ({listed}) was recorded in this environment ({family}: {wanted})")

@@ -109,6 +109,42 @@ def test_what_is_no_history_is_one_sentence(text: str) -> None:
         settings(text)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (3, "3"),
+        ("03", "3"),
+        ("b=1, a=0", "a=0,b=1"),
+        ("b[ task = x , return >= 2.0 ]=1,a=2", "a=2,b[task=x,return>=2]=1"),
+        ('a[task="x],y"]=4,b=0', 'a[task="x],y"]=4,b=0'),
+    ],
+)
+def test_equal_histories_are_one_setting(given: object, kept: str) -> None:
+    assert settings(given).history == kept  # type: ignore[arg-type]
+    assert settings(kept) == settings(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [1.0, True, ["a=1"], {"a": 1}])
+def test_what_is_neither_number_nor_text_is_one_sentence(given: object) -> None:
+    with pytest.raises(SettingError, match="is none: a number of timesteps, or a text NAME=N,NAME=N, is wanted"):
+        settings(given)  # type: ignore[arg-type]
+
+
+def test_a_long_text_is_read_at_once() -> None:
+    with pytest.raises(SettingError, match="is no history"):
+        parse_history("," * 10**6 + "[" * 10**6)
+
+
+def test_a_view_by_name_has_a_history_of_its_own(library: Path, mix: Mix) -> None:
+    mixture = mix(library / "walker", weights="walker[length>=2,share=0:1]=1")
+    with open_mixture(mixture, settings=settings("walker[ length>=2, share=0:1.0 ]=0")) as reader:
+        segment = reader.batch(range(2)).segment
+    assert segment is not None
+    assert segment.max() > 1
+    with pytest.raises(SettingError, match=r"'walker', which is not in the mixture.* It has walker\[length>=2"):
+        open_mixture(mixture, settings=settings("walker=0"))
+
+
 def test_names_that_cannot_be(library: Path, mix: Mix) -> None:
     with pytest.raises(SettingError, match="has two numbers for dataset a: give it one"):
         settings("a=1,a=2")

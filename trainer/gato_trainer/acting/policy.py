@@ -109,12 +109,7 @@ class Policy:
         if not 1 <= environments <= _MOST_ENVIRONMENTS:
             raise SettingError(f"{environments} environments are not possible: 1 to {_MOST_ENVIRONMENTS:,} are wanted")
         chosen = find_task(self.tasks, task)
-        history = history_of(self.card, chosen) if history is None else history
-        if history is not None and (history < 0 or memory == "xl"):
-            why = "memory 'xl' keeps what a history hides: give one of them" if history >= 0 else "at least 0 is wanted"
-            raise SettingError(f"a history of {history} timesteps is not possible: {why}")
-        if memory not in ("half-cut", "xl"):
-            raise SettingError(f"memory {memory!r} is unknown: 'half-cut' or 'xl' is wanted")
+        history = self._history(chosen, history, memory)
         check_temperature(temperature)
         check_seed(seed + environments - 1 if seed >= 0 else seed)
         observer = chosen.observer(self._text_model)
@@ -218,6 +213,21 @@ class Policy:
             else:
                 play.context.end(acting, embedded)
         return ids
+
+    def _history(self, task: PolicyTask, asked: int | None, memory: str) -> int | None:
+        """Most earlier timesteps that are seen: as asked for, else as in training; None for as many as fit."""
+        if memory not in ("half-cut", "xl"):
+            raise SettingError(f"memory {memory!r} is unknown: 'half-cut' or 'xl' is wanted")
+        history = history_of(self.card, task) if asked is None else asked
+        if history is None or (history >= 0 and memory != "xl"):
+            return history
+        if asked is None:
+            raise SettingError(
+                f"task {task.name} was trained with --history {history}, and memory 'xl' keeps what a history hides: "
+                "take memory 'half-cut'"
+            )
+        why = "memory 'xl' keeps what a history hides: give one of them" if history >= 0 else "at least 0 is wanted"
+        raise SettingError(f"a history of {history} timesteps is not possible: {why}")
 
     def _playing(self) -> _Play:
         if self._play is None:
