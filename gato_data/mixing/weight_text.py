@@ -21,8 +21,10 @@ PRESETS = ("gato", "uniform", "tokens", "loss-tokens", "episodes")
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 
-_BETWEEN = re.compile(r",(?![^\[]*\])")
-"""The commas that are not within brackets."""
+_PAIR = re.compile(r'(?:\[(?:"[^"]*"|[^"\]])*\]|[^,])+')
+"""What stands between commas, those within brackets not counted."""
+_BARE_VIEW = re.compile(r"^\s*[\w-]+\s*\[.*\]\s*=", re.MULTILINE)
+"""A name with a view in a TOML file, without its quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def parse_weights(text: str) -> WeightChoice:
 
 def _pairs(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
-    for pair in filter(None, (part.strip() for part in _BETWEEN.split(text))):
+    for pair in filter(None, (part.strip() for part in _PAIR.findall(text))):
         name, equals, value = (part.strip() for part in pair.rpartition("="))
         try:
             weight = float(value)
@@ -78,12 +80,15 @@ def _pairs(text: str) -> dict[str, float]:
 
 
 def _read_toml(path: Path) -> WeightChoice:
+    text = ""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"weights file {path} cannot be read ({error.strerror})") from error
     except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
-        raise MixtureError(f"{path} is not a TOML file ({error})") from error
+        quotes = ': a name with a view stands in quotes, as in "breakout[return>=20]" = 2'
+        raise MixtureError(f"{path} is not a TOML file ({error}){quotes * bool(_BARE_VIEW.search(text))}") from error
     unknown = sorted(set(data) - {"weights", "preset", "by", "temperature"})
     if unknown:
         raise MixtureError(f"{path} has {unknown[0]!r}: only [weights], preset, by and temperature are known")
@@ -107,7 +112,8 @@ def _toml_weights(data: Mapping[str, Any], path: Path) -> str | dict[str, float]
         raise MixtureError(f"{path}: weights is not a table: NAME = NUMBER below [weights] is wanted")
     for name, value in data["weights"].items():
         if not _is_number(value):
-            raise MixtureError(f"{path}: weight of {name} is {value!r}, a number is wanted")
+            view = f'; a view stands in the name, as in "{name}[return>=20]" = 2' if isinstance(value, dict) else ""
+            raise MixtureError(f"{path}: weight of {name} is {value!r}, a number is wanted{view}")
     return {name: float(value) for name, value in data["weights"].items()}
 
 
