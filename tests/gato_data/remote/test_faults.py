@@ -142,6 +142,14 @@ def test_a_shard_of_another_size(memory: fsspec.AbstractFileSystem, library: Pat
         at_hand("memory://bucket/pong", tmp_path / "cache")
 
 
+def test_an_index_that_is_damaged_there(memory: fsspec.AbstractFileSystem, library: Path, tmp_path: Path) -> None:
+    up(memory, library / "pong", "memory://bucket/pong")
+    name = next(iter(memory.glob("/bucket/pong/pong-train*.index")))
+    memory.pipe_file(name, bytes(memory.info(name)["size"]))
+    with pytest.raises(InputError, match=r"\.index could not be read .* damaged there, copy the dataset here and run"):
+        at_hand("memory://bucket/pong", tmp_path / "cache")
+
+
 def test_files_that_are_none_of_the_dataset_are_not_fetched(
     memory: fsspec.AbstractFileSystem, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
