@@ -121,8 +121,8 @@ class _Cut:
                     self._gone += index.header.notes
         total = parent.manifest.totals.episodes
         if not self.episodes or self.episodes == total:
-            what = "none" if not self.episodes else "all"
-            raise MixtureError(f"{what} of the {counted(total, 'episode')} of {parent.folder} meets {str(view)!r}")
+            what, meet = ("all", "meet") if self.episodes else ("none", "meets")
+            raise MixtureError(f"{what} of the {counted(total, 'episode')} of {parent.folder} {meet} {str(view)!r}")
         self.tasks: dict[str, TaskInfo] = {name: parent.manifest.tasks[name] for name in sorted(tasks)}
         self.agents = sorted(agents)
 

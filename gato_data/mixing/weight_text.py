@@ -20,6 +20,10 @@ PRESETS = ("gato", "uniform", "tokens", "loss-tokens", "episodes")
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 
+_BARE_VIEW = re.compile(r"^\s*[\w-]+\s*\[.*\]\s*=", re.MULTILINE)
+"""A name with a view in a TOML file, without its quotes."""
+
+
 @dataclass(frozen=True, slots=True)
 class WeightChoice:
     """What was asked for.
@@ -73,12 +77,15 @@ def _pairs(text: str) -> dict[str, float]:
 
 
 def _read_toml(path: Path) -> WeightChoice:
+    text = ""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"weights file {path} cannot be read ({error.strerror})") from error
     except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
-        raise MixtureError(f"{path} is not a TOML file ({error})") from error
+        quotes = ': a name with a view stands in quotes, as in "breakout[return>=20]" = 2'
+        raise MixtureError(f"{path} is not a TOML file ({error}){quotes * bool(_BARE_VIEW.search(text))}") from error
     unknown = sorted(set(data) - {"weights", "preset", "by", "temperature"})
     if unknown:
         raise MixtureError(f"{path} has {unknown[0]!r}: only [weights], preset, by and temperature are known")
@@ -102,7 +109,8 @@ def _toml_weights(data: Mapping[str, Any], path: Path) -> str | dict[str, float]
         raise MixtureError(f"{path}: weights is not a table: NAME = NUMBER below [weights] is wanted")
     for name, value in data["weights"].items():
         if not _is_number(value):
-            raise MixtureError(f"{path}: weight of {name} is {value!r}, a number is wanted")
+            view = f'; a view stands in the name, as in "{name}[return>=20]" = 2' if isinstance(value, dict) else ""
+            raise MixtureError(f"{path}: weight of {name} is {value!r}, a number is wanted{view}")
     return {name: float(value) for name, value in data["weights"].items()}
 
 

@@ -65,7 +65,8 @@ def _per_window(
             result.append(0.0)
             continue
         if not windows:
-            raise MixtureError(f"dataset {name} has no window: no episode of it in {split!r} has two tokens")
+            what = "of two tokens or more meets its conditions" if "[" in name else "has two tokens"
+            raise MixtureError(f"dataset {name} has no window: no episode of it in {split!r} {what}")
         if not amount:
             raise MixtureError(f"dataset {name} has no {measure} in {split!r}: weigh it by windows or leave it out")
         result.append(weight * float(windows) / float(amount))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gato_data.errors import GatoError, InputError
 from gato_data.remote.folder import RemoteFolder, RemoteObject, reason_of, store_errors
+from gato_schemas.index import SUFFIX
 
 ATTEMPTS = 6
 PATIENCE = 300.0
@@ -78,7 +79,12 @@ def _refused(
             f"{where} is another file than when it was opened ({reason}): a dataset must not be written to while it is "
             "read; bring it back, or make the mixture again with `gato-data mix`"
         )
+    damaged = (
+        "copy the dataset here and run gato-data verify --repair"
+        if name.endswith(SUFFIX)
+        else "gato-data verify says where"
+    )
     return InputError(
         f"bytes {start} to {stop} of {where} could not be read ({reason}): check your credentials and the connection, "
-        "then run the same command again; if it is damaged there, gato-data verify says where"
+        f"then run the same command again; if it is damaged there, {damaged}"
     )

@@ -4,9 +4,11 @@ A mirror lies in the cache under the address and the content id, so what changed
 files of the right size without a block on the disk; `shards/file.py` reads their records through `record_cache.py`.
 """
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,12 @@ from gato_data.errors import FormatError, InputError, SettingError
 from gato_data.files import user_cache
 from gato_data.remote.fetch import fetch
 from gato_data.remote.folder import RemoteFolder, RemoteObject, as_place, is_remote, last_name, redacted
-from gato_schemas.dataset import MANIFEST, Manifest, decode_manifest
-from gato_schemas.index import SUFFIX, decode_index
+from gato_schemas.dataset import BESIDE_SHARDS, MANIFEST, Manifest, decode_manifest
+from gato_schemas.index import decode_index, index_path
 
 _SHARD = ".tfrecord-"
+_SIDE_BY_SIDE = 16
+"""Files that are fetched at a time when a dataset is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ def written_path(folder: Path, relative_to: Path) -> str:
 def whole_file(path: Path) -> Iterator[None]:
     """Have all of a mirror's shard in its place while the body runs; of other files nothing is done.
 
+    Other processes that want the same one wait, since its content goes with the body.
+
     Raises:
         InputError: it cannot be fetched.
     """
@@ -120,14 +126,18 @@ def whole_file(path: Path) -> Iterator[None]:
     if mirror is None or path.name not in mirror.objects:
         yield
         return
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        mirror.remote.get([path.name], [fresh])
-        fresh.replace(path)
-        yield
-    finally:
-        fresh.unlink(missing_ok=True)
-        _placeholder(path, mirror.objects[path.name].size)
+    place = mirror.cache / "whole"
+    place.mkdir(exist_ok=True)
+    fresh = place / mirror.folder.name
+    with fresh.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            mirror.remote.get([path.name], [fresh])
+            fresh.replace(path)
+            yield
+        finally:
+            fresh.unlink(missing_ok=True)
+            _placeholder(path, mirror.objects[path.name].size)
 
 
 def _open_dataset(remote: RemoteFolder, cache: Path) -> Path:
@@ -150,26 +160,33 @@ def _open_dataset(remote: RemoteFolder, cache: Path) -> Path:
 
 
 def _fill(mirror: DatasetMirror, manifest: Manifest, data: bytes) -> None:
-    """Fetch what is small, and make a file without content of everything else."""
-    shards = {shard.name: shard for split in manifest.splits.values() for shard in split.shards}
+    """Fetch what is small, side by side, and make a file without content of everything else."""
+    sizes = {shard.name: shard.size for split in manifest.splits.values() for shard in split.shards}
+    checks: dict[str, Callable[[bytes], str]] = dict.fromkeys(BESIDE_SHARDS, lambda content: "")
+    checks |= {index_path(Path(name)).name: _index_problem for name in sizes}
+    wanted = []
+    _write(mirror.folder / MANIFEST, data)
     for name, found in mirror.objects.items():
         path = mirror.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if name in shards and found.size != shards[name].size:
+        if name in sizes and found.size != sizes[name]:
             raise FormatError(
-                f"{mirror.remote.shown}/{name} has {found.size} bytes, its manifest says {shards[name].size}: was it "
+                f"{mirror.remote.shown}/{name} has {found.size} bytes, its manifest says {sizes[name]}: was it "
                 "truncated, or is it still being written?"
             )
-        if name == MANIFEST:
-            _write(path, data)
-        elif path.is_file() and path.stat().st_size == found.size:
+        if name == MANIFEST or (path.is_file() and path.stat().st_size == found.size):
             continue
-        elif name.endswith(SUFFIX):
-            _write(path, mirror.fetch(name, 0, found.size, _index_problem))
-        elif "/" in name or name in shards:
-            _placeholder(path, found.size)
+        if name in checks:
+            wanted.append(name)
         else:
-            _write(path, mirror.fetch(name, 0, found.size, lambda content: ""))
+            _placeholder(path, found.size)
+
+    def bring(name: str) -> None:
+        _write(mirror.folder / name, mirror.fetch(name, 0, mirror.objects[name].size, checks[name]))
+
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        for _ in pool.map(bring, wanted):
+            pass
 
 
 def _index_problem(data: bytes) -> str:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gato_data.errors import GatoError, SettingError
+from gato_data.errors import SettingError
 from gato_data.remote.cache_file import PAGE, CacheFile, own_folder, punch
 from gato_data.remote.mirror import mirror_of
 
@@ -83,7 +83,7 @@ class RecordCache:
         self._heap: list[tuple[_Rank, Record]] = []
         self._unchecked: set[Record] = set()
         self._in_flight: set[Record] = set()
-        self._failed: dict[Record, GatoError] = {}
+        self._failed: dict[Record, Exception] = {}
         self._clock = self._touched = 0
         self.changed = threading.Condition()
 
@@ -123,6 +123,7 @@ class RecordCache:
 
         Raises:
             InputError: the store does not give them, or gives others.
+            SettingError: the folder cannot be written any more.
         """
         file = self._files[number]
         bounds = file.bounds
@@ -200,6 +201,7 @@ class RecordCache:
 
         Raises:
             InputError: the store does not give them, or gives others.
+            SettingError: the folder cannot be written any more.
         """
         file = self._files[group[0][0]]
         start, stop = file.span(group[0][1])[0], file.span(group[-1][1])[1]
@@ -211,21 +213,17 @@ class RecordCache:
 
         try:
             data = file.mirror.fetch(file.name, start, stop, problem)
-        except GatoError as error:
             with self.changed:
-                self._in_flight.difference_update(group)
-                if not wait:
-                    self._failed.update(dict.fromkeys(group, error))
-                self.changed.notify_all()
+                self._keep(group, data, start)
+        except Exception as error:
             if wait:
                 raise
-            return
-        with self.changed:
-            for record in group:
-                if record not in self._rank:
-                    self._keep(record, _part(file, record[1], data, start))
-            self._in_flight.difference_update(group)
-            self.changed.notify_all()
+            with self.changed:
+                self._failed.update(dict.fromkeys(group, error))
+        finally:  # whatever went wrong, nobody may wait for them any longer
+            with self.changed:
+                self._in_flight.difference_update(group)
+                self.changed.notify_all()
 
     def close(self) -> None:
         """Close all files; what is in them stays."""
@@ -238,12 +236,20 @@ class RecordCache:
         """Wait until nothing of them is being fetched."""
         self.changed.wait_for(lambda: not self._in_flight.intersection(coming))
 
-    def _keep(self, record: Record, data: bytes | memoryview) -> None:
-        number, which = record
-        file, size = self._files[number], len(data) + 2 * PAGE
-        self._make_room(size)
-        file.put(self._fd(number), which, data)
-        self._count(record)
+    def _keep(self, group: Sequence[Record], data: bytes, start: int) -> None:
+        """Write those of a group that are not there; raises SettingError where the folder does not take them."""
+        try:
+            for record in group:
+                if record not in self._rank:
+                    file, part = self._files[record[0]], _part(self._files[record[0]], record[1], data, start)
+                    self._make_room(len(part) + 2 * PAGE)
+                    file.put(self._fd(record[0]), record[1], part)
+                    self._count(record)
+        except OSError as error:
+            raise SettingError(
+                f"the cache {self._folder.parent} cannot be written ({error.strerror}): make room there, lower "
+                "--cache-size, or give another --cache"
+            ) from error
 
     def _count(self, record: Record) -> None:
         self.held += self._files[record[0]].count(record[1])

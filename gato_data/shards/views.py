@@ -32,7 +32,7 @@ _OPERATORS = {
     ">": np.greater,
     ">=": np.greater_equal,
 }
-_CONDITION = re.compile(r'\s*([\w-]+)\s*(!=|<=|>=|=|<|>)\s*((?:"[^"]*"|[^,"])*)')
+_CONDITION = re.compile(r'\s*([\w-]+)\s*([=!<>]+)\s*((?:"[^"]*"|[^,"])*)')
 _VALUE = re.compile(r'"([^"]*)"|([^|"]+)')
 _EXAMPLE = "task=pong,return>=20"
 
@@ -165,13 +165,14 @@ def _condition(column: str, operator: str, value: str, text: str) -> Condition:
                 "an index does not say whether an episode succeeded: ingest with --require-success, or use return"
             )
         raise MixtureError(f"no view by {column!r}{did_you_mean(column, _COLUMNS)} There are {', '.join(_COLUMNS)}")
+    if operator not in _OPERATORS:
+        raise MixtureError(f"{text!r} compares by {operator!r}: one of {' '.join(_OPERATORS)} is wanted")
     values = tuple(match[1] if match[1] is not None else match[2].strip() for match in _VALUE.finditer(value))
     if column in MEASURED:
         return Condition(column, operator, (_number(value, text),))
     if column == SHARE:
-        low, _, high = value.partition(":")
-        ends = _number(low, text), _number(high, text)
-        if operator != "=" or not 0 <= ends[0] < ends[1] <= 1:
+        ends = tuple(map(_as_number, value.split(":")))
+        if operator != "=" or len(ends) != 2 or not 0 <= ends[0] < ends[1] <= 1:
             raise MixtureError(f"{text!r} is no share: write two numbers from 0 to 1, as in share=0:0.1")
         return Condition(column, operator, ends)
     if operator not in ("=", "!=") or not all(values) or not values:
@@ -184,19 +185,26 @@ def _condition(column: str, operator: str, value: str, text: str) -> Condition:
 
 
 def _number(value: str, text: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = float("nan")
+    number = _as_number(value)
     if not np.isfinite(number):
-        raise MixtureError(f"{text!r} compares with {value!r}: a number is wanted")
+        several = ", and a comma between conditions" if set(value) & set("=<>") else ""
+        raise MixtureError(f"{text!r} compares with {value!r}: a number is wanted{several}")
     return number
+
+
+def _as_number(value: str) -> float:
+    """The number that is written; not a number where it is none."""
+    try:
+        return float(value)
+    except ValueError:
+        return float("nan")
 
 
 def _written(value: str | float) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
-    return f'"{value}"' if set(value) & set(',|"[]') or value != value.strip() else value
+    is_plain = value == value.strip() and not set(value) & set(',|"[]') and value[:1] not in set("=!<>")
+    return value if is_plain else f'"{value}"'
 
 
 def _meets(

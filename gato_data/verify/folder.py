@@ -6,19 +6,7 @@ from pathlib import Path
 from gato_data.card.files import stale_card
 from gato_data.growing.parents import APPEND, PARENTS
 from gato_data.verify.findings import Findings
-from gato_schemas.dataset import (
-    CARD,
-    CROISSANT,
-    DEAD_LETTERS,
-    MANIFEST,
-    MANIFEST_COPY,
-    PICTURE,
-    TEXT_MODEL,
-    TFDS_FEATURES,
-    TFDS_INFO,
-    WORK,
-    Manifest,
-)
+from gato_schemas.dataset import BESIDE_SHARDS, WORK, Manifest
 from gato_schemas.index import SUFFIX
 
 QUARANTINE = "quarantine"
@@ -30,7 +18,7 @@ _SHARD = re.compile(r".*\.tfrecord(-\d+-of-\d+)?(\.index)?")
 
 def check_stray_files(folder: Path, manifest: Manifest, findings: Findings) -> None:
     """Find shards that the manifest does not name, and note other files."""
-    ours = {MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_FEATURES, TFDS_INFO, CARD, PICTURE, CROISSANT, _GIT}
+    ours = {*BESIDE_SHARDS, _GIT}
     for split in manifest.splits.values():
         for shard in split.shards:
             ours |= {shard.name, shard.name + SUFFIX}

@@ -27,6 +27,8 @@ DEAD_LETTERS = "dead_letters.jsonl"
 TEXT_MODEL = "text.model"
 TFDS_INFO, TFDS_FEATURES = "dataset_info.json", "features.json"
 CARD, PICTURE, CROISSANT = "README.md", "frames.png", "croissant.json"
+BESIDE_SHARDS = (MANIFEST, MANIFEST_COPY, DEAD_LETTERS, TEXT_MODEL, TFDS_INFO, TFDS_FEATURES, CARD, PICTURE, CROISSANT)
+"""The files that a dataset may have beside its shards and their indexes."""
 """What the folder says of itself to people and to hubs; no reader needs it."""
 Channels: TypeAlias = Literal[1, 3, 4]
 ActionValues: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]

@@ -185,7 +185,7 @@ def test_a_task_goes_with_its_shards_and_its_place_in_the_tables(library: Path, 
     [
         ("", "no condition was given"),
         ("return>1000", "none of the 7 episodes of .* meets 'return>1000'"),
-        ("return>0", "all of the 7 episodes"),
+        ("return>0", "all of the 7 episodes of .* meet 'return>0'"),
         ("task=leg", "has no task 'leg'"),
         ("colour=red", "no view by 'colour'"),
         ("not-in=pong", "merge --copies drop"),

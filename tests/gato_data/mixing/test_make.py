@@ -78,6 +78,11 @@ def test_weights_from_a_toml_file(tmp_path: Path, library: Path) -> None:
     assert parse_weights(str(path)).weights == "gato"
 
 
+def test_commas_within_views() -> None:
+    text = 'a[task=x|y,return>=2]=1, b[task="p]q,r[s"]=2,c=3'
+    assert parse_weights(text).weights == {"a[task=x|y,return>=2]": 1, 'b[task="p]q,r[s"]': 2, "c": 3}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -112,6 +117,11 @@ def test_wrong_weights_are_refused(library: Path, tmp_path: Path, text: str, mes
         ("preset = 'paper'", "preset = 'paper' is unknown"),
         ("temperature = 'hot'\n[weights]\npong = 1", "temperature = 'hot' is not a number"),
         ("[weights", "is not a TOML file"),
+        ("[weights]\npong[return>=1] = 2", r'a name with a view stands in quotes, as in "breakout\[return>=20\]" = 2'),
+        (
+            "[weights.pong]\nreturn = 2",
+            r'a number is wanted; a view stands in the name, as in "pong\[return>=20\]" = 2',
+        ),
         (f"[weights]\npong = {'9' * 400}", "weight of pong is 9+, a number is wanted"),
         (f"[weights]\npong = {'9' * 5000}", "is not a TOML file"),
     ],

@@ -1,5 +1,6 @@
 """A store that fails, cuts off, lies or changes under the reader: tried again, then refused by name."""
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from gato_data.mixing.make import plan_mixture
 from gato_data.mixing.mixture_file import write_mixture
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.remote import fetch
+from gato_data.remote.cache_file import CacheFile
 from gato_data.remote.folder import redacted
 from gato_data.remote.mirror import at_hand
+from gato_data.verify.dataset import verify_dataset
+from gato_schemas.dataset import read_manifest
 from tests.remote_folders import empty_memory, up
 
 Answer = Callable[[bytes], bytes]
@@ -138,11 +142,62 @@ def test_a_shard_of_another_size(memory: fsspec.AbstractFileSystem, library: Pat
         at_hand("memory://bucket/pong", tmp_path / "cache")
 
 
+def test_an_index_that_is_damaged_there(memory: fsspec.AbstractFileSystem, library: Path, tmp_path: Path) -> None:
+    up(memory, library / "pong", "memory://bucket/pong")
+    name = next(iter(memory.glob("/bucket/pong/pong-train*.index")))
+    memory.pipe_file(name, bytes(memory.info(name)["size"]))
+    with pytest.raises(InputError, match=r"\.index could not be read .* damaged there, copy the dataset here and run"):
+        at_hand("memory://bucket/pong", tmp_path / "cache")
+
+
+def test_files_that_are_none_of_the_dataset_are_not_fetched(
+    memory: fsspec.AbstractFileSystem, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up(memory, library / "pong", "memory://bucket/pong")
+    memory.pipe_file("/bucket/pong/old.tfrecord-00000-of-00001.index", b"no index")
+    memory.pipe_file("/bucket/pong/recordings.tar", b"large")
+    asked: list[str] = []
+    whole = MemoryFileSystem.cat_file
+
+    def cat_file(self: Any, path: str, **more: Any) -> bytes:
+        asked.append(path)
+        data: bytes = whole(self, path, **more)
+        return data
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
+    folder = at_hand("memory://bucket/pong", tmp_path / "cache")
+    assert len(read_manifest(folder).tasks) > 0
+    assert len(asked) == 5  # the manifest and the indexes
+    assert not [path for path in asked if "old" in path or "recordings" in path]
+    assert "old.tfrecord-00000-of-00001.index" in [each.file for each in verify_dataset(folder).findings.kept]
+
+
 def test_a_cache_that_is_too_small(mixed: tuple[Path, ReadSettings], tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
     with pytest.raises((InputError, SettingError), match=r"give another --cache|give --cache"):
         open_mixture(mixed[0], settings=ReadSettings(context_length=100, cache=blocked))
+
+
+def test_a_disk_that_is_full(mixed: tuple[Path, ReadSettings], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: CacheFile, fd: int, record: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(CacheFile, "put", full)
+    told = r"the cache \S+ cannot be written \(No space left on device\): make room there"
+    with pytest.raises(SettingError, match=told), open_mixture(mixed[0], settings=mixed[1]) as reader:
+        [*reader.stream([range(8)])]
+
+
+def test_an_error_that_nobody_foresaw_is_raised_where_the_records_are_needed(
+    mixed: tuple[Path, ReadSettings], shaken: Callable[[int, Answer], list[str]]
+) -> None:
+    def forget(data: bytes) -> bytes:
+        raise KeyError("Body")
+
+    shaken(10**9, forget)
+    with pytest.raises(KeyError, match="Body"), open_mixture(mixed[0], settings=mixed[1]) as reader:
+        [*reader.stream([range(8)])]
 
 
 def test_credentials_are_not_shown() -> None:

@@ -104,5 +104,5 @@ def test_a_shard_that_changes_is_refused(
             [*dataset.batches(**OPTIONS)]
     bucket.put(library / "walker", "pong")
     write_mixture(tmp_path / "mixture.json", dataset.mixture)
-    with pytest.raises((InputError, MixtureError)):
+    with pytest.raises(MixtureError, match="dataset pong is not what it was"):
         gato_data.open(tmp_path / "mixture.json", cache=tmp_path / "cache")

@@ -101,7 +101,8 @@ def read_all(address: str, cache: Path, size: int, out: Path) -> None:
 
 def read_until_killed(address: str, cache: Path) -> None:
     with gato_data.open(address, cache=cache) as dataset:
-        for number, _ in enumerate(dataset.batches(context_length=64, batch_size=4, seed=1)):
+        batches = dataset.batches(context_length=64, batch_size=4, seed=1, cache_size=BOUND)
+        for number, _ in enumerate(batches):
             if number == 6:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -132,10 +133,10 @@ def test_what_a_killed_process_left_is_used(address: str, shard: Path, tmp_path:
     worker.join(120)
     assert worker.exitcode == -signal.SIGKILL
     cache = RecordCache(tmp_path / "cache", 2**24)
-    assert 0 < cache.held <= 2**24
+    whole = shard.stat().st_size
+    assert 0 < cache.held <= BOUND < whole
     for record in range(40):
         touch(cache, shard, record)
-    whole = shard.stat().st_size
     assert 0 < cache.fetched < whole
     cache.close()
     again = RecordCache(tmp_path / "cache", 2**24)

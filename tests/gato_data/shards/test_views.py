@@ -47,7 +47,13 @@ def test_what_a_view_writes_it_reads(names: list[str], number: float, operator: 
         ("return>=nan", "a number is wanted"),
         ("task>pong", "'task>pong' wants = or != and a name"),
         ("task=", "wants = or != and a name"),
-        ("share=0.5", "is no share|compares with ''"),
+        ("share=0.5", "'share=0.5' is no share: write two numbers from 0 to 1, as in share=0:0.1"),
+        ("share=10%", "'share=10%' is no share"),
+        ("share=0:0.1:0.2", "is no share"),
+        ("return=>20", "'return=>20' compares by '=>': one of = != < <= > >= is wanted"),
+        ("task==pong", "'task==pong' compares by '=='"),
+        ("return>2;length<9", "compares with '2;length<9': a number is wanted, and a comma between conditions"),
+        ("return>2 and length<9", "a number is wanted, and a comma between conditions"),
         ("share=0.5:0.2", "'share=0.5:0.2' is no share: write two numbers from 0 to 1"),
         ("terminal=maybe", "'terminal=maybe' wants yes or no"),
         ("success=yes", "an index does not say whether an episode succeeded: ingest with --require-success"),
@@ -153,4 +159,6 @@ def test_a_view_of_nothing_and_names_that_are_not_there(several: dict[str, Any],
     ):
         open_mixture(path)
     mixture = read_mixture(path)
+    with pytest.raises(MixtureError, match=r"no window: no episode of it in 'train' of two tokens or more meets its"):
+        open_mixture(mix(folder, weights="both[length>=1000]=1,both[length<1000]=1"))
     assert msgspec.to_builtins(mixture)["datasets"][0]["view"] == "length>=1000"
