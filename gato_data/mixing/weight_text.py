@@ -1,6 +1,7 @@
 """Weights as a user writes them: NAME=W,..., a TOML file, or a preset."""
 
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
