@@ -111,6 +111,14 @@ def test_the_check_fails_where_a_link_leads_nowhere(tmp_path: Path) -> None:
         assert (done.returncode, "index.html links gone.html, which is not there" in done.stderr) == (code, bool(code))
 
 
+def test_the_site_builds(tmp_path: Path) -> None:
+    check = runpy.run_path(str(ROOT / "dev.py"))["CHECKS"]["site"].split()
+    command = [sys.executable, "-m", *check, "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "files" / "CITATION.cff").read_bytes() == (ROOT / "CITATION.cff").read_bytes()
+
+
 def test_a_notebook_becomes_a_page() -> None:
     import nbformat
     from nbformat import v4

@@ -158,13 +158,24 @@ def main() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BaseException as error:
-        from gato_cli.reader_gone import READER_GONE, hush, is_reader_gone
-
-        if not is_reader_gone(error):
-            raise
-        hush()
-        code = READER_GONE
+        code = _after(error)
     sys.exit(code)
+
+
+def _after(error: BaseException) -> int:
+    """The exit code of a command whose output cannot be written; any other error is raised again."""
+    from gato_cli.reader_gone import READER_GONE, hush, hush_output, is_output_full, is_reader_gone
+
+    if is_reader_gone(error):
+        hush()
+        return READER_GONE
+    if is_output_full(error):
+        hush_output()
+        click.echo(
+            "Error: there is no room for what this prints: give it a place with room, and run it again", err=True
+        )
+        return 1
+    raise error
 
 
 def _call() -> int:

@@ -19,7 +19,7 @@ PAGES = {
     "tests/data/README.md": "test-data.html",
 }
 """Where pages outside of `docs/` stand in the site."""
-LINKED = ("recipes/mirrored.py",)
+LINKED = ("CITATION.cff", "recipes/mirrored.py")
 """What pages link that is no page."""
 
 

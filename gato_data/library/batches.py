@@ -34,10 +34,9 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if batch_size < 1 or first < 0 or (steps is not None and steps < 0):
-            raise SettingError(
-                f"a batch of {batch_size} windows, from step {first} of {steps}: numbers from 1 and 0 up are wanted"
-            )
+        for name, value, least in (("batch_size", batch_size, 1), ("first", first, 0), ("steps", steps, 0)):
+            if value is not None and value < least:
+                raise SettingError(f"{name} {value} is not possible: at least {least} is wanted")
         if not 0 <= rank < world_size or batch_size < world_size:
             raise SettingError(
                 f"rank {rank} of {world_size} and a batch of {batch_size} windows do not go together: a rank below the "

@@ -7,19 +7,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gato_data.errors import MixtureError, SettingError
+import numpy as np
+
+from gato_data.errors import FormatError, MixtureError, SettingError
 from gato_data.library.batches import Batches
 from gato_data.library.episodes import Episodes
 from gato_data.library.tasks import Task
 from gato_data.mixing.make import plan_mixture
-from gato_data.printable import printable
+from gato_data.printable import counted, printable
 from gato_data.reading.datasets import open_datasets, open_mixture_datasets
 from gato_data.reading.reader import MixtureReader
 from gato_data.reading.settings import ReadSettings
 from gato_data.remote.mirror import at_hand, origin
 from gato_data.shards.episodes import OpenDataset
 from gato_data.shards.views import View, joined_name
-from gato_schemas.dataset import read_manifest
+from gato_schemas.dataset import MANIFEST, read_manifest
 from gato_schemas.mixture import Mixture, read_mixture
 
 
@@ -43,9 +45,12 @@ def open(
         InputError: there is nothing at the address, or it cannot be read.
         MissingPackageError: a package that reads it is not installed.
         FormatError: it is missing, damaged or of another version.
+        SettingError: it is an open dataset, or `where` is given with a mixture file.
         MixtureError: a dataset of the mixture changed since it was mixed, there is no such split, or `where` cannot be
             read.
     """
+    if isinstance(path, Dataset):
+        raise SettingError(f"{path!r} is open already: give the path or the address that it was opened by")
     cached = None if cache is None else Path(cache)
     place = at_hand(os.fspath(path), cached)
     if place.is_dir() or not place.exists():
@@ -55,6 +60,8 @@ def open(
         return Dataset(place, mixture, open_datasets([place], [view]), split)
     if where:
         raise SettingError(f"{place} is a mixture file, which has views of its own: open a dataset folder with where=")
+    if place.name == MANIFEST or ".tfrecord" in place.name:
+        raise FormatError(f"{place} is a file of a dataset: give its folder, {place.parent}")
     mixture = read_mixture(place)
     return Dataset(place, mixture, open_mixture_datasets(mixture, place, cached), split)
 
@@ -134,6 +141,8 @@ class Dataset:
             SettingError: a number is out of range, or there is no such setting.
             FormatError: a shard is damaged.
         """
+        _check_whole(context_length=context_length, batch_size=batch_size, seed=seed, first=first)
+        _check_whole(rank=rank, world_size=world_size, steps=0 if steps is None else steps)
         reader = self._reader(_settings(context_length=context_length, seed=seed, **settings))
         return Batches(reader, batch_size, first=first, steps=steps, rank=rank, world_size=world_size)
 
@@ -154,8 +163,8 @@ class Dataset:
     def __repr__(self) -> str:
         what = f"{len(self.names)} datasets" if len(self.names) > 1 else self.names[0]
         return (
-            f"<gato_data.Dataset {printable(what)}, {self.split}: {len(self.episodes):,} episodes, "
-            f"{self.episodes.num_tokens:,} tokens, {len(self.tasks)} task{'s' * (len(self.tasks) != 1)}>"
+            f"<gato_data.Dataset {printable(what)}, {self.split}: {counted(len(self.episodes), 'episode')}, "
+            f"{counted(self.episodes.num_tokens, 'token')}, {counted(len(self.tasks), 'task')}>"
         )
 
     def _reader(self, settings: ReadSettings) -> MixtureReader:
@@ -164,6 +173,12 @@ class Dataset:
                 self.mixture, [*self._datasets], split=self.split, settings=settings
             )
         return self._readers[settings]
+
+
+def _check_whole(**values: Any) -> None:
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise SettingError(f"{name} {value!r} is not a whole number")
 
 
 def _settings(**values: Any) -> ReadSettings:

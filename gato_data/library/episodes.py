@@ -1,6 +1,6 @@
 """The episodes of a dataset, read one at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, overload
@@ -16,6 +16,8 @@ from gato_data.shards.index import DatasetShard
 from gato_schemas.index import ShardIndex
 from gato_schemas.record import Record
 from gato_schemas.sequence import TokenSequence
+
+_WANTED = "episodes are asked for by a whole number, a slice or a list of whole numbers, not by {!r}"
 
 
 class TokenizedEpisode:
@@ -133,13 +135,16 @@ class Episodes(Sequence[TokenizedEpisode]):
 
         Raises:
             IndexError: there is no such episode.
+            TypeError: it is no whole number, slice or list of whole numbers; truth values are none.
             FormatError: a shard or an index is damaged.
         """
         if isinstance(at, slice):
             return [self._episode(number) for number in range(*at.indices(len(self)))]
         if isinstance(at, int | np.integer):
-            return self._episode(int(at))
-        return [self._episode(int(number)) for number in at]
+            return self._episode(_number(at))
+        if isinstance(at, str) or not isinstance(at, Iterable):
+            raise TypeError(_WANTED.format(at))
+        return [self._episode(number) for number in [_number(each) for each in at]]
 
     def __iter__(self) -> Iterator[TokenizedEpisode]:
         return (self._episode(number) for number in range(len(self)))
@@ -168,3 +173,9 @@ class Episodes(Sequence[TokenizedEpisode]):
 
     def __repr__(self) -> str:
         return f"<gato_data.Episodes: {len(self):,}>"
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(_WANTED.format(value))
+    return int(value)

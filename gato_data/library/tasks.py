@@ -81,6 +81,11 @@ def encode(episode: Episode | Mapping[str, Mapping[str, Any]], task: Task) -> To
     Raises:
         EpisodeError: a field is missing, has another shape, or a value that has no token.
     """
+    if not isinstance(episode, Episode | Mapping):
+        raise EpisodeError(
+            f"values are encoded, of an Episode or a dictionary; got {type(episode).__name__}: that of a dataset has "
+            "them as .observations and .actions"
+        )
     if not isinstance(episode, Episode):
         unknown = sorted(set(episode) - {"observations", "actions", "reward"})
         if unknown:
@@ -103,6 +108,11 @@ def decode(sequence: TokenSequence, task: Task) -> Values:
     Raises:
         EpisodeError: they are not tokens of this task.
     """
+    if not isinstance(sequence, TokenSequence):
+        raise EpisodeError(
+            f"ids alone do not say where a value begins: give a TokenSequence, such as episode.sequence, not a "
+            f"{type(sequence).__name__}"
+        )
     observations: dict[str, Any] = dict(detokenize.tensors(sequence, task.spec, task.vocabulary, task.settings))
     observations |= _images(sequence, task) | _texts(sequence, task)
     return {"observations": observations, "actions": detokenize.actions(sequence, task.spec, task.vocabulary)}

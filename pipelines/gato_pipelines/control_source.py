@@ -152,8 +152,9 @@ class ControlSource(Source):
         check_episodes(self.episodes)
         if self.episode_length is not None and self.episode_length < 1:
             raise SettingError(f"an episode length of {self.episode_length} cannot be: a number from 1 up is wanted")
-        if self.every < 1 or self.held < 0:
-            raise SettingError(f"every {self.every} and held {self.held} cannot be: 1 and 0 are the least")
+        for name, value, least in (("every", self.every, 1), ("held", self.held, 0)):
+            if value < least:
+                raise SettingError(f"{name} {value} cannot be: {least} is the least")
         if self.drop_idle is not None and not 0 < self.drop_idle < inf:
             raise SettingError(f"drop-idle is {self.drop_idle}: a number above 0 is wanted, 0.0001 in OpenVLA's filter")
         if self.every == 1 and self.every_actions == "sum":

@@ -1,5 +1,6 @@
 """`gato-data ... | head -1`: who reads the output leaves, and the command ends without a word."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -57,6 +58,27 @@ def test_an_error_that_nobody_reads(tmp_path: Path) -> None:
     code, error = without_reader(arguments)  # nothing was to be written there
     assert code == 1
     assert error.startswith("Error: ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("name", ["help", "sources", "sources as JSON", "vocabulary"])
+def test_an_output_without_room_is_one_sentence(name: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [PROGRAM, *COMMANDS[name]], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+        )
+    wanted = "Error: there is no room for what this prints: give it a place with room, and run it again\n"
+    assert (done.returncode, done.stderr) == (1, wanted)
+
+
+def test_another_file_without_room_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: click.Group, ctx: click.Context) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "elsewhere")
+
+    monkeypatch.setattr(click.Group, "invoke", full)
+    monkeypatch.setattr(sys, "argv", ["gato-data", "sources"])
+    with pytest.raises(OSError, match="elsewhere"):
+        main()
 
 
 def test_another_pipe_that_closed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,8 +189,8 @@ def test_other_timesteps_are_not_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--every", 0), "every 0 and held 1 cannot be: 1 and 0 are the least"),
-        (("--every", 2, "--held", -1), "held -1 cannot be"),
+        (("--every", 0), "every 0 cannot be: 1 is the least"),
+        (("--every", 2, "--held", -1), "held -1 cannot be: 0 is the least"),
         (("--drop-idle=0",), "drop-idle is 0.0: a number above 0 is wanted"),
         (("--drop-idle=nan",), "drop-idle is nan: a number above 0 is wanted"),
         (("--every-actions", "sum"), "adds up the actions of several timesteps: give --every as well"),

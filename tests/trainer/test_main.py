@@ -117,7 +117,7 @@ def test_what_is_not_given_is_of_the_mixture_and_then_of_the_model(
     )
     assert main([*command, "--steps", "1", "--batch-size", "2", "--context-length", "24"]) == 0
     log = capsys.readouterr().err
-    assert "1 steps (given), 2 windows a step (given), 24 tokens a window (given)" in log
+    assert "1 step (given), 2 windows a step (given), 24 tokens a window (given)" in log
 
 
 @pytest.mark.usefixtures("synthetic")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gato_data.errors import SettingError
+from gato_data.printable import counted
 from gato_data.settings import check, setting
 from gato_trainer.data.rows import TableRows
 from gato_trainer.data.skipped_steps import SkippedSteps
@@ -252,9 +253,9 @@ class TrainSettings:
     def run_line(self) -> str:
         """How long the run is, how large its batches and windows are, and what said so."""
         values = {
-            "steps": f"{self.steps:,} steps",
-            "batch_size": f"{self.batch_size:,} windows a step",
-            "context_length": f"{self.context_length:,} tokens a window",
+            "steps": counted(self.steps, "step"),
+            "batch_size": f"{counted(self.batch_size, 'window')} a step",
+            "context_length": f"{counted(self.context_length, 'token')} a window",
         }
         return ", ".join(f"{text} ({self.origins.get(name, 'given')})" for name, text in values.items())
 

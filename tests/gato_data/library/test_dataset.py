@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,11 +150,14 @@ def test_what_cannot_be_opened_says_why(breakout: Path, tmp_path: Path, dataset:
     for path, error, message in (
         (tmp_path / "none", FormatError, "does not exist: give the folder of a dataset"),
         (tmp_path, FormatError, "has no dataset.json"),
+        (breakout / "dataset.json", FormatError, "dataset.json is a file of a dataset: give its folder, "),
+        (next(breakout.glob("*.tfrecord-*")), FormatError, "is a file of a dataset: give its folder, "),
+        (dataset, SettingError, "is open already: give the path or the address that it was opened by"),
         ("none://bucket/breakout", InputError, "is no address that fsspec knows"),
         ("memory://bucket/none", InputError, "memory://bucket/none does not exist, or is empty: give the folder"),
     ):
         with pytest.raises(error, match=message):
-            gato_data.open(path)
+            gato_data.open(path)  # type: ignore[arg-type]
     with pytest.raises(MixtureError, match=r"has no split 'test': it has train, validation"):
         gato_data.open(breakout, split="test")
     with pytest.raises(SettingError, match="there is no setting 'prompt' of reading: there are context_length, "):
@@ -161,3 +165,32 @@ def test_what_cannot_be_opened_says_why(breakout: Path, tmp_path: Path, dataset:
     with pytest.raises(SettingError, match="rank 2 of 2 and a batch of 8 windows do not go together"):
         dataset.batches(rank=2, world_size=2)
     assert issubclass(FormatError, GatoError)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"context_length": 64.0}, "context_length 64.0 is not a whole number"),
+        ({"seed": "a"}, "seed 'a' is not a whole number"),
+        ({"steps": True}, "steps True is not a whole number"),
+        ({"batch_size": 0}, "batch_size 0 is not possible: at least 1 is wanted"),
+        ({"first": -1}, "first -1 is not possible: at least 0 is wanted"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named(dataset: gato_data.Dataset, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        dataset.batches(**settings)
+
+
+@pytest.mark.parametrize("at", ["breakout", 1.0, True, [0, 0.5], np.array([True, False]), None])
+def test_episodes_are_asked_for_by_number(dataset: gato_data.Dataset, at: Any) -> None:
+    with pytest.raises(TypeError, match="by a whole number, a slice or a list of whole numbers, not by "):
+        dataset.episodes[at]
+
+
+def test_what_is_no_episode_is_neither_encoded_nor_decoded(dataset: gato_data.Dataset) -> None:
+    episode, task = dataset.episodes[0], dataset.tasks["breakout"]
+    with pytest.raises(EpisodeError, match=r"such as episode\.sequence, not a ndarray"):
+        gato_data.decode(episode.tokens, task)  # type: ignore[arg-type]
+    with pytest.raises(EpisodeError, match=r"got TokenizedEpisode: that of a dataset has them as \.observations"):
+        gato_data.encode(episode, task)  # type: ignore[arg-type]
