@@ -81,7 +81,7 @@ def made(command: str, out: Path) -> None:
     """Run a command, the versions of libraries left out of the fingerprint."""
     arguments = ["ingest", *shlex.split(command), "--out", str(out), "--workers", "1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fingerprint, "_libraries", lambda source, **_: {})
+        patch.setattr(fingerprint, "libraries_of", lambda source, **_: {})
         cli.main(arguments, standalone_mode=False)
 
 

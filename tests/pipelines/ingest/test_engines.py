@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -122,10 +122,10 @@ def serving(log: Path, module: str, *options: str) -> Iterator[str]:
         yield f"{LOCALHOST}:{port}"
     finally:
         service.send_signal(signal.SIGINT)  # at which a pool ends its workers
-        try:
+        with suppress(subprocess.TimeoutExpired):
             service.wait(30)
-        finally:
-            service.kill()
+        service.kill()
+        service.wait()
 
 
 @pytest.fixture(scope="module")

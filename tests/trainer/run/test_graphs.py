@@ -74,11 +74,11 @@ def test_a_run_takes_few_graphs(
 
 
 def test_blocks_of_which_another_part_is_frozen_take_graphs_of_their_own(
-    small_settings: Callable[..., TrainSettings], source: SyntheticSource, monkeypatch: pytest.MonkeyPatch
+    small_settings: Callable[..., TrainSettings], source: SyntheticSource
 ) -> None:
     """More than torch would make by itself: four kinds, and the first trained block behind what is frozen."""
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
     freeze = ["embedding.*", "blocks.0.*", "blocks.3.attention*", "blocks.4.feed_forward*"]
     model = dataclasses.replace(small_settings().model, blocks=6, stochastic_depth=0.0)
-    run(small_settings(model=model, compile=True, freeze=freeze, steps=1), source, source, quiet=True)
+    with torch._dynamo.config.patch(recompile_limit=8):
+        run(small_settings(model=model, compile=True, freeze=freeze, steps=1), source, source, quiet=True)
     assert counters["stats"]["unique_graphs"] == 2 * 4 + 1
