@@ -142,7 +142,7 @@ def test_each_scans_its_own_parts(
             both.wait(60)
         scanned.append(number)
         found = scan(job, number)
-        if number > 2:
+        if number > 2 and scanned.count(number) == 1:  # on a busy machine one may be scanned by both
             both.wait(60)
         return found
 
