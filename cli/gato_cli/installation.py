@@ -77,10 +77,8 @@ def _or_none(find: Callable[[], Any]) -> Any:
 
 def _version(name: str) -> str | None:
     """The version of an installed package."""
-    try:
-        return metadata.version(name)
-    except Exception:
-        return None
+    found: str | None = _or_none(lambda: metadata.version(name))
+    return found
 
 
 def _constant(module: str, name: str) -> Any:

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gato_data.closest import did_you_mean
+from gato_data.closest import did_you_mean, listed
 from gato_data.errors import SettingError
 from gato_data.shards.views import joined_name, split_name, split_names
 from gato_schemas.sequence import POSITION_ACTION, POSITION_NONE
 
 ANY = -1
 """Of a dataset whose timesteps see all that is before them in their window."""
-_SHOWN = 8
-"""Datasets that a sentence names."""
 
 
 def parse_history(text: str) -> dict[str, int]:
@@ -67,8 +65,9 @@ def limits(history: str | None, names: Sequence[str]) -> NDArray[np.int64] | Non
     asked = parse_history(history)
     if unknown := [name for name in asked if name and name not in names]:
         hint = did_you_mean(unknown[0], names)
-        listed = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else "")
-        raise SettingError(f"--history names dataset {unknown[0]!r}, which is not in the mixture{hint} It has {listed}")
+        raise SettingError(
+            f"--history names dataset {unknown[0]!r}, which is not in the mixture{hint} It has {listed(names)}"
+        )
     return np.array([asked.get(name, asked.get("", ANY)) for name in names], np.int64)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from gato_data.errors import SettingError
 from gato_data.reading.history import written_history
 from gato_data.remote.record_cache import CACHE_BYTES
-from gato_data.settings import check, deciding, setting
+from gato_data.settings import check, deciding, recorded, setting
 from gato_data.shards.checked import Verify
 
 WindowMode: TypeAlias = Literal["timestep", "token"]
@@ -124,5 +124,5 @@ class ReadSettings:
 
     def stream(self) -> dict[str, object]:
         """The settings that decide which tokens are read; the others only decide how."""
-        found = deciding(self)
-        return found if self.history is not None else {name: found[name] for name in found if name != "history"}
+        kept = recorded(self)
+        return {name: value for name, value in deciding(self).items() if name in kept}

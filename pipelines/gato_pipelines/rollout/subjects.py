@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gato_data.closest import did_you_mean
+from gato_data.closest import did_you_mean, listed
 from gato_data.errors import SettingError
 from gato_pipelines.environments.environment import Environment
 from gato_pipelines.environments.gymnasium import runs_code
@@ -20,8 +20,6 @@ from gato_schemas.dataset import EnvironmentInfo, TaskInfo
 from gato_schemas.selection import Resampling
 
 _GYMNASIUM = "gymnasium"
-_SHOWN = 8
-"""Tasks that a sentence names."""
 _OURS = {"seed", "actor", "expert", "noise"}
 """Settings of a recorder that say who played, not where."""
 
@@ -130,8 +128,7 @@ def tasks_recorded_in(tasks: Mapping[str, TaskInfo], family: str, recorder: Envi
     if found:
         return found
     wanted = ", ".join(f"{name} {value}" for name, value in place.items())
-    listed = ", ".join([*tasks][:_SHOWN]) + (f" and {len(tasks) - _SHOWN} more" if len(tasks) > _SHOWN else "")
-    raise SettingError(f"no task of the run ({listed}) was recorded in this environment ({family}: {wanted})")
+    raise SettingError(f"no task of the run ({listed([*tasks])}) was recorded in this environment ({family}: {wanted})")
 
 
 def subject_named(task: str, env: str, options: Mapping[str, Any], *, expert: str = "") -> Subject:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gato_data.closest import did_you_mean
+from gato_data.closest import did_you_mean, listed
 from gato_data.errors import FormatError, SettingError
 from gato_data.reading.history import ANY, limits
 from gato_data.reading.settings import ReadSettings
@@ -18,7 +18,6 @@ from gato_data.vocabulary import Vocabulary
 from gato_schemas.dataset import TaskInfo
 from gato_schemas.policy import POLICY, PolicyCard, PolicyDataset
 
-_SHOWN = 8
 _MOST_CONTEXT = 2**17
 """Tokens of a context: far above any; what lies beyond is damage."""
 _Value = TypeVar("_Value")
@@ -122,7 +121,7 @@ def find_task(tasks: Sequence[PolicyTask], name: str | None) -> PolicyTask:
         if name in (task.name, f"{task.dataset}/{task.task}"):
             return task
     names = [task.name for task in tasks]
-    listed = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    known = listed(names)
     if name is None:
-        raise SettingError(f"the policy knows {len(tasks)} tasks ({listed or 'none'}): say which one to play")
-    raise SettingError(f"the policy was not trained on a task {name!r}, it knows {listed}{did_you_mean(name, names)}")
+        raise SettingError(f"the policy knows {len(tasks)} tasks ({known or 'none'}): say which one to play")
+    raise SettingError(f"the policy was not trained on a task {name!r}, it knows {known}{did_you_mean(name, names)}")
