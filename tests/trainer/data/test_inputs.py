@@ -51,6 +51,18 @@ def test_an_empty_interval_at_the_edge_stays_in_the_table() -> None:
         assert (row[0], column[0]) == (127, 5)
 
 
+def test_training_takes_the_mean_where_it_is_asked_to(small: ModelConfig, source: SyntheticSource) -> None:
+    batch = source.batch(range(2))
+    evaluated = prepare(batch, small, None)
+    sampled, mean = (
+        prepare(batch, dataclasses.replace(small, patch_position=position), Randomness(0, 0))
+        for position in ("sampled", "mean")
+    )
+    assert torch.equal(mean.patch_row, evaluated.patch_row)
+    assert torch.equal(mean.patch_column, evaluated.patch_column)
+    assert not torch.equal(sampled.patch_row, mean.patch_row)
+
+
 def test_random_choices_depend_on_seed_step_and_sample_only(small: ModelConfig, source: SyntheticSource) -> None:
     config = dataclasses.replace(small, dropout=0.1, stochastic_depth=0.5)
     together = prepare(source.batch(range(8)), config, Randomness(3, 5))

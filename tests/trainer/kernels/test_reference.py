@@ -70,6 +70,15 @@ def test_gradients_of_the_reference_operations() -> None:
     assert torch.isfinite(reference.rotary_attention(q, k, v, angle)).all()
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_rotary_attention_of_bfloat16_is_rounded_once_on_a_cpu(packed: bool) -> None:
+    q, k, v = (normal(2, 3, 7, 8, seed=seed).bfloat16() for seed in range(3))
+    angle = normal(7, 4).float()
+    segment = torch.tensor([[0, 0, 0, 1, 1, 1, 1]] * 2) if packed else None
+    wide = reference.rotary_attention(q.float(), k.float(), v.float(), angle, segment)
+    assert torch.equal(reference.rotary_attention(q, k, v, angle, segment), wide.bfloat16())
+
+
 def test_rotary_scores_depend_on_the_distance_only() -> None:
     x, y = normal(1, 1, 1, 8, seed=1).expand(1, 1, 6, 8), normal(1, 1, 1, 8, seed=2).expand(1, 1, 6, 8)
     position = torch.arange(6, dtype=torch.float32)

@@ -173,7 +173,8 @@ def prepare(batch: Batch, config: ModelConfig, randomness_of: Randomness | None)
     inside = offset < length
     window, offset = window[inside], offset[inside]
     interval = batch.patch_position[inside].astype(np.int64)
-    row, column = patch_positions(interval, batch.sample[window], offset, randomness_of)
+    drawn_by = randomness_of if config.patch_position == "sampled" else None
+    row, column = patch_positions(interval, batch.sample[window], offset, drawn_by)
     return Inputs(
         tokens=torch.from_numpy(np.ascontiguousarray(tokens[:, :length])),
         local_row=torch.from_numpy(local_rows(batch.position[:, :length], config)),
@@ -285,7 +286,7 @@ def patch_positions(
         interval: (P, 4), row low, row high, column low, column high in 0..128.
         sample: (P,), global sample number of the patch's window.
         offset: (P,), the patch's place in its window.
-        randomness_of: the step, or None in evaluation.
+        randomness_of: the step, or None for the mean.
     """
     result = []
     for axis, stream in enumerate((randomness.STREAM_ROW, randomness.STREAM_COLUMN)):

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from gato_trainer.config import ModelConfig
 from gato_trainer.data.randomness import name_seed
 from gato_trainer.model.lora import named_parameters
 from gato_trainer.model.transformer import Gato
 
 STANDARD_DEVIATION = 0.02
-"""Of matrices and tables, as in GPT-2; the paper is silent."""
+"""Of tables, and of matrices as in GPT-2; the paper is silent."""
 
 _ZERO = ("bias", "up_bias", "content_bias", "distance_bias", "lora_up")
 _RESIDUAL = ("attention.output", "feed_forward.down")
@@ -27,7 +28,7 @@ def materialize(model: Gato, device: torch.device, seed: int) -> None:
 def initialize(model: Gato, seed: int) -> None:
     """Write the first values into every parameter, sharded or not."""
     for name, parameter in named_parameters(model):
-        value = _first_value(name, parameter.shape, seed, model.config.blocks)
+        value = _first_value(name, parameter.shape, seed, model.config)
         if isinstance(parameter, DTensor):
             local = distribute_tensor(
                 value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
@@ -37,7 +38,7 @@ def initialize(model: Gato, seed: int) -> None:
             parameter.copy_(value)
 
 
-def _first_value(name: str, shape: torch.Size, seed: int, blocks: int) -> Tensor:
+def _first_value(name: str, shape: torch.Size, seed: int, config: ModelConfig) -> Tensor:
     leaf = name.rsplit(".", 1)[-1]
     if leaf in _ZERO:
         return torch.zeros(shape)
@@ -45,8 +46,10 @@ def _first_value(name: str, shape: torch.Size, seed: int, blocks: int) -> Tensor
         return torch.ones(shape)
     generator = torch.Generator().manual_seed(name_seed(seed, name))
     deviation = STANDARD_DEVIATION
+    if config.initialization == "fan-in" and len(shape) == 2 and not leaf.endswith("table"):
+        deviation = 1.0 / math.sqrt(shape[1])
     if name.endswith(_RESIDUAL):
-        deviation /= math.sqrt(2 * blocks)
+        deviation /= math.sqrt(2 * config.blocks)
     if leaf == "lora_down":
         deviation = 1.0 / math.sqrt(shape[1])
     if len(shape) == 4:
