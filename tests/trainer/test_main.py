@@ -110,6 +110,11 @@ def test_what_is_not_given_is_of_the_mixture_and_then_of_the_model(
     assert run_of("--steps", "4", "--batch-size", "2", "--fine-tune") == (
         "4 steps (given), 2 windows a step (given), 24 tokens a window (the mixture)"
     )
+    said = MixtureRun(steps=3, window="token", pack=True)
+    mixture.write_bytes(encode_mixture(msgspec.structs.replace(MIXTURE, run=said)))
+    assert run_of("--context-length", "24").endswith(", window token (the mixture), pack yes (the mixture)")
+    assert run_of("--context-length", "24", "--no-pack").endswith(", window token (the mixture), pack no (given)")
+    mixture.write_bytes(encode_mixture(msgspec.structs.replace(MIXTURE, run=planned)))
     assert run_of("--fine-tune").startswith("10,000 steps (--fine-tune), 64 windows a step (--fine-tune)")
     mixture.write_bytes(encode_mixture(MIXTURE))
     assert run_of("--context-length", "24") == (
