@@ -234,9 +234,12 @@ def test_a_rollout_says_it(tmp_path: Path) -> None:
     done(
         "train", "--mixture", tmp_path / "mixture.json", "--model", "tiny", *small, *numbers, "--out", tmp_path / "run"
     )
-    wanted = "was learned from one timestep for every 3 that were recorded, with the last of their actions"
-    for asked in ((), ("--env", "CartPole-v1")):
-        assert wanted in done("rollout", tmp_path / "run", "--episodes", 1, "--no-baselines", *asked)
+    learned = "was learned from one timestep for every 3 that were recorded, with the last of their actions: "
+    held = "the policy decides in one of 3 timesteps, and each action is done as often"
+    own = "the environment takes each action for one timestep of its own"
+    for asked, wanted in (((), held), (("--env", "CartPole-v1"), held), (("--no-hold",), own)):
+        shown = done("rollout", tmp_path / "run", "--episodes", 1, "--no-baselines", *asked)
+        assert learned + wanted in " ".join(shown.split())
     (dataset,) = json.loads((tmp_path / "run" / "policy.json").read_text())["datasets"]
     (task,) = dataset["tasks"].values()
     assert task["resampling"]["every"] == 3
