@@ -82,7 +82,7 @@ def read_epochs(store: ObjectStore, mixture: Path, cache: Path, limit: int, batc
     print(f"windows, three epochs    {windows:,} of {LENGTH} tokens, in batches of {batch}")
     print(f"cache, the most it held  {limit:,} bytes, {kept.most_held:,}")
     print(f"requests a window        {requests / windows:.2f}")
-    print(f"fetched                  {fetched:,} bytes")
+    print(f"fetched                  {fetched:,} bytes, {fetched / windows:,.0f} a window")
     print(f"an LRU of the same size  {simulate_lru(sizes, limit):,} bytes")
     return windows
 

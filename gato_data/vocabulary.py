@@ -44,7 +44,7 @@ class Vocabulary:
         if self.text_size < DISCRETE_VALUES and self.discrete_ids == "paper":
             raise SettingError(
                 f"a text model of {self.text_size} pieces cannot share its ids with {DISCRETE_VALUES} discrete values: "
-                f"take a text model of at least {DISCRETE_VALUES} pieces, or discrete ids 'separate'"
+                f"give --discrete-ids separate, or a --text-model of at least {DISCRETE_VALUES} pieces"
             )
         if not 0 <= self.text_size <= MAX_TEXT_SIZE:
             raise SettingError(f"a text model of {self.text_size} pieces cannot be: 0 to {MAX_TEXT_SIZE} are wanted")

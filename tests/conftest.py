@@ -46,6 +46,24 @@ def breakout(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def array_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five parts of two episodes, for the tasks of an array; not to be changed."""
+    from tests.rlds_inputs import moving, write
+
+    return write(tmp_path_factory.mktemp("array") / "rlds", [moving(n, length=20) for n in range(10)], shards=5)
+
+
+@pytest.fixture(scope="session")
+def array_wanted(array_source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What one process makes of them."""
+    from tests.rlds_inputs import digests, ingest
+
+    out = tmp_path_factory.mktemp("alone") / "arm"
+    ingest(array_source, out, source="rlds", holdout=0.3)
+    return digests(out)
+
+
+@pytest.fixture(scope="session")
 def object_store() -> Iterator[ObjectStore]:
     """An object store over HTTP, for all tests."""
     with serve() as store:

@@ -22,16 +22,22 @@ def scale() -> ModuleType:
     return module
 
 
-def test_its_small_size(scale: ModuleType, tmp_path: Path) -> None:
+def test_its_small_size(scale: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = scale.measure(tmp_path, 5000)
-    opened = found["opened"]
-    assert opened["records"] == pytest.approx(5000, abs=len(scale.TABLE_1))
+    whole, half, hundredth = (found["opened"][name] for name in ("whole", "half", "hundredth"))
+    assert whole["records"] == pytest.approx(5000, abs=len(scale.TABLE_1))
     assert set(found["index_bytes"]) == {row.name for row in scale.TABLE_1}
     assert sum(found["index_bytes"].values()) == sum(path.stat().st_size for path in tmp_path.glob("*/*.index"))
-    assert opened["table_bytes"] < 72 * opened["records"]
-    assert found["views"]["records"] == pytest.approx(2500, rel=0.1)
+    assert whole["table_bytes"] < 72 * whole["records"]
+    assert half["records"] == pytest.approx(2500, rel=0.1)
+    assert 10 < hundredth["records"] < 250
+    assert hundredth["table_bytes"] < half["table_bytes"] < whole["table_bytes"]
     assert found["mirrored"]["bytes"] >= 5000
-    assert opened["table_peak_bytes"] >= opened["manifests_peak_bytes"] > 0
+    assert whole["table_peak_bytes"] >= whole["manifests_peak_bytes"] > 0
+    scale.show(found)
+    shown = capsys.readouterr().out
+    assert shown.count("until it is open") == 3
+    assert "1.00 of the whole's" in shown
 
 
 def test_the_rows_are_those_of_the_paper(scale: ModuleType) -> None:

@@ -12,6 +12,7 @@ from gato_data.ranges import range_text
 from gato_data.report.account import account_facts, headed_line
 from gato_data.report.encode import as_line
 from gato_data.report.facts import resampling_text
+from gato_data.report.growing import made_answer
 from gato_data.report.table import TableColumn
 from gato_data.report.terminal.console import stdout
 from gato_data.report.terminal.table import print_facts, print_table
@@ -105,20 +106,13 @@ def _done(summary: Summary, tokens: int, seconds: float) -> str:
 def summary_json(summary: Summary, out: Path | str) -> str:
     """What was written, as one JSON object."""
     manifest = summary.manifest
-    result = {
-        "out": str(out),
-        "name": manifest.name,
+    more = {
         "family": manifest.family,
-        "fingerprint": manifest.fingerprint,
         "tasks": manifest.tasks,
-        "splits": {name: split.totals for name, split in manifest.splits.items()},
-        "totals": manifest.totals,
-        "bytes": sum(shard.size for split in manifest.splits.values() for shard in split.shards),
-        "dead_letters": manifest.dead_letters,
         "account": manifest.account,
         "warnings": summary.warnings,
     }
-    return as_line(result)
+    return as_line({**made_answer(out, manifest), **more})
 
 
 def print_summary(summary: Summary, out: Path | str, *, seconds: float) -> None:

@@ -133,9 +133,10 @@ def _check_alike(one: OpenDataset, other: OpenDataset, family: str | None) -> No
                     f"{mine.get(setting)!r} and {theirs.get(setting)!r}): ingest one of them again with the other's"
                 )
     if family is None and one.manifest.family != other.manifest.family:
+        mine, theirs = (each.manifest.family or "one that is not stated" for each in (one, other))
         raise MixtureError(
-            f"{one.folder} is of family {one.manifest.family} and {other.folder} of {other.manifest.family}: say with "
-            "--family which one the new dataset stands for"
+            f"{one.folder} is of family {mine} and {other.folder} of {theirs}: say with --family which one the new "
+            "dataset stands for"
         )
 
 

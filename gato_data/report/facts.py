@@ -21,7 +21,7 @@ def dataset_facts(manifest: Manifest) -> list[Fact]:
     inputs = ", ".join(printable(name, 60) for name in source.inputs[:3])
     more = f" and {len(source.inputs) - 3} more" if len(source.inputs) > 3 else ""
     return [
-        ("family", printable(manifest.family)),
+        ("family", printable(manifest.family) or "not stated"),
         ("source", f"{printable(source.name)}, from {inputs}{more}" if inputs else printable(source.name)),
         ("settings", settings_line(source.settings)),
         ("tokenized with", settings_line(manifest.tokenization)),

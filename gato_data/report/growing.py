@@ -1,4 +1,4 @@
-"""What is said of a dataset that was made of others."""
+"""What is said of a dataset that was made, of raw episodes or of other datasets."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from gato_data.report.terminal.table import print_table
 from gato_schemas.dataset import Manifest
 
 
-def made_answer(out: Path, manifest: Manifest) -> dict[str, Any]:
+def made_answer(out: Path | str, manifest: Manifest) -> dict[str, Any]:
     """What was made, and of what."""
     return {
         "out": str(out),

@@ -30,13 +30,13 @@ class MixtureSummary:
 
 
 def summarize_mixture(
-    path: Path, planned: Callable[[MixtureRun], Mapping[str, int]], cache: Path | None = None
+    path: Path, planned: Callable[[MixtureRun], Mapping[str, Any]], cache: Path | None = None
 ) -> MixtureSummary:
     """Read a mixture file and plan a run of it, from manifests and indexes alone.
 
     Args:
         path: the file.
-        planned: steps, batch size and context length of the run, of what the file says of them.
+        planned: steps, batch size, context length, window and pack of the run, of what the file says of them.
         cache: where what is read from addresses is kept.
 
     Raises:
@@ -48,7 +48,8 @@ def summarize_mixture(
         raise InputError(f"{path} is a folder, a mixture file was wanted: try `gato-data inspect dataset {path}`")
     mixture = read_mixture(path)
     values = planned(mixture.run)
-    settings = ReadSettings(context_length=values["context_length"], cache=cache)
+    reading = {name: values[name] for name in ("context_length", "window", "pack")}
+    settings = ReadSettings(**reading, cache=cache)
     run = Run(steps=values["steps"], batch_size=values["batch_size"], settings=settings)
     return MixtureSummary(path, mixture, describe(mixture, path, run), cache)
 

@@ -1,7 +1,7 @@
 """The mixture file: datasets, their weights over the run, and what the datasets were when they were mixed."""
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -72,14 +72,17 @@ class MixtureRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     Attributes:
         steps, batch_size, context_length: of the run; None where nothing was said.
+        window, pack: how its windows are drawn, likewise.
     """
 
     steps: Planned | None = None
     batch_size: Planned | None = None
     context_length: Planned | None = None
+    window: Literal["timestep", "token"] | None = None
+    pack: bool | None = None
 
     @property
-    def told(self) -> dict[str, int]:
+    def told(self) -> dict[str, Any]:
         """Name and value of what was said."""
         values = ((name, getattr(self, name)) for name in self.__struct_fields__)
         return {name: value for name, value in values if value is not None}

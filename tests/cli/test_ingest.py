@@ -40,10 +40,12 @@ class TestWhatItPrints:
         assert sorted(found) == [
             "account",
             "bytes",
+            "content_id",
             "dead_letters",
             "family",
             "fingerprint",
             "name",
+            "origin",
             "out",
             "splits",
             "tasks",

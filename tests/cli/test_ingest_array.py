@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
-import pytest
-
 from tests.cli.command import error_of, ingest
 from tests.object_store import Bucket
 from tests.remote_folders import down
-from tests.rlds_inputs import digests, moving, write
-from tests.rlds_inputs import ingest as ingest_alone
+from tests.rlds_inputs import digests
 
 PROGRAM = "from gato_cli.main import main; main()"
 KILLED = dedent(
@@ -28,19 +25,6 @@ KILLED = dedent(
     shards._PartWriter._publish = killed
     """
 )
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five parts of two episodes."""
-    return write(tmp_path_factory.mktemp("array") / "rlds", [moving(n, length=20) for n in range(10)], shards=5)
-
-
-@pytest.fixture(scope="module")
-def wanted(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    out = tmp_path_factory.mktemp("alone") / "arm"
-    ingest_alone(source, out, source="rlds", holdout=0.3)
-    return digests(out)
 
 
 def shell(source: Path, out: Path | str, task: str, program: str = PROGRAM) -> "subprocess.Popen[str]":
@@ -60,10 +44,10 @@ def ends(*shells: "subprocess.Popen[str]") -> list[tuple[int, str, str]]:
     return [(shell.returncode, *words) for shell, words in zip(shells, said, strict=True)]
 
 
-def test_one_of_three_shells_is_killed(source: Path, wanted: dict[str, str], tmp_path: Path) -> None:
+def test_one_of_three_shells_is_killed(array_source: Path, array_wanted: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "arm"
     programs = {"1/3": KILLED + PROGRAM, "2/3": PROGRAM, "3/3": PROGRAM}
-    killed, *others = ends(*(shell(source, out, task, program) for task, program in programs.items()))
+    killed, *others = ends(*(shell(array_source, out, task, program) for task, program in programs.items()))
     assert killed[0] == -signal.SIGKILL
     assert [(code, stdout) for code, stdout, _ in others] == [(0, ""), (0, "")]
     assert not (out / "dataset.json").exists()
@@ -71,32 +55,32 @@ def test_one_of_three_shells_is_killed(source: Path, wanted: dict[str, str], tmp
     assert left == ["part-00003"], "a killed process leaves its temporary folder"
     before = {path.name: path.stat().st_ino for path in out.glob("*.tfrecord-*")}
     assert len(before) == 4 * 4
-    ((code, stdout, stderr),) = ends(shell(source, out, "1/3"))
+    ((code, stdout, stderr),) = ends(shell(array_source, out, "1/3"))
     assert code == 0, stderr
     assert stderr.splitlines()[:2] == [
         "10 episodes in 5 parts: task 1/3 writes 1 of its 2",
         f"{out} is complete: 1,200 tokens",
     ]
     assert "read      10 episodes, 200 timesteps, 1,200 tokens" in stdout.splitlines()
-    assert digests(out) == wanted
+    assert digests(out) == array_wanted
     assert before.items() <= {path.name: path.stat().st_ino for path in out.glob("*.tfrecord-*")}.items()
 
 
 def test_one_of_two_shells_is_killed_at_an_object_store(
-    source: Path, wanted: dict[str, str], tmp_path: Path, bucket: Bucket
+    array_source: Path, array_wanted: dict[str, str], tmp_path: Path, bucket: Bucket
 ) -> None:
     out = f"s3://{bucket.name}/tokens/arm"
-    killed, other = ends(shell(source, out, "2/2", KILLED + PROGRAM), shell(source, out, "1/2"))
+    killed, other = ends(shell(array_source, out, "2/2", KILLED + PROGRAM), shell(array_source, out, "1/2"))
     assert killed[0] == -signal.SIGKILL
     assert other[:2] == (0, ""), other[2]
-    ((code, _, stderr),) = ends(shell(source, out, "2/2"))
+    ((code, _, stderr),) = ends(shell(array_source, out, "2/2"))
     assert code == 0, stderr
-    assert down(out, tmp_path / "copy") == wanted
+    assert down(out, tmp_path / "copy") == array_wanted
 
 
-def test_what_a_task_says(source: Path, tmp_path: Path) -> None:
+def test_what_a_task_says(array_source: Path, tmp_path: Path) -> None:
     out = tmp_path / "arm"
-    asked = ("rlds", source, "--out", out, "--holdout", "0.3", "--runner", "array")
+    asked = ("rlds", array_source, "--out", out, "--holdout", "0.3", "--runner", "array")
     first = ingest(*asked, "--array-task", "1/3", "--workers", "1")
     assert (first.exit_code, first.stdout) == (0, "")
     assert first.stderr.splitlines() == [

@@ -1,10 +1,12 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from gato_cli.main import cli
+from gato_schemas.dataset import encode_manifest, read_manifest
 from tests.gato_data.report.folders import Folder, caption_folder, robot_episode, robot_folder, write_folder
 from tests.sealed import write_sealed
 
@@ -229,6 +231,14 @@ problem  one_step  robot: 25.0% of the episodes are one timestep long: are episo
 notice   constant  robot action/arm: 1 of 2 elements never change, at 0 (0.5, threshold 0.5)
 notice   constant  robot observation/pose: 1 of 2 elements never change, at 1 (0.5, threshold 0.5)"""
     )
+
+
+def test_a_dataset_of_no_family_says_so(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "arm", robot_folder())
+    manifest = read_manifest(folder)
+    (folder / "dataset.json").write_bytes(encode_manifest(msgspec.structs.replace(manifest, family="")))
+    assert inspect("dataset", folder).stdout.splitlines()[:2] == ["arm", "family          not stated"]
+    assert json.loads(inspect("dataset", folder, "--json").stdout)["family"] == ""
 
 
 def test_dataset_json(arm: Path) -> None:

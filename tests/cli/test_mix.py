@@ -106,10 +106,50 @@ def test_what_is_said_of_the_run_stays_in_the_file(library: Path, out: Path) -> 
     assert later.stages[1].first_sample == 100
 
 
+def test_what_is_said_of_windows_stays_in_the_file_too(library: Path, out: Path) -> None:
+    packed = ("--window", "token", "--pack")
+    drawn = json.loads(mix(*SMALL, *packed, "--out", out, "--json", library / "pong").stdout)
+    told = read_mixture(out).run.told
+    assert {name: told[name] for name in ("window", "pack")} == {"window": "token", "pack": True}
+    shown = json.loads(run("inspect", "mixture", out, "--json").stdout)["plan"]
+    assert (shown["window"], shown["datasets"]) == ("token", drawn["datasets"])
+    plain = json.loads(run("inspect", "mixture", out, "--json", "--no-pack", "--window", "timestep").stdout)["plan"]
+    assert (plain["window"], plain["datasets"]) != ("token", drawn["datasets"])
+    explain = ("explain", out, "--step", "1", "--json")
+    assert mix(*explain).stdout == mix(*explain, *packed).stdout
+    assert mix(*explain).stdout != mix(*explain, "--no-pack").stdout
+    later = ("--weights", "pong=1", "--at-step", "10", "--steps", "40", "--no-pack", "--out", out)
+    assert mix(*later).exit_code == 0
+    told = read_mixture(out).run.told
+    assert {name: told[name] for name in ("window", "pack")} == {"window": "token", "pack": False}
+
+
+def test_of_a_run_of_which_only_windows_are_told_nothing_else_is(library: Path, out: Path) -> None:
+    result = mix("--pack", "--out", out, library / "pong")
+    assert result.stderr.splitlines()[-1].startswith("Note: nothing was said of the run, so the plan is that of train")
+    assert read_mixture(out).run.told == {"pack": True}
+
+
+def test_without_weights_all_datasets_have_the_same(library: Path, out: Path) -> None:
+    result = mix("--out", out, *SMALL, library / "pong", library / "walker")
+    assert result.exit_code == 0
+    assert read_mixture(out).stages[0].weights == [0.5, 0.5]
+    assert result.stderr.splitlines() == [
+        f"Wrote {out}.",
+        "Note: no --weights were given, so every dataset has the same; --weights tokens draws them in proportion to "
+        "how much there is.",
+    ]
+    one = mix("--out", out, *SMALL, library / "pong")
+    assert (one.exit_code, one.stderr) == (0, f"Wrote {out}.\n"), "of one dataset there is nothing to weigh"
+    assert error_of(mix("--at-step", "3", "--out", out), 2) == "give --weights: those that hold from step N on"
+
+
 def test_shares_for_a_limit_of_epochs_are_of_one_run(library: Path, out: Path) -> None:
     weights = ("--weights", "uniform", "--max-epochs", "1000", "--steps", "20")
     assert mix(*weights, "--out", out, library / "pong", library / "walker").exit_code == 0
-    assert read_mixture(out).run.told == {"steps": 20, "batch_size": 8, "context_length": 256}
+    assert read_mixture(out).run.told == {
+        "steps": 20, "batch_size": 8, "context_length": 256, "window": "timestep", "pack": False,
+    }  # fmt: skip
 
 
 def test_weights_of_other_measures(library: Path, out: Path) -> None:
@@ -205,7 +245,6 @@ def test_wrong_names_and_files(library: Path, out: Path, tmp_path: Path) -> None
     assert many.endswith("at most 2,147,483,647 of each are wanted")
     assert "give --out FILE" in error_of(mix("--weights", "uniform", pong), code=2)
     assert "give --out FILE" in error_of(mix("--weights", "uniform", "--at-step", "5", "--dry-run", pong), code=2)
-    assert "Missing option '--weights'" in error_of(mix("--out", out, pong), code=2)
     assert "'x' is not a valid integer" in error_of(mix("--weights", "uniform", "--out", out, "--steps", "x", pong), 2)
 
 

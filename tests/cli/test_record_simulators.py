@@ -182,6 +182,8 @@ def test_which_of_several_tasks_acts_and_at_what_rate_is_said(still: Still, tmp_
     assert (result.exit_code, still.task) == (0, "task0"), result.output
     assert "Note: the model acts as in task task0; recorded in this environment too: task1.\n" in result.stderr
     assert "Note: task task0 was learned from one timestep for every 2 that were recorded" in result.stderr
+    assert "decides in one of 2 timesteps, and each action is done in as many equal parts.\n" in result.stderr
+    assert still.seen == 40, "of 80 timesteps"
 
 
 @pytest.mark.parametrize(

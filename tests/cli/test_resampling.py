@@ -193,6 +193,10 @@ def test_other_timesteps_are_not_merged(tmp_path: Path) -> None:
         (("--every", 2, "--held", -1), "held -1 cannot be: 0 is the least"),
         (("--drop-idle=0",), "drop-idle is 0.0: a number above 0 is wanted"),
         (("--drop-idle=nan",), "drop-idle is nan: a number above 0 is wanted"),
+        (("--drop-idle=-1",), "drop-idle is -1.0: a number above 0 is wanted, 0.0001 in OpenVLA's filter"),
+        (("--drop-idle", "-.5"), "drop-idle is -0.5: a number above 0 is wanted, 0.0001 in OpenVLA's filter"),
+        (("--drop-idle=x",), "Invalid value for '--drop-idle': 'x' is not a valid float."),
+        (("--drop-idle", "-x"), "No such option '-x'."),
         (("--every-actions", "sum"), "adds up the actions of several timesteps: give --every as well"),
         (("--every", 2, "--every-actions", "mean"), "'mean' is not one of 'last', 'sum'"),
         (("--drop-idle", "--held", 2), "an action has 2 numbers, of which --held 2 leaves none that moves"),
@@ -230,9 +234,12 @@ def test_a_rollout_says_it(tmp_path: Path) -> None:
     done(
         "train", "--mixture", tmp_path / "mixture.json", "--model", "tiny", *small, *numbers, "--out", tmp_path / "run"
     )
-    wanted = "was learned from one timestep for every 3 that were recorded, with the last of their actions"
-    for asked in ((), ("--env", "CartPole-v1")):
-        assert wanted in done("rollout", tmp_path / "run", "--episodes", 1, "--no-baselines", *asked)
+    learned = "was learned from one timestep for every 3 that were recorded, with the last of their actions: "
+    held = "the policy decides in one of 3 timesteps, and each action is done as often"
+    own = "the environment takes each action for one timestep of its own"
+    for asked, wanted in (((), held), (("--env", "CartPole-v1"), held), (("--no-hold",), own)):
+        shown = done("rollout", tmp_path / "run", "--episodes", 1, "--no-baselines", *asked)
+        assert learned + wanted in " ".join(shown.split())
     (dataset,) = json.loads((tmp_path / "run" / "policy.json").read_text())["datasets"]
     (task,) = dataset["tasks"].values()
     assert task["resampling"]["every"] == 3

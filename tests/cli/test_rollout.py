@@ -92,6 +92,19 @@ def test_json(run: Path) -> None:
     assert {"return", "length", "success", "episode", "seconds"} <= set(found["episodes"][0])
 
 
+@pytest.mark.parametrize(("given", "kept"), [("0", "0"), ("07", "7"), ("all", "all")])
+def test_how_many_timesteps_are_seen(given: str, kept: str, run: Path) -> None:
+    result = rollout(run, *ENV, "--episodes", "1", "--no-baselines", "--history", given, "--json")
+    assert json.loads(result.stdout)["settings"]["history"] == kept
+
+
+@pytest.mark.parametrize("given", ["-1", "every", "1.5", ""])
+def test_what_is_no_history(given: str, run: Path) -> None:
+    result = rollout(run, *ENV, "--episodes", "1", "--history", given)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"Error: a history of {given!r} is none: a number of timesteps, or all, is wanted\n"
+
+
 def test_the_same_command_goes_on(run: Path, tmp_path: Path) -> None:
     first = rollout(run, *ENV, "--episodes", "3", "--out", tmp_path / "out", "--json")
     more = rollout(run, *ENV, "--episodes", "5", "--out", tmp_path / "out", "--json")

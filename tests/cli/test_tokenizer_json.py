@@ -209,6 +209,17 @@ def test_near_right_files(name: str, content: str, message: str, texts: Path, tm
     assert not (out / "dataset.json").exists()
 
 
+def test_a_small_model_is_told_by_the_options_that_help(texts: Path, tmp_path: Path) -> None:
+    model = save(bert(), tmp_path / "tokenizer.json")
+    pieces = Tokenizer.from_file(str(model)).get_vocab_size()
+    command = ("ingest", "massivetext", texts, "--out", tmp_path / "out", "--text-model", model)
+    assert refused(*command).endswith(
+        f"a text model of {pieces} pieces cannot share its ids with 1024 discrete values: give --discrete-ids "
+        "separate, or a --text-model of at least 1024 pieces"
+    )
+    done(*command, "--discrete-ids", "separate")
+
+
 def test_the_folder_of_a_model(model: Path, texts: Path, tmp_path: Path) -> None:
     folder = tmp_path / "gpt2"
     folder.mkdir()

@@ -62,7 +62,9 @@ def test_ranges_that_end_behind_the_table(change):
 
 
 def test_a_text_model_that_is_too_small_or_too_large():
-    with pytest.raises(SettingError, match="500 pieces cannot share its ids with 1024 discrete values: take a text"):
+    with pytest.raises(
+        SettingError, match="500 pieces cannot share its ids with 1024 discrete values: give --discrete"
+    ):
         Vocabulary(500)
     assert Vocabulary(500, "separate").size == 500 + 1025 + 1024
     for size in (-1, 2**24 + 1):

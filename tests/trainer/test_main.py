@@ -5,16 +5,19 @@ import re
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import torch
+from click.testing import CliRunner
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gato_cli.main import cli
 from gato_data.errors import MissingPackageError, MixtureError
+from gato_data.reading.settings import ReadSettings
 from gato_schemas.mixture import MixtureRun, encode_mixture
 from gato_trainer.__main__ import main
 from gato_trainer.config import ModelConfig, TrainSettings
@@ -31,6 +34,11 @@ from tests.schemas.test_mixture import MIXTURE
 from tests.trainer.synthetic import SyntheticSource
 
 Make = Callable[..., TrainSettings]
+
+
+def gato_data_main(arguments: list[str]) -> int:
+    """The other command line."""
+    return CliRunner().invoke(cli, arguments).exit_code
 
 
 @pytest.fixture
@@ -110,6 +118,11 @@ def test_what_is_not_given_is_of_the_mixture_and_then_of_the_model(
     assert run_of("--steps", "4", "--batch-size", "2", "--fine-tune") == (
         "4 steps (given), 2 windows a step (given), 24 tokens a window (the mixture)"
     )
+    said = MixtureRun(steps=3, window="token", pack=True)
+    mixture.write_bytes(encode_mixture(msgspec.structs.replace(MIXTURE, run=said)))
+    assert run_of("--context-length", "24").endswith(", window token (the mixture), pack yes (the mixture)")
+    assert run_of("--context-length", "24", "--no-pack").endswith(", window token (the mixture), pack no (given)")
+    mixture.write_bytes(encode_mixture(msgspec.structs.replace(MIXTURE, run=planned)))
     assert run_of("--fine-tune").startswith("10,000 steps (--fine-tune), 64 windows a step (--fine-tune)")
     mixture.write_bytes(encode_mixture(MIXTURE))
     assert run_of("--context-length", "24") == (
@@ -118,6 +131,36 @@ def test_what_is_not_given_is_of_the_mixture_and_then_of_the_model(
     assert main([*command, "--steps", "1", "--batch-size", "2", "--context-length", "24"]) == 0
     log = capsys.readouterr().err
     assert "1 step (given), 2 windows a step (given), 24 tokens a window (given)" in log
+
+
+@pytest.mark.parametrize("door", [main, gato_data_main], ids=["gato_trainer", "gato-data"])
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    [
+        ((), ("token", True)),
+        (("--no-pack",), ("token", False)),
+        (("--window", "timestep"), ("timestep", True)),
+    ],
+)
+def test_windows_are_drawn_as_the_mixture_says(
+    door: Callable[[list[str]], int],
+    more: Sequence[str],
+    wanted: tuple[str, bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[ReadSettings] = []
+
+    def open_sources(_: Path, context_length: int, seed: int, each: int, **more: Any) -> tuple[SyntheticSource, None]:
+        read.append(ReadSettings(context_length=context_length, seed=seed, **more))
+        return SyntheticSource(context_length=context_length, vocabulary_size=1200), None
+
+    monkeypatch.setattr(train, "open_sources", open_sources)
+    command = arguments(tmp_path / "run", "--dry-run")
+    said = msgspec.structs.replace(MIXTURE, run=MixtureRun(window="token", pack=True))
+    (tmp_path / "mixture.json").write_bytes(encode_mixture(said))
+    assert door([*command, *more]) == 0
+    assert [(each.window, each.pack) for each in read] == [wanted]
 
 
 @pytest.mark.usefixtures("synthetic")

@@ -20,11 +20,13 @@ from gato_trainer.presets import (
     DEFAULT_MODEL,
     OPTIONS,
     PLAN_OPTIONS,
+    PLANNED_READING,
     PRESETS,
     READ_OPTIONS,
     default_told,
     models_told,
     planned_machine,
+    read_settings,
     train_settings,
 )
 
@@ -54,7 +56,8 @@ def _train(options: dict[str, Any]) -> tuple[list[str], int]:
     read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
     planned = planned_machine(only_plan, **{entry.name: options.pop(entry.name) for entry, _ in PLAN_OPTIONS})
     run = read_mixture(mixture).run.told
-    settings = train_settings(options.pop("model"), options.pop("out"), planned=run, **options)
+    settings = train_settings(options.pop("model"), options.pop("out"), planned=run, reading=read, **options)
+    read = read_settings(run, **read)
     made = dry_run(mixture, settings, planned, **read) if only_plan else train(mixture, settings, **read)
     code = made.exit_code if isinstance(made, RunResult) else 0
     if os.environ.get("RANK", "0") != "0":
@@ -97,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     for entry, kind in (*OPTIONS, *PLAN_OPTIONS):
         _add_option(train, entry, kind, None)
     for entry, kind in READ_OPTIONS:
-        _add_option(train, entry, kind, entry.default)
+        _add_option(train, entry, kind, None if entry.name in PLANNED_READING else entry.default)
     for flag, text in (
         ("--fine-tune", "The paper's fine-tuning values (appendix E)."),
         ("--dry-run", "Show the plan; write nothing."),

@@ -134,7 +134,8 @@ class TrainSettings:
         out: the run folder.
         model_name: the preset, for messages.
         model: the shape; its vocabulary and position table are replaced by the source's.
-        origins: what said the number of steps, the batch size and the context length, for the log.
+        origins: what said the number of steps, the batch size and the context length, for the log; and what was said
+            of how windows are drawn.
         steps: the horizon of the learning-rate schedule.
         stop_step: None runs to `steps`.
         micro_batch_size: None takes what fits into a GPU's memory, and on a CPU a process's whole share.
@@ -263,7 +264,8 @@ class TrainSettings:
             "batch_size": f"{counted(self.batch_size, 'window')} a step",
             "context_length": f"{counted(self.context_length, 'token')} a window",
         }
-        return ", ".join(f"{text} ({self.origins.get(name, 'given')})" for name, text in values.items())
+        told = [f"{text} ({self.origins.get(name, 'given')})" for name, text in values.items()]
+        return ", ".join(told + [f"{name} {text}" for name, text in self.origins.items() if name not in values])
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dictionary of every field, with what is read back of it."""

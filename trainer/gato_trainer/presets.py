@@ -65,6 +65,9 @@ DEFAULT_MODEL = "tiny"
 PLANNED = ("steps", "batch_size", "context_length")
 """What a mixture may say of the run that it was planned for."""
 
+PLANNED_READING = ("window", "pack")
+"""What it may say of how windows are drawn: settings of the reader."""
+
 OPTIONS = tuple(
     (entry, kind) for cls in (TrainSettings, ModelConfig) for entry, kind in declared(cls) if entry.metadata.get("help")
 )
@@ -99,7 +102,13 @@ for pre-training."""
 
 
 def train_settings(
-    model: str, out: Path, *, fine_tune: bool = False, planned: Mapping[str, int] | None = None, **options: Any
+    model: str,
+    out: Path,
+    *,
+    fine_tune: bool = False,
+    planned: Mapping[str, Any] | None = None,
+    reading: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> TrainSettings:
     """Complete the options that a user gave (None means not given) with what is planned, then with the preset's values.
 
@@ -109,7 +118,8 @@ def train_settings(
         model: a name in `PRESETS`.
         out: the run folder.
         fine_tune: start from the values in `FINE_TUNING`.
-        planned: what the mixture says of the run, by names in `PLANNED`.
+        planned: what the mixture says of the run, by names in `PLANNED` and `PLANNED_READING`.
+        reading: what the user gave of `PLANNED_READING`, for the log: `read_settings` completes that.
         options: fields of `TrainSettings`, and those of `ModelConfig` in `OPTIONS`.
 
     Raises:
@@ -121,10 +131,10 @@ def train_settings(
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     given = {name: value for name, value in given.items() if value is not None}
     values: dict[str, Any] = {"learning_rate": preset.learning_rate}
-    origins = {}
+    planned, origins = planned or {}, _reading_origins(planned or {}, reading or {})
     for origin, found in (
         (f"--model {model}", {name: getattr(preset, name) for name in PLANNED}),
-        ("the mixture", planned or {}),
+        ("the mixture", {name: planned[name] for name in PLANNED if name in planned}),
         ("--fine-tune", FINE_TUNING if fine_tune else {}),
         ("given", given),
     ):
@@ -137,10 +147,33 @@ def train_settings(
     return TrainSettings(out=Path(out), model_name=model, model=shaped, origins=origins, **values)
 
 
+def read_settings(planned: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    """Complete the settings of the reader that a user gave (None means not given) with what is planned.
+
+    Args:
+        planned: what the mixture says of the run, by names in `PLANNED_READING`.
+        options: fields of `ReadSettings`; what remains None has its default.
+    """
+    told = {name: planned[name] for name in PLANNED_READING if name in planned}
+    return told | {name: value for name, value in options.items() if value is not None}
+
+
+def _reading_origins(planned: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """What was said of how windows are drawn, and by whom."""
+    said = {}
+    for origin, found in (("the mixture", planned), ("given", given)):
+        for name in PLANNED_READING:
+            if (value := found.get(name)) is not None:
+                said[name] = f"{({True: 'yes', False: 'no'}).get(value, value)} ({origin})"
+    return said
+
+
 def default_told(entry: "Field[Any]") -> str:
     """What stands for a setting that is not given, for its help; empty where that says it itself."""
     if entry.name in PLANNED:
         return "the mixture's, else the model's"
+    if entry.name in PLANNED_READING:
+        return f"the mixture's, else {entry.default or 'no'}"
     if entry.name == "warmup_steps":
         return f"a tenth of the steps, at most {WARMUP_STEPS:,}"
     if entry.name == "learning_rate" or any(entry.name == ours.name for ours in _OF_PRESETS):

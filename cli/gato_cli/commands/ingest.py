@@ -1,5 +1,6 @@
 """`gato-data ingest SOURCE INPUT --out DIR`: one subcommand per source, of the source's settings."""
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from gato_cli.options import Place, first_line, settings_options
 from gato_cli.output import say
 from gato_data.errors import GatoError, SettingError
 from gato_data.settings import settings_from
+
+_NEGATIVE = re.compile(r"-\.?\d")
 
 
 class SourceGroup(click.Group):
@@ -56,6 +59,23 @@ class SourceGroup(click.Group):
         except GatoError as error:
             return printable(str(error), MAX_LINE)
         return "" if command is None else command.get_short_help_str(limit=200)
+
+
+class SourceCommand(click.Command):
+    """A source. Negative values of options that may go without a value are values, and not options as to click."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse options and inputs."""
+        options = [option for option in self.params if isinstance(option, click.Option)]
+        alone = {name for option in options if isinstance(option.flag_value, str) for name in option.opts}
+        words: list[str] = []
+        for word in args:
+            name, _, value = word.partition("=")
+            if words and words[-1] in alone and _NEGATIVE.match(word):
+                words[-1] += f"= {word}"
+            else:
+                words.append(f"{name}= {value}" if name in alone and value.startswith("-") else word)
+        return super().parse_args(ctx, words)
 
 
 def _ingest_options() -> list[click.Parameter]:
@@ -110,7 +130,7 @@ def _command(name: str, cls: type[Any]) -> click.Command:
         given = {key: value for key, value in chosen.items() if origin(key) is not default}
         _run(name, given, **values)
 
-    return click.Command(
+    return SourceCommand(
         name,
         params=[*usual, *settings],
         callback=callback,

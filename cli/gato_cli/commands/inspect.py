@@ -10,7 +10,7 @@ from gato_cli.options import LocalPath, Place, Threshold, TokenRange, cache_opti
 from gato_cli.output import say, show
 from gato_cli.planned_run import planned_run, run_options
 from gato_data.closest import closest
-from gato_trainer.presets import PLANNED
+from gato_trainer.presets import PLANNED, PLANNED_READING
 
 
 class InspectGroup(click.Group):
@@ -230,7 +230,7 @@ def mixture(
     page: Path | None,
     episodes: int,
     as_json: bool,
-    **given: int | None,
+    **given: Any,
 ) -> None:
     """What is in the mixture FILE: its datasets, its weights, and what a run reads of each dataset.
 
@@ -254,7 +254,7 @@ def mixture(
         show(lambda: mixture_answer(summary), lambda console: print_mixture(console, summary), as_json=as_json)
 
 
-mixture.params += run_options(*PLANNED)
+mixture.params += run_options(*PLANNED, *PLANNED_READING)
 
 
 def _write_page(page: Path, title: str, contents: list[dict[str, Any]], mixture: dict[str, Any] | None = None) -> None:

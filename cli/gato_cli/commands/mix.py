@@ -11,7 +11,7 @@ from gato_cli.options import LocalPath, Place, json_option, settings_options
 from gato_cli.output import say, show
 from gato_cli.planned_run import OF_TRAIN, planned_run, run_options
 from gato_data.reading.settings import ReadSettings
-from gato_trainer.presets import DEFAULT_MODEL, PLANNED
+from gato_trainer.presets import DEFAULT_MODEL, PLANNED, PLANNED_READING
 
 if TYPE_CHECKING:
     from gato_data.mixing.make import WeightOptions
@@ -22,6 +22,10 @@ _PATH = LocalPath()
 _NOTHING_SAID = (
     f"Note: nothing was said of the run, so the plan is that of train --model {DEFAULT_MODEL}. What --steps, "
     "--batch-size and --context-length say is kept in the file, and train takes it from there."
+)
+_NO_WEIGHTS = (
+    "Note: no --weights were given, so every dataset has the same; --weights tokens draws them in proportion to how "
+    "much there is."
 )
 
 _Command = TypeVar("_Command", bound=click.Command)
@@ -73,16 +77,15 @@ class MixGroup(click.Group):
         return click.Command.collect_usage_pieces(self, ctx)
 
 
-@read_options("window", "pack", "cache")
-@planned_options(*PLANNED, default=OF_TRAIN)
+@read_options("cache")
+@planned_options(*PLANNED, *PLANNED_READING, default=OF_TRAIN)
 @click.group(cls=MixGroup, context_settings={"show_default": True})
 @click.argument("datasets", metavar="DATASET...", nargs=-1, type=Place())
 @click.option(
     "--weights",
-    required=True,
     multiple=True,
     metavar="NAME=W,...|FILE.toml|PRESET",
-    help="Weights, see above; NAME=W may come in several of them.",
+    help="Weights, see above; NAME=W may come in several of them.  [default: uniform]",
 )
 @click.option("--out", metavar="FILE", type=_PATH, help="The mixture file; with --dry-run it may be left out.")
 @click.option(
@@ -106,24 +109,23 @@ def command(
     measure: Any,
     temperature: float | None,
     max_epochs: float | None,
-    steps: int | None,
-    batch_size: int | None,
-    context_length: int | None,
     at_step: int | None,
     plot: Path | None,
     dry_run: bool,
     as_json: bool,
-    **reading: Any,
+    cache: Path | None,
+    **given: Any,
 ) -> None:
     """Mix the folders DATASET..., paths or addresses, by relative weights, and print what a run will read of each.
 
     Weights are NAME=W for every dataset, or NAME[VIEW]=W for some of its episodes ("breakout[return>=20]=1"); a TOML
     file with a table [weights]; or a preset: gato (the paper's Table 1, by the family of each dataset), uniform,
-    tokens, loss-tokens or episodes (in proportion to how much there is). With --at-step, the mixture file gets a
-    further stage, and DATASET... names datasets to add. No record is read.
+    tokens, loss-tokens or episodes (in proportion to how much there is). Without them all datasets have the same.
+    With --at-step, the mixture file gets a further stage, and DATASET... names datasets to add. No record is read.
 
     \b
     Example:
+      gato-data mix --out mixture.json breakout
       gato-data mix --weights breakout=2,pong=1 --out mixture.json --steps 200 --batch-size 8 breakout pong
       gato-data mix --weights gato --out mixture.json --dry-run breakout pong
       gato-data mix explain mixture.json --step 10 --rank 1 --world-size 8
@@ -135,13 +137,14 @@ def command(
 
     if out is None and (at_step is not None or not dry_run):
         raise click.UsageError("give --out FILE: only a plan that writes nothing (--dry-run) goes without it")
+    if not weights and at_step is not None:
+        raise click.UsageError("give --weights: those that hold from step N on")
     if out is not None and at_step is None:
         check_out(out)
     file = out or Path("mixture.json")
     options = WeightOptions(measure=measure, temperature=temperature, max_epochs=max_epochs)
-    folders = [at_hand(place, reading["cache"]) for place in datasets]
-    given = {"steps": steps, "batch_size": batch_size, "context_length": context_length}
-    mixture, run = _mixed(folders, ",".join(weights), file, options, at_step, given, reading)
+    folders = [at_hand(place, cache) for place in datasets]
+    mixture, run = _mixed(folders, ",".join(weights) or "uniform", file, options, at_step, given, cache)
     plan = describe(mixture, file, run)
     plan.check_trained()
     if plot is not None:
@@ -151,7 +154,9 @@ def command(
     if not dry_run:
         write_mixture(file, mixture)
     _print(plan, None if dry_run else out, plot, as_json)
-    if not mixture.run.told:
+    if not weights and len(mixture.datasets) > 1:
+        say(_NO_WEIGHTS)
+    if not mixture.run.told.keys() & set(PLANNED):
         say(_NOTHING_SAID)
     if at_step is not None and at_step >= run.steps:
         say(f"Warning: the plan ends at step {run.steps:,}, before these weights begin: give --steps.")
@@ -163,8 +168,8 @@ def _mixed(
     file: Path,
     options: "WeightOptions",
     at_step: int | None,
-    given: dict[str, int | None],
-    reading: dict[str, Any],
+    given: dict[str, Any],
+    cache: Path | None,
 ) -> "tuple[Mixture, Run]":
     """The mixture, and the run that it is planned for; what is given of that stays in the file.
 
@@ -177,14 +182,16 @@ def _mixed(
     earlier = None if at_step is None else read_mixture(file)
     said = earlier.run if earlier else MixtureRun()
     values = planned_run(said, given)
-    settings = ReadSettings(context_length=values["context_length"], **reading)
+    reading = {name: values[name] for name in ("context_length", *PLANNED_READING)}
+    settings = ReadSettings(**reading, cache=cache)
     run = Run(steps=values["steps"], batch_size=values["batch_size"], settings=settings)
     if earlier is None or at_step is None:
         mixture = plan_mixture(folders, weights, folder=file.parent, options=options, run=run)
     else:
         first_sample = at_step * run.batch_size
         mixture = add_stage(earlier, file, first_sample, folders, weights, options=options, run=run)
-    told = values if options.max_epochs is not None else said.told | {name: n for name, n in given.items() if n}
+    told = said.told | {name: value for name, value in given.items() if value is not None}
+    told = told if options.max_epochs is None else values
     return msgspec.structs.replace(mixture, run=MixtureRun(**told)), run
 
 
@@ -202,16 +209,14 @@ def _print(plan: "MixturePlan", out: Path | None, plot: Path | None, as_json: bo
 
 @read_options(
     "seed",
-    "window",
     "prompt_share",
     "prompt_end_share",
     "prompt_tokens",
     "prompt_loss",
-    "pack",
     "history",
     "cache",
 )
-@planned_options("batch_size", "context_length")
+@planned_options("batch_size", "context_length", *PLANNED_READING)
 @command.command("explain", context_settings={"show_default": True})
 @click.argument("mixture", type=Place())
 @click.option("--step", required=True, type=click.IntRange(0), help="Step of the run, counted from 0.")
@@ -224,11 +229,9 @@ def explain(
     step: int,
     rank: int,
     world_size: int,
-    batch_size: int | None,
-    context_length: int | None,
     split: str,
     as_json: bool,
-    **reading: Any,
+    **given: Any,
 ) -> None:
     """Name the episodes that one rank reads at one step of a run over the mixture file MIXTURE.
 
@@ -244,10 +247,11 @@ def explain(
     from gato_data.report.terminal.batch import print_batch
     from gato_schemas.mixture import read_mixture
 
-    path = at_hand(mixture, reading["cache"])
-    run = planned_run(read_mixture(path).run, {"batch_size": batch_size, "context_length": context_length})
-    samples = rank_samples(step, run["batch_size"], rank, world_size)
-    settings = ReadSettings(context_length=run["context_length"], **reading)
+    path = at_hand(mixture, given["cache"])
+    run = planned_run(read_mixture(path).run, given)
+    del given["batch_size"], run["steps"]
+    samples = rank_samples(step, run.pop("batch_size"), rank, world_size)
+    settings = ReadSettings(**given | run)
     with open_mixture(path, split=split, settings=settings) as reader:
         windows = reader.explain(samples)
     answer = {"step": step, "rank": rank, "world_size": world_size, "windows": windows}

@@ -153,9 +153,11 @@ def _other(run: Path, family: str, recorder: "EnvironmentRecorder[Any]") -> "Oth
     task, *others = tasks_recorded_in(infos, family, recorder)
     if others:
         say(f"Note: the model acts as in task {task}; recorded in this environment too: {', '.join(others)}.")
-    if (asked := infos[task].resampling) is not None:
+    asked = infos[task].resampling
+    if asked is not None:
         say(f"Note: {resampling_note(task, asked)}.")
-    return Other(PolicyActor(policy, task, 1, RolloutSettings(seed=recorder.seed)), policy_name(identity_of(policy)))
+    actor = PolicyActor(policy, task, 1, RolloutSettings(seed=recorder.seed), asked)
+    return Other(actor, policy_name(identity_of(policy)))
 
 
 def _print_json(recorder: "EnvironmentRecorder[Any]", made: "Recording", out: Path) -> None:

@@ -11,11 +11,13 @@ from gato_trainer.presets import (
     DEFAULT_MODEL,
     OPTIONS,
     PLAN_OPTIONS,
+    PLANNED_READING,
     PRESETS,
     READ_OPTIONS,
     default_told,
     models_told,
     planned_machine,
+    read_settings,
     train_settings,
 )
 
@@ -24,7 +26,11 @@ def _with_settings(command: click.Command) -> click.Command:
     """The command with an option for every setting of the run, of its model and of the reader."""
     command.params += [unset_option(entry, kind, default_told(entry)) for entry, kind in OPTIONS]
     command.params += [unset_option(entry, kind) for entry, kind in PLAN_OPTIONS]
-    command.params += [setting_option(entry, kind) for entry, kind in READ_OPTIONS]
+    for entry, kind in READ_OPTIONS:
+        planned = entry.name in PLANNED_READING
+        command.params.append(
+            unset_option(entry, kind, default_told(entry)) if planned else setting_option(entry, kind)
+        )
     command.help = (command.help or "").replace("MODELS", models_told())
     return command
 
@@ -43,7 +49,8 @@ def command(
     """Train a Gato transformer on a mixture, on a CPU or a GPU.
 
     Steps, batch size and context length that are not given are those that the mixture was planned for (`gato-data mix
-    --steps ...`), then the model's own (MODELS). For several GPUs run the same through torchrun:
+    --steps ...`), then the model's own (MODELS); --window and --pack are the mixture's as well. For several GPUs run
+    the same through torchrun:
     `torchrun --nproc-per-node 8 -m gato_trainer train ...`.
 
     \b
@@ -64,7 +71,9 @@ def command(
     read = {entry.name: options.pop(entry.name) for entry, _ in READ_OPTIONS}
     planned = planned_machine(dry_run, **{entry.name: options.pop(entry.name) for entry, _ in PLAN_OPTIONS})
     path = at_hand(mixture, read["cache"])
-    settings = train_settings(model, out, fine_tune=fine_tune, planned=read_mixture(path).run.told, **options)
+    told = read_mixture(path).run.told
+    settings = train_settings(model, out, fine_tune=fine_tune, planned=told, reading=read, **options)
+    read = read_settings(told, **read)
     if dry_run:
         made = plan(path, settings, planned, **read)
         print(json.dumps(made.to_json(), sort_keys=True) if as_json else "\n".join(made.lines()))

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from gato_data.errors import GatoError, MissingPackageError, SettingError
 from gato_pipelines.ingest.dead_workers import Deaths, TrackedCall
+from gato_pipelines.ingest.sent_errors import SentErrors, worker_failed
 from gato_pipelines.ingest.settings import EngineName
 
 _AUGMENTED = " [while running '"
@@ -80,7 +81,7 @@ def run_over(
             created = pipeline | "Create" >> beam.Create(list(elements), reshuffle=False)
             if runner != "local" or count > 1:  # one worker has nobody to share with: half of Beam's own time
                 created |= "Reshuffle" >> beam.Reshuffle()
-            created | "Call" >> beam.Map(function if notes is None else TrackedCall(function, notes))
+            created | "Call" >> beam.Map(_called(function, runner, notes))
     except GatoError as error:
         error.args = (str(error).split(_AUGMENTED)[0], *error.args[1:])
         raise
@@ -92,6 +93,13 @@ def run_over(
         if runner == "local" and not isinstance(error, RuntimeError):
             raise  # a worker in this process shows its own error
         raise _explain(error, runner, deaths) from error
+
+
+def _called(function: Callable[[Any], None], runner: EngineName, notes: Path | None) -> Callable[[Any], None]:
+    """What a worker calls, of a function."""
+    if runner == "dask":
+        return SentErrors(function)
+    return function if notes is None else TrackedCall(function, notes)
 
 
 def _cores() -> int:
@@ -200,6 +208,6 @@ def _explain(error: BaseException, runner: EngineName, deaths: Deaths) -> GatoEr
         return dead
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     if runner == "local":
-        return GatoError(f"a worker failed ({lines[-1]}): --debug shows where; finished shards are kept")
+        return worker_failed(lines[-1])
     reason = "; ".join(lines if len(lines) <= _MAX_LINES else lines[-1:])[:_MAX_REASON]
     return GatoError(f"runner {runner} failed ({reason}): its options are given with --beam-option NAME=VALUE")

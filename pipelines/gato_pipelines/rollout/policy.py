@@ -1,13 +1,15 @@
 """A policy as an actor: what is asked of it, and how its seeds are drawn."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from gato_data.errors import EpisodeError
 from gato_pipelines.control.selection import field_name
 from gato_pipelines.environments.chance import Chance, draw_seed
 from gato_pipelines.environments.environment import ACTION, Environment, Observation
+from gato_pipelines.rollout.holding import Holding
 from gato_pipelines.rollout.settings import RolloutSettings
+from gato_schemas.selection import Resampling
 
 PLAYED, DRAWN = (1,), (2,)
 """Streams of random numbers: what the environments of rollouts are drawn from, which no recording
@@ -23,7 +25,7 @@ class Policy(Protocol):
         task: str | None = None,
         prompt: str | None = None,
         environments: int = 1,
-        history: int | None = None,
+        history: int | Literal["all"] | None = None,
         temperature: float = 1.0,
         seed: int = 0,
         memory: Any = "half-cut",
@@ -45,15 +47,32 @@ def policy_name(identity: Mapping[str, Any]) -> str:
 class PolicyActor:
     """A policy in one task: observations to it by the names of fields, its actions to environments."""
 
-    def __init__(self, policy: Policy, task: str, environments: int, settings: RolloutSettings) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        task: str,
+        environments: int,
+        settings: RolloutSettings,
+        resampling: Resampling | None = None,
+    ) -> None:
+        """Begin to play.
+
+        Args:
+            policy: who plays.
+            task: its name of what is played.
+            environments: how many beside each other.
+            settings: how it decides.
+            resampling: which timesteps of a recording the task was learned from; None where from all.
+        """
         self._policy, self._task = policy, task
+        self._holding = Holding(resampling if settings.hold else None)
         self._environments: dict[int, Environment] = {}
         self._names: dict[str, str] = {}
         policy.reset(
             task=task,
             prompt=settings.prompt,
             environments=environments,
-            history=settings.history,
+            history=settings.most_history,
             temperature=settings.temperature,
             seed=settings.seed,
             memory=settings.memory,
@@ -63,6 +82,7 @@ class PolicyActor:
         """Begin another episode with draws of its own."""
         self._environments[seat] = environment
         self._names = {leaf.path: field_name(leaf, "observation") for leaf in environment.observations}
+        self._holding.begin(seat)
         self._policy.restart(seat, draw_seed(Chance(chance.seed, chance.number, DRAWN).rng))
 
     def act(self, seen: Sequence[Observation | None]) -> list[Any]:
@@ -71,10 +91,18 @@ class PolicyActor:
         Raises:
             EpisodeError: an observation or an action is not what the other side takes.
         """
-        names = self._names
-        given = [None if one is None else {names[path]: value for path, value in one.items()} for one in seen]
-        actions = self._policy.act(given)
-        return [None if one is None else self._applied(seat, one) for seat, one in enumerate(actions)]
+        for seat, one in enumerate(seen):
+            if one is None:
+                self._holding.begin(seat)
+        names, decides = self._names, self._holding.decides
+        given = [
+            {names[path]: value for path, value in one.items()} if one is not None and decides(seat) else None
+            for seat, one in enumerate(seen)
+        ]
+        for seat, action in enumerate(self._policy.act(given) if any(each is not None for each in given) else ()):
+            if action is not None:
+                self._holding.decided(seat, action)
+        return [None if one is None else self._applied(seat, self._holding.done(seat)) for seat, one in enumerate(seen)]
 
     def _applied(self, seat: int, action: Mapping[str, Any]) -> Any:
         environment = self._environments[seat]

@@ -119,7 +119,7 @@ def _play_all(play: _Play, header: RolloutHeader, subjects: Sequence[Subject]) -
         films += film
     if play.gif is not None:
         write_gif(play.gif, films)
-    notes = [note for each in subjects for note in _notes(each, infos[each.task])]
+    notes = [note for each in subjects for note in _notes(each, infos[each.task], hold=play.settings.hold)]
     settings = {**header.settings, "episodes": play.settings.episodes}
     found = Rollout(play.identity, settings, infos, all_scores(scores), play.folder.results, notes)
     play.folder.finish(found)
@@ -134,14 +134,16 @@ def _play_subject(play: _Play, subject: Subject) -> tuple[TaskScore, Environment
         expert = first.expert_policy if settings.baselines else ""
         wanted = min(settings.environments, settings.episodes)
         environments += [subject.environment() for _ in range(wanted - 1)]
-        _play_arm(play, subject, "policy", environments, PolicyActor(play.policy, subject.task, wanted, settings))
+        actor = PolicyActor(play.policy, subject.task, wanted, settings, subject.resampling)
+        _play_arm(play, subject, "policy", environments, actor)
         if settings.baselines:
             _play_arm(play, subject, "random", [first], Players("random"))
         if expert:
             _play_arm(play, subject, "expert", [first], Players("expert"))
         film: list[Film] = []
         if play.gif is not None:
-            film = film_episodes(first, PolicyActor(play.policy, subject.task, 1, settings), settings)
+            actor = PolicyActor(play.policy, subject.task, 1, settings, subject.resampling)
+            film = film_episodes(first, actor, settings)
         score = task_score(
             play.folder.results,
             subject.task,
@@ -181,10 +183,10 @@ def _play_arm(play: _Play, subject: Subject, arm: Arm, environments: Sequence[En
     record_episodes(play.place(subject), subject, environments, actor, chances, results, play.identity, total)
 
 
-def _notes(subject: Subject, played: EnvironmentInfo) -> Iterator[str]:
+def _notes(subject: Subject, played: EnvironmentInfo, *, hold: bool) -> Iterator[str]:
     """Where what is played in is not what was recorded in, or at another rate."""
     if (asked := subject.resampling) is not None:
-        yield resampling_note(subject.task, asked)
+        yield resampling_note(subject.task, asked, hold=hold)
     trained = subject.trained
     for name, version in (trained.versions if trained else {}).items():
         if (here := played.versions.get(name)) not in (None, version):

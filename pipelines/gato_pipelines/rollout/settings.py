@@ -1,8 +1,10 @@
 """The settings of a rollout."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
+from gato_data.errors import SettingError
 from gato_data.settings import check, setting
 from gato_pipelines.environments.chance import MAX_SEED
 
@@ -32,12 +34,27 @@ class RolloutSettings:
         "given.",
         "PROMPT",
     )
-    history: int | None = setting(
-        None, "Most earlier timesteps that are seen; as many as in training if not given.", minimum=0
+    history: str | None = setting(
+        None,
+        "Most earlier timesteps that are seen, or all that there is room for; as in training if not given.",
+        "N|all",
     )
     temperature: float = setting(1.0, "Of the draws; 0 takes the likeliest action.", minimum=0)
     memory: Literal["half-cut", "xl"] = setting("half-cut", "What happens when the context is full.")
+    hold: bool = setting(
+        True, "Do each action as often as it was learned for (ingest --every); not where the environment does that."
+    )
     baselines: bool = setting(True, "Have chance and the expert play the same seeds.")
 
     def __post_init__(self) -> None:
         check(self)
+        if self.history is not None and not re.fullmatch(r"[0-9]{1,6}|all", str(self.history)):
+            raise SettingError(f"a history of {self.history!r} is none: a number of timesteps, or all, is wanted")
+        if self.history is not None:
+            history = str(self.history)
+            object.__setattr__(self, "history", history if history == "all" else str(int(history)))
+
+    @property
+    def most_history(self) -> int | Literal["all"] | None:
+        """As `Policy.reset` takes it."""
+        return "all" if self.history == "all" else None if self.history is None else int(self.history)

@@ -101,13 +101,18 @@ def subject_of(task: str, info: TaskInfo) -> Subject | None:
     return Subject(task, told.family, recorder, reference, told, info.resampling)
 
 
-def resampling_note(task: str, asked: Resampling) -> str:
+def resampling_note(task: str, asked: Resampling, *, hold: bool = True) -> str:
     """What a reader has to know where a task is played that has not all timesteps of its recordings."""
-    return (
+    if asked.every == 1:
+        return f"task {task} was learned from timesteps that are not idle: the policy decides in every one"
+    learned = (
         f"task {task} was learned from one timestep for every {asked.every} that were recorded"
-        f"{' and not idle' if asked.idle_below is not None else ''}, with the {asked.actions} of their actions: "
-        "the environment takes each action for one timestep of its own, unless it holds or divides it itself"
+        f"{' and not idle' if asked.idle_below is not None else ''}, with the {asked.actions} of their actions"
     )
+    if not hold:
+        return f"{learned}: the environment takes each action for one timestep of its own"
+    done = "each action is done as often" if asked.actions == "last" else "each action is done in as many equal parts"
+    return f"{learned}: the policy decides in one of {asked.every} timesteps, and {done}"
 
 
 def tasks_recorded_in(tasks: Mapping[str, TaskInfo], family: str, recorder: EnvironmentRecorder[Any]) -> list[str]:

@@ -89,21 +89,41 @@ def test_dask_gives_work_to_all_workers_and_again_to_those_that_had_it(cluster: 
 
 FAILS = """
     import sys
-    from gato_data.errors import OutputError
+    from gato_data.errors import GatoError, OutputError
     from gato_pipelines.ingest.runners import run_over
-    def fail(element):
+    def deeper(depth):
+        return deeper(depth + 1) + 1
+    def plainly(element):
         raise OutputError(f"part {element} cannot be written: free space")
-    try:
-        run_over([1], fail, "dask", [f"dask_client_address={sys.argv[1]}"])
-    except OutputError as error:
-        print(error)
+    def of_a_recursion(element):
+        try:
+            deeper(0)
+        except RecursionError as error:
+            raise OutputError(f"part {element} cannot be written: free space") from error
+    def endlessly(element):
+        deeper(0)
+    def oddly(element):
+        raise KeyError("first\\nlast", lambda: element)
+    for fail in (plainly, of_a_recursion, endlessly, oddly):
+        try:
+            run_over([1], fail, "dask", [f"dask_client_address={sys.argv[1]}"])
+        except GatoError as error:
+            print(f"{type(error).__name__}: {error}")
+            assert f", in {fail.__name__}\\n" in str(error.__cause__)
 """
 
 
 def test_an_error_of_a_dask_worker_is_one_sentence(cluster: str) -> None:
+    """Also one that cannot be sent, such as one with too deep a traceback; and where it was raised is told."""
     command = [sys.executable, "-c", dedent(FAILS), cluster]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert done.stdout == "part 1 cannot be written: free space\n", done.stderr
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    plain, of_a_recursion, endless, odd = done.stdout.splitlines()
+    assert plain == of_a_recursion == "OutputError: part 1 cannot be written: free space"
+    where = "): --debug shows where; finished shards are kept"
+    assert endless == "GatoError: a worker failed (RecursionError: maximum recursion depth exceeded" + where
+    assert odd.startswith("GatoError: a worker failed (KeyError: ('first\\nlast', <function ")
+    assert odd.endswith(where)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Rollouts of a policy that is written down, in a corridor."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from gato_pipelines.rollout.results import EPISODES
 from gato_pipelines.rollout.run import Rollout, rollout
 from gato_pipelines.rollout.settings import RolloutSettings
 from gato_pipelines.rollout.subjects import Subject, subject_named
+from gato_schemas.selection import Resampling
 from gato_schemas.tfrecord import read_records
 from tests.pipelines.recorders.recorded import SIMULATORS, need
 from tests.rlds_inputs import digests, ingest
@@ -64,6 +67,56 @@ def test_results_do_not_depend_on_the_number_of_environments(environments: int) 
     assert one == many
     assert policy.calls < alone.calls
     assert sorted(seed for _, seed in policy.started) == sorted(seed for _, seed in alone.started)
+
+
+class Doubtful(corridor.Walker):
+    """Notes where it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(0.5)
+        self.asked: list[float] = []
+
+    def _act(self, at: int, seen: Mapping[str, Any]) -> dict[str, Any]:
+        self.asked.append(float(seen["place"][0]))
+        return super()._act(at, seen)
+
+
+def seldom(policy: corridor.Walker, **settings: Any) -> list[tuple[Any, ...]]:
+    """What is played of a policy that learned from one timestep for every two."""
+    given = replace(subject(), resampling=Resampling(every=2))
+    chosen = RolloutSettings(**{"episodes": 24, "baselines": False, **settings})
+    found = rollout(policy, IDENTITY, [given], chosen)
+    (note,) = found.notes
+    assert ("the policy decides in one of 2 timesteps, and each action is done as often" in note) is chosen.hold
+    return untimed(found)
+
+
+def test_an_action_is_done_as_often_as_it_was_learned_for(tmp_path: Path) -> None:
+    given, policy = replace(subject(), resampling=Resampling(every=2)), Doubtful()
+    settings = RolloutSettings(episodes=24, baselines=False)
+    rollout(policy, IDENTITY, [given], settings, record=tmp_path / "played")
+    places, lengths = [], []
+    for episode in _episodes(tmp_path / "played"):
+        actions = episode.tensors["steps/action"][:-1]  # of all but the final observation
+        lengths.append(len(actions))
+        for at in range(0, len(actions) - 1, 2):
+            assert actions[at] == actions[at + 1]
+        places += episode.tensors["steps/observation/place"][:-1:2, 0].tolist()
+    assert policy.asked == places, "it sees every second timestep, from the first of each episode on"
+    assert any(length % 2 for length in lengths), "an episode ends in the middle of an action, too"
+
+
+@pytest.mark.parametrize("environments", [4, 16])
+def test_held_actions_do_not_depend_on_the_number_of_environments(environments: int) -> None:
+    one, many = Doubtful(), Doubtful()
+    assert seldom(one) == seldom(many, environments=environments)
+    assert sorted(one.asked) == sorted(many.asked)
+
+
+def test_an_environment_may_hold_actions_by_itself() -> None:
+    policy = Doubtful()
+    played = seldom(policy, hold=False)
+    assert len(policy.asked) == sum(length for _, _, _, length, _ in played)
 
 
 def test_another_seed_plays_other_episodes() -> None:

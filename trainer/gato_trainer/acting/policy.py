@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import msgspec
 import numpy as np
@@ -84,7 +84,7 @@ class Policy:
         task: str | None = None,
         prompt: str | None = None,
         environments: int = 1,
-        history: int | None = None,
+        history: int | Literal["all"] | None = None,
         temperature: float = 1.0,
         seed: int = 0,
         memory: MemoryKind = "half-cut",
@@ -96,8 +96,8 @@ class Policy:
             prompt: "demonstration", one that the run carries; "none"; another task of the run; or the folder of a
                 dataset. By default a demonstration, unless the run was trained without prompts.
             environments: how many act beside each other; environment i gets the seed `seed + i`.
-            history: most earlier timesteps that are seen; None for as many as in training: those of `--history`, else
-                all that the context has room for.
+            history: most earlier timesteps that are seen; "all" that the context has room for; None for as many as in
+                training: those of `--history`, else all.
             temperature: of the draws; 0 takes the likeliest id.
             seed: keys every draw together with the number of the timestep and of the token.
             memory: what happens when the context is full: "half-cut", exact, or "xl".
@@ -109,12 +109,12 @@ class Policy:
         if not 1 <= environments <= _MOST_ENVIRONMENTS:
             raise SettingError(f"{environments} environments are not possible: 1 to {_MOST_ENVIRONMENTS:,} are wanted")
         chosen = find_task(self.tasks, task)
-        history = self._history(chosen, history, memory)
+        most = self._history(chosen, history, memory)
         check_temperature(temperature)
         check_seed(seed + environments - 1 if seed >= 0 else seed)
         observer = chosen.observer(self._text_model)
         prompts = self._prompts.of(chosen, prompt)
-        context = Context(self._model, environments, self.context_length, memory, history)
+        context = Context(self._model, environments, self.context_length, memory, most)
         self._play = _Play(observer, context, prompts, temperature, [0] * environments, [0] * environments)
         for index in range(environments):
             self.restart(index, seed + index)
@@ -214,10 +214,12 @@ class Policy:
                 play.context.end(acting, embedded)
         return ids
 
-    def _history(self, task: PolicyTask, asked: int | None, memory: str) -> int | None:
+    def _history(self, task: PolicyTask, asked: int | Literal["all"] | None, memory: str) -> int | None:
         """Most earlier timesteps that are seen: as asked for, else as in training; None for as many as fit."""
         if memory not in ("half-cut", "xl"):
             raise SettingError(f"memory {memory!r} is unknown: 'half-cut' or 'xl' is wanted")
+        if asked == "all":
+            return None
         history = history_of(self.card, task) if asked is None else asked
         if history is None or (history >= 0 and memory != "xl"):
             return history
