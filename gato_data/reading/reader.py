@@ -38,7 +38,7 @@ __all__ = ["MixtureReader", "ReadSettings", "open_mixture"]
 
 
 def open_mixture(
-    path: Path, *, split: str = "train", settings: ReadSettings | None = None, each: int | None = None
+    path: str | Path, *, split: str = "train", settings: ReadSettings | None = None, each: int | None = None
 ) -> "MixtureReader":
     """Open a mixture file and all its datasets.
 
@@ -54,6 +54,7 @@ def open_mixture(
         MixtureError: a dataset changed since it was mixed, or none has a window in this split.
         SettingError: the memory does not suffice.
     """
+    path = Path(path)
     mixture = read_mixture(path)
     cache = None if settings is None else settings.cache
     datasets = open_mixture_datasets(mixture, path, cache)

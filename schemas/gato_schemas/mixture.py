@@ -115,12 +115,13 @@ def encode_mixture(mixture: Mixture) -> bytes:
     return msgspec.json.format(msgspec.json.encode(mixture, order="sorted"), indent=2) + b"\n"
 
 
-def read_mixture(path: Path) -> Mixture:
+def read_mixture(path: str | Path) -> Mixture:
     """Read a mixture file.
 
     Raises:
         FormatError: it is missing, of another version, or malformed.
     """
+    path = Path(path)
     try:
         data = read_regular(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:

@@ -95,6 +95,12 @@ def test_a_window_in_the_middle_of_a_timestep_has_its_true_positions(library: Pa
     assert set(batch.position[:, 0].tolist()) >= {1, 2, 3, 4, 65534, 65535}
 
 
+def test_a_path_may_be_text(library: Path, mix: Mix) -> None:
+    path = mix(library / "walker")
+    with open_mixture(str(path)) as told, open_mixture(path) as given:
+        assert told.fingerprint == given.fingerprint
+
+
 def test_phases_differ_between_epochs(library: Path, mix: Mix) -> None:
     with open_mixture(mix(library / "walker"), settings=plain()) as reader:
         n = reader.num_windows
