@@ -1,8 +1,11 @@
-"""BabyAI's GoToLocal with another mission in the same rooms: who does not read the mission goes to the wrong thing.
+"""BabyAI's GoToLocal, where this folder is in PYTHONPATH, in two other ways.
 
-`--env missions:swapped`, where this folder is in PYTHONPATH; a room of a seed is that of GoToLocal itself.
+`--env missions:swapped` has another mission in the same rooms: who does not read the mission goes to the wrong thing.
+`--env missions:detours --expert missions:expert` leads the player to things that the mission doesn't name, from where
+the expert shows the way: what is beside it then is hardly ever what is wanted, so that the mission has to be read.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -11,10 +14,18 @@ import numpy as np
 LEVEL = "BabyAI-GoToLocal-v0"
 SIDE = 112
 """Pixels on a side of what is seen, as `gato-data record babyai --pixels` has it."""
+MOVES = (0, 1, 2)
+"""Left, right, on."""
+STOP = 6
+"""Says that a mission is done, and does nothing."""
+BEGIN = 0.15
+"""Chance that a detour begins with an action."""
+LOST = 0.2
+"""Chance that an action of a detour is one of `MOVES`, whichever."""
 
 
-class Swapped(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """A level whose mission names another thing of the room than the one that was drawn."""
+class Room(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """The level, seen as a picture."""
 
     def __init__(self, env: "gymnasium.Env[Any, Any]") -> None:
         super().__init__(env)
@@ -26,32 +37,120 @@ class Swapped(gymnasium.Wrapper[Any, Any, Any, Any]):
             }
         )
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Draw a room, then a mission of it."""
-        from minigrid.envs.babyai.core.verifier import GoToInstr, ObjDesc
+    @property
+    def level(self) -> Any:
+        """The level itself."""
+        return self.env.unwrapped
 
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Draw a room with a mission."""
         _, info = self.env.reset(seed=seed, options=options)
-        level: Any = self.env.unwrapped
-        drawn = (level.instrs.desc.type, level.instrs.desc.color)
-        things = {(cell.type, cell.color) for cell in level.grid.grid if cell is not None and cell.type != "wall"}
-        others = sorted(things - {drawn})
-        level.instrs = GoToInstr(ObjDesc(*others[int(level.np_random.integers(len(others)))]))
-        level.instrs.reset_verifier(level)
-        level.mission = level.instrs.surface(level)
-        return self._seen(level.gen_obs()), info
+        return self.seen(self.level.gen_obs()), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Act; the mission is done where there is a reward."""
         seen, reward, ended, cut, info = self.env.step(action)
-        return self._seen(seen), float(reward), ended, cut, {**info, "success": reward > 0}
+        return self.seen(seen), float(reward), ended, cut, {**info, "success": reward > 0}
 
-    def _seen(self, seen: dict[str, Any]) -> dict[str, Any]:
-        level: Any = self.env.unwrapped
-        return {**seen, "image": level.get_frame(tile_size=SIDE // 7, agent_pov=True)}
+    def seen(self, seen: dict[str, Any]) -> dict[str, Any]:
+        """What is seen, with the picture in place of numbers."""
+        return {**seen, "image": self.level.get_frame(tile_size=SIDE // 7, agent_pov=True)}
+
+    def other_mission(self) -> Any:
+        """A mission to another thing of the room."""
+        from minigrid.envs.babyai.core.verifier import GoToInstr, ObjDesc
+
+        drawn = (self.level.instrs.desc.type, self.level.instrs.desc.color)
+        things = {(cell.type, cell.color) for cell in self.level.grid.grid if cell is not None and cell.type != "wall"}
+        others = sorted(things - {drawn})
+        mission = GoToInstr(ObjDesc(*others[int(self.level.np_random.integers(len(others)))]))
+        mission.reset_verifier(self.level)
+        return mission
+
+
+class Swapped(Room):
+    """A room whose mission names another thing than the one that was drawn."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Draw a room, then a mission of it."""
+        _, info = super().reset(seed=seed, options=options)
+        self.level.instrs = self.other_mission()
+        self.level.mission = self.level.instrs.surface(self.level)
+        return self.seen(self.level.gen_obs()), info
+
+
+class Detours(Room):
+    """A room in which the player is led to another thing at times, whatever it wants to do.
+
+    Attributes:
+        done: the last action, whosesoever it was; None where an episode has just begun.
+    """
+
+    done: int | None = None
+    _detour: Callable[[int | None], int] | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Draw a room with a mission."""
+        self.done, self._detour = None, None
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Act, or take a step of a detour."""
+        if self._detour is None and self.level.np_random.random() < BEGIN:
+            mission = self.level.instrs
+            self.level.instrs = self.other_mission()
+            self._detour = guide(self.level)
+            self.level.instrs = mission
+        self.done = self._led(int(action))
+        return super().step(self.done)
+
+    def _led(self, action: int) -> int:
+        """What is done in place of an action, or the action itself where no detour is made."""
+        there = STOP if self._detour is None else self._detour(self.done)
+        if there not in MOVES:
+            self._detour = None
+            return action
+        return int(self.level.np_random.choice(MOVES)) if self.level.np_random.random() < LOST else there
+
+
+def guide(level: Any) -> Callable[[int | None], int]:
+    """minigrid's bot, for the mission that a level has now: from what was done last to what to do next.
+
+    It says `STOP` where it is there, or at its wits' end.
+    """
+    from minigrid.utils.baby_ai_bot import BabyAIBot
+
+    bot, begun = BabyAIBot(level), False
+
+    def act(done: int | None) -> int:
+        nonlocal begun
+        try:
+            action = int(bot.replan(done if begun else None))
+        except AssertionError:
+            return STOP
+        begun = True
+        return action
+
+    return act
+
+
+def expert(room: Detours) -> Callable[[Any], int]:
+    """The bot, which knows what was done in its place."""
+    act = guide(room.level)
+    return lambda seen: act(room.done)
 
 
 def swapped(render_mode: str | None = None) -> Swapped:
     """The level with swapped missions."""
+    return Swapped(_level(render_mode))
+
+
+def detours(render_mode: str | None = None) -> Detours:
+    """The level with detours."""
+    return Detours(_level(render_mode))
+
+
+def _level(render_mode: str | None) -> "gymnasium.Env[Any, Any]":
     import minigrid  # noqa: F401 - registers the levels
 
-    return Swapped(gymnasium.make(LEVEL, disable_env_checker=True, render_mode=render_mode))
+    return gymnasium.make(LEVEL, disable_env_checker=True, render_mode=render_mode)

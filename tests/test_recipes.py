@@ -129,3 +129,21 @@ def test_a_swapped_mission_names_another_thing_of_the_same_room() -> None:
         assert seen["mission"] != drawn["mission"]
         assert seen["mission"].startswith("go to ")
         assert swapped.step(0)[4]["success"] is False
+
+
+def test_a_detour_leads_away_and_the_expert_finds_back() -> None:
+    pytest.importorskip("minigrid", reason="minigrid comes with the simulators")
+    made = runpy.run_path(str(ROOT / "recipes" / "missions.py"))
+    room, led, steps, solved = made["detours"](), 0, 0, 0
+    for seed in range(20):
+        seen, _ = room.reset(seed=seed)
+        mission, player, over = seen["mission"], made["expert"](room), False
+        while not over:
+            wanted = player(seen)
+            seen, reward, ended, cut, info = room.step(wanted)
+            assert seen["mission"] == mission
+            assert info["success"] == (reward > 0)
+            led, steps, solved = led + (room.done != wanted), steps + 1, solved + info["success"]
+            over = ended or cut
+    assert solved >= 18
+    assert 0.1 < led / steps < 0.6
