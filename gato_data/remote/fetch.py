@@ -23,6 +23,7 @@ def fetch(
     start: int,
     stop: int,
     problem: Callable[[bytes], str],
+    advice: str | None = None,
 ) -> bytes:
     """Bytes [start, stop) of a file.
 
@@ -31,6 +32,7 @@ def fetch(
         known: what it was when its dataset was opened.
         start, stop: the bytes.
         problem: what is wrong with what came; "" for nothing.
+        advice: what to do where it is damaged there, "" for nothing; by default what helps a dataset.
 
     Raises:
         InputError: after several attempts they did not come, are not whole, or the file is another one by now.
@@ -60,7 +62,7 @@ def fetch(
             return data
         if _changed(remote, name, known):
             break
-    raise _refused(remote, name, known, start, stop, reason)
+    raise _refused(remote, name, known, start, stop, reason, _advice(name) if advice is None else advice)
 
 
 def _changed(remote: RemoteFolder, name: str, known: RemoteObject | None) -> bool:
@@ -70,21 +72,23 @@ def _changed(remote: RemoteFolder, name: str, known: RemoteObject | None) -> boo
         return False
 
 
+def _advice(name: str) -> str:
+    if name.endswith(SUFFIX):
+        return "copy the dataset here and run gato-data verify --repair"
+    return "gato-data verify says where"
+
+
 def _refused(
-    remote: RemoteFolder, name: str, known: RemoteObject | None, start: int, stop: int, reason: str
+    remote: RemoteFolder, name: str, known: RemoteObject | None, start: int, stop: int, reason: str, advice: str
 ) -> InputError:
-    where = f"{remote.shown}/{name}"
+    where = f"{remote.shown}/{name}" if name else remote.shown
     if _changed(remote, name, known):
         return InputError(
             f"{where} is another file than when it was opened ({reason}): a dataset must not be written to while it is "
             "read; bring it back, or make the mixture again with `gato-data mix`"
         )
-    damaged = (
-        "copy the dataset here and run gato-data verify --repair"
-        if name.endswith(SUFFIX)
-        else "gato-data verify says where"
-    )
+    damaged = f"; if it is damaged there, {advice}" if advice else ""
     return InputError(
         f"bytes {start} to {stop} of {where} could not be read ({reason}): check your credentials and the connection, "
-        f"then run the same command again; if it is damaged there, {damaged}"
+        f"then run the same command again{damaged}"
     )

@@ -164,7 +164,7 @@ class RemoteFolder:
 
     def object(self, name: str) -> RemoteObject:
         """One file, as a listing has it now: other answers of a store may spell what it says differently."""
-        with _explained(f"{self.address}/{name}", InputError):
+        with _explained(_join(self.address, name), InputError):
             files, root = _system(self.address)
             files.invalidate_cache()
             entry = files.ls(_join(root, name), detail=True)[0]

@@ -35,6 +35,8 @@ from gato_schemas.episode import Bins, FieldModality
 from gato_schemas.index import Part
 from gato_schemas.selection import Resampling
 
+_RANGED = r"\.(hdf5|h5)$"
+
 
 def default(name: str, value: Any) -> Any:
     """A field of `ControlSource` with another default."""
@@ -246,6 +248,11 @@ class ControlSource(Source):
                 why = f"{leaf.path} cannot be read without it"
                 return open_container(folder, replace(self.conventions, through_tfds=why))
         return container
+
+    @property
+    def read_in_ranges(self) -> str:
+        """Those that the containers here read so; a container of one's own opens its files itself."""
+        return _RANGED if type(self).container is ControlSource.container else ""
 
     def notes(self, folder: Path) -> list[Note]:
         """The files of the split that are not there."""

@@ -141,6 +141,11 @@ class Source(Protocol):
         """Names of the files of a part, relative to the input's root."""
         return [part.file]
 
+    @property
+    def read_in_ranges(self) -> str:
+        """Pattern of the names of files that are opened with `remote.ranged`, and so never copied; empty for none."""
+        return ""
+
     def notes(self, folder: Path) -> list[Note]:
         """What listing the input found that is not read: files passed over or missing."""
         return []

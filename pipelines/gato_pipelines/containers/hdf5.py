@@ -1,5 +1,6 @@
 """Reading HDF5 files that may be hostile: nothing outside the file is opened, and memory is bounded."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError, MissingPackageError
 from gato_data.image_header import JPEG_MAGIC, read_header
+from gato_pipelines.remote.ranged import RangedFile, ranged_file
 from gato_pipelines.rlds.features import Kind, Leaf
 
 SUFFIXES = (".hdf5", ".h5")
@@ -41,11 +43,22 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise MissingPackageError('HDF5 files need h5py: pip install "gato-data[ingest]"') from error
     try:
-        file = h5py.File(path, "r", locking=False)
+        ranged = ranged_file(path)
+        file = h5py.File(path, "r", locking=False) if ranged is None else h5py.File(_opened(path, ranged))
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path} is no HDF5 file, or damaged ({error}): download it again") from error
     with file:
         yield file
+
+
+def _opened(path: Path, file: RangedFile) -> Any:
+    """HDF5's own file, which is called by its path and reads through `file`."""
+    import h5py
+
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, file)
+    return h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=access)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import msgspec
 from gato_data.errors import EpisodeError, GatoError, InputError
 from gato_pipelines.containers.formats import ALONE, FORMATS, MAGIC, SUFFIXES, Sight
 from gato_pipelines.containers.minari_arrow import is_minari_arrow
+from gato_pipelines.remote.ranged import open_input
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, Listing, walk
 from gato_schemas.dataset import MANIFEST
 
@@ -133,7 +134,7 @@ def _no_documents(sight: Sight, path: Path) -> bool:
 
 
 def _file(path: Path) -> Sight | None:
-    with path.open("rb") as file:
+    with open_input(path) as file:
         head = file.read(_HEAD)
     if path.name == MINARI:
         return _sight("minari", MINARI)

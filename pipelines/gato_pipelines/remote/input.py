@@ -1,9 +1,10 @@
 """Remote inputs: a folder of this machine that looks like the input, whose large files come when they are read.
 
-Files that planning has to look into are copied at the beginning. The others, which only the worker
-of their own part opens, are placeholders of the right size, without a block on the disk; a worker
-replaces one by the file for as long as it reads it. Files that nobody reads become placeholders
-again when they take too much space.
+Files that planning has to look into are copied at the beginning. The others are placeholders of the
+right size, without a block on the disk. Those that only the worker of their own part opens come whole:
+it replaces one by the file for as long as it reads it, and files that nobody reads become placeholders
+again when they take too much space. Those of which many workers read something stay placeholders, and
+are opened with `remote.ranged`.
 
 The one who starts the ingest lists the address, and leaves the list in the work folder. A worker that
 does not see his folder makes one of its own after that list.
@@ -16,21 +17,25 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
 from gato_data.errors import InputError
-from gato_data.remote.folder import RemoteFolder, last_name, redacted
+from gato_data.remote.folder import RemoteFolder, RemoteObject, last_name, redacted
 from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.files.unchanged import files_of, size_of
 from gato_pipelines.remote.placeholders import make_placeholder, make_placeholders
+from gato_pipelines.remote.ranged import check_same, know_ranged
 from gato_pipelines.remote.scratch import scratch_of
 from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import Source
 from gato_schemas.index import Part
 
-_READY, _IS_FILE, _SIZES = "ready", "is-file", "sizes.json"
+_READY, _IS_FILE, _LISTED, _RANGED = "ready", "is-file", "listed.json", "ranged.json"
+_SMALL = 1 << 20
+"""Bytes below which a file is copied rather than read in ranges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Mirror:
         run: whose folder on this machine it is in.
         number: of the input.
         pattern: of the names of files that come when they are read.
+        ranged: of those of which ranges come, unless they are small.
         work: where the list of its files lies.
         limit: bytes of files that are kept although nobody reads them; None for half of what the
             disk has free with them.
@@ -51,6 +57,7 @@ class Mirror:
     run: str
     number: int
     pattern: str
+    ranged: str
     work: WorkFiles
     limit: int | None = None
 
@@ -66,7 +73,8 @@ class Mirror:
             with (self._state / "lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not (self._state / _READY).exists():
-                    self.make(msgspec.json.decode(self.work.read(self._list), type=dict[str, int]))
+                    self.make(msgspec.json.decode(self.work.read(self._list), type=dict[str, RemoteObject]))
+        self._know_ranged()
         return self.place
 
     @property
@@ -79,30 +87,57 @@ class Mirror:
         """The folder that names of files are relative to."""
         return self.place.parent if self._is_file else self.place
 
-    def make(self, sizes: Mapping[str, int]) -> None:
-        """Make the folder, given the bytes of every file; the name of a single file is empty.
+    def make(self, listed: Mapping[str, RemoteObject]) -> None:
+        """Make the folder, given what is there; the name of a single file is empty.
 
         Raises:
             InputError: the address cannot be read, or the disk has no room for it.
         """
         self._state.mkdir(parents=True, exist_ok=True)
-        (self._state / _SIZES).write_bytes(msgspec.json.encode(sizes))
-        if set(sizes) == {""}:
+        (self._state / _LISTED).write_bytes(msgspec.json.encode(listed))
+        if set(listed) == {""}:
             (self._state / _IS_FILE).touch()
-            sizes = {last_name(self.remote.address): sizes[""]}
-        now = [file for file in sizes if not self.comes_later(file)]
+            listed = {last_name(self.remote.address): listed[""]}
+        sizes = {name: found.size for name, found in listed.items()}
+        ranged = {name: found for name, found in listed.items() if self._is_ranged(name, found.size)}
+        (self._state / _RANGED).write_bytes(msgspec.json.encode(ranged))
+        now = [file for file in sizes if file not in ranged and not self.comes_later(file)]
         self._check_room(sum(sizes[file] for file in now))
         make_placeholders(self.remote.address, self.root, sizes)
         self.remote.get([self._there(file) for file in now], [self.root / file for file in now])
+        self._know_ranged()
         (self._state / _READY).touch()
 
     def leave_list(self) -> None:
         """Leave the list of its files where workers find it."""
-        self.work.leave(self._list, (self._state / _SIZES).read_bytes(), travels=True)
+        self.work.leave(self._list, (self._state / _LISTED).read_bytes(), travels=True)
 
     def comes_later(self, name: str) -> bool:
         """Whether a file is a placeholder until it is read."""
         return bool(self.pattern) and bool(re.search(self.pattern, name)) and last_name(name) not in TELLING
+
+    def _is_ranged(self, name: str, size: int) -> bool:
+        return bool(self.ranged) and size >= _SMALL and bool(re.search(self.ranged, name))
+
+    def _know_ranged(self) -> None:
+        found = self.in_ranges
+        know_ranged(self.root, self.remote, {name: (self._there(name), known) for name, known in found.items()})
+
+    @property
+    def in_ranges(self) -> dict[str, RemoteObject]:
+        """The files of which ranges come, as they were when they were listed."""
+        return _read_ranged(self._state / _RANGED)
+
+    def check_same(self, names: Sequence[str]) -> None:
+        """Check that those of these files of which ranges come are what they were.
+
+        Raises:
+            InputError: one is another by now.
+        """
+        found = self.in_ranges
+        for name in names:
+            if name in found:
+                check_same(self.remote, self._there(name), found[name])
 
     @contextmanager
     def reading(self, names: Sequence[str]) -> Iterator[None]:
@@ -213,8 +248,10 @@ def files_here(mirrors: Mapping[str, Mirror], source: Source, folder: Path, part
     if found is None or size_of(source, folder, part) is None:
         yield
         return
-    with found.reading([name for name in files_of(source, folder, part) if found.comes_later(name)]):
+    names = files_of(source, folder, part)
+    with found.reading([name for name in names if found.comes_later(name) and name not in found.in_ranges]):
         yield
+    found.check_same(names)
 
 
 def mirror(source: Source, address: str, run: str, number: int, work: WorkFiles) -> Mirror:
@@ -232,10 +269,15 @@ def mirror(source: Source, address: str, run: str, number: int, work: WorkFiles)
             it.
     """
     remote = RemoteFolder(address)
-    sizes = remote.sizes()
-    if not sizes:
+    listed = remote.objects()
+    if not listed:
         hint = f"did you mean {close}?" if (close := remote.close_name()) else "give a folder or a file"
         raise InputError(f"{redacted(address)} does not exist, or is empty: {hint}")
-    made = Mirror(remote, run, number, source.read_by_part, work)
-    made.make(sizes)
+    made = Mirror(remote, run, number, source.read_by_part, source.read_in_ranges, work)
+    made.make(listed)
     return made
+
+
+@lru_cache(maxsize=64)
+def _read_ranged(path: Path) -> dict[str, RemoteObject]:
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, RemoteObject])
