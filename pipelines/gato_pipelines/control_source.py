@@ -35,7 +35,8 @@ from gato_schemas.episode import Bins, FieldModality
 from gato_schemas.index import Part
 from gato_schemas.selection import Resampling
 
-_RANGED = r"\.(hdf5|h5)$"
+_RANGED = r"\.(hdf5|h5)$|(^|/)[a-z]+-\d{5}-of-\d{5}\.parquet$"
+"""HDF5, and parquet files by the names that JAT's have."""
 
 
 def default(name: str, value: Any) -> Any:

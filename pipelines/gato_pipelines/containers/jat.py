@@ -9,12 +9,13 @@
         rewards                   list<float>
 
 A row has T observations and T actions; the final observation is not stored. A file has the columns
-its domain needs.
+its domain needs. Large files are several parts, of whole row groups.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +25,9 @@ from gato_data.errors import EpisodeError, InputError, MissingPackageError
 from gato_data.image_header import read_header
 from gato_pipelines.containers.arrow_lists import array_of, images_of, texts_of
 from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, Container, File, RawItem
+from gato_pipelines.containers.ranges import row_group_ranges
 from gato_pipelines.containers.shard_names import absent_shards
+from gato_pipelines.remote.ranged import ranged_file
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_schemas.dataset import FinalStep
@@ -32,6 +35,8 @@ from gato_schemas.dataset import FinalStep
 SUFFIX = ".parquet"
 MAX_ROW_GROUP_BYTES = 1 << 34
 """Uncompressed bytes that a row group may claim."""
+_READ_BYTES = 1 << 20
+"""Bytes of a column that are read at once."""
 _SPLIT_NAME = re.compile(r"^(?P<split>[a-z]+)-\d{5}-of-\d{5}\.parquet$")
 _OBSERVATIONS = ("image_observations", "text_observations", "discrete_observations", "continuous_observations")
 _ACTIONS = ("discrete_actions", "continuous_actions")
@@ -61,35 +66,31 @@ class JatContainer(Container):
         return tuple(self.names)
 
     def files(self, split: str) -> list[File]:
-        """The files of a split."""
+        """The files of a split, in ranges of their rows."""
         if split not in self.names:
             raise InputError(f"{self.path} has no split {split!r}: it has {', '.join(self.names)}")
         names = self.names[split]
-        found = [File(name, (self.path / name).stat().st_size, _num_rows(self.path / name)) for name in names]
+        found = [part for name in names for part in _parts(self.path / name)]
         return found if self.alone else [*found, *absent_shards(names)]
 
     def episodes(
         self, file: str, leaves: tuple[Leaf, ...], first: int = 0, count: int | None = None
     ) -> Iterator[RawItem]:
         """The rows of a file, one at a time."""
-        parquet, damage = _import_parquet()
+        damage = _import_parquet()[1]
         columns = [self.columns[leaf.path] for leaf in leaves]
-        found = 0
+        found, stop = first, None if count is None else first + count
         try:
-            with parquet.ParquetFile(self.path / file) as opened:
+            with _open(self.path / file) as opened:
                 _check(opened, columns)
-                for batch in opened.iter_batches(batch_size=1, columns=columns):
-                    if count is not None and found >= first + count:
-                        return
-                    if found >= first:
-                        yield _item(found, batch, leaves, columns)
-                    found += 1
-            if count is not None and found < first + count:
-                raise EpisodeError(f"it ends after {found} rows, {first + count} were wanted", stage="read")
+                for row, batch in islice(_rows(opened, columns, first), count):
+                    yield _item(row, batch, leaves, columns)
+                    found = row + 1
+                if stop is not None and found < stop:
+                    raise EpisodeError(f"it ends after {opened.metadata.num_rows} rows, {stop} were wanted")
         except damage as error:
-            lost = 1 if count is None else first + count - found
             problem = EpisodeError(f"{file} cannot be read: {error}", stage="read")
-            yield RawItem(found, error=problem, count=lost, rest=True)
+            yield RawItem(found, error=problem, count=1 if stop is None else stop - found, rest=True)
 
 
 def jat_container(path: Path) -> JatContainer:
@@ -144,24 +145,48 @@ def _split_names(paths: Iterable[Path]) -> dict[str, tuple[str, ...]]:
     return {split: tuple(names) for split, names in found.items()}
 
 
-def _num_rows(path: Path) -> int | None:
-    parquet, damage = _import_parquet()
+def _open(path: Path) -> Any:
+    return _import_parquet()[0].ParquetFile(ranged_file(path) or path, pre_buffer=False, buffer_size=_READ_BYTES)
+
+
+def _rows(opened: Any, columns: Sequence[str] | None, first: int = 0) -> Iterator[tuple[int, Any]]:
+    """Number and batch of every row from one on; row groups before it are passed over."""
+    row = 0
+    for group in range(opened.num_row_groups):
+        stop = row + opened.metadata.row_group(group).num_rows
+        if stop > first:
+            batches = opened.iter_batches(batch_size=1, row_groups=[group], columns=columns)
+            yield from ((at, batch) for at, batch in enumerate(batches, row) if at >= first)
+        row = stop
+
+
+def _parts(path: Path) -> list[File]:
+    """A file in ranges of its rows; in one where it cannot be read."""
+    size = path.stat().st_size
     try:
-        return int(parquet.read_metadata(path).num_rows)
-    except damage:
-        return None
+        with _open(path) as opened:
+            groups = [opened.metadata.row_group(number) for number in range(opened.num_row_groups)]
+            sizes = [(group.num_rows, _stored_bytes(group)) for group in groups]
+    except _import_parquet()[1]:
+        return [File(path.name, size, None)]
+    return row_group_ranges(path.name, size, sizes)
+
+
+def _stored_bytes(group: Any) -> int:
+    """Bytes of a row group in the file."""
+    return sum(group.column(at).total_compressed_size for at in range(group.num_columns))
 
 
 def _first_row(folder: Path, names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """The first row that can be read, by column."""
-    parquet, damage = _import_parquet()
+    damage = _import_parquet()[1]
     problem = "it has no rows"
     for name in (name for split in names.values() for name in split):
         try:
-            with parquet.ParquetFile(folder / name) as opened:
+            with _open(folder / name) as opened:
                 columns = [column for column in opened.schema_arrow.names if column in _known()]
                 _check(opened, columns)
-                for batch in opened.iter_batches(batch_size=1, columns=columns or None):
+                for _, batch in _rows(opened, columns or None):
                     return {column: batch.column(column)[0] for column in batch.schema.names}
         except damage as error:
             problem = str(error)

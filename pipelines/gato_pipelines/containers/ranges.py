@@ -27,6 +27,24 @@ def episode_ranges(name: str, size: int, num_episodes: int, chosen: Sequence[int
     return [File(name, size, count, first) for first, count in runs] or [File(name, size, 0)]
 
 
+def row_group_ranges(name: str, size: int, groups: Sequence[tuple[int, int]]) -> list[File]:
+    """The ranges of the rows of a parquet file, an episode each, in order: runs of whole row groups.
+
+    Args:
+        name: of the file.
+        size: its bytes.
+        groups: rows and bytes of every row group; without any row, the file stays one range of none.
+    """
+    ranges: list[File] = []
+    first = count = total = 0
+    for rows, size_of_group in groups:
+        if count and rows and (total + size_of_group > RANGE_BYTES or count + rows > RANGE_EPISODES):
+            ranges.append(File(name, size, count, first))
+            first, count, total = first + count, 0, 0
+        count, total = count + rows, total + size_of_group
+    return [*ranges, File(name, size, count, first)]
+
+
 def _runs(ordinals: Sequence[int], borders: Container[int]) -> Iterator[tuple[int, int]]:
     """First and length of every run of consecutive ordinals; one begins at each border, too."""
     first = count = 0

@@ -13,7 +13,7 @@ import msgspec
 from gato_data.errors import EpisodeError, GatoError, InputError
 from gato_pipelines.containers.formats import ALONE, FORMATS, MAGIC, SUFFIXES, Sight
 from gato_pipelines.containers.minari_arrow import is_minari_arrow
-from gato_pipelines.remote.ranged import open_input
+from gato_pipelines.remote.ranged import open_input, ranged_file
 from gato_pipelines.rlds.versions import DATASET_INFO, FEATURES, Listing, walk
 from gato_schemas.dataset import MANIFEST
 
@@ -212,7 +212,7 @@ def _parquet(path: Path) -> Sight | None:
 
     pyarrow = import_pyarrow()
     try:
-        columns = {str(name) for name in pyarrow.parquet.read_schema(path).names}
+        columns = {str(name) for name in pyarrow.parquet.read_schema(ranged_file(path) or path).names}
     except (OSError, pyarrow.ArrowException, ValueError) as error:
         raise EpisodeError(f"{path} is damaged ({error})", stage="read") from error
     for wanted, name in _COLUMNS:

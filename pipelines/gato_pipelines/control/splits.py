@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from gato_data.errors import InputError, SettingError
 from gato_pipelines.containers.container import Container, File
@@ -42,12 +42,13 @@ def _term(container: Container, term: str, text: str) -> list[File]:
     files = checked_files(container, match["name"])
     if match["slice"] is None:
         return files
-    counts = [file.num_episodes for file in files if file.num_episodes is not None]
-    if len(counts) < len(files):
+    if any(file.num_episodes is None for file in files):
         raise InputError(
             f"{container.label} does not say how many episodes its files hold, so that {term!r} cannot be told: "
             f"give the whole split {match['name']!r}, with --max-episodes for the first ones"
         )
+    ranges = (list(found) for _, found in groupby(files, key=lambda file: file.name))
+    counts = [sum(file.num_episodes or 0 for file in found) for found in ranges]  # of a file in ranges once
     return list(_between(files, *_bounds(match["slice"], counts, term)))
 
 

@@ -36,6 +36,8 @@ from gato_schemas.index import Part
 _READY, _IS_FILE, _LISTED, _RANGED = "ready", "is-file", "listed.json", "ranged.json"
 _SMALL = 1 << 20
 """Bytes below which a file is copied rather than read in ranges."""
+_NAMES, _FOLDER_NAME = 3, re.compile(r"(?!\.+$)[\w.=+ -]{1,200}")
+"""How many folders above an input keep their names on this machine, and names that may be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,10 @@ class Mirror:
 
     @property
     def place(self) -> Path:
-        """Where the input is on this machine once it is made."""
-        return self._folder / "files" / last_name(self.remote.address)
+        """Where the input is on this machine once it is made, in folders of its last names: some say what it is of."""
+        parents = self.remote.address.partition("://")[2].split("/")[:-1]
+        names = [name for name in parents if _FOLDER_NAME.fullmatch(name)]
+        return Path(self._folder, "files", *names[-_NAMES:], last_name(self.remote.address))
 
     @property
     def root(self) -> Path:
