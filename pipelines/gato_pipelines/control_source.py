@@ -1,6 +1,6 @@
 """What all sources of control data share: a timestep's fields from the input itself, parts from its files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from math import inf
@@ -12,6 +12,7 @@ from gato_data.image_fit import import_cv2
 from gato_pipelines.containers.container import REWARD, Container, Conventions, File
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.control.announced import checked_episodes
+from gato_pipelines.control.bad_fields import LOOKED_AT
 from gato_pipelines.control.episode_choice import check_episodes, pick_episodes
 from gato_pipelines.control.episode_reader import EpisodeReader, Reading
 from gato_pipelines.control.field_choice import FieldChoice, matches
@@ -212,9 +213,13 @@ class ControlSource(Source):
 
     def files_of(self, folder: Path, part: Part) -> list[str]:
         """Names of the files of a part, relative to the input's root."""
-        root = root_of(folder)
-        paths = self.container(folder).paths_of(part.file, part.first, part.count)
-        return [path.relative_to(root).as_posix() if path.is_relative_to(root) else part.file for path in paths]
+        return _names(folder, part, self.container(folder).paths_of(part.file, part.first, part.count))
+
+    def files_to_scan(self, folder: Path, part: Part) -> list[str] | None:
+        """All but videos, of which those of the first episodes are looked at."""
+        container, looked_at = self.container(folder), min(part.count, LOOKED_AT)
+        rows = container.paths_of_rows(part.file, part.first, part.count)
+        return _names(folder, part, [*rows, *container.paths_of(part.file, part.first, looked_at)])
 
     def input_names(self, folder: Path) -> list[str]:
         """Name, config and version of the input."""
@@ -313,3 +318,10 @@ class ControlSource(Source):
             success=success_leaf(container, self.require_success) if self.require_success else None,
             ignore_borders=self.ignore_borders,
         )
+
+
+def _names(folder: Path, part: Part, paths: Sequence[Path]) -> list[str]:
+    """Names of files relative to the input's root."""
+    root = root_of(folder)
+    found = (path.relative_to(root).as_posix() if path.is_relative_to(root) else part.file for path in paths)
+    return [*dict.fromkeys(found)]

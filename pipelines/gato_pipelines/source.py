@@ -141,6 +141,10 @@ class Source(Protocol):
         """Names of the files of a part, relative to the input's root."""
         return [part.file]
 
+    def files_to_scan(self, folder: Path, part: Part) -> list[str] | None:
+        """Names of those of the files of a part that its scan opens; None for all."""
+        return None
+
     @property
     def read_in_ranges(self) -> str:
         """Pattern of the names of files that are opened with `remote.ranged`, and so never copied; empty for none."""

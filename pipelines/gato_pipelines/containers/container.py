@@ -146,6 +146,10 @@ class Container(ABC):
         """
         return self.paths(file)
 
+    def paths_of_rows(self, file: str, first: int, count: int) -> list[Path]:
+        """Those of them that hold more than videos."""
+        return self.paths_of(file, first, count)
+
     def episode_numbers(self, file: str) -> Sequence[int] | None:
         """The dataset's own numbers of the episodes of a file, ascending; None where it has none but their places."""
         return None

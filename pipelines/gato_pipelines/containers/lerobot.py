@@ -103,13 +103,18 @@ class LerobotContainer(Container):
 
     def paths_of(self, file: str, first: int, count: int) -> list[Path]:
         """The files of rows and cameras of some episodes."""
-        stop = first + count if count else len(self.places.numbers)
+        cameras = [self.columns.names[leaf.path] for leaf in self.features.steps if leaf.kind == Kind.VIDEO]
+        return self._paths(first, count, cameras)
+
+    def paths_of_rows(self, file: str, first: int, count: int) -> list[Path]:
+        """The files of rows alone."""
+        return self._paths(first, count, ())
+
+    def _paths(self, first: int, count: int, cameras: Sequence[str]) -> list[Path]:
         names: dict[str, None] = {}
-        for at in range(first, stop):
+        for at in range(first, first + count if count else len(self.places.numbers)):
             names[self.places.data_file(at)] = None
-            for leaf in self.features.steps:
-                if leaf.kind == Kind.VIDEO:
-                    names[self.places.video_file(at, self.columns.names[leaf.path])] = None
+            names.update((self.places.video_file(at, camera), None) for camera in cameras)
         return [self.path / name for name in names]
 
     def check_unchanged(self, file: str, size: int) -> None:

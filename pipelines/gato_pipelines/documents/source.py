@@ -58,6 +58,10 @@ class DocumentSource(Source):
         """Nothing is left to be found out: the part knows its number of episodes."""
         return PartScan(part=part, agents=[AGENT])
 
+    def files_to_scan(self, folder: Path, part: Part) -> list[str] | None:
+        """None is opened, unless a source looks into them."""
+        return [] if type(self).scan is DocumentSource.scan else None
+
     def input_names(self, folder: Path) -> list[str]:
         """Name of the input file or folder."""
         return [folder.resolve().name]

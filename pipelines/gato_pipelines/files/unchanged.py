@@ -23,6 +23,12 @@ def files_of(source: Source, folder: Path, part: Part) -> list[str]:
     return names
 
 
+def files_to_scan(source: Source, folder: Path, part: Part) -> list[str]:
+    """Names of those of the files of a part that its scan opens."""
+    names = source.files_to_scan(folder, part)
+    return files_of(source, folder, part) if names is None else names
+
+
 def size_of(source: Source, folder: Path, part: Part) -> int | None:
     """Bytes of a part's files; None where one is no file of that name: then the source looks after it."""
     paths = [root_of(folder) / name for name in files_of(source, folder, part)]

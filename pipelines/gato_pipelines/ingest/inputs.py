@@ -50,9 +50,9 @@ class InputFolders:
         """The input that a part belongs to."""
         return _path(self.given[part.input])
 
-    def files_here(self, source: Source, part: Part) -> AbstractContextManager[None]:
-        """Have the files of a part on this machine; InputError where one cannot be fetched."""
-        return files_here(self.mirrors, source, self.folder(part), part)
+    def files_here(self, source: Source, part: Part, *, scans: bool = False) -> AbstractContextManager[None]:
+        """Have the files of a part on this machine, or those that a scan opens; InputError where that cannot be."""
+        return files_here(self.mirrors, source, self.folder(part), part, scans=scans)
 
 
 def _path(found: Path | Mirror) -> Path:

@@ -10,9 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from gato_data.errors import OutputError
-from gato_pipelines.files.find import root_of
-from gato_pipelines.files.git_lfs import check_fetched
-from gato_pipelines.files.unchanged import files_of, size_of
+from gato_pipelines.files.unchanged import size_of
 from gato_pipelines.ingest.chosen_source import ChosenSource
 from gato_pipelines.ingest.disk_errors import cannot_read, cannot_write
 from gato_pipelines.ingest.inputs import InputFolders
@@ -121,9 +119,7 @@ class ScanJob:
     def _scan(self, part: Part) -> PartScan:
         source, folder = self.source.made, self.inputs.folder(part)
         size = size_of(source, folder, part)
-        with self.inputs.files_here(source, part):
-            if part.input in self.inputs.mirrors:
-                check_fetched([root_of(folder) / name for name in files_of(source, folder, part)])
+        with self.inputs.files_here(source, part, scans=True):
             found = msgspec.structs.replace(source.scan(folder, part), size=size)
         # What is of another type than it says fails here, and not in the file.
         return msgspec.json.decode(msgspec.json.encode(found), type=PartScan)

@@ -25,7 +25,8 @@ import msgspec
 from gato_data.errors import InputError
 from gato_data.remote.folder import RemoteFolder, RemoteObject, last_name, redacted
 from gato_pipelines.containers.recognise import TELLING
-from gato_pipelines.files.unchanged import files_of, size_of
+from gato_pipelines.files.git_lfs import check_fetched
+from gato_pipelines.files.unchanged import files_of, files_to_scan, size_of
 from gato_pipelines.remote.placeholders import make_placeholder, make_placeholders
 from gato_pipelines.remote.ranged import check_same, know_ranged
 from gato_pipelines.remote.scratch import scratch_of
@@ -242,18 +243,22 @@ class Mirror:
 
 
 @contextmanager
-def files_here(mirrors: Mapping[str, Mirror], source: Source, folder: Path, part: Part) -> Iterator[None]:
-    """Have the files of a part on this machine while the body runs.
+def files_here(
+    mirrors: Mapping[str, Mirror], source: Source, folder: Path, part: Part, *, scans: bool
+) -> Iterator[None]:
+    """Have the files of a part on this machine while the body runs, or those that a scan opens.
 
     Raises:
-        InputError: one cannot be fetched, or is not what it was.
+        InputError: one cannot be fetched, is not what it was, or is a Git LFS pointer.
     """
     found = mirrors.get(part.input)
     if found is None or size_of(source, folder, part) is None:
         yield
         return
-    names = files_of(source, folder, part)
-    with found.reading([name for name in names if found.comes_later(name) and name not in found.in_ranges]):
+    names = files_to_scan(source, folder, part) if scans else files_of(source, folder, part)
+    whole = [name for name in names if found.comes_later(name) and name not in found.in_ranges]
+    with found.reading(whole):
+        check_fetched([found.root / name for name in whole])
         yield
     found.check_same(names)
 

@@ -126,6 +126,10 @@ class Source(DocumentSource):
         """Whether a file is one document."""
         return kind_of(name) == "plain" and not self._separator
 
+    def _is_counted(self, name: str) -> bool:
+        """Whether the parts of a file know how many documents they have."""
+        return kind_of(name) == "parquet" or self._is_whole(name)
+
     def _is_wanted(self, name: str) -> bool:
         kind = kind_of(name)
         return bool(kind) and (kind != "tfrecord" or f"-{self.split or 'train'}.tfrecord" in name)
@@ -133,6 +137,11 @@ class Source(DocumentSource):
     def _files(self, folder: Path) -> list[str]:
         """The files that are read: licences, readmes and the like only where there is nothing else."""
         return without_about(find_files(folder, self._is_wanted, _WANTED))
+
+    @property
+    def read_in_ranges(self) -> str:
+        """Parquet files, whose parts are row groups."""
+        return r"\.parquet$"
 
     def notes(self, folder: Path) -> list[Note]:
         """The files that are passed over."""
@@ -158,6 +167,10 @@ class Source(DocumentSource):
             notes=[*notes, *passed.notes(" in archives")],
             hashes=pack_hashes(hashes) if self.dedupe == "exact" else b"",
         )
+
+    def files_to_scan(self, folder: Path, part: Part) -> list[str] | None:
+        """None is opened where parts know how many documents they have, and duplicates may stay."""
+        return [] if self._is_counted(part.file) and self.dedupe == "off" else None
 
     def read(self, folder: Path, part: Part, task: TaskInfo) -> Iterator[Item]:
         """The documents of one part."""
@@ -212,7 +225,7 @@ class Source(DocumentSource):
         kind = kind_of(part.file)
         if kind == "json":
             return (None for _ in filled_lines(root_of(folder) / part.file, part, self.max_window))
-        if kind == "parquet" or self._is_whole(part.file):
+        if self._is_counted(part.file):
             return iter([None] * part.count)
         return iter(self.texts(folder, part, passed))
 

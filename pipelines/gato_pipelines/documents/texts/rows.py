@@ -9,6 +9,7 @@ from gato_pipelines.documents.formats.arrow_values import is_text, row_values, s
 from gato_pipelines.documents.formats.json_values import likely
 from gato_pipelines.documents.texts.records import TextRecord, plain_text, to_record
 from gato_pipelines.files.streams import check_expansion, damaged, import_pyarrow
+from gato_pipelines.remote.ranged import open_input, ranged_file
 from gato_schemas.index import Part
 
 _BATCH_ROWS, _BATCH_BYTES = 64, 1 << 23
@@ -108,7 +109,7 @@ def _dictionary_bytes(path: Path, chunk: Any) -> int:
     """
     if not chunk.has_dictionary_page:
         return 0
-    with path.open("rb") as file:
+    with open_input(path) as file:
         file.seek(chunk.dictionary_page_offset)
         head = file.read(_PAGE_HEAD)
     fields = iter(head)
@@ -181,7 +182,8 @@ def _record(place: str, value: Any, key: str) -> TextRecord:
 def _open(path: Path) -> Any:
     pyarrow = import_pyarrow()
     try:
-        return pyarrow.parquet.ParquetFile(path, pre_buffer=False, memory_map=False, buffer_size=_READ_BYTES)
+        source = ranged_file(path) or path
+        return pyarrow.parquet.ParquetFile(source, pre_buffer=False, memory_map=False, buffer_size=_READ_BYTES)
     except (OSError, pyarrow.ArrowException, ValueError) as error:
         raise damaged(error) from error
 
