@@ -17,7 +17,9 @@ from gato_data.remote import fetch
 from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.containers import jat as jat_files
 from gato_pipelines.containers import ranges
+from gato_pipelines.containers.container import Container
 from gato_pipelines.containers.hdf5 import open_hdf5
+from gato_pipelines.control_source import ControlSource
 from gato_pipelines.ingest.run_task import run_task
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote import input as remote_input
@@ -123,14 +125,27 @@ def test_a_file_that_changes_under_an_ingest_is_refused(
         run("memory://bucket/arm.hdf5", tmp_path / "out")
 
 
+@pytest.mark.parametrize(("make", "name"), [(d4rl, "arm.hdf5"), (jat, "train-00000-of-00001.parquet")])
 def test_a_file_that_is_gone_is_no_dead_letter(
-    memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    make: Callable[[Path], Path], name: str, memory: fsspec.AbstractFileSystem, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr(fetch, "FIRST_WAIT", 0.0)
-    memory.pipe_file("/bucket/arm.hdf5", d4rl(tmp_path / "in" / "arm.hdf5").read_bytes())
+    memory.pipe_file(f"/bucket/in/{name}", make(tmp_path / "in" / name).read_bytes())
     monkeypatch.setattr(RangedFile, "_fetch", _after(9, lambda: memory.store.clear()))
-    with pytest.raises(InputError, match=r"^memory://bucket/arm.hdf5 cannot be read \("):
-        run("memory://bucket/arm.hdf5", tmp_path / "out", max_bad=1000)
+    with pytest.raises(InputError, match=rf"^memory://bucket/in/{name} cannot be read \("):
+        run(f"memory://bucket/in/{name}", tmp_path / "out", max_bad=1000)
+
+
+def test_a_container_of_ones_own_gets_whole_files() -> None:
+    """It opens them itself, and would read zeros."""
+
+    class Own(ControlSource):
+        def container(self, folder: Path) -> Container:
+            return super().container(folder)
+
+    assert ControlSource().read_in_ranges
+    assert Own().read_in_ranges == ""
 
 
 def _after(fetches: int, happens: Callable[[], None]) -> Callable[[RangedFile, int, int], bytes]:
