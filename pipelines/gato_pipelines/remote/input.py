@@ -2,9 +2,9 @@
 
 Files that planning has to look into are copied at the beginning. The others are placeholders of the
 right size, without a block on the disk. Those that only the worker of their own part opens come whole:
-it replaces one by the file for as long as it reads it, and files that nobody reads become placeholders
-again when they take too much space. Those of which many workers read something stay placeholders, and
-are opened with `remote.ranged`.
+it replaces one by the file for as long as it reads it, and of files that nobody reads those that were
+read last become placeholders again when all take too much space. Those of which many workers read
+something stay placeholders, and are opened with `remote.ranged`.
 
 The one who starts the ingest lists the address, and leaves the list in the work folder. A worker that
 does not see his folder makes one of its own after that list.
@@ -215,7 +215,11 @@ class Mirror:
             )
 
     def _make_room(self) -> None:
-        """Turn the files that were used least recently into placeholders where there are too many."""
+        """Turn files into placeholders where there are too many: those that were read last.
+
+        Both passes go through the parts in one order, so these are needed last, and what has become tokens never again.
+        The very last one stays longest, since the next part may read it, too.
+        """
         found = []
         for here in self._state.glob("*.here"):
             with suppress(FileNotFoundError):
@@ -223,7 +227,8 @@ class Mirror:
                 found.append((here.stat().st_mtime_ns, (self.root / name).stat().st_size, name))
         total = sum(size for _, size, _ in found)
         limit = (shutil.disk_usage(self._state).free + total) // 2 if self.limit is None else self.limit
-        for _, size, name in sorted(found):
+        *others, last = sorted(found) or [(0, 0, "")]
+        for _, size, name in [*reversed(others), last]:
             if total <= limit:
                 return
             with self._lock(name).open("a") as held:

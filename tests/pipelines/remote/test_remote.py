@@ -86,6 +86,26 @@ def test_large_files_come_when_they_are_read_and_go_again(
     assert here == [0] * 6
 
 
+def test_of_files_that_have_no_room_the_others_are_fetched_once(
+    memory: fsspec.AbstractFileSystem, source: Path, wanted: dict[str, str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Room for two of three: what both passes need first is kept, and not what was read last."""
+    fetched: list[str] = []
+    fetch = Mirror._fetch
+
+    def noted(found: Mirror, name: str) -> None:
+        fetched.append(name)
+        fetch(found, name)
+
+    names = [path.name for path in shards(source)]
+    monkeypatch.setattr(Mirror, "_fetch", noted)
+    monkeypatch.setattr(Mirror.__init__, "__defaults__", (sum(path.stat().st_size for path in shards(source)[:2]) + 9,))
+    run(up(memory, source, "memory://bucket/rlds"), tmp_path / "arm")
+    assert digests(tmp_path / "arm") == wanted
+    assert fetched == [*names, names[1]]
+
+
 class KilledError(RuntimeError):
     """Stands for SIGKILL; inside a pipeline it arrives as the failure of a worker."""
 
