@@ -108,6 +108,8 @@ def at_addresses(mirrors: Iterable[Mirror], output: RemoteOutput | None) -> Iter
         text = str(error)
         for found in mirrors:
             text = text.replace(str(found.place), found.remote.shown)
+            if is_remote(around := found.remote.shown.rpartition("/")[0]):
+                text = text.replace(str(found.place.parent), around)
         if output is not None:
             text = text.replace(str(output.out), output.remote.shown)
         error.args = (text, *error.args[1:])

@@ -79,6 +79,20 @@ def test_parts_of_several_processes_fetch_a_file_about_once(
     assert down(out, tmp_path / "copy") == digests(tmp_path / "local" / "arm")
 
 
+@pytest.mark.parametrize(("make", "name"), [(d4rl, "arm.hdf5"), (jat, "train-00000-of-00001.parquet")])
+def test_what_is_cut_off_is_refused_as_it_is_on_this_machine(
+    make: Callable[[Path], Path], name: str, memory: fsspec.AbstractFileSystem, tmp_path: Path
+) -> None:
+    data = make(tmp_path / "in" / name).read_bytes()
+    (tmp_path / "in" / name).write_bytes(data[: 3 << 19])
+    memory.pipe_file(f"/bucket/in/{name}", data[: 3 << 19])
+    with pytest.raises(InputError) as here:
+        run(tmp_path / "in" / name, tmp_path / "a")
+    with pytest.raises(InputError) as there:
+        run(f"memory://bucket/in/{name}", tmp_path / "b")
+    assert str(there.value) == str(here.value).replace(str(tmp_path), "memory://bucket")
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small files come in ranges as well."""
