@@ -9,6 +9,7 @@ from typing import Any
 from gato_data.errors import SettingError
 from gato_data.reading.settings import ReadSettings
 from gato_data.settings import declared
+from gato_data.sizes import written_size
 from gato_trainer.cards import PlannedMachine
 from gato_trainer.config import ModelConfig, TrainSettings
 
@@ -180,6 +181,8 @@ def default_told(entry: "Field[Any]") -> str:
         return "the model's"
     if entry.metadata["flag"] or "default" in entry.metadata["help"] or entry.default in (None, "", ()):
         return ""
+    if entry.metadata["is_size"]:
+        return written_size(entry.default)
     return f"{entry.default:g}" if isinstance(entry.default, float) else str(entry.default)
 
 
