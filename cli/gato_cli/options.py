@@ -225,7 +225,7 @@ def _option(entry: "Field[Any]", value_type: Any, default: Any) -> click.Option:
     shown: bool | str = default not in ("", (), None)
     if isinstance(default, tuple) and len(default) == 2 and shown:
         shown = {int: "x", float: ":", str: ","}[type(default[0])].join(map(str, default))
-    if metadata["is_size"] and default is not None:
+    if metadata.get("is_size") and default is not None:
         default = written_size(default)
     name = flag_name(entry)
     if value_type is bool and not metadata.get("flag"):
@@ -259,7 +259,7 @@ def _type(entry: "Field[Any]", kind: Any) -> Any:
         kind = get_args(kind)[0]
     if choices(kind):
         return click.Choice(choices(kind))
-    if entry.metadata["is_size"]:
+    if entry.metadata.get("is_size"):
         return Size()
     found: Any = None
     if get_origin(kind) is tuple:

@@ -182,7 +182,7 @@ def default_told(entry: "Field[Any]") -> str:
     if entry.metadata["flag"] or "default" in entry.metadata["help"] or entry.default in (None, "", ()):
         return ""
     if entry.metadata["is_size"]:
-        return written_size(entry.default)
+        return written_size(int(entry.default))
     return f"{entry.default:g}" if isinstance(entry.default, float) else str(entry.default)
 
 
