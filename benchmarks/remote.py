@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from reading_content import make_content, write_dataset
 from reading_peers import LENGTH, Content, packed
 
+from gato_data.sizes import parse_size
 from tests.object_store import ObjectStore, serve
 
 HERE = Path(__file__).parent
@@ -122,6 +123,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--content", default="atari", help="atari, state, photos or text")
     parser.add_argument("--encoding", default="zlib")
+    parser.add_argument("--chunk-tokens", type=int, help="most tokens of a record, as of ingest")
+    parser.add_argument("--cache-size", type=parse_size, help="of the cache, instead of a share")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the data")
     parser.add_argument("--share", type=float, default=0.75, help="of the dataset that the cache holds")
     parser.add_argument("--batch-size", type=int, default=16, help="of the epochs")
@@ -133,7 +136,7 @@ def main() -> None:
         root = Path(temporary)
         os.environ.update(store.environment)
         content = make_content(args.content, args.scale, args.folder or root)
-        write_dataset(root / "data", content, args.encoding)
+        write_dataset(root / "data", content, args.encoding, args.chunk_tokens)
         upload(root / "data", "s3://bucket/data")
         measure(args, store, content, root)
 
@@ -149,7 +152,7 @@ def measure(args: argparse.Namespace, store: ObjectStore, content: Content, root
     shards = [path for path in (root / "data").iterdir() if ".tfrecord-" in path.name and path.suffix != ".index"]
     size = sum(path.stat().st_size for path in shards)
     print(f"dataset                  {args.content}, {args.encoding}, {size:,} bytes in {len(shards)} shards")
-    limit = max(round(args.share * size), 2**20)
+    limit = args.cache_size or max(round(args.share * size), 2**20)
     windows = read_epochs(store, mixture, root / "cache", limit, args.batch_size)
     if args.peer:
         import fsspec
