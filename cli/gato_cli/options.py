@@ -27,7 +27,7 @@ class Place(ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         """A Path, or an address such as s3://bucket/folder as it is."""
-        from gato_data.remote.folder import as_place
+        from gato_data.remote.address import as_place
 
         if not str(value):
             self.fail("the path is empty: give one, such as ./data", param, ctx)
@@ -46,7 +46,7 @@ class LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """A Path; an address would become a folder of that name."""
-        from gato_data.remote.folder import as_place, is_remote, redacted
+        from gato_data.remote.address import as_place, is_remote, redacted
 
         if isinstance(value, str) and is_remote(value):
             self.fail(

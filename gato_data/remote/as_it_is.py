@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gato_data.errors import FormatError
 from gato_data.files import user_cache
-from gato_data.remote.folder import RemoteFolder, as_place
+from gato_data.remote.address import as_place
+from gato_data.remote.folder import RemoteFolder
 from gato_data.remote.lent_folder import lent_folder
 from gato_data.remote.mirror import SHARD, SIDE_BY_SIDE, DatasetMirror, mirror_of, objects_of, opened, placeholder
 from gato_schemas.dataset import BESIDE_SHARDS, MANIFEST, MANIFEST_COPY

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from gato_data.errors import FormatError, InputError, SettingError
 from gato_data.files import user_cache
+from gato_data.remote.address import as_place, is_remote, last_name, redacted
 from gato_data.remote.fetch import fetch
-from gato_data.remote.folder import RemoteFolder, RemoteObject, as_place, is_remote, last_name, redacted
+from gato_data.remote.folder import RemoteFolder, RemoteObject
 from gato_data.remote.lent_folder import remove_left_behind
 from gato_schemas.dataset import BESIDE_SHARDS, MANIFEST, Manifest, decode_manifest
 from gato_schemas.index import decode_index, index_path

@@ -14,8 +14,8 @@ from gato_data.mixing.make import plan_mixture
 from gato_data.mixing.mixture_file import write_mixture
 from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.remote import fetch
+from gato_data.remote.address import redacted
 from gato_data.remote.cache_file import CacheFile
-from gato_data.remote.folder import redacted
 from gato_data.remote.mirror import at_hand
 from gato_schemas.dataset import read_manifest
 from tests.remote_folders import empty_memory, up
