@@ -1,9 +1,9 @@
 """What reading from an object store costs: bytes of three epochs, beside an LRU cache of the same size and a peer.
 
-The store is moto's server on this machine, over HTTP, every answer 30 ms late. It counts what it sends; the LRU is
-simulated over the same records in the same order. With --peer, mosaicml-streaming reads windows cut beforehand, as
-many as there are in the epochs and as long, with a cache of the same size. Its packages do not go together with ours,
-so it has an environment of its own, whose Python is given:
+The store is moto's server on this machine, over HTTP, every answer 30 ms late. It counts what it sends; the LRU, and
+the best that a cache of whole records could do, are simulated over the same records in the same order. With --peer,
+mosaicml-streaming reads windows cut beforehand, as many as there are in the epochs and as long, with a cache of the
+same size. Its packages do not go together with ours, so it has an environment of its own, whose Python is given:
 
     python -m venv mosaic && mosaic/bin/pip install mosaicml-streaming
 
@@ -11,17 +11,19 @@ With --steps, a `tiny` model is trained from the same address on an empty cache,
 waited for data is printed.
 
     python benchmarks/remote.py --scale 3 --peer mosaic/bin/python --steps 25
+    python benchmarks/remote.py --scale 3 --share 0.5 --chunk-tokens 1024
     python benchmarks/remote.py --content state --share 0.25
 """
 
 import argparse
+import heapq
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -62,6 +64,29 @@ def simulate_lru(batches: Iterable[list[tuple[tuple[int, int], int]]], limit: in
     return fetched
 
 
+def simulate_best(batches: Sequence[list[tuple[tuple[int, int], int]]], limit: int) -> int:
+    """Bytes that a cache fetches that drops what is needed last (Belady), after every batch, and knows all batches."""
+    times: dict[tuple[int, int], deque[int]] = {}
+    for time, batch in enumerate(batches):
+        for record, _ in batch:
+            times.setdefault(record, deque()).append(time)
+    kept: dict[tuple[int, int], int] = {}
+    held = fetched = 0
+    heap: list[tuple[int, tuple[int, int]]] = []
+    for batch in batches:
+        for record, size in batch:
+            times[record].popleft()
+            if record not in kept:
+                kept[record] = size
+                fetched, held = fetched + size, held + size
+            heapq.heappush(heap, (-times[record][0] if times[record] else -len(batches), record))
+        while held > limit:
+            following, record = heapq.heappop(heap)
+            if record in kept and -following == (times[record][0] if times[record] else len(batches)):
+                held -= kept.pop(record)
+    return fetched
+
+
 def read_epochs(store: ObjectStore, mixture: Path, cache: Path, limit: int, batch: int) -> int:
     """Read three epochs of a mixture and print what that took; the number of windows."""
     from gato_data.reading.reader import ReadSettings, open_mixture
@@ -80,10 +105,13 @@ def read_epochs(store: ObjectStore, mixture: Path, cache: Path, limit: int, batc
         reads = [plan.reads for plan in reader.planner.plan(ranges)]
         records = [reader._ahead._records(each.record, each.shard) for each in reads]
         sizes = [[(r, kept.span(r)[1] - kept.span(r)[0]) for r in each] for each in records]
+    asked = [size for each in sizes for _, size in each]
     print(f"windows, three epochs    {windows:,} of {LENGTH} tokens, in batches of {batch}")
+    print(f"records of a window      {len(asked) / windows:.2f}, {sum(asked) / windows:,.0f} bytes")
     print(f"cache, the most it held  {limit:,} bytes, {kept.most_held:,}")
     print(f"requests a window        {requests / windows:.2f}")
     print(f"fetched                  {fetched:,} bytes, {fetched / windows:,.0f} a window")
+    print(f"the best for records     {simulate_best(sizes, limit):,} bytes")
     print(f"an LRU of the same size  {simulate_lru(sizes, limit):,} bytes")
     return windows
 

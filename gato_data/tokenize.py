@@ -57,7 +57,8 @@ class TokenizeSettings:
         end_token: the piece that ends a text, as the text model spells it; empty for the model's own.
         max_observation_tokens: rows of the table of local positions (appendix C.3: 512).
         chunk_tokens: most tokens of a record, but for a timestep or an image that is longer; None for as many as
-            `gato_data.shards.chunks` has by itself. No token depends on it.
+            `gato_data.shards.chunks` has by itself. No token depends on it; policies take demonstrations of up to
+            1,024 tokens from the first record of an episode.
 
     Raises:
         SettingError: a number is out of range.
@@ -74,9 +75,9 @@ class TokenizeSettings:
     max_observation_tokens: int = setting(512, "Of one timestep.", minimum=1)
     chunk_tokens: int | None = setting(
         None,
-        "Most tokens of a record; as few as 1024 suit a small cache of what is at an address.",
+        "Most tokens of a record; 1024 suits a small cache of what is at an address.",
         "N",
-        minimum=64,
+        minimum=1024,
         maximum=4096,
         refusal="chunk_tokens {value} is not possible: a number from {minimum} to {maximum} is wanted",
         records_default=False,

@@ -13,7 +13,7 @@ from tests.cli.command import error_of, run
 from tests.object_store import KEY, SECRET, Bucket
 
 MIX = ("--context-length", "100", "--steps", "3", "--batch-size", "4")
-SIZE = ("--cache-size", str(2**20))
+SIZE = ("--cache-size", "1MiB")
 
 
 @pytest.fixture(autouse=True)
