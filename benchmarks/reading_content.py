@@ -96,8 +96,8 @@ def text(generator: np.random.Generator, length: int) -> TokenSequence:
     )
 
 
-def write_dataset(folder: Path, content: Content, encoding: str) -> None:
-    """A dataset folder of ours, eight shards."""
+def write_dataset(folder: Path, content: Content, encoding: str, chunk_tokens: int | None = None) -> None:
+    """A dataset folder of ours, eight shards, of records of at most so many tokens."""
 
     folder.mkdir()
     shards, kind = [], "benchmark"
@@ -105,7 +105,7 @@ def write_dataset(folder: Path, content: Content, encoding: str) -> None:
     for number in range(8):
         path = folder / dataset.shard_name(kind, "train", number, 8)
         with path.open("wb") as file:
-            writer = ShardWriter(file, patches, [kind], [""])
+            writer = ShardWriter(file, patches, [kind], [""], chunk_tokens)
             for ordinal, sequence in enumerate(content.sequences[number::8]):
                 writer.add(Record(episode_id=f"{kind}/{number}/{ordinal}", task=kind, agent="", sequence=sequence))
         header = IndexHeader(

@@ -1,9 +1,9 @@
 """What reading from an object store costs: bytes of three epochs, beside an LRU cache of the same size and a peer.
 
-The store is moto's server on this machine, over HTTP, every answer 30 ms late. It counts what it sends; the LRU is
-simulated over the same records in the same order. With --peer, mosaicml-streaming reads windows cut beforehand, as
-many as there are in the epochs and as long, with a cache of the same size. Its packages do not go together with ours,
-so it has an environment of its own, whose Python is given:
+The store is moto's server on this machine, over HTTP, every answer 30 ms late. It counts what it sends; the LRU, and
+the best that a cache of whole records could do, are simulated over the same records in the same order. With --peer,
+mosaicml-streaming reads windows cut beforehand, as many as there are in the epochs and as long, with a cache of the
+same size. Its packages do not go together with ours, so it has an environment of its own, whose Python is given:
 
     python -m venv mosaic && mosaic/bin/pip install mosaicml-streaming
 
@@ -11,17 +11,19 @@ With --steps, a `tiny` model is trained from the same address on an empty cache,
 waited for data is printed.
 
     python benchmarks/remote.py --scale 3 --peer mosaic/bin/python --steps 25
+    python benchmarks/remote.py --scale 3 --share 0.5 --chunk-tokens 1024
     python benchmarks/remote.py --content state --share 0.25
 """
 
 import argparse
+import heapq
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -29,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from reading_content import make_content, write_dataset
 from reading_peers import LENGTH, Content, packed
 
+from gato_data.sizes import parse_size
 from tests.object_store import ObjectStore, serve
 
 HERE = Path(__file__).parent
@@ -61,6 +64,29 @@ def simulate_lru(batches: Iterable[list[tuple[tuple[int, int], int]]], limit: in
     return fetched
 
 
+def simulate_best(batches: Sequence[list[tuple[tuple[int, int], int]]], limit: int) -> int:
+    """Bytes that a cache fetches that drops what is needed last (Belady), after every batch, and knows all batches."""
+    times: dict[tuple[int, int], deque[int]] = {}
+    for time, batch in enumerate(batches):
+        for record, _ in batch:
+            times.setdefault(record, deque()).append(time)
+    kept: dict[tuple[int, int], int] = {}
+    held = fetched = 0
+    heap: list[tuple[int, tuple[int, int]]] = []
+    for batch in batches:
+        for record, size in batch:
+            times[record].popleft()
+            if record not in kept:
+                kept[record] = size
+                fetched, held = fetched + size, held + size
+            heapq.heappush(heap, (-times[record][0] if times[record] else -len(batches), record))
+        while held > limit:
+            following, record = heapq.heappop(heap)
+            if record in kept and -following == (times[record][0] if times[record] else len(batches)):
+                held -= kept.pop(record)
+    return fetched
+
+
 def read_epochs(store: ObjectStore, mixture: Path, cache: Path, limit: int, batch: int) -> int:
     """Read three epochs of a mixture and print what that took; the number of windows."""
     from gato_data.reading.reader import ReadSettings, open_mixture
@@ -79,10 +105,13 @@ def read_epochs(store: ObjectStore, mixture: Path, cache: Path, limit: int, batc
         reads = [plan.reads for plan in reader.planner.plan(ranges)]
         records = [reader._ahead._records(each.record, each.shard) for each in reads]
         sizes = [[(r, kept.span(r)[1] - kept.span(r)[0]) for r in each] for each in records]
+    asked = [size for each in sizes for _, size in each]
     print(f"windows, three epochs    {windows:,} of {LENGTH} tokens, in batches of {batch}")
+    print(f"records of a window      {len(asked) / windows:.2f}, {sum(asked) / windows:,.0f} bytes")
     print(f"cache, the most it held  {limit:,} bytes, {kept.most_held:,}")
     print(f"requests a window        {requests / windows:.2f}")
     print(f"fetched                  {fetched:,} bytes, {fetched / windows:,.0f} a window")
+    print(f"the best for records     {simulate_best(sizes, limit):,} bytes")
     print(f"an LRU of the same size  {simulate_lru(sizes, limit):,} bytes")
     return windows
 
@@ -122,6 +151,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--content", default="atari", help="atari, state, photos or text")
     parser.add_argument("--encoding", default="zlib")
+    parser.add_argument("--chunk-tokens", type=int, help="most tokens of a record, as of ingest")
+    parser.add_argument("--cache-size", type=parse_size, help="of the cache, instead of a share")
     parser.add_argument("--scale", type=float, default=1.0, help="size of the data")
     parser.add_argument("--share", type=float, default=0.75, help="of the dataset that the cache holds")
     parser.add_argument("--batch-size", type=int, default=16, help="of the epochs")
@@ -133,7 +164,7 @@ def main() -> None:
         root = Path(temporary)
         os.environ.update(store.environment)
         content = make_content(args.content, args.scale, args.folder or root)
-        write_dataset(root / "data", content, args.encoding)
+        write_dataset(root / "data", content, args.encoding, args.chunk_tokens)
         upload(root / "data", "s3://bucket/data")
         measure(args, store, content, root)
 
@@ -149,7 +180,7 @@ def measure(args: argparse.Namespace, store: ObjectStore, content: Content, root
     shards = [path for path in (root / "data").iterdir() if ".tfrecord-" in path.name and path.suffix != ".index"]
     size = sum(path.stat().st_size for path in shards)
     print(f"dataset                  {args.content}, {args.encoding}, {size:,} bytes in {len(shards)} shards")
-    limit = max(round(args.share * size), 2**20)
+    limit = args.cache_size or max(round(args.share * size), 2**20)
     windows = read_epochs(store, mixture, root / "cache", limit, args.batch_size)
     if args.peer:
         import fsspec

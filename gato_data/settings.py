@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gato_data.errors import SettingError
+from gato_data.sizes import written_size
 
 
 def setting(
@@ -30,7 +31,8 @@ def setting(
     Args:
         default: MISSING where there is none.
         text: help of the command line's option; empty for a setting that is no option.
-        metavar: what stands for the value in help; PATH, FILE and DIR are paths.
+        metavar: what stands for the value in help; PATH, FILE and DIR are paths, SIZE is a number of bytes, which a
+            command line takes with a unit too.
         minimum: least number, for `check`; with it, a number has to be finite.
         maximum: largest number, likewise.
         below: what numbers have to be smaller than, instead of a maximum.
@@ -48,6 +50,7 @@ def setting(
         "help": text,
         "metavar": metavar or None,
         "is_path": metavar in ("PATH", "FILE", "DIR"),
+        "is_size": metavar == "SIZE",
         "minimum": minimum,
         "maximum": maximum,
         "below": below,
@@ -100,11 +103,18 @@ def check(settings: Any) -> None:
         value = getattr(settings, entry.name)
         if value is None or "refusal" not in entry.metadata:
             continue
+        if entry.metadata["is_size"] and not isinstance(value, int):
+            raise SettingError(
+                f"{entry.name} {value!r} is not possible: a whole number of bytes is wanted, such as 10**9"
+            )
         limits = {name: entry.metadata[name] for name in ("minimum", "maximum", "below")}
         allowed = choices(kind)
         if (allowed and value not in allowed) or not _within(value, **limits):
-            told = {"name": entry.name, "value": value, "choices": ", ".join(allowed)}
-            raise SettingError(entry.metadata["refusal"].format(**told, **limits))
+            numbers = {"value": value, **limits}
+            if entry.metadata["is_size"]:
+                numbers = {name: None if number is None else written_size(number) for name, number in numbers.items()}
+            told = {"name": entry.name, "choices": ", ".join(allowed)}
+            raise SettingError(entry.metadata["refusal"].format(**told, **numbers))
 
 
 def _within(value: Any, minimum: float | None, maximum: float | None, below: float | None) -> bool:

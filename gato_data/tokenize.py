@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, SettingError
-from gato_data.settings import setting
+from gato_data.settings import check, setting
 from gato_data.tokenizers import continuous, discrete, episode_images
 from gato_data.tokenizers.columns import MAX_TOKENS, FieldTokens, interleave
 from gato_data.vocabulary import Vocabulary
@@ -56,6 +56,12 @@ class TokenizeSettings:
         end_of_text_documents: end a text of a document with the end-of-sentence piece.
         end_token: the piece that ends a text, as the text model spells it; empty for the model's own.
         max_observation_tokens: rows of the table of local positions (appendix C.3: 512).
+        chunk_tokens: most tokens of a record, but for a timestep or an image that is longer; None for as many as
+            `gato_data.shards.chunks` has by itself. No token depends on it; policies take demonstrations of up to
+            1,024 tokens from the first record of an episode.
+
+    Raises:
+        SettingError: a number is out of range.
     """
 
     compand_observations: bool = True
@@ -67,6 +73,15 @@ class TokenizeSettings:
         "", "Piece that ends a text, as the text model spells it; by default its own.", "PIECE", records_default=False
     )
     max_observation_tokens: int = setting(512, "Of one timestep.", minimum=1)
+    chunk_tokens: int | None = setting(
+        None,
+        "Most tokens of a record; 1024 suits a small cache of what is at an address.",
+        "N",
+        minimum=1024,
+        maximum=4096,
+        refusal="chunk_tokens {value} is not possible: a number from {minimum} to {maximum} is wanted",
+        records_default=False,
+    )
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_observation_tokens <= POSITION_NONE:
@@ -74,6 +89,7 @@ class TokenizeSettings:
                 f"at most {self.max_observation_tokens} observation tokens in a timestep cannot be: a number from 1 to "
                 f"{POSITION_NONE} is wanted (the positions above are reserved)"
             )
+        check(self)
 
 
 def sort_key(name: str) -> list[str]:

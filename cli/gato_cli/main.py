@@ -125,7 +125,7 @@ def cli(debug: bool) -> None:
 def _quiet(debug: bool) -> None:
     """Keep what libraries say of themselves off the screen, unless asked for."""
     if debug:
-        from gato_data.remote.folder import redacted
+        from gato_data.remote.address import redacted
 
         class Formatter(logging.Formatter):
             def format(self, record: logging.LogRecord) -> str:
@@ -145,7 +145,7 @@ def _show_traceback(kind: type[BaseException], error: BaseException, trace: Trac
     """Print it without the credentials that it may quote."""
     from traceback import format_exception
 
-    from gato_data.remote.folder import redacted
+    from gato_data.remote.address import redacted
 
     sys.stderr.write(redacted("".join(format_exception(kind, error, trace))))
 

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from gato_data.errors import SettingError
 from gato_data.settings import choices, declared, flag_name, is_nested
+from gato_data.sizes import parse_size, written_size
 
 if TYPE_CHECKING:
     ParamType: TypeAlias = click.ParamType[Any]
@@ -26,7 +27,7 @@ class Place(ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         """A Path, or an address such as s3://bucket/folder as it is."""
-        from gato_data.remote.folder import as_place
+        from gato_data.remote.address import as_place
 
         if not str(value):
             self.fail("the path is empty: give one, such as ./data", param, ctx)
@@ -45,7 +46,7 @@ class LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """A Path; an address would become a folder of that name."""
-        from gato_data.remote.folder import as_place, is_remote, redacted
+        from gato_data.remote.address import as_place, is_remote, redacted
 
         if isinstance(value, str) and is_remote(value):
             self.fail(
@@ -70,6 +71,19 @@ class HeightWidth(ParamType):
         if not (height.isdecimal() and width.isdecimal()):
             self.fail(f"{value!r} is not a size: give height and width in pixels, such as 64x80", param, ctx)
         return int(height), int(width)
+
+
+class Size(ParamType):
+    """SIZE: a number of bytes, such as 16GB."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse "16GB"."""
+        try:
+            return value if isinstance(value, int) else parse_size(str(value))
+        except SettingError as error:
+            self.fail(str(error), param, ctx)
 
 
 class LowHigh(ParamType):
@@ -211,6 +225,8 @@ def _option(entry: "Field[Any]", value_type: Any, default: Any) -> click.Option:
     shown: bool | str = default not in ("", (), None)
     if isinstance(default, tuple) and len(default) == 2 and shown:
         shown = {int: "x", float: ":", str: ","}[type(default[0])].join(map(str, default))
+    if metadata.get("is_size") and default is not None:
+        default = written_size(default)
     name = flag_name(entry)
     if value_type is bool and not metadata.get("flag"):
         name = f"{name}/--no-{name[2:]}"
@@ -243,6 +259,8 @@ def _type(entry: "Field[Any]", kind: Any) -> Any:
         kind = get_args(kind)[0]
     if choices(kind):
         return click.Choice(choices(kind))
+    if entry.metadata.get("is_size"):
+        return Size()
     found: Any = None
     if get_origin(kind) is tuple:
         found = {int: HeightWidth(), float: LowHigh(), str: Names()}.get(get_args(kind)[0])

@@ -68,11 +68,12 @@ class ReadSettings:
         records_default=False,
     )
     memory: int = setting(
-        4 * 2**30, "Bytes for batches, indexes, tables and what is kept inflated.", minimum=2**20, decides=False
+        4 * 2**30, "Bytes for batches, indexes, tables and what is kept inflated.", "SIZE", minimum=2**20, decides=False
     )
     inflated: int | None = setting(
         None,
         "Bytes of it for inflated patches and columns; a sixteenth if not given.",
+        "SIZE",
         minimum=0,
         decides=False,
     )
@@ -93,7 +94,7 @@ class ReadSettings:
         None, "Keeps what is read from addresses.  [default: ~/.cache/gato-data]", "DIR", decides=False
     )
     cache_size: int = setting(
-        CACHE_BYTES, "Bytes of records that every process keeps there.", minimum=2**20, decides=False
+        CACHE_BYTES, "Bytes of records that every process keeps there.", "SIZE", minimum=2**20, decides=False
     )
 
     def __post_init__(self) -> None:

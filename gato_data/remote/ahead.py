@@ -10,8 +10,9 @@ import numpy as np
 
 from gato_data.errors import SettingError
 from gato_data.permutation import Numbers
+from gato_data.remote.leaving import Record
 from gato_data.remote.mirror import mirror_of
-from gato_data.remote.record_cache import Record, RecordCache, open_cache
+from gato_data.remote.record_cache import RecordCache, open_cache
 from gato_data.shards.episodes import EpisodeTable
 
 FETCHERS = 16

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from gato_data.errors import GatoError, InputError
 from gato_data.remote.folder import RemoteFolder, RemoteObject, reason_of, store_errors
-from gato_schemas.index import SUFFIX
 
 ATTEMPTS = 6
 PATIENCE = 300.0
@@ -23,7 +22,7 @@ def fetch(
     start: int,
     stop: int,
     problem: Callable[[bytes], str],
-    advice: str | None = None,
+    advice: str = "gato-data verify says where",
 ) -> bytes:
     """Bytes [start, stop) of a file.
 
@@ -32,7 +31,7 @@ def fetch(
         known: what it was when its dataset was opened.
         start, stop: the bytes.
         problem: what is wrong with what came; "" for nothing.
-        advice: what to do where it is damaged there, "" for nothing; by default what helps a dataset.
+        advice: what to do where it is damaged there, "" for nothing.
 
     Raises:
         InputError: after several attempts they did not come, are not whole, or the file is another one by now.
@@ -62,7 +61,7 @@ def fetch(
             return data
         if _changed(remote, name, known):
             break
-    raise _refused(remote, name, known, start, stop, reason, _advice(name) if advice is None else advice)
+    raise _refused(remote, name, known, start, stop, reason, advice)
 
 
 def _changed(remote: RemoteFolder, name: str, known: RemoteObject | None) -> bool:
@@ -70,12 +69,6 @@ def _changed(remote: RemoteFolder, name: str, known: RemoteObject | None) -> boo
         return known is not None and remote.object(name) != known
     except GatoError:
         return False
-
-
-def _advice(name: str) -> str:
-    if name.endswith(SUFFIX):
-        return "copy the dataset here and run gato-data verify --repair"
-    return "gato-data verify says where"
 
 
 def _refused(

@@ -4,7 +4,6 @@ A mirror lies in the cache under the address and the content id, so what changed
 files of the right size without a block on the disk; `shards/file.py` reads their records through `record_cache.py`.
 """
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +14,16 @@ from pathlib import Path
 
 from gato_data.errors import FormatError, InputError, SettingError
 from gato_data.files import user_cache
+from gato_data.remote.address import as_place, is_remote, last_name, redacted
 from gato_data.remote.fetch import fetch
-from gato_data.remote.folder import RemoteFolder, RemoteObject, as_place, is_remote, last_name, redacted
+from gato_data.remote.folder import RemoteFolder, RemoteObject
+from gato_data.remote.lent_folder import remove_left_behind
 from gato_schemas.dataset import BESIDE_SHARDS, MANIFEST, Manifest, decode_manifest
 from gato_schemas.index import decode_index, index_path
 
-_SHARD = ".tfrecord-"
-_SIDE_BY_SIDE = 16
+SHARD = ".tfrecord-"
+"""In the names of shards and of their indexes."""
+SIDE_BY_SIDE = 16
 """Files that are fetched at a time when a dataset is opened."""
 
 
@@ -55,6 +57,16 @@ def mirror_of(folder: Path) -> DatasetMirror | None:
     return _OPENED.get(folder)
 
 
+@contextmanager
+def opened(mirror: DatasetMirror) -> Iterator[None]:
+    """Let a folder stand for what it is the mirror of while the body runs."""
+    _OPENED[mirror.folder] = mirror
+    try:
+        yield
+    finally:
+        del _OPENED[mirror.folder]
+
+
 def at_hand(place: Path | str, cache: Path | None = None) -> Path:
     """A path of this machine for a dataset's folder, a shard of one or a mixture file, which may be at an address.
 
@@ -73,7 +85,8 @@ def at_hand(place: Path | str, cache: Path | None = None) -> Path:
     parent, _, name = place.rpartition("/")
     cache = (cache or user_cache()).absolute()
     try:
-        if _SHARD in name:
+        remove_left_behind(cache)
+        if SHARD in name:
             return _open_dataset(RemoteFolder(parent), cache) / name
         if name.endswith(".json"):
             return _fetch_mixture(RemoteFolder(parent), name, cache)
@@ -113,39 +126,22 @@ def written_path(folder: Path, relative_to: Path) -> str:
     return mirror.remote.address
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[None]:
-    """Have all of a mirror's shard in its place while the body runs; of other files nothing is done.
-
-    Other processes that want the same one wait, since its content goes with the body.
+def objects_of(remote: RemoteFolder) -> dict[str, RemoteObject]:
+    """Every file of a folder, by its name.
 
     Raises:
-        InputError: it cannot be fetched.
+        InputError: there is none, or it cannot be read.
     """
-    mirror = mirror_of(path.parent)
-    if mirror is None or path.name not in mirror.objects:
-        yield
-        return
-    place = mirror.cache / "whole"
-    place.mkdir(exist_ok=True)
-    fresh = place / mirror.folder.name
-    with fresh.with_suffix(".lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            mirror.remote.get([path.name], [fresh])
-            fresh.replace(path)
-            yield
-        finally:
-            fresh.unlink(missing_ok=True)
-            _placeholder(path, mirror.objects[path.name].size)
-
-
-def _open_dataset(remote: RemoteFolder, cache: Path) -> Path:
     objects = remote.objects()
     if not objects or [*objects] == [""]:
         close = remote.close_name()
         hint = f"did you mean {redacted(close)}?" if close else "give the folder of a dataset"
         raise InputError(f"{remote.shown} does not exist, or is empty: {hint}")
+    return objects
+
+
+def _open_dataset(remote: RemoteFolder, cache: Path) -> Path:
+    objects = objects_of(remote)
     if MANIFEST not in objects:
         raise FormatError(
             f"{remote.shown} has no {MANIFEST}: it is not a dataset of gato-data, or its ingest did not finish"
@@ -179,12 +175,12 @@ def _fill(mirror: DatasetMirror, manifest: Manifest, data: bytes) -> None:
         if name in checks:
             wanted.append(name)
         else:
-            _placeholder(path, found.size)
+            placeholder(path, found.size)
 
     def bring(name: str) -> None:
         _write(mirror.folder / name, mirror.fetch(name, 0, mirror.objects[name].size, checks[name]))
 
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         for _ in pool.map(bring, wanted):
             pass
 
@@ -217,7 +213,8 @@ def _write(path: Path, data: bytes) -> None:
     fresh.replace(path)
 
 
-def _placeholder(path: Path, size: int) -> None:
+def placeholder(path: Path, size: int) -> None:
+    """A file of a size without a block on the disk, in place of what is there."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     with fresh.open("wb") as file:
         file.truncate(size)

@@ -5,18 +5,17 @@ files are named after the shards' digests, and a record counts as there only if 
 run left behind, even one that was killed, is used again.
 """
 
-import heapq
 import os
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
 from gato_data.errors import SettingError
 from gato_data.remote.cache_file import PAGE, CacheFile, own_folder, punch
+from gato_data.remote.leaving import Leaving, Record
 from gato_data.remote.mirror import mirror_of
 
 NEAR_BYTES, MERGED_BYTES = 4096, 1 << 22
@@ -24,14 +23,6 @@ NEAR_BYTES, MERGED_BYTES = 4096, 1 << 22
 CACHE_BYTES = 1 << 34
 """Bytes on the disk that are kept if nothing else is said."""
 _KEPT_OPEN = 128
-
-Record: TypeAlias = tuple[int, int]
-"""Number of a file of the cache, and of a record in it."""
-_Rank: TypeAlias = tuple[int, int]
-"""What goes first has the smallest: records that nobody is known to need, the one used last before the others, since
-an epoch comes to it last; then those that are needed last."""
-
-
 _CACHES: dict[tuple[int, Path], "RecordCache"] = {}
 
 
@@ -78,13 +69,11 @@ class RecordCache:
         self._numbers: dict[Path, int] = {}
         self._files: list[CacheFile] = []
         self._open: OrderedDict[int, int] = OrderedDict()
-        self._uses: dict[Record, deque[int]] = {}
-        self._rank: dict[Record, _Rank] = {}
-        self._heap: list[tuple[_Rank, Record]] = []
+        self._there = Leaving()
         self._unchecked: set[Record] = set()
         self._in_flight: set[Record] = set()
         self._failed: dict[Record, Exception] = {}
-        self._clock = self._touched = 0
+        self._clock = 0
         self.changed = threading.Condition()
 
     def number(self, path: Path) -> int:
@@ -151,21 +140,14 @@ class RecordCache:
         """Note that records will be needed at a time, batches counted; later than what was noted of them before."""
         with self.changed:
             for record in records:
-                self._uses.setdefault(record, deque()).append(time)
-                if len(self._uses[record]) == 1 and record in self._rank:
-                    self._put(record)
+                self._there.expect(record, time)
 
     def used(self, records: Iterable[Record], time: int) -> None:
         """Note that they were used, or will not be."""
         with self.changed:
             self._clock += 1
             for record in records:
-                times = self._uses[record]
-                times.remove(time)
-                if not times:
-                    del self._uses[record]
-                if record in self._rank:
-                    self._put(record)
+                self._there.used(record, time)
 
     @property
     def clock(self) -> int:
@@ -240,7 +222,7 @@ class RecordCache:
         """Write those of a group that are not there; raises SettingError where the folder does not take them."""
         try:
             for record in group:
-                if record not in self._rank:
+                if record not in self._there:
                     file, part = self._files[record[0]], _part(self._files[record[0]], record[1], data, start)
                     self._make_room(len(part) + 2 * PAGE)
                     file.put(self._fd(record[0]), record[1], part)
@@ -254,41 +236,23 @@ class RecordCache:
     def _count(self, record: Record) -> None:
         self.held += self._files[record[0]].count(record[1])
         self.most_held = max(self.most_held, self.held)
-        self._put(record)
+        self._there.add(record)
 
     def _make_room(self, size: int) -> None:
         while self.held + size > self.limit and self._others:  # shards of other runs
             path, held = self._others.popitem()
             path.unlink(missing_ok=True)
             self.held -= held
-        while self.held + size > self.limit and self._drop_one():
-            pass
-
-    def _drop_one(self) -> bool:
-        while self._heap:
-            rank, record = heapq.heappop(self._heap)
-            if self._rank.get(record) == rank:
-                self._drop(record)
-                return True
-        return False
+        while self.held + size > self.limit and (record := self._there.first()) is not None:
+            self._drop(record)
 
     def _drop(self, record: Record) -> None:
-        del self._rank[record]
+        self._there.remove(record)
         self._unchecked.discard(record)
         self.held -= self._files[record[0]].drop(self._fd(record[0]), record[1])
 
-    def _put(self, record: Record) -> None:
-        """Give a record that is there its place among those that go."""
-        times = self._uses.get(record)
-        self._touched += 1
-        self._rank[record] = rank = (1, -times[0]) if times else (0, -self._touched)
-        heapq.heappush(self._heap, (rank, record))
-        if len(self._heap) > 4 * len(self._rank) + 1024:
-            self._heap = [(rank, record) for record, rank in self._rank.items()]
-            heapq.heapify(self._heap)
-
     def _is_there(self, record: Record) -> bool:
-        if record not in self._rank:
+        if record not in self._there:
             return False
         if record in self._unchecked:
             file = self._files[record[0]]

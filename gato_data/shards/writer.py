@@ -25,11 +25,19 @@ class ShardWriter:
         file: an empty binary file.
         encoding: of the `patches` column.
         tasks, agents: the manifest's tables; an episode's task and agent must be in them.
+        chunk_tokens: most tokens of a record, as `chunk` has it.
     """
 
-    def __init__(self, file: BinaryIO, encoding: PatchEncoding, tasks: Sequence[str], agents: Sequence[str]) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        encoding: PatchEncoding,
+        tasks: Sequence[str],
+        agents: Sequence[str],
+        chunk_tokens: int | None = None,
+    ) -> None:
         self._file = file
-        self._encoding = encoding
+        self._encoding, self._chunk_tokens = encoding, chunk_tokens
         self._rows = IndexRows(tasks, agents)
         self._hash = hashlib.sha256()
         self.size = 0
@@ -42,7 +50,7 @@ class ShardWriter:
             EpisodeError: there is more in it than a record can hold; nothing of it is written.
         """
         digest = episode_hash(record.sequence)
-        pieces = list(chunk(record.sequence))
+        pieces = list(chunk(record.sequence, self._chunk_tokens))
         parts = [
             replace(record, chunk=number, num_chunks=len(pieces), sequence=piece) for number, piece in enumerate(pieces)
         ]

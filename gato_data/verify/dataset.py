@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gato_data.errors import FormatError, InputError
 from gato_data.files import digest_of
-from gato_data.remote.mirror import whole_file
+from gato_data.remote.as_it_is import whole_file
 from gato_data.shards.file import ShardFile
 from gato_data.verify.dead_letters import check_dead_letters
 from gato_data.verify.findings import Findings

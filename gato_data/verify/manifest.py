@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import FormatError
+from gato_data.remote.mirror import mirror_of, origin
 from gato_data.shards.index import readable_indexes
 from gato_data.verify.findings import Findings
 from gato_schemas.dataset import (
@@ -53,8 +54,10 @@ def find_manifest(folder: Path, findings: Findings) -> Manifest:
                 problems[name] = "it is not as it was written: its spaces or the order of its keys are others"
     unfinished = not (folder / MANIFEST).is_file() and (folder / WORK).exists()
     if not found or unfinished:
-        read_stored(folder)
-        raise FormatError(f"{folder / MANIFEST} cannot be used, nor can its copy: copy either here again")
+        if mirror_of(folder) is None:
+            read_stored(folder)
+        why = f" ({problems[MANIFEST]})" if MANIFEST in problems else ""
+        raise FormatError(f"{origin(folder / MANIFEST)} cannot be used{why}, nor can its copy: copy either there again")
     manifest, *others = found.values()
     if any(known != manifest for known in others):
         manifest = min(found.values(), key=lambda known: _contradictions(folder, known))

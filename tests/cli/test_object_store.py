@@ -13,7 +13,7 @@ from tests.cli.command import error_of, run
 from tests.object_store import KEY, SECRET, Bucket
 
 MIX = ("--context-length", "100", "--steps", "3", "--batch-size", "4")
-SIZE = ("--cache-size", str(2**20))
+SIZE = ("--cache-size", "1MiB")
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,16 @@ def test_damage_in_the_bucket_is_found(bucket: Bucket, breakout: Path, cache: tu
     assert result.exit_code == 1
     assert shard.name in result.stdout
     assert f"in {address}" in result.stderr
+    bucket.write(f"breakout/{shard.name}", shard.read_bytes())
+    bucket.write(f"breakout/{shard.name}.index", b"no index")
+    told = error_of(run("inspect", *cache, address))
+    assert f"{address}/{shard.name}.index could not be read" in told
+    assert told.endswith("if it is damaged there, gato-data verify says where")
+    result = run("verify", *cache, address)
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"{shard.name}.index, byte 0: index: ")
+    assert result.stderr == f"Error: 1 finding in {address}: copy those files again, or run the ingest again\n"
+    assert [path.name for path in Path(cache[1], "lent").iterdir()] == ["lock"]
 
 
 def test_credentials_are_never_shown(

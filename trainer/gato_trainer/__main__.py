@@ -13,9 +13,10 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
-from gato_data.errors import GatoError
+from gato_data.errors import GatoError, SettingError
 from gato_data.printable import MAX_LINE, printable
 from gato_data.settings import choices, flag_name
+from gato_data.sizes import parse_size
 from gato_trainer.presets import (
     DEFAULT_MODEL,
     OPTIONS,
@@ -77,11 +78,19 @@ def _add_option(parser: argparse.ArgumentParser, entry: "Field[Any]", kind: Any,
     elif kind is bool:
         given["action"] = argparse.BooleanOptionalAction
     else:
-        given |= {"choices": choices(kind)} if choices(kind) else {"type": kind}
+        read = _size if entry.metadata["is_size"] else kind
+        given |= {"choices": choices(kind)} if choices(kind) else {"type": read}
         given["metavar"] = entry.metadata["metavar"]
         if (alone := entry.metadata["alone"]) is not None:
             given |= {"nargs": "?", "const": alone}
     parser.add_argument(flag_name(entry), **given)
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _export(options: dict[str, Any]) -> tuple[list[str], int]:

@@ -9,6 +9,7 @@ from typing import Any
 from gato_data.errors import SettingError
 from gato_data.reading.settings import ReadSettings
 from gato_data.settings import declared
+from gato_data.sizes import written_size
 from gato_trainer.cards import PlannedMachine
 from gato_trainer.config import ModelConfig, TrainSettings
 
@@ -178,9 +179,12 @@ def default_told(entry: "Field[Any]") -> str:
         return f"a tenth of the steps, at most {WARMUP_STEPS:,}"
     if entry.name == "learning_rate" or any(entry.name == ours.name for ours in _OF_PRESETS):
         return "the model's"
-    if entry.metadata["flag"] or "default" in entry.metadata["help"] or entry.default in (None, "", ()):
+    default: Any = entry.default
+    if entry.metadata["flag"] or "default" in entry.metadata["help"] or default in (None, "", ()):
         return ""
-    return f"{entry.default:g}" if isinstance(entry.default, float) else str(entry.default)
+    if entry.metadata["is_size"]:
+        return written_size(default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def models_told() -> str:

@@ -20,7 +20,7 @@ class InspectGroup(click.Group):
         """Put the subcommand in front where there is only a path."""
         words = [word for word in args if not word.startswith("-")]
         if words and words[0] not in self.commands and not {"-h", "--help"} & set(args):
-            from gato_data.remote.folder import is_remote
+            from gato_data.remote.address import is_remote
             from gato_data.report.subject import subject_at, subject_of
 
             if address := next(filter(is_remote, words), ""):

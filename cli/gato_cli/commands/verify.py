@@ -30,7 +30,7 @@ def command(folder: Path | str, cache: Path | None, repair: bool, force: bool, a
     """
     from gato_data.errors import FormatError
     from gato_data.printable import printable
-    from gato_data.remote.mirror import at_hand
+    from gato_data.remote.as_it_is import as_it_is
     from gato_data.report.repair import advice, repair_answer
     from gato_data.report.terminal.repair import SHOWN, print_repair
     from gato_data.verify.dataset import verify_dataset
@@ -40,15 +40,19 @@ def command(folder: Path | str, cache: Path | None, repair: bool, force: bool, a
         raise click.UsageError("--force is for --repair: without it nothing is changed")
     if repair and not isinstance(folder, Path):
         raise click.UsageError("--repair writes to the dataset: copy it to this machine first")
-    path = at_hand(folder, cache)
-    if repair:
-        mended = repair_dataset(path, force=force)
-    else:
-        found = verify_dataset(path)
-        mended = Repair(found, found)
-    verdict = mended.after
-    show(lambda: repair_answer(mended), lambda console: print_repair(console, mended, given_up=force), as_json=as_json)
-    for note in () if as_json else verdict.findings.notes[:SHOWN]:
-        click.echo(f"Note: {printable(note, 300)}.", err=True)
-    if not verdict.whole:
-        raise FormatError(advice(verdict, repaired=repair))
+    with as_it_is(folder, cache) as path:
+        if repair:
+            mended = repair_dataset(path, force=force)
+        else:
+            found = verify_dataset(path)
+            mended = Repair(found, found)
+        verdict = mended.after
+        show(
+            lambda: repair_answer(mended),
+            lambda console: print_repair(console, mended, given_up=force),
+            as_json=as_json,
+        )
+        for note in () if as_json else verdict.findings.notes[:SHOWN]:
+            click.echo(f"Note: {printable(note, 300)}.", err=True)
+        if not verdict.whole:
+            raise FormatError(advice(verdict, repaired=repair))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gato_data.closest import close_names
 from gato_data.errors import InputError
-from gato_data.remote.folder import is_remote
+from gato_data.remote.address import is_remote
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.containers.recognise import documents_lack, no_documents
 from gato_pipelines.documents.pairs.tables import beside

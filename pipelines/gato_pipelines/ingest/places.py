@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gato_data.errors import GatoError, InputError, OutputError, SettingError
-from gato_data.remote.folder import RemoteFolder, address_of, is_remote, last_name, redacted
+from gato_data.remote.address import address_of, is_remote, last_name, redacted
+from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.ingest.inputs import InputFolders, find_inputs
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote.input import Mirror, mirror

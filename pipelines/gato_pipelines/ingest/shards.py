@@ -89,8 +89,9 @@ class _PartWriter:
             files = {
                 split: stack.enter_context((self._work / self._shard(split).name).open("wb")) for split in job.splits
             }
+            asked, tasks = job.settings, list(job.plan.tasks)
             writers = {
-                split: ShardWriter(file, job.settings.encoding, list(job.plan.tasks), job.plan.agents)
+                split: ShardWriter(file, asked.encoding, tasks, job.plan.agents, asked.tokenize.chunk_tokens)
                 for split, file in files.items()
             }
             read = stack.enter_context(EpisodesRead(self._work))

@@ -23,7 +23,8 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import InputError
-from gato_data.remote.folder import RemoteFolder, RemoteObject, last_name, redacted
+from gato_data.remote.address import last_name, redacted
+from gato_data.remote.folder import RemoteFolder, RemoteObject
 from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.unchanged import files_of, files_to_scan, size_of

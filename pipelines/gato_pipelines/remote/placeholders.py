@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gato_data.errors import InputError
-from gato_data.remote.folder import redacted
+from gato_data.remote.address import redacted
 
 
 def make_placeholder(path: Path, size: int) -> None:

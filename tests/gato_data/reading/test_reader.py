@@ -231,6 +231,8 @@ def test_validation_reads_the_datasets_that_have_it(library: Path, mix: Mix) -> 
         ({"prompt_tokens": 64}, "leaves nothing of a context of 64"),
         ({"window": "epoch"}, "window 'epoch' is unknown"),
         ({"inflated": -1}, "inflated -1 is not possible"),
+        ({"memory": 1000}, "memory 1kB is not possible: at least 1MiB is wanted"),
+        ({"cache_size": "16GB"}, "cache_size '16GB' is not possible: a whole number of bytes is wanted"),
         ({"memory": 2**30, "inflated": 2**29}, "more than a quarter of the memory, 256.0 MiB: raise --memory"),
     ],
 )

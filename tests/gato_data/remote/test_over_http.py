@@ -14,6 +14,7 @@ from gato_data.mixing.make import plan_mixture
 from gato_data.mixing.mixture_file import write_mixture
 from gato_data.reading.batch import Batch
 from gato_data.remote import fetch
+from gato_data.remote.as_it_is import as_it_is
 from gato_data.torch import Windows
 from gato_data.verify.dataset import verify_dataset
 from gato_schemas.mixture import Mixture
@@ -85,7 +86,8 @@ def test_a_dataset_that_grew(bucket: Bucket, tmp_path: Path) -> None:
         same([*dataset.batches(**options)], wanted)  # the parent in the bucket
     with gato_data.open(address, cache=tmp_path / "cache") as dataset:
         assert len(dataset.episodes) == len(gato_data.open(tmp_path / "grown").episodes)
-        verdict = verify_dataset(dataset.path)
+    with as_it_is(address, tmp_path / "cache") as folder:
+        verdict = verify_dataset(folder)
     assert verdict.whole, verdict.findings.kept
     assert verdict.findings.notes == verify_dataset(tmp_path / "grown").findings.notes
 

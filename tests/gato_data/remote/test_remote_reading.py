@@ -1,6 +1,5 @@
 """Batches from an address are those from the folder; what the cache holds stays within its bound."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from gato_data.mixing.make import plan_mixture
 from gato_data.mixing.mixture_file import write_mixture
 from gato_data.reading.batch import Batch
 from gato_data.reading.reader import MixtureReader, ReadSettings, open_mixture
-from gato_data.remote.mirror import at_hand, whole_file
+from gato_data.remote.mirror import at_hand
 from gato_data.remote.record_cache import open_cache
-from gato_schemas.dataset import read_manifest
 from tests.remote_folders import empty_memory, up
 
 KINDS = ("pong", "raw", "walker", "told")
@@ -85,25 +83,3 @@ def test_batches_are_those_of_the_folder(
 
 def streamed(reader: MixtureReader, steps: int = 8) -> list[np.ndarray]:
     return [batch.tokens.copy() for batch in reader.stream(range(8 * step, 8 * step + 8) for step in range(steps))]
-
-
-def test_two_that_read_all_of_a_shard_take_turns(
-    memory: fsspec.AbstractFileSystem, library: Path, tmp_path: Path
-) -> None:
-    folder = at_hand(up(memory, library / "pong", "memory://bucket/pong"), tmp_path / "cache")
-    name = read_manifest(folder).splits["train"].shards[0].name
-    whole, found = (library / "pong" / name).read_bytes(), list[bytes]()
-
-    def read() -> None:
-        with whole_file(folder / name):
-            found.append((folder / name).read_bytes())
-
-    other = threading.Thread(target=read)
-    with whole_file(folder / name):
-        other.start()
-        other.join(0.3)
-        assert not found
-        assert (folder / name).read_bytes() == whole
-    other.join()
-    assert found == [whole]
-    assert (folder / name).read_bytes() == bytes(len(whole))  # no block on the disk

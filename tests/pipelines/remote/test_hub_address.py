@@ -12,6 +12,7 @@ from fsspec.registry import _registry
 
 from gato_data.errors import InputError, MissingPackageError
 from gato_data.remote import folder
+from gato_data.remote.address import as_place
 from gato_pipelines.ingest.run import IngestSettings, plan_only
 from tests.document_inputs import ingest
 from tests.remote_folders import run, up
@@ -67,6 +68,6 @@ def test_without_the_package_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_pat
 @pytest.mark.parametrize("behind", ["", "/", "/tree/main/data", "/viewer?split=train"])
 def test_a_page_of_the_hub_names_its_address(behind: str) -> None:
     with pytest.raises(InputError, match="is a page for people: give hf://datasets/somebody/photos, which"):
-        folder.as_place(f"https://huggingface.co/datasets/somebody/photos{behind}")
+        as_place(f"https://huggingface.co/datasets/somebody/photos{behind}")
     file = "https://huggingface.co/datasets/somebody/photos/resolve/main/train.parquet"
-    assert folder.as_place(file) == file
+    assert as_place(file) == file

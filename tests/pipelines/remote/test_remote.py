@@ -10,7 +10,8 @@ import fsspec
 import pytest
 
 from gato_data.errors import GatoError, InputError, MissingPackageError, OutputError, SettingError
-from gato_data.remote.folder import RemoteFolder, as_place, is_remote
+from gato_data.remote.address import as_place, is_remote
+from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.remote.input import Mirror
 from gato_pipelines.remote.output import RemoteOutput
 from tests.document_inputs import make_coco

@@ -6,7 +6,8 @@ import fsspec
 import pytest
 
 from gato_data.errors import InputError, OutputError
-from gato_data.remote.folder import RemoteFolder, as_place
+from gato_data.remote.address import as_place
+from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.remote.output import RemoteOutput
 from gato_pipelines.remote.scratch import new_scratch
 from tests.remote_folders import down, memory_file, run, up
