@@ -81,6 +81,7 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
         batch_size: windows of a step.
         context_length: input tokens of a window.
         window: where windows start, as `ReadSettings.window` has it.
+        pack: whether short episodes share windows.
         measure: of the last stage.
         datasets: all of the mixture.
         untrained: those of them without a token under the loss mask.
@@ -92,6 +93,7 @@ class MixturePlan(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     context_length: int
     window: str
+    pack: bool
     measure: Measure
     datasets: list[PlannedDataset]
     untrained: list[str]
@@ -170,6 +172,7 @@ def describe(mixture: Mixture, path: Path, run: Run) -> MixturePlan:
         batch_size=run.batch_size,
         context_length=run.settings.context_length,
         window=run.settings.window,
+        pack=run.settings.pack,
         measure=measure,
         datasets=rows,
         untrained=[

@@ -101,12 +101,12 @@ PLAN_COLUMNS: Sequence[TableColumn[PlannedDataset]] = (
 """What a run reads of one dataset."""
 
 
-def run_line(plan: MixturePlan, cut: str = "") -> str:
-    """What the plan is for; `cut` may say how its windows are cut."""
-    windows = plan.steps * plan.batch_size
+def run_line(plan: MixturePlan) -> str:
+    """What the plan is for."""
+    drawn = f"{count(plan.steps * plan.batch_size)} windows, cut at {plan.window}s{', packed' if plan.pack else ''}"
     return (
         f"{count(plan.steps)} steps of {count(plan.batch_size)} windows of {count(plan.context_length)} tokens "
-        f"({count(windows)} windows{cut}); shares are of {plan.measure.replace('-', ' ')}"
+        f"({drawn}); shares are of {plan.measure.replace('-', ' ')}"
     )
 
 

@@ -109,6 +109,10 @@ def test_what_is_said_of_the_run_stays_in_the_file(library: Path, out: Path) -> 
 def test_what_is_said_of_windows_stays_in_the_file_too(library: Path, out: Path) -> None:
     packed = ("--window", "token", "--pack")
     drawn = json.loads(mix(*SMALL, *packed, "--out", out, "--json", library / "pong").stdout)
+    assert (drawn["window"], drawn["pack"]) == ("token", True)
+    assert run("inspect", "mixture", out).stdout.endswith(
+        "20 steps of 10 windows of 64 tokens (200 windows, cut at tokens, packed); shares are of windows.\n"
+    )
     told = read_mixture(out).run.told
     assert {name: told[name] for name in ("window", "pack")} == {"window": "token", "pack": True}
     shown = json.loads(run("inspect", "mixture", out, "--json").stdout)["plan"]
@@ -141,6 +145,8 @@ def test_without_weights_all_datasets_have_the_same(library: Path, out: Path) ->
     ]
     one = mix("--out", out, *SMALL, library / "pong")
     assert (one.exit_code, one.stderr) == (0, f"Wrote {out}.\n"), "of one dataset there is nothing to weigh"
+    empty = error_of(mix("--weights", "", "--out", out, library / "pong", library / "walker"))
+    assert empty.startswith("no weights called ''. Give NAME=W"), "an empty variable of a shell is not nothing"
     assert error_of(mix("--at-step", "3", "--out", out), 2) == "give --weights: those that hold from step N on"
 
 

@@ -144,7 +144,7 @@ def command(
     file = out or Path("mixture.json")
     options = WeightOptions(measure=measure, temperature=temperature, max_epochs=max_epochs)
     folders = [at_hand(place, cache) for place in datasets]
-    mixture, run = _mixed(folders, ",".join(weights) or "uniform", file, options, at_step, given, cache)
+    mixture, run = _mixed(folders, ",".join(weights) if weights else "uniform", file, options, at_step, given, cache)
     plan = describe(mixture, file, run)
     plan.check_trained()
     if plot is not None:

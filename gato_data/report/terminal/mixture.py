@@ -26,7 +26,7 @@ def print_plan(console: Console, plan: MixturePlan) -> None:
     """Print what a run reads of each dataset, and in all."""
     print_table(console, PLAN_COLUMNS, plan.datasets, last=_together(plan))
     console.print()
-    console.print(f"{run_line(plan, f', cut at {plan.window}s')}.", soft_wrap=True)
+    console.print(f"{run_line(plan)}.", soft_wrap=True)
 
 
 def _together(plan: MixturePlan) -> list[Cell]:
