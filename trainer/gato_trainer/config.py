@@ -245,6 +245,11 @@ class TrainSettings:
             raise SettingError("--lora leaves all parameters as they are already: leave out --freeze")
         if self.lora and self.init_from is None and self.resume != "yes":
             raise SettingError("--lora changes a trained model: give the one to start from with --init-from")
+        if self.init_from is not None and self.model.initialization != "gpt-2":
+            raise SettingError(
+                f"--initialization {self.model.initialization} is of a new model, and --init-from starts from the "
+                "parameters of another one: give one of them"
+            )
         SkippedSteps.parse(self.skip_steps)
 
     def compiled_on(self, device: str) -> bool:

@@ -53,6 +53,8 @@ def test_a_run_plays_with_the_history_that_it_was_trained_with(tmp_path: Path) -
     assert played("left/walker") != played("left/walker", history=3, prompt="none")
     assert played("left/walker", history="all") == played("left/walker", history=9)
     assert played("left/walker", history="all", memory="xl")
+    with pytest.raises(SettingError, match="a history of '3' is not possible: a number of timesteps, or 'all'"):
+        policy.reset(task="left/walker", history="3")  # type: ignore[arg-type]
     assert played("right/walker") == played("right/walker", history=9, prompt="demonstration")
     with pytest.raises(SettingError, match="walker was trained with --history 0, and memory 'xl' keeps what"):
         policy.reset(task="left/walker", memory="xl")

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from gato_data.errors import OutputError, TrainError
+from gato_data.errors import OutputError, SettingError, TrainError
 from gato_data.vocabulary import Vocabulary
 from gato_schemas.dataset import VocabularyInfo
 from gato_trainer.checkpoints.export import export
@@ -89,7 +89,7 @@ def test_an_export_that_cannot_be_written_leaves_nothing(first: TrainSettings, t
 def test_what_no_parameter_depends_on_may_change(
     first: TrainSettings, file: Path, told: Told, small_settings: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    free = dataclasses.replace(first.model, dropout=0.1, stochastic_depth=0.0)
+    free = dataclasses.replace(first.model, dropout=0.1, stochastic_depth=0.0, patch_position="mean")
     without_text = dataclasses.replace(told, text_model=None)
     longer = dataclasses.replace(told, context_length=30)
     for number, source in enumerate((told, without_text, longer)):
@@ -101,6 +101,18 @@ def test_what_no_parameter_depends_on_may_change(
             said = capsys.readouterr().err.splitlines()[0]
             assert said.startswith(f"parameters of {start}")
             assert said.endswith(", trained for 2 steps with a context of 24 tokens")
+
+
+def test_first_values_are_of_a_new_model(told: Told, small_settings: Make, tmp_path: Path) -> None:
+    """A run goes on from one that began with others, and does not ask for values that it would not get."""
+    settings = small_settings("first", steps=1)
+    narrow = dataclasses.replace(settings.model, initialization="fan-in")
+    run(dataclasses.replace(settings, model=narrow), told, quiet=True)
+    file = export(settings.out, tmp_path / "model.safetensors")
+    for start in (settings.out, file):
+        run(small_settings(f"from-{start.name}", init_from=start, steps=1), told, quiet=True)
+    with pytest.raises(SettingError, match=r"--initialization fan-in is of a new model, and --init-from .*: give one"):
+        small_settings("other", model=narrow, init_from=file, steps=1)
 
 
 def test_parameters_of_another_model_are_refused(

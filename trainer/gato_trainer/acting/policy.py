@@ -220,6 +220,8 @@ class Policy:
             raise SettingError(f"memory {memory!r} is unknown: 'half-cut' or 'xl' is wanted")
         if asked == "all":
             return None
+        if asked is not None and not isinstance(asked, int):
+            raise SettingError(f"a history of {asked!r} is not possible: a number of timesteps, or 'all', is wanted")
         history = history_of(self.card, task) if asked is None else asked
         if history is None or (history >= 0 and memory != "xl"):
             return history

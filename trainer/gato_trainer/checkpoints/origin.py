@@ -12,8 +12,8 @@ from gato_schemas.dataset import VocabularyInfo
 from gato_trainer.checkpoints.header import CheckpointHeader
 from gato_trainer.config import ModelConfig
 
-_FREE = ("dropout", "stochastic_depth")
-"""What may differ in training that goes on: no parameter depends on it."""
+_FREE = ("dropout", "stochastic_depth", "patch_position", "initialization")
+"""What may differ in training that goes on: no shape depends on it, nor what the parameters mean."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
