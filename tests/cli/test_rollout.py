@@ -98,11 +98,13 @@ def test_how_many_timesteps_are_seen(given: str, kept: str, run: Path) -> None:
     assert json.loads(result.stdout)["settings"]["history"] == kept
 
 
-@pytest.mark.parametrize("given", ["-1", "every", "1.5", ""])
+@pytest.mark.parametrize("given", ["-1", "every", "1.5", "", "1000000"])
 def test_what_is_no_history(given: str, run: Path) -> None:
     result = rollout(run, *ENV, "--episodes", "1", "--history", given)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == f"Error: a history of {given!r} is none: a number of timesteps, or all, is wanted\n"
+    assert (
+        result.stderr == f"Error: a history of {given!r} is not possible: 0 to 999,999 timesteps, or all, is wanted\n"
+    )
 
 
 def test_the_same_command_goes_on(run: Path, tmp_path: Path) -> None:

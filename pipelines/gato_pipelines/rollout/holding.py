@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gato_data.errors import EpisodeError
 from gato_schemas.selection import Resampling
 
 
@@ -51,14 +52,23 @@ def part_of(action: Mapping[str, Any], asked: Resampling) -> Mapping[str, Any]:
     Args:
         action: values by field name, in token order.
         asked: how many timesteps it stands for, and what at its end is held and no sum.
+
+    Raises:
+        EpisodeError: what would be divided are no floats.
     """
     if asked.actions == "last":
         return action
     parts, held = {}, asked.held
     for name in reversed(list(action)):
-        value = np.array(action[name])
+        value = np.array(action[name], order="C")
         moves = max(value.size - held, 0)
         held -= value.size - moves
-        value.reshape(-1)[:moves] /= asked.every
+        if moves and value.dtype.kind != "f":
+            raise EpisodeError(
+                f"action {name!r} is {value.dtype}, and an action that was learned as a sum of {asked.every} wants "
+                "floats, to be done in parts: what the run says of its task is damaged"
+            )
+        if moves:
+            value.reshape(-1)[:moves] /= asked.every
         parts[name] = value
     return {name: parts[name] for name in action}

@@ -49,7 +49,9 @@ class RolloutSettings:
     def __post_init__(self) -> None:
         check(self)
         if self.history is not None and not re.fullmatch(r"[0-9]{1,6}|all", str(self.history)):
-            raise SettingError(f"a history of {self.history!r} is none: a number of timesteps, or all, is wanted")
+            raise SettingError(
+                f"a history of {self.history!r} is not possible: 0 to 999,999 timesteps, or all, is wanted"
+            )
         if self.history is not None:
             history = str(self.history)
             object.__setattr__(self, "history", history if history == "all" else str(int(history)))

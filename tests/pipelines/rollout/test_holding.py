@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gato_data.errors import EpisodeError
 from gato_pipelines.rollout.holding import Holding, part_of
 from gato_schemas.selection import Resampling
 
@@ -30,6 +31,20 @@ def test_a_sum_is_done_in_parts_but_for_what_is_held(held: int, whole: int) -> N
     numbers, parts = (np.concatenate([each.ravel() for each in action.values()]) for action in (ARM, part))
     np.testing.assert_allclose(parts, np.append(numbers[: 5 - whole] / 3, numbers[5 - whole :]), rtol=1e-6)
     assert ARM["turn"] == 0.5, "what the policy decided is left as it was"
+
+
+def test_a_sum_is_done_in_parts_in_whatever_order_its_numbers_lie() -> None:
+    action = {"move": np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3))}
+    part = part_of(action, Resampling(every=2, actions="sum", held=1))
+    assert part["move"].tolist() == [[0, 0.5, 1], [1.5, 2, 5]]
+
+
+def test_what_cannot_be_divided_is_refused() -> None:
+    asked = Resampling(every=2, actions="sum", held=1)
+    told = "action 'gear' is int64, and an action that was learned as a sum of 2 wants floats"
+    with pytest.raises(EpisodeError, match=told):
+        part_of({"gear": np.array(3), "move": np.array([0.5])}, asked)
+    assert part_of({"move": np.array([0.5]), "gear": np.array(3)}, asked)["gear"] == 3, "what is held is no sum"
 
 
 def test_who_decides_when() -> None:
