@@ -106,6 +106,7 @@ class Mirror:
             listed = {last_name(self.remote.address): listed[""]}
         sizes = {name: found.size for name, found in listed.items()}
         ranged = {name: found for name, found in listed.items() if self._is_ranged(name, found.size)}
+        ranged = ranged if ranged and self.remote.gives_ranges() else {}
         (self._state / _RANGED).write_bytes(msgspec.json.encode(ranged))
         now = [file for file in sizes if file not in ranged and not self.comes_later(file)]
         self._check_room(sum(sizes[file] for file in now))
