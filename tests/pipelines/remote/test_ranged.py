@@ -1,5 +1,6 @@
 """HDF5 and parquet files at an address: a part reads about its own episodes, and gives the bytes of a local ingest."""
 
+from collections import UserDict
 from collections.abc import Callable, ItemsView
 from dataclasses import replace
 from io import SEEK_CUR, SEEK_END
@@ -172,7 +173,7 @@ def test_no_thread_takes_a_placeholder_for_the_file(memory: fsspec.AbstractFileS
     found = {"a.h5": ("a.h5", remote.objects()["a.h5"])}
     seen: list[bytes] = []
 
-    class Slow(dict[str, tuple[str, RemoteObject]]):
+    class Slow(UserDict[str, tuple[str, RemoteObject]]):
         def items(self) -> ItemsView[str, tuple[str, RemoteObject]]:
             know_ranged(tmp_path, remote, found)
             with open_input(tmp_path / "a.h5") as file:
