@@ -32,6 +32,19 @@ def write_durably(path: Path, data: bytes, work: Path | None = None) -> None:
     temporary.replace(path)
 
 
+def make_placeholder(path: Path, size: int) -> None:
+    """A file of zeros of that size, without a block on the disk, in one step in place of what is there."""
+    fresh = fresh_name(path)
+    with fresh.open("wb") as file:
+        file.truncate(size)
+    fresh.replace(path)
+
+
+def fresh_name(path: Path) -> Path:
+    """A name beside a file that no other thread, process or machine has, to be replaced by."""
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}")
+
+
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, as `sha256sum` prints it."""
     with path.open("rb") as file:

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gato_data.errors import FormatError
-from gato_data.files import user_cache
+from gato_data.files import make_placeholder, user_cache
 from gato_data.remote.address import as_place
 from gato_data.remote.folder import RemoteFolder
-from gato_data.remote.lent_folder import lent_folder
-from gato_data.remote.mirror import SHARD, SIDE_BY_SIDE, DatasetMirror, mirror_of, objects_of, opened, placeholder
+from gato_data.remote.lent_folder import cannot_write, lent_folder
+from gato_data.remote.mirror import SHARD, SIDE_BY_SIDE, DatasetMirror, mirror_of, objects_of, opened
 from gato_schemas.dataset import BESIDE_SHARDS, MANIFEST, MANIFEST_COPY
 from gato_schemas.index import SUFFIX
 
@@ -42,7 +42,10 @@ def as_it_is(place: Path | str, cache: Path | None = None) -> Iterator[Path]:
     with lent_folder(cache) as lent:
         mirror = DatasetMirror(remote, lent / "dataset", cache, objects)
         with opened(mirror):
-            _fill(mirror)
+            try:
+                _fill(mirror)
+            except OSError as error:
+                raise cannot_write(cache, error) from error
             yield mirror.folder
 
 
@@ -61,7 +64,7 @@ def whole_file(path: Path) -> Iterator[None]:
         mirror.remote.get([path.name], [path])
         yield
     finally:
-        placeholder(path, mirror.objects[path.name].size)
+        make_placeholder(path, mirror.objects[path.name].size)
 
 
 def _fill(mirror: DatasetMirror) -> None:
@@ -73,7 +76,7 @@ def _fill(mirror: DatasetMirror) -> None:
         if name in BESIDE_SHARDS or (SHARD in name and name.endswith(SUFFIX) and "/" not in name):
             wanted.append(name)
         else:
-            placeholder(path, found.size)
+            make_placeholder(path, found.size)
 
     def bring(name: str) -> None:
         (mirror.folder / name).write_bytes(mirror.fetch(name, 0, mirror.objects[name].size, lambda data: ""))

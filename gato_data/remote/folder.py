@@ -31,7 +31,7 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {"hf": {"block_size": 1}}
 """Of a file system: the hub's would fetch 5 MiB behind every range that is read."""
 _PUTS = 3
 """Times that a file is sent before one that arrives in part is told."""
-_TAGS = ("ETag", "etag", "generation", "blob_id", "md5Hash", "mtime", "LastModified", "created")
+_TAGS = ("ETag", "etag", "generation", "blob_id", "md5Hash", "mtime", "LastModified", "Last-Modified", "created")
 _FOREIGN_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
@@ -82,6 +82,7 @@ class RemoteFolder:
                 found = files.find(root, detail=True)
             except FileNotFoundError:
                 return {}
+            found = {path: entry or files.info(path) for path, entry in found.items()}  # of one file it may say nothing
         listed = {_relative(path, root): entry for path, entry in found.items() if _is_file(path, entry)}
         if len(listed) > MAX_FILES:
             raise InputError(f"{self.shown} holds more than {MAX_FILES:,} files: give one of its folders at a time")
@@ -98,8 +99,27 @@ class RemoteFolder:
         with _explained(_join(self.address, name), InputError):
             files, root = _system(self.address)
             files.invalidate_cache()
-            entry = files.ls(_join(root, name), detail=True)[0]
+            path = _join(root, name)
+            entry = files.info(path) if self._is_web else files.ls(path, detail=True)[0]
             return RemoteObject(int(entry["size"]), _tag(entry))
+
+    @property
+    def _is_web(self) -> bool:
+        """Whether it is a server of files, whose listing of one would be whatever is written in it."""
+        return self.address.partition("://")[0].lower() in ("http", "https")
+
+    def gives_ranges(self) -> bool:
+        """Whether a part of the address, a file, can be had without all of it; only a web server may not give it."""
+        if not self._is_web:
+            return True
+        with _explained(self.address, InputError):
+            files, root = _system(self.address)
+            try:
+                with files.open(root, cache_type="none") as file:
+                    file.seek(1)
+                    return len(file.read(1)) == 1
+            except ValueError:  # fsspec's word for an answer of more than was asked for
+                return False
 
     def size(self, name: str) -> int | None:
         """Bytes of one file; None where there is none."""

@@ -29,12 +29,17 @@ def lent_folder(cache: Path) -> Iterator[Path]:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
     except OSError as error:
-        raise InputError(f"the cache {cache} cannot be written ({error.strerror}): give another --cache") from error
+        raise cannot_write(cache, error) from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def cannot_write(cache: Path, error: OSError) -> InputError:
+    """What to tell a user whose cache takes nothing."""
+    return InputError(f"the cache {cache} cannot be written ({error.strerror}): make room, or give another --cache")
 
 
 def remove_left_behind(cache: Path) -> None:

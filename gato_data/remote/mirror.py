@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_data.errors import FormatError, InputError, SettingError
-from gato_data.files import user_cache
+from gato_data.files import fresh_name, make_placeholder, user_cache
 from gato_data.remote.address import as_place, is_remote, last_name, redacted
 from gato_data.remote.fetch import fetch
 from gato_data.remote.folder import RemoteFolder, RemoteObject
-from gato_data.remote.lent_folder import remove_left_behind
+from gato_data.remote.lent_folder import cannot_write, remove_left_behind
 from gato_schemas.dataset import BESIDE_SHARDS, MANIFEST, Manifest, decode_manifest
 from gato_schemas.index import decode_index, index_path
 
@@ -92,7 +92,7 @@ def at_hand(place: Path | str, cache: Path | None = None) -> Path:
             return _fetch_mixture(RemoteFolder(parent), name, cache)
         return _open_dataset(RemoteFolder(place), cache)
     except OSError as error:
-        raise InputError(f"the cache {cache} cannot be written ({error.strerror}): give another --cache") from error
+        raise cannot_write(cache, error) from error
 
 
 def dataset_folder(mixture: Path, path: str, cache: Path | None = None) -> Path:
@@ -133,7 +133,9 @@ def objects_of(remote: RemoteFolder) -> dict[str, RemoteObject]:
         InputError: there is none, or it cannot be read.
     """
     objects = remote.objects()
-    if not objects or [*objects] == [""]:
+    if [*objects] == [""]:
+        raise InputError(f"{remote.shown} is a file, the folder of a dataset was wanted: give the one that it is in")
+    if not objects:
         close = remote.close_name()
         hint = f"did you mean {redacted(close)}?" if close else "give the folder of a dataset"
         raise InputError(f"{remote.shown} does not exist, or is empty: {hint}")
@@ -175,7 +177,7 @@ def _fill(mirror: DatasetMirror, manifest: Manifest, data: bytes) -> None:
         if name in checks:
             wanted.append(name)
         else:
-            placeholder(path, found.size)
+            make_placeholder(path, found.size)
 
     def bring(name: str) -> None:
         _write(mirror.folder / name, mirror.fetch(name, 0, mirror.objects[name].size, checks[name]))
@@ -207,17 +209,9 @@ def _key(address: str, content: bytes) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all: other processes may read the same cache."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    """Whole or not at all: others may read the same cache."""
+    fresh = fresh_name(path)
     fresh.write_bytes(data)
-    fresh.replace(path)
-
-
-def placeholder(path: Path, size: int) -> None:
-    """A file of a size without a block on the disk, in place of what is there."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("wb") as file:
-        file.truncate(size)
     fresh.replace(path)
 
 

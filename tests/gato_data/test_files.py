@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gato_data.files import user_cache, write_durably
+from gato_data.files import fresh_name, make_placeholder, user_cache, write_durably
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -25,3 +25,15 @@ def test_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     for relative in ("", "cache"):  # which the standard says to pass over
         monkeypatch.setenv("XDG_CACHE_HOME", relative)
         assert user_cache() == Path.home() / ".cache" / "gato-data"
+
+
+def test_a_placeholder_takes_no_room_and_replaces_what_is_there(tmp_path):
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(b"content")
+    make_placeholder(path, 1 << 40)
+    assert (path.stat().st_size, path.stat().st_blocks) == (1 << 40, 0)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_machines_that_share_a_folder_have_processes_of_one_number(tmp_path):
+    assert fresh_name(tmp_path / "x") != fresh_name(tmp_path / "x")

@@ -102,7 +102,7 @@ def jat_container(path: Path) -> JatContainer:
     """
     folder = path.parent if path.is_file() else path
     names = _split_names([path] if path.is_file() else folder.glob(f"*{SUFFIX}"))
-    example = _first_row(folder, names)
+    example = _first_row(path, names)
     observed = [name for name in _OBSERVATIONS if name in example]
     acted = [name for name in _ACTIONS if name in example]
     if not observed or len(acted) != 1:
@@ -177,8 +177,9 @@ def _stored_bytes(group: Any) -> int:
     return sum(group.column(at).total_compressed_size for at in range(group.num_columns))
 
 
-def _first_row(folder: Path, names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """The first row that can be read, by column."""
+def _first_row(path: Path, names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The first row that can be read, by column, of a file or of a folder's files."""
+    folder, what = (path.parent, f"{path} cannot be read") if path.is_file() else (path, "")
     damage = _import_parquet()[1]
     problem = "it has no rows"
     for name in (name for split in names.values() for name in split):
@@ -190,7 +191,8 @@ def _first_row(folder: Path, names: dict[str, tuple[str, ...]]) -> dict[str, Any
                     return {column: batch.column(column)[0] for column in batch.schema.names}
         except damage as error:
             problem = str(error)
-    raise InputError(f"no parquet file in {folder} can be read ({problem}): download the dataset again")
+    what = what or f"no parquet file in {path} can be read"
+    raise InputError(f"{what} ({problem}): download the dataset again")
 
 
 def _known() -> tuple[str, ...]:

@@ -23,13 +23,14 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import InputError
+from gato_data.files import make_placeholder
 from gato_data.remote.address import last_name, redacted
 from gato_data.remote.folder import RemoteFolder, RemoteObject
 from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.unchanged import files_of, files_to_scan, size_of
-from gato_pipelines.remote.placeholders import make_placeholder, make_placeholders
-from gato_pipelines.remote.ranged import check_same, know_ranged
+from gato_pipelines.remote.placeholders import make_placeholders
+from gato_pipelines.remote.ranged import check_same, know_ranged, knows_ranged
 from gato_pipelines.remote.scratch import scratch_of
 from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import Source
@@ -106,6 +107,7 @@ class Mirror:
             listed = {last_name(self.remote.address): listed[""]}
         sizes = {name: found.size for name, found in listed.items()}
         ranged = {name: found for name, found in listed.items() if self._is_ranged(name, found.size)}
+        ranged = ranged if ranged and self.remote.gives_ranges() else {}
         (self._state / _RANGED).write_bytes(msgspec.json.encode(ranged))
         now = [file for file in sizes if file not in ranged and not self.comes_later(file)]
         self._check_room(sum(sizes[file] for file in now))
@@ -126,8 +128,11 @@ class Mirror:
         return bool(self.ranged) and size >= _SMALL and bool(re.search(self.ranged, name))
 
     def _know_ranged(self) -> None:
+        root = self.root
+        if knows_ranged(root):  # asked for every part, which may be as many as there are files
+            return
         found = self.in_ranges
-        know_ranged(self.root, self.remote, {name: (self._there(name), known) for name, known in found.items()})
+        know_ranged(root, self.remote, {name: (self._there(name), known) for name, known in found.items()})
 
     @property
     def in_ranges(self) -> dict[str, RemoteObject]:

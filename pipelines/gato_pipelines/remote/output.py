@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gato_data.errors import InputError, OutputError
+from gato_data.files import make_placeholder
 from gato_data.remote.fetch import fetch
 from gato_data.remote.folder import RemoteFolder
-from gato_pipelines.remote.placeholders import make_placeholder, make_placeholders
+from gato_pipelines.remote.placeholders import make_placeholders
 from gato_pipelines.remote.scratch import scratch_of
 from gato_schemas.dataset import (
     CARD,

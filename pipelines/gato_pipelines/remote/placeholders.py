@@ -1,19 +1,11 @@
 """Files of the right size without a block on the disk, which stand for those of an address."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from gato_data.errors import InputError
+from gato_data.files import make_placeholder
 from gato_data.remote.address import redacted
-
-
-def make_placeholder(path: Path, size: int) -> None:
-    """A file of zeros of that size, without a block on the disk, in one step."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("wb") as file:
-        file.truncate(size)
-    fresh.replace(path)
 
 
 def make_placeholders(address: str, root: Path, sizes: Mapping[str, int]) -> None:

@@ -68,11 +68,16 @@ def know_ranged(root: Path, remote: RemoteFolder, found: Mapping[str, tuple[str,
         found: by the placeholder's name in `root`, what the file is called there, and what it was when it was
             listed.
     """
-    if root in _roots:
+    if knows_ranged(root):
         return
-    _roots.add(root)
     for name, (there, known) in found.items():
         _files[os.path.realpath(root / name)] = remote, there, known
+    _roots.add(root)  # behind them: other threads take those of such a folder for known
+
+
+def knows_ranged(root: Path) -> bool:
+    """Whether this process knows the placeholders in a folder."""
+    return root in _roots
 
 
 def open_input(path: Path) -> BinaryIO:

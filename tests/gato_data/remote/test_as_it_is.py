@@ -1,5 +1,6 @@
 """Datasets at addresses as they are now: damaged files come too, nothing is taken from the cache, nothing stays."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -133,8 +134,27 @@ def test_a_folder_of_this_machine_is_given_back(library: Path, tmp_path: Path) -
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_file_is_told_from_a_folder(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    told = f"{ADDRESS}/{MANIFEST} is a file, the folder of a dataset was wanted"
+    with pytest.raises(InputError, match=told), as_it_is(f"{ADDRESS}/{MANIFEST}", tmp_path):
+        pass
+
+
+def test_a_disk_that_is_full(
+    memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    told = r"the cache \S+ cannot be written \(No space left on device\): make room"
+    with pytest.raises(InputError, match=told), as_it_is(ADDRESS, tmp_path):
+        pass
+    assert [path.name for path in (tmp_path / "lent").iterdir()] == ["lock"]
+
+
 def test_a_cache_that_cannot_be_written(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    told = r"the cache \S+ cannot be written \(Not a directory\): give another --cache"
+    told = r"the cache \S+ cannot be written \(Not a directory\): make room, or give another --cache"
     with pytest.raises(InputError, match=told), as_it_is(ADDRESS, tmp_path / "file"):
         pass

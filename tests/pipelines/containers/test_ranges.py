@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gato_data.errors import InputError
 from gato_pipelines.containers import ranges
 from gato_pipelines.containers.container import Container
 from gato_pipelines.containers.detect import open_container
@@ -117,6 +118,21 @@ def test_a_damaged_row_group_costs_its_own_range(jat: Path, monkeypatch: pytest.
         for item in container.episodes(path.name, container.features.steps, 4, 3)
     ]
     assert found == [(4, False, 3)]
+
+
+def test_a_file_without_row_groups(jat: Path) -> None:
+    """It is a part of no episodes beside others; alone it is refused by its name."""
+    whole, empty = jat / "train-00000-of-00002.parquet", jat / "train-00001-of-00002.parquet"
+    pq.ParquetWriter(empty, pq.read_schema(whole)).close()
+    container = open_container(jat)
+    assert [(file.name, file.num_episodes) for file in container.files("train")][-1] == (empty.name, 0)
+    assert list(container.episodes(empty.name, container.features.steps, 0, 0)) == []
+    with pytest.raises(InputError, match=rf"^{empty} cannot be read \(it has no rows\)"):
+        open_container(empty)
+    whole.unlink()
+    alone = jat.rename(jat.with_name("alone"))
+    with pytest.raises(InputError, match=rf"^no parquet file in {alone} can be read \(it has no rows\)"):
+        open_container(alone)
 
 
 @pytest.fixture

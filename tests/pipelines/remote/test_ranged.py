@@ -1,6 +1,7 @@
 """HDF5 and parquet files at an address: a part reads about its own episodes, and gives the bytes of a local ingest."""
 
-from collections.abc import Callable
+from collections import UserDict
+from collections.abc import Callable, ItemsView
 from dataclasses import replace
 from io import SEEK_CUR, SEEK_END
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from gato_data.errors import InputError
 from gato_data.remote import fetch
-from gato_data.remote.folder import RemoteFolder
+from gato_data.remote.folder import RemoteFolder, RemoteObject
 from gato_pipelines.containers import jat as jat_files
 from gato_pipelines.containers import ranges
 from gato_pipelines.containers.container import Container
@@ -25,6 +26,8 @@ from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote import input as remote_input
 from gato_pipelines.remote import ranged
 from gato_pipelines.remote.ranged import RangedFile, know_ranged, open_input
+from gato_pipelines.remote.scratch import new_scratch
+from gato_pipelines.remote.work_files import WorkFiles
 from tests.object_store import Bucket
 from tests.remote_folders import down, run, up
 from tests.rlds_inputs import digests
@@ -160,6 +163,39 @@ def test_a_container_of_ones_own_gets_whole_files() -> None:
 
     assert ControlSource().read_in_ranges
     assert Own().read_in_ranges == ""
+
+
+def test_no_thread_takes_a_placeholder_for_the_file(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    """While one thread gets to know those of a folder, another one asks for the same."""
+    memory.pipe_file("/bucket/in/a.h5", b"all of it")
+    (tmp_path / "a.h5").touch()
+    remote = RemoteFolder("memory://bucket/in")
+    found = {"a.h5": ("a.h5", remote.objects()["a.h5"])}
+    seen: list[bytes] = []
+
+    class Slow(UserDict[str, tuple[str, RemoteObject]]):
+        def items(self) -> ItemsView[str, tuple[str, RemoteObject]]:
+            know_ranged(tmp_path, remote, found)
+            with open_input(tmp_path / "a.h5") as file:
+                seen.append(file.read())
+            return super().items()
+
+    know_ranged(tmp_path, remote, Slow(found))
+    assert seen == [b"all of it"]
+
+
+def test_a_folder_of_many_files_is_gone_through_once(
+    memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_input, "_SMALL", 0)
+    for number in range(5):
+        memory.pipe_file(f"/bucket/in/{number}.h5", b"anything")
+    with new_scratch() as name:
+        source = ControlSource()
+        made = remote_input.mirror(source, "memory://bucket/in", name, 0, WorkFiles(tmp_path))
+        assert made.path
+        monkeypatch.setattr(remote_input.Mirror, "in_ranges", property(lambda mirror: pytest.fail("once more")))
+        assert made.path
 
 
 def _after(fetches: int, happens: Callable[[], None]) -> Callable[[RangedFile, int, int], bytes]:
