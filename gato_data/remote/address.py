@@ -14,6 +14,9 @@ _HUB = "https://huggingface.co/datasets/"
 _LOGIN, _QUERY = re.compile(r"(?<=://)[^/\s@]+@"), re.compile(r"(\w://[^\s?'\"]+)\?[^\s'\",)]+")
 _SECRET_LETTERS = 4
 """Shorter words stand in too many texts to be kept out of them."""
+_SECRET_NAME = re.compile("auth|cred|key|pass|secret|sig|token", re.IGNORECASE)
+_LONG = 20
+"""Letters from which on a value of any name is taken for a secret: `split=train` is none."""
 _SECRETS: set[str] = set()
 """What addresses held of credentials that were opened: packages quote parts of an address, too."""
 
@@ -68,9 +71,10 @@ def redacted(text: str) -> str:
 def _note_secrets(address: str) -> None:
     login = _LOGIN.search(address)
     query = address.partition("?")[2] if _QUERY.search(address) else ""
+    pairs = [part.partition("=")[::2] for part in query.split("&")]
     words = [
         *(login[0][:-1].split(":") if login else ()),
         query,
-        *(part.partition("=")[2] for part in query.split("&")),
+        *(value for name, value in pairs if _SECRET_NAME.search(name) or len(value) >= _LONG),
     ]
     _SECRETS.update(word for word in words if len(word) >= _SECRET_LETTERS)

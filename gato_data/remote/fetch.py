@@ -15,6 +15,10 @@ FIRST_WAIT = 0.5
 _FINAL = (FileNotFoundError, PermissionError)
 
 
+class FetchError(InputError):
+    """Bytes at an address did not come, or are no longer those of before; it says nothing of what they are."""
+
+
 def fetch(
     remote: RemoteFolder,
     name: str,
@@ -34,7 +38,7 @@ def fetch(
         advice: what to do where it is damaged there, "" for nothing.
 
     Raises:
-        InputError: after several attempts they did not come, are not whole, or the file is another one by now.
+        FetchError: after several attempts they did not come, are not whole, or the file is another one by now.
     """
     reason = ""
     begun = time.monotonic()
@@ -73,15 +77,15 @@ def _changed(remote: RemoteFolder, name: str, known: RemoteObject | None) -> boo
 
 def _refused(
     remote: RemoteFolder, name: str, known: RemoteObject | None, start: int, stop: int, reason: str, advice: str
-) -> InputError:
+) -> FetchError:
     where = f"{remote.shown}/{name}" if name else remote.shown
     if _changed(remote, name, known):
-        return InputError(
+        return FetchError(
             f"{where} is another file than when it was opened ({reason}): a dataset must not be written to while it is "
             "read; bring it back, or make the mixture again with `gato-data mix`"
         )
     damaged = f"; if it is damaged there, {advice}" if advice else ""
-    return InputError(
+    return FetchError(
         f"bytes {start} to {stop} of {where} could not be read ({reason}): check your credentials and the connection, "
         f"then run the same command again{damaged}"
     )

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gato_data.errors import EpisodeError, GatoError, InputError
+from gato_data.remote.fetch import FetchError
 from gato_pipelines.containers.formats import ALONE, FORMATS, MAGIC, SUFFIXES, Sight
 from gato_pipelines.containers.minari_arrow import is_minari_arrow
 from gato_pipelines.remote.ranged import open_input, ranged_file
@@ -54,6 +55,7 @@ def recognise(path: Path) -> Sight | None:
 
     Raises:
         OSError: it cannot be read.
+        FetchError: it lies at an address, from where it did not come.
     """
     if path.is_file():
         return _file(path)
@@ -144,9 +146,12 @@ def _file(path: Path) -> Sight | None:
         if head[at : at + len(magic)] == magic:
             if (look := _INSIDE.get(name)) is None:
                 return _sight(name, "its first bytes")
-            with suppress(GatoError):
+            try:
                 return look(path)
-            return None
+            except FetchError:
+                raise
+            except GatoError:
+                return None
     packed = head.startswith(b"\x1f\x8b")
     return _by_name(path.name, ALONE) or (_sight("rlu-raw", "GZIP") if packed else None)
 

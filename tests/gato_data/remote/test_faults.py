@@ -13,7 +13,7 @@ from gato_data.errors import FormatError, GatoError, InputError, MixtureError, S
 from gato_data.mixing.make import plan_mixture
 from gato_data.mixing.mixture_file import write_mixture
 from gato_data.reading.reader import ReadSettings, open_mixture
-from gato_data.remote import fetch
+from gato_data.remote import address, fetch
 from gato_data.remote.address import redacted
 from gato_data.remote.cache_file import CacheFile
 from gato_data.remote.mirror import at_hand
@@ -201,6 +201,12 @@ def test_an_error_that_nobody_foresaw_is_raised_where_the_records_are_needed(
 def test_credentials_are_not_shown() -> None:
     text = "cannot read https://me:secret@host/a?X-Amz-Signature=abc&b=1, or s3://key:word@bucket/folder"
     assert redacted(text) == "cannot read https://***@host/a?***, or s3://***@bucket/folder"
+
+
+def test_only_what_may_be_a_credential_is_hidden_of_a_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "_SECRETS", set())
+    address.address_of("https://host/rlds?split=train&api_key=abcde&state=0123456789abcdef01234567")
+    assert redacted("arm-train.tfrecord: abcde, 0123456789abcdef01234567") == "arm-train.tfrecord: ***, ***"
 
 
 def test_credentials_are_not_written(memory: fsspec.AbstractFileSystem, library: Path, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import h5py
 import pytest
 
 from gato_data.errors import InputError
+from gato_data.remote.fetch import FetchError
+from gato_pipelines.containers import recognise as recognition
 from gato_pipelines.containers.detect import open_container
 from gato_pipelines.containers.formats import ALONE, FORMATS, MAGIC, SUFFIXES
 from gato_pipelines.containers.recognise import documents_lack, recognise
@@ -159,3 +161,13 @@ class TestDocuments:
         assert [
             path for path in [tmp_path, *(DATA / "documents").iterdir(), DATA / "photos"] if documents_lack(path)
         ] == []
+
+
+def test_what_does_not_come_is_no_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(path: Path) -> None:
+        raise FetchError("bytes 0 to 512 of s3://bucket/a.hdf5 could not be read")
+
+    (tmp_path / "a.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
+    monkeypatch.setitem(recognition._INSIDE, "hdf5", fails)
+    with pytest.raises(FetchError, match="s3://bucket"):
+        recognise(tmp_path / "a.hdf5")
