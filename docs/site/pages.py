@@ -19,7 +19,7 @@ PAGES = {
     "tests/data/README.md": "test-data.html",
 }
 """Where pages outside of `docs/` stand in the site."""
-LINKED = ("CITATION.cff", "recipes/mirrored.py")
+LINKED = ("CITATION.cff", "recipes/mirrored.py", "recipes/missions.py")
 """What pages link that is no page."""
 
 
