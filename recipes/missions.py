@@ -11,6 +11,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from gato_pipelines.environments.babyai_bot import bot_errors, bot_player
+
 LEVEL = "BabyAI-GoToLocal-v0"
 SIDE = 112
 """Pixels on a side of what is seen, as `gato-data record babyai --pixels` has it."""
@@ -87,7 +89,7 @@ class Detours(Room):
     """
 
     done: int | None = None
-    _detour: Callable[[int | None], int] | None = None
+    _detour: Callable[[], int] | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Draw a room with a mission."""
@@ -99,34 +101,30 @@ class Detours(Room):
         if self._detour is None and self.level.np_random.random() < BEGIN:
             mission = self.level.instrs
             self.level.instrs = self.other_mission()
-            self._detour = guide(self.level)
+            self._detour = guide(self)
             self.level.instrs = mission
         self.done = self._led(int(action))
         return super().step(self.done)
 
     def _led(self, action: int) -> int:
         """What is done in place of an action, or the action itself where no detour is made."""
-        there = STOP if self._detour is None else self._detour(self.done)
+        there = STOP if self._detour is None else self._detour()
         if there not in MOVES:
             self._detour = None
             return action
         return int(self.level.np_random.choice(MOVES)) if self.level.np_random.random() < LOST else there
 
 
-def guide(level: Any) -> Callable[[int | None], int]:
-    """minigrid's bot, for the mission that a level has now: from what was done last to what to do next.
+def guide(room: Detours) -> Callable[[], int]:
+    """minigrid's bot, for the mission that a room has now; it says `STOP` where it is there, or gives up."""
+    begun = False
+    player, gives_up = bot_player(room.level, lambda: room.done if begun else None), bot_errors()
 
-    It says `STOP` where it is there, or at its wits' end.
-    """
-    from minigrid.utils.baby_ai_bot import BabyAIBot
-
-    bot, begun = BabyAIBot(level), False
-
-    def act(done: int | None) -> int:
+    def act() -> int:
         nonlocal begun
         try:
-            action = int(bot.replan(done if begun else None))
-        except AssertionError:
+            action = int(player({}))
+        except gives_up:
             return STOP
         begun = True
         return action
@@ -136,8 +134,8 @@ def guide(level: Any) -> Callable[[int | None], int]:
 
 def expert(room: Detours) -> Callable[[Any], int]:
     """The bot, which knows what was done in its place."""
-    act = guide(room.level)
-    return lambda seen: act(room.done)
+    act = guide(room)
+    return lambda seen: act()
 
 
 def swapped(render_mode: str | None = None) -> Swapped:

@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(scope="module")
 def remote() -> ModuleType:
     """The benchmark as a module."""
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="needs torch, of the extra [train]")
     sys.path.insert(0, str(BENCHMARKS))
     spec = importlib.util.spec_from_file_location("remote_benchmark", BENCHMARKS / "remote.py")
     assert spec is not None
