@@ -5,6 +5,8 @@
 the expert shows the way: what is beside it then is hardly ever what is wanted, so that the mission has to be read.
 """
 
+import contextlib
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +48,8 @@ class Room(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Draw a room with a mission."""
-        _, info = self.env.reset(seed=seed, options=options)
+        with contextlib.redirect_stdout(io.StringIO()):  # tells of every layout that it discards
+            _, info = self.env.reset(seed=seed, options=options)
         return self.seen(self.level.gen_obs()), info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

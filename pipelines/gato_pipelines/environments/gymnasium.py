@@ -3,7 +3,9 @@
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
 import numpy as np
@@ -136,13 +138,14 @@ class Gymnasium(Environment):
         return self._stepped(self._action.sample())[4] is not None
 
     def _guarded(self, what: str, call: Callable[[], T]) -> T:
-        """What a call of somebody else's code returns.
+        """What a call of somebody else's code returns; what it prints is no result and goes to the standard error.
 
         Raises:
             InputError: it fails.
         """
         try:
-            return call()
+            with redirect_stdout(sys.stderr):
+                return call()
         except GatoError:
             raise
         except Exception as error:

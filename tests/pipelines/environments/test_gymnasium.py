@@ -158,3 +158,19 @@ def test_success_that_is_told_at_the_end_alone(tmp_path: Path) -> None:
     (play,) = play_episodes([made], Players("random"), [Chance(0, 0)])
     assert play.success is not None
     assert Recorder(f"{corridor.__name__}:late").record(2, tmp_path / "late").num_successes is None
+
+
+def test_what_an_environment_prints_is_no_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Gymnasium(corridor.NAME)
+    reset = made.env.reset
+
+    def chatty(**given: object) -> object:
+        print("a layout was discarded")
+        return reset(**given)
+
+    monkeypatch.setattr(made.env, "reset", chatty)
+    made.reset(Chance(0, 0))
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "a layout was discarded\n")
