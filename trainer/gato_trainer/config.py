@@ -19,8 +19,7 @@ _MODEL: dict[str, Any] = {
     "minimum": 1,
     "refusal": "a model with {name} {value} is not possible: 1 to {maximum:,} is wanted",
 }
-"""A size of a model; the maxima are far above any: what lies beyond is damage,
-no tensor has such a shape."""
+"""A size of a model. The maxima are far above any real one: a larger value comes from a damaged file."""
 _COUNT: dict[str, Any] = {
     "minimum": 1,
     "refusal": "{name} must be a finite number above 0; got {value}",
@@ -72,8 +71,8 @@ class ModelConfig:
         separator_position: "none" adds nothing to separators, "own" one learned row.
         patch_position: what training takes of the rows and of the columns that a patch covers: "sampled" one at
             random, as the paper does (appendix C.3), "mean" the middle, which acting and evaluation always take.
-        initialization: first values of matrices: "gpt-2" has a standard deviation of 0.02, "fan-in" one over the root
-            of what comes in, which is the same where that is 2,500 and more where it is less.
+        initialization: standard deviation of initial matrices: "gpt-2" is 0.02, "fan-in" one over the root of the
+            number of inputs, which is 0.02 for 2,500 inputs and more for fewer.
         stochastic_depth: chance that training skips a sub-layer for a sequence (appendix C.2).
         dropout: on the embeddings and on each sub-layer's output; 0 in pre-training, 0.1 in
             fine-tuning.
@@ -97,7 +96,7 @@ class ModelConfig:
     action_position: Literal["shared", "none"] = setting("shared", "Position of action tokens.")
     separator_position: Literal["none", "own"] = setting("none", "Position of separators.")
     patch_position: Literal["sampled", "mean"] = setting("sampled", "Row and column of a patch in training.")
-    initialization: Literal["gpt-2", "fan-in"] = setting("gpt-2", "First values of matrices.")
+    initialization: Literal["gpt-2", "fan-in"] = setting("gpt-2", "Initial weights of matrices.")
     stochastic_depth: float = setting(0.1, "Chance that a sub-layer is skipped.", **_CHANCE)
     dropout: float = setting(0.0, "0 in pre-training, 0.1 in fine-tuning.", **_CHANCE)
 
