@@ -98,10 +98,8 @@ class Observer:
         """The tokens of what is seen now.
 
         Args:
-            observation: raw values by field name: numbers, a text (str), or an image, uint8
-                (height, width, channels) or (height, width) in red, green and blue, or encoded as
-                PNG or JPEG. What no
-                field is called is passed over.
+            observation: raw values by field name: numbers, a text (str), or an image: uint8 (height, width, channels)
+                in RGB or (height, width) in gray, or encoded as PNG or JPEG. Other names are ignored.
 
         Raises:
             EpisodeError: a field is missing, or its value is not what the dataset holds.

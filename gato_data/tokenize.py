@@ -72,7 +72,7 @@ class TokenizeSettings:
     end_token: str = setting(
         "", "Piece that ends a text, as the text model spells it; by default its own.", "PIECE", records_default=False
     )
-    max_observation_tokens: int = setting(512, "Of one timestep.", minimum=1)
+    max_observation_tokens: int = setting(512, "Most observation tokens of a timestep.", minimum=1)
     chunk_tokens: int | None = setting(
         None,
         "Most tokens of a record; 1024 suits a small cache of what is at an address.",

@@ -80,7 +80,7 @@ class ReadSettings:
     threads: int = setting(2, "Threads that read ahead.", minimum=1, decides=False)
     verify: Verify = setting(
         "touched",
-        "What is checked: records when first read, some frames, all when opened, sizes.",
+        "What is checked: touched, records when first read; frames, some; full, all when opened; off, sizes alone.",
         decides=False,
     )
     max_open_files: int = setting(512, "Shards kept open at a time.", minimum=1, decides=False)

@@ -43,7 +43,7 @@ def build() -> Callable[..., Gato]:
         with torch.device("meta"):
             model = Gato(config)
         materialize(model, torch.device("cpu"), seed)
-        # First values keep biases at zero, which would hide mistakes with them.
+        # Initial values keep biases at zero, which would hide mistakes with them.
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
             for parameter in model.parameters():

@@ -19,8 +19,7 @@ _MODEL: dict[str, Any] = {
     "minimum": 1,
     "refusal": "a model with {name} {value} is not possible: 1 to {maximum:,} is wanted",
 }
-"""A size of a model; the maxima are far above any: what lies beyond is damage,
-no tensor has such a shape."""
+"""A size of a model. The maxima are far above any real one: a larger value comes from a damaged file."""
 _COUNT: dict[str, Any] = {
     "minimum": 1,
     "refusal": "{name} must be a finite number above 0; got {value}",
@@ -72,8 +71,8 @@ class ModelConfig:
         separator_position: "none" adds nothing to separators, "own" one learned row.
         patch_position: what training takes of the rows and of the columns that a patch covers: "sampled" one at
             random, as the paper does (appendix C.3), "mean" the middle, which acting and evaluation always take.
-        initialization: first values of matrices: "gpt-2" has a standard deviation of 0.02, "fan-in" one over the root
-            of what comes in, which is the same where that is 2,500 and more where it is less.
+        initialization: standard deviation of initial matrices: "gpt-2" is 0.02, "fan-in" one over the root of the
+            number of inputs, which is 0.02 for 2,500 inputs and more for fewer.
         stochastic_depth: chance that training skips a sub-layer for a sequence (appendix C.2).
         dropout: on the embeddings and on each sub-layer's output; 0 in pre-training, 0.1 in
             fine-tuning.
@@ -97,7 +96,7 @@ class ModelConfig:
     action_position: Literal["shared", "none"] = setting("shared", "Position of action tokens.")
     separator_position: Literal["none", "own"] = setting("none", "Position of separators.")
     patch_position: Literal["sampled", "mean"] = setting("sampled", "Row and column of a patch in training.")
-    initialization: Literal["gpt-2", "fan-in"] = setting("gpt-2", "First values of matrices.")
+    initialization: Literal["gpt-2", "fan-in"] = setting("gpt-2", "Initial weights of matrices.")
     stochastic_depth: float = setting(0.1, "Chance that a sub-layer is skipped.", **_CHANCE)
     dropout: float = setting(0.0, "0 in pre-training, 0.1 in fine-tuning.", **_CHANCE)
 
@@ -184,20 +183,20 @@ class TrainSettings:
     learning_rate: float = setting(MISSING, "Peak of the schedule.", **_ABOVE_0)
     warmup_steps: int = setting(MISSING, "Steps until the peak.", **_NOT_NEGATIVE)
     warmup_from: float = 1e-7
-    schedule: Literal["cosine", "constant"] = setting("cosine", "After the warm-up.")
+    schedule: Literal["cosine", "constant"] = setting("cosine", "Learning rate after the warm-up.")
     stop_step: int | None = setting(None, "Save and stop here although the schedule goes on.", **_AT_LEAST_1)
     micro_batch_size: int | None = setting(None, "Windows computed at once; by default what fits.", **_AT_LEAST_1)
     activation_checkpointing: ActivationCheckpointing = setting("auto", "Compute activations twice to save memory.")
     betas: tuple[float, float] = (0.9, 0.95)
     epsilon: float = 1e-8
-    weight_decay: float = setting(0.1, "AdamW's.", **_NOT_NEGATIVE)
+    weight_decay: float = setting(0.1, "Weight decay of AdamW.", **_NOT_NEGATIVE)
     clip: float = setting(0.0, "Largest gradient norm; 0 does not clip.", **_NOT_NEGATIVE)
     skip_spikes: float = setting(
         0.0, "Leave out windows whose loss is so many deviations above their dataset's; 0: none.", **_NOT_NEGATIVE
     )
     skip_steps: str = setting("", "Leave out the windows of these steps, such as 120 or 120:124,300.", "STEPS")
     ema: float = setting(0.0, "Decay of averaged parameters; 0 keeps none.", **_CHANCE)
-    precision: Precision | None = setting(None, "Of the computation; by default bf16 on a GPU that has it.")
+    precision: Precision | None = setting(None, "Dtype of the computation; by default bf16 on a GPU that has it.")
     optimizer_state: OptimizerState = setting("fp32", "AdamW's moments; bf16 rounds them at random, without bias.")
     freeze: tuple[str, ...] = setting(
         (), "Leave parameters of these names as they are; may be given again.", "GLOB", repeatable=True
@@ -207,7 +206,11 @@ class TrainSettings:
     lora_on: tuple[str, ...] = setting(
         (), "Which matrices; by default attention's and feed-forward's.", "GLOB", repeatable=True
     )
-    sharding: Sharding = setting("zero2", "Over several processes.", option="shard")
+    sharding: Sharding = setting(
+        "zero2",
+        "Over several processes; zero2 keeps gathered parameters for the backward, full gathers them again.",
+        option="shard",
+    )
     replicas: int = setting(1, "Copies of the sharded model, such as one a node.", **_COUNT)
     collective_timeout: float | None = setting(
         None,
@@ -217,7 +220,7 @@ class TrainSettings:
         maximum=10**6,
         refusal="{name} must be {minimum} to {maximum:,} seconds; got {value}",
     )
-    seed: int = setting(0, "Of parameters, data order and all randomness.", **_NOT_NEGATIVE)
+    seed: int = setting(0, "Seed of parameters, data order and all randomness.", **_NOT_NEGATIVE)
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Where to train.")
     vocabulary: VocabularyRows = setting("all", "Rows of the token table: of all ids, or of modalities that occur.")
     kernels: Kernels = setting("auto", "Fused kernels where they run and pass their test, or plain torch.")
@@ -225,7 +228,7 @@ class TrainSettings:
     cuda_graph: bool = setting(False, "Launch each micro-batch as CUDA graphs; not tried on a GPU yet.", flag=True)
     log_every: int = setting(10, "Steps between two log lines.", **_COUNT)
     checkpoint_every: int = setting(0, "Steps between two checkpoints; 0: at the end.", **_NOT_NEGATIVE)
-    keep_checkpoints: int = setting(3, "How many stay.", **_COUNT)
+    keep_checkpoints: int = setting(3, "How many of the newest checkpoints stay.", **_COUNT)
     evaluate_every: int = setting(0, "Steps between two evaluations; 0: at the end.", **_NOT_NEGATIVE)
     evaluate_samples: int | None = setting(None, "Validation windows of each dataset; at most 64 by default.", **_COUNT)
     read_ahead: int = setting(3, "", **_COUNT)

@@ -1,4 +1,4 @@
-"""First values of the parameters."""
+"""Initial parameters."""
 
 import dataclasses
 import math

@@ -22,7 +22,7 @@ def load_initial(model: Gato, vocabulary: VocabularyInfo | None, path: Path, wor
     """Load parameters into a model.
 
     Args:
-        model: sharded or not; changes of low rank stay at their first values.
+        model: sharded or not; changes of low rank keep their initial values.
         vocabulary: of the run's datasets.
         path: a run folder or a safetensors file.
         world: the processes.

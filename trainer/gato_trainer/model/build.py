@@ -59,7 +59,7 @@ def choose_operations(settings: TrainSettings, config: ModelConfig, world: World
 
 
 def build_model(settings: TrainSettings, config: ModelConfig, world: World, chosen: Operations) -> tuple[Gato, int]:
-    """The model with its first values on the device, and its parameter count; the settings are definite.
+    """The model with its initial parameters on the device, and its parameter count; the settings are definite.
 
     Raises:
         TrainError: the processes cannot be shared out.

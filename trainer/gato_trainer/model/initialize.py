@@ -1,4 +1,4 @@
-"""First values of the parameters: each a function of (seed, name), whatever the order or the number of processes."""
+"""Initial parameters: each a function of (seed, name), whatever the order or the number of processes."""
 
 import math
 
@@ -19,16 +19,16 @@ _RESIDUAL = ("attention.output", "feed_forward.down")
 
 
 def materialize(model: Gato, device: torch.device, seed: int) -> None:
-    """Give a model from the meta device, sharded or not, memory and first values."""
+    """Give a model from the meta device, sharded or not, memory and initial parameters."""
     model.to_empty(device=device)
     initialize(model, seed)
 
 
 @torch.no_grad()
 def initialize(model: Gato, seed: int) -> None:
-    """Write the first values into every parameter, sharded or not."""
+    """Write its initial value into every parameter, sharded or not."""
     for name, parameter in named_parameters(model):
-        value = _first_value(name, parameter.shape, seed, model.config)
+        value = _initial_value(name, parameter.shape, seed, model.config)
         if isinstance(parameter, DTensor):
             local = distribute_tensor(
                 value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
@@ -38,7 +38,7 @@ def initialize(model: Gato, seed: int) -> None:
             parameter.copy_(value)
 
 
-def _first_value(name: str, shape: torch.Size, seed: int, config: ModelConfig) -> Tensor:
+def _initial_value(name: str, shape: torch.Size, seed: int, config: ModelConfig) -> Tensor:
     leaf = name.rsplit(".", 1)[-1]
     if leaf in _ZERO:
         return torch.zeros(shape)
