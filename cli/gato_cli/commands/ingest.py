@@ -72,7 +72,8 @@ class SourceCommand(click.Command):
         for arg in args:
             word = f"{words.pop()}={arg}" if words and words[-1] in alone and _NEGATIVE.match(arg) else arg
             name, _, value = word.partition("=")
-            words.append(f"{name}= {value}" if name in alone and value.startswith("-") else word)  # a space hides it
+            # click takes what begins with a space for no option
+            words.append(f"{name}= {value}" if name in alone and value.startswith("-") else word)
         return super().parse_args(ctx, words)
 
 
