@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from reading_content import make_content, write_dataset
 from reading_peers import LENGTH, Content, packed
 
+from gato_data.errors import SettingError
 from gato_data.sizes import parse_size
 from tests.object_store import ObjectStore, serve
 
@@ -166,7 +167,10 @@ def main() -> None:
         content = make_content(args.content, args.scale, args.folder or root)
         write_dataset(root / "data", content, args.encoding, args.chunk_tokens)
         upload(root / "data", "s3://bucket/data")
-        measure(args, store, content, root)
+        try:
+            measure(args, store, content, root)
+        except SettingError as error:
+            sys.exit(f"{error}. Here --share raises it as well, and --chunk-tokens makes records shorter")
 
 
 def measure(args: argparse.Namespace, store: ObjectStore, content: Content, root: Path) -> None:

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,14 +54,13 @@ def play_shown(
     Raises:
         KeyboardInterrupt: it was interrupted; says how to go on.
     """
+    held_out = None if policy.held_out is None else msgspec.structs.asdict(policy.held_out)
     try:
         with RolloutProgress() as shown:
-            found = rollout(policy, identity, subjects, settings, **places, progress=shown.show)
+            return rollout(policy, identity, subjects, settings, **places, held_out=held_out, progress=shown.show)
     except KeyboardInterrupt as error:
         advice = "run the same command again to go on" if places["out"] else "with --out DIR it could be continued"
         raise KeyboardInterrupt(advice) from error
-    held_out = policy.held_out
-    return found if held_out is None else replace(found, held_out=msgspec.structs.asdict(held_out))
 
 
 def print_rollout(console: Console, found: Rollout, out: Path | None) -> None:

@@ -191,9 +191,10 @@ def _table_1(manifests: Sequence[Manifest]) -> list[float]:
     tasks: dict[str, int] = {}
     for manifest in manifests:
         if manifest.family not in TABLE_1:
+            stated = f"is of family {manifest.family!r}, no row of" if manifest.family else "states no family, a row of"
             hint = did_you_mean(manifest.family, TABLE_1)
             raise MixtureError(
-                f"dataset {manifest.name} is of family {manifest.family!r}, no row of the paper's Table 1"
+                f"dataset {manifest.name} {stated} the paper's Table 1, by which preset gato weighs"
                 f"{hint} Ingest it with --family, or give weights by name. Rows: {', '.join(TABLE_1)}"
             )
         tasks[manifest.family] = tasks.get(manifest.family, 0) + max(1, len(manifest.tasks))

@@ -29,7 +29,7 @@ _SEAM = re.compile(r"(?<=[A-Za-z]) (?=[A-Za-z])")
 class SentencePieceTokenizer(TextTokenizer):
     """A `.model` file of SentencePiece."""
 
-    kind: ClassVar[str] = "SentencePiece model"
+    refusal: ClassVar[str] = "is neither a SentencePiece model nor a tokenizer.json of Hugging Face"
     library: ClassVar[str] = "sentencepiece"
 
     def trouble(self) -> str | None:
@@ -37,7 +37,8 @@ class SentencePieceTokenizer(TextTokenizer):
         try:
             return None if self.size > 0 else "it has no pieces"
         except (RuntimeError, ValueError):
-            return "it cannot be parsed"
+            is_list = self.model_bytes.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+            return "it begins as a JSON list, a tokenizer.json is an object" if is_list else "it cannot be parsed"
 
     @cached_property
     def _processor(self) -> SentencePieceProcessor:

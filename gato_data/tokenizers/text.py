@@ -38,8 +38,8 @@ class TextTokenizer(ABC):
 
     model_bytes: bytes = field(repr=False)
 
-    kind: ClassVar[str]
-    """What its file is, in errors."""
+    refusal: ClassVar[str]
+    """What is said of a file that is taken for one and is none."""
     library: ClassVar[str]
     """The package that decides the ids."""
 
@@ -89,7 +89,7 @@ class TextTokenizer(ABC):
         wrong = wrong or tokenizer.trouble()
         if wrong is None:
             return tokenizer
-        raise FormatError(f"{name} is not a {tokenizer.kind}: {wrong}") from None
+        raise FormatError(f"{name} {tokenizer.refusal}: {wrong}") from None
 
     @abstractmethod
     def trouble(self) -> str | None:

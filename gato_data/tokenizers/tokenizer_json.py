@@ -47,7 +47,7 @@ class HuggingFaceTokenizer(TextTokenizer):
     token in a text is text (`encode_special_tokens`); added tokens that are not special are found as the library does.
     """
 
-    kind: ClassVar[str] = "tokenizer.json of Hugging Face"
+    refusal: ClassVar[str] = "is not a tokenizer.json of Hugging Face"
     library: ClassVar[str] = "tokenizers"
 
     def trouble(self) -> str | None:

@@ -2,6 +2,8 @@
 
 import importlib.util
 import itertools
+import re
+import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -55,3 +57,14 @@ def test_sizes_count(remote: ModuleType) -> None:
     batches = [[large, small], [other], [small], [large]]
     assert remote.simulate_best(batches, 100) == 13
     assert remote.simulate_best(batches, 3) == 23
+
+
+def test_a_cache_that_holds_too_few_records_says_what_helps() -> None:
+    asked = ("--content", "photos", "--scale", "0", "--share", "0.25")
+    done = subprocess.run([sys.executable, str(BENCHMARKS / "remote.py"), *asked], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"a record of .* has \d\.\d MiB, which is more than a quarter of the cache of 1\.0 MiB: raise --cache-size\. "
+        r"Here --share raises it as well, and --chunk-tokens makes records shorter",
+        done.stderr.strip(),
+    )

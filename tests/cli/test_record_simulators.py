@@ -131,9 +131,9 @@ class Still:
         return [None if one is None else {"action": np.zeros(1)} for one in observations]
 
 
-def balance(noise: str, run: Path, out: Path) -> Result:
+def balance(noise: str, run: Path, out: Path, *more: str) -> Result:
     task = ["--task", "cartpole-balance", "--max-steps", "40", "--episodes", "2"]
-    noisy = ["--noise", noise, "--noise-by", str(run)]
+    noisy = ["--noise", noise, "--noise-by", str(run), *more]
     return CliRunner().invoke(cli, ["record", "dm-control", *task, *noisy, "--out", str(out)])
 
 
@@ -184,6 +184,22 @@ def test_which_of_several_tasks_acts_and_at_what_rate_is_said(still: Still, tmp_
     assert "Note: task task0 was learned from one timestep for every 2 that were recorded" in result.stderr
     assert "decides in one of 2 timesteps, and each action is done in as many equal parts.\n" in result.stderr
     assert still.seen == 40, "of 80 timesteps"
+    often = balance("1", tmp_path / "run", tmp_path / "often", "--no-hold")
+    assert often.exit_code == 0, often.output
+    assert "their actions: the environment takes each action for one timestep of its own.\n" in often.stderr
+    assert still.seen == 40 + 80
+
+
+def test_a_model_that_holds_nothing_anyway(still: Still, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = balance("1", tmp_path / "run", out, "--no-hold")
+    assert result.exit_code == 1
+    assert "--no-hold is about actions that were learned for several timesteps each (ingest --every)" in result.stderr
+    alone = ["record", "dm-control", "--task", "cartpole-balance", "--no-hold", "--out", str(out)]
+    result = CliRunner().invoke(cli, alone)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Error: --no-hold is of the model that --noise-by names: give it too\n"
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

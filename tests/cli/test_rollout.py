@@ -110,6 +110,7 @@ def test_what_is_no_history(given: str, run: Path) -> None:
 def test_the_same_command_goes_on(run: Path, tmp_path: Path) -> None:
     first = rollout(run, *ENV, "--episodes", "3", "--out", tmp_path / "out", "--json")
     more = rollout(run, *ENV, "--episodes", "5", "--out", tmp_path / "out", "--json")
+    assert json.loads((tmp_path / "out" / "scores.json").read_text()) == json.loads(more.stdout)
     before, after = (json.loads(each.stdout)["episodes"] for each in (first, more))
     assert after[:9] == before
     assert len(after) == 15
@@ -147,6 +148,7 @@ CODE: dict[str, Any] = {"corridor": info(EnvironmentInfo(family="gymnasium", id=
         (ONE, ["--env", "babyai/GoToLokal"], "no BabyAI level named 'GoToLokal': did you mean 'GoToLocal'?"),
         (ONE, [*ENV, "--env-option", "size=3"], "gymnasium takes no 'size'; its settings are env, expert,"),
         (ONE, [*ENV, "--temperature", "nan"], "temperature nan is not possible: at least 0 is wanted"),
+        (ONE, [*ENV, "--no-hold"], "--no-hold is about actions that were learned for several timesteps each"),
         (CODE, [], "the run says that task corridor was played in 'secret.module:make', which is a module"),
     ],
 )

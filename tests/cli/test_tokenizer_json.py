@@ -26,6 +26,7 @@ TEXTS = (
     "Größe 12 🚀\n\n",
     "a <tool>" + " go" * 40,
 )
+NEITHER = "is neither a SentencePiece model nor a tokenizer.json of Hugging Face"
 
 
 def run(*arguments: str | Path | int) -> Result:
@@ -197,8 +198,9 @@ def test_unknown_characters_are_counted(texts: Path, tmp_path: Path) -> None:
     [
         ("vocab.json", '{"go": 0, "to": 1}', "is not a tokenizer.json of Hugging Face: it has no model, as a vocab"),
         ("tokenizer.json", '{"version": "1.0", "mod', "is not a tokenizer.json of Hugging Face: it cannot"),
-        ("tokenizer.json", "", "tokenizer.json is not a SentencePiece model: the file is empty"),
-        ("merges.txt", "#version: 0.2\ng o\n", "merges.txt is not a SentencePiece model: it cannot be parsed"),
+        ("tokenizer.json", "", f"tokenizer.json {NEITHER}: the file is empty"),
+        ("merges.txt", "#version: 0.2\ng o\n", f"merges.txt {NEITHER}: it cannot be parsed"),
+        ("vocab.json", '["go", "to"]', f"vocab.json {NEITHER}: it begins as a JSON list, a tokenizer"),
     ],
 )  # fmt: skip
 def test_near_right_files(name: str, content: str, message: str, texts: Path, tmp_path: Path) -> None:

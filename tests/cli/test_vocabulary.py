@@ -221,7 +221,7 @@ class TestShow:
     def test_what_is_no_model(self, tmp_path: Path) -> None:
         refused = run("vocabulary", "show", ROOT / "README.md")
         assert refused.exit_code == 1
-        assert "README.md is not a SentencePiece model: it cannot be parsed" in refused.stderr
+        assert "README.md is neither a SentencePiece model nor a tokenizer.json of Hugging Face: it" in refused.stderr
 
 
 def test_datasets_of_different_text_models_are_not_mixed(corpus: Path, tmp_path: Path) -> None:

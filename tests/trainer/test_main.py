@@ -197,7 +197,7 @@ def test_a_model_has_the_shape_that_was_asked_for(tmp_path: Path, capsys: pytest
     model = json.loads((tmp_path / "run" / "run.json").read_text())["model"]
     assert {name: model[name] for name in shape} == shape
     assert main(arguments(tmp_path / "run", "--resume")) == 1
-    assert "width was 48, now 128; blocks was 2, now 3; heads was 3, now 4" in capsys.readouterr().err
+    assert "--width was 48, now 128; --blocks was 2, now 3; --heads was 3, now 4" in capsys.readouterr().err
     for wrong, message in (
         (["--width", "50"], "width 50 does not divide into 4 heads of an even size"),
         (["--blocks", "0"], "a model with blocks 0 is not possible: 1 to 1,024 is wanted"),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from gato_data.errors import SettingError
 from gato_data.printable import counted
-from gato_data.settings import check, setting
+from gato_data.settings import check, declared, flag_name, setting
 from gato_trainer.data.rows import TableRows
 from gato_trainer.data.skipped_steps import SkippedSteps
 
@@ -279,6 +279,12 @@ class TrainSettings:
         """A JSON-ready dictionary of every field, with what is read back of it."""
         values = dataclasses.asdict(self)
         return {name: _plain(value) for name, value in values.items()}
+
+
+def name_told(name: str) -> str:
+    """What a user calls a field of a run's settings or of its model: its option, if it has one."""
+    entries = (entry for cls in (TrainSettings, ModelConfig) for entry, _ in declared(cls))
+    return next((flag_name(entry) for entry in entries if entry.name == name and entry.metadata.get("help")), name)
 
 
 def _plain(value: Any) -> Any:

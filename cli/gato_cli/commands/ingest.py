@@ -69,12 +69,11 @@ class SourceCommand(click.Command):
         options = [option for option in self.params if isinstance(option, click.Option)]
         alone = {name for option in options if isinstance(option.flag_value, str) for name in option.opts}
         words: list[str] = []
-        for word in args:
+        for arg in args:
+            word = f"{words.pop()}={arg}" if words and words[-1] in alone and _NEGATIVE.match(arg) else arg
             name, _, value = word.partition("=")
-            if words and words[-1] in alone and _NEGATIVE.match(word):
-                words[-1] += f"= {word}"
-            else:
-                words.append(f"{name}= {value}" if name in alone and value.startswith("-") else word)
+            # click takes what begins with a space for no option
+            words.append(f"{name}= {value}" if name in alone and value.startswith("-") else word)
         return super().parse_args(ctx, words)
 
 

@@ -12,6 +12,7 @@ import click
 
 from gato_cli.options import LocalPath, first_line, settings_options
 from gato_data.closest import did_you_mean
+from gato_data.errors import SettingError
 
 if TYPE_CHECKING:
     from gato_pipelines.recorders.recorder import EnvironmentRecorder, Other
@@ -54,7 +55,7 @@ def _command(name: str, cls: "type[EnvironmentRecorder[Any]]") -> click.Command:
     before, after = list(settings.values())[:at], list(settings.values())[at + 1 :]
     return click.Command(
         name,
-        params=[*before, *_usual_options(settings["seed"]), *after, *([_noise_by()] if "noise" in settings else [])],
+        params=[*before, *_usual_options(settings["seed"]), *after, *(_noise_options() if "noise" in settings else [])],
         callback=callback,
         help=f"{cleandoc(cls.__doc__ or '')}\n\n\b\nExample:\n  {cls.example}",
         short_help=first_line(cls),
@@ -80,13 +81,21 @@ def _usual_options(seed: click.Parameter) -> list[click.Parameter]:
     ]
 
 
-def _noise_by() -> click.Option:
-    return click.Option(
-        ["--noise-by"],
-        metavar="RUN",
-        type=click.Path(path_type=Path),
-        help="With --noise: this trained model acts in chance's place.",
-    )
+def _noise_options() -> list[click.Parameter]:
+    """Who acts in chance's place, and how often it does what it decides, as `rollout` has it."""
+    return [
+        click.Option(
+            ["--noise-by"],
+            metavar="RUN",
+            type=click.Path(path_type=Path),
+            help="With --noise: this trained model acts in chance's place.",
+        ),
+        click.Option(
+            ["--hold/--no-hold"],
+            default=True,
+            help="With --noise-by: do each action as often as it was learned for (ingest --every).",
+        ),
+    ]
 
 
 def _run(
@@ -99,12 +108,15 @@ def _run(
     overwrite: bool,
     as_json: bool,
     noise_by: Path | None = None,
+    hold: bool = True,
 ) -> None:
     """Record with a bar, and print what was recorded."""
     from gato_cli.ingest_progress import RecordProgress
 
     start = time.monotonic()
-    other = None if noise_by is None else _other(noise_by, family, recorder)
+    if noise_by is None and not hold:
+        raise SettingError("--no-hold is of the model that --noise-by names: give it too")
+    other = None if noise_by is None else _other(noise_by, family, recorder, hold=hold)
     try:
         with RecordProgress(sys.stderr, episodes) as shown:
             made = recorder.record(
@@ -131,17 +143,17 @@ def _run(
     )
 
 
-def _other(run: Path, family: str, recorder: "EnvironmentRecorder[Any]") -> "Other":
+def _other(run: Path, family: str, recorder: "EnvironmentRecorder[Any]", *, hold: bool) -> "Other":
     """A trained model as who disturbs the expert, in the task that was recorded in this environment.
 
     Raises:
-        SettingError: no timestep is disturbed, or the run has no such task.
+        SettingError: no timestep is disturbed, the run has no such task, or `hold` is off and there is nothing to hold.
         MissingPackageError: torch is not installed.
     """
     from gato_cli.output import say
     from gato_cli.policies import identity_of, load
-    from gato_data.errors import SettingError
     from gato_pipelines.recorders.recorder import Other
+    from gato_pipelines.rollout.holding import check_hold
     from gato_pipelines.rollout.policy import PolicyActor, policy_name
     from gato_pipelines.rollout.settings import RolloutSettings
     from gato_pipelines.rollout.subjects import resampling_note, tasks_recorded_in
@@ -154,9 +166,10 @@ def _other(run: Path, family: str, recorder: "EnvironmentRecorder[Any]") -> "Oth
     if others:
         say(f"Note: the model acts as in task {task}; recorded in this environment too: {', '.join(others)}.")
     asked = infos[task].resampling
+    check_hold([asked], hold=hold)
     if asked is not None:
-        say(f"Note: {resampling_note(task, asked)}.")
-    actor = PolicyActor(policy, task, 1, RolloutSettings(seed=recorder.seed), asked)
+        say(f"Note: {resampling_note(task, asked, hold=hold)}.")
+    actor = PolicyActor(policy, task, 1, RolloutSettings(seed=recorder.seed, hold=hold), asked)
     return Other(actor, policy_name(identity_of(policy)))
 
 

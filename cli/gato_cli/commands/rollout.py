@@ -26,7 +26,9 @@ def _with_settings(command: click.Command) -> click.Command:
 @click.option("--task", "tasks", multiple=True, metavar="TASK", help="Play this task; several times for several.")
 @click.option("--env", metavar="ENV", help="Play in this environment: babyai/GoToLocal, CartPole-v1, module:function.")
 @click.option("--env-option", "options", multiple=True, metavar="NAME=VALUE", help="A setting of it: max_steps=300.")
-@click.option("--expert", default="", metavar="MODULE:FUNCTION", help="An expert of yours, with --env.")
+@click.option(
+    "--expert", default="", show_default=False, metavar="MODULE:FUNCTION", help="An expert of yours, with --env."
+)
 @click.option("--greedy", is_flag=True, help="The likeliest action: --temperature 0.")
 @click.option("--out", metavar="DIR", type=LocalPath(), help="Folder of results; goes on where it is.")
 @click.option("--record", metavar="DIR", type=LocalPath(), help="Write the policy's episodes as RLDS.")

@@ -5,12 +5,12 @@ seen         0     3     6            times, or where it learned sums a third of
 done         0 0 0 3 3 3 6 6 6
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from gato_data.errors import EpisodeError
+from gato_data.errors import EpisodeError, SettingError
 from gato_schemas.selection import Resampling
 
 
@@ -72,3 +72,20 @@ def part_of(action: Mapping[str, Any], asked: Resampling) -> Mapping[str, Any]:
             value.reshape(-1)[:moves] /= asked.every
         parts[name] = value
     return {name: parts[name] for name in action}
+
+
+def check_hold(learned: Iterable[Resampling | None], *, hold: bool) -> None:
+    """Check that some action stands for several timesteps, where that is not to be heeded.
+
+    Args:
+        learned: which timesteps of their recordings the tasks were learned from; None for all of them.
+        hold: whether actions are done as often as they were learned for.
+
+    Raises:
+        SettingError: every action stands for one timestep, and `hold` is off.
+    """
+    if not hold and all(asked is None or asked.every == 1 for asked in learned):
+        raise SettingError(
+            "--no-hold is about actions that were learned for several timesteps each (ingest --every), and what is "
+            "played has none: leave it out"
+        )

@@ -12,6 +12,7 @@ from gato_pipelines.environments.play import Actor, PlayedEpisode, play_episodes
 from gato_pipelines.environments.players import Players
 from gato_pipelines.rollout.film import Film, check_gif, film_episodes, write_gif
 from gato_pipelines.rollout.folder import RolloutFolder, RolloutHeader
+from gato_pipelines.rollout.holding import check_hold
 from gato_pipelines.rollout.policy import PLAYED, Policy, PolicyActor
 from gato_pipelines.rollout.recording import check_places, folder_of, record_episodes
 from gato_pipelines.rollout.results import Arm, EpisodeResult, of_arm, result_of
@@ -57,6 +58,7 @@ class _Play:
     folder: RolloutFolder
     record: Path | None
     gif: Path | None
+    held_out: dict[str, Any] | None
     progress: Progress | None
     several: bool
 
@@ -75,6 +77,7 @@ def rollout(
     out: Path | None = None,
     record: Path | None = None,
     gif: Path | None = None,
+    held_out: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Rollout:
     """Play every subject at random, with its expert if it has one, and with the policy.
@@ -90,6 +93,7 @@ def rollout(
         out: folder of the results; one that is there already is continued.
         record: folder for the policy's episodes as RLDS; of several tasks each has a folder in it.
         gif: file for a few of the policy's episodes.
+        held_out: how often the policy was right on held-out actions, for the result; None where that is not known.
         progress: see `Progress`.
 
     Raises:
@@ -99,9 +103,10 @@ def rollout(
     """
     if not subjects:
         raise SettingError("there is no task to play")
+    check_hold([each.resampling for each in subjects], hold=settings.hold)
     header = RolloutHeader.of(identity, settings, {each.task: each.described for each in subjects})
     with RolloutFolder(out, header) as folder:
-        play = _Play(policy, identity, settings, folder, record, gif, progress, len(subjects) > 1)
+        play = _Play(policy, identity, settings, folder, record, gif, held_out, progress, len(subjects) > 1)
         return _play_all(play, header, [each.seeded(settings.seed) for each in subjects])
 
 
@@ -121,7 +126,7 @@ def _play_all(play: _Play, header: RolloutHeader, subjects: Sequence[Subject]) -
         write_gif(play.gif, films)
     notes = [note for each in subjects for note in _notes(each, infos[each.task], hold=play.settings.hold)]
     settings = {**header.settings, "episodes": play.settings.episodes}
-    found = Rollout(play.identity, settings, infos, all_scores(scores), play.folder.results, notes)
+    found = Rollout(play.identity, settings, infos, all_scores(scores), play.folder.results, notes, play.held_out)
     play.folder.finish(found)
     return found
 

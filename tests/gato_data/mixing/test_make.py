@@ -148,9 +148,13 @@ def test_datasets_that_do_not_go_together(library: Path, tmp_path: Path) -> None
     large = write_dataset(tmp_path / "large", {"train": [made]}, large_ids=True)
     with pytest.raises(MixtureError, match=r"pong and large have different vocabularies \(text_size 32000 and 70000\)"):
         plan_mixture([pong, large], "uniform", folder=tmp_path)
-    manifest = msgspec.structs.replace(read_manifest(pong), family="atary")
-    with pytest.raises(MixtureError, match=r"dataset pong is of family 'atary', no row of the paper's Table 1"):
-        resolve(parse_weights("gato"), [OpenDataset(pong, manifest)])
+    for family, stated in (
+        ("atary", r"is of family 'atary', no row of the paper's Table 1, .*\. Did you mean 'atari'\? Ingest it with"),
+        ("", r"states no family, a row of the paper's Table 1, by which preset gato weighs\. Ingest it with --family"),
+    ):
+        manifest = msgspec.structs.replace(read_manifest(pong), family=family)
+        with pytest.raises(MixtureError, match=f"^dataset pong {stated}"):
+            resolve(parse_weights("gato"), [OpenDataset(pong, manifest)])
     with pytest.raises(FormatError, match=r"nowhere does not exist: give the folder of a dataset"):
         plan_mixture([tmp_path / "nowhere"], "uniform", folder=tmp_path)
 

@@ -153,7 +153,7 @@ def test_a_foreign_text_model_is_not_believed(told: Path, tmp_path: Path) -> Non
     for file in told.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "text.model").write_bytes((tmp_path / "text.model").read_bytes() + b"\x00")
-    with pytest.raises(FormatError, match="not a SentencePiece model"):
+    with pytest.raises(FormatError, match="neither a SentencePiece model nor"):
         load_decoder(tmp_path, None)
     (tmp_path / "text.model").unlink()
     decoder, notes = load_decoder(tmp_path, None)

@@ -204,7 +204,7 @@ def test_a_model_with_byte_pieces_gives_the_word_sign_back(tmp_path: Path) -> No
 def test_files_that_are_not_models(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "wrong.model"
     path.write_bytes(content)
-    with pytest.raises(FormatError, match=f"wrong.model is not a SentencePiece model: .*{reason}"):
+    with pytest.raises(FormatError, match=f"wrong.model is neither a SentencePiece model nor .*: .*{reason}"):
         TextTokenizer.load(path)
 
 

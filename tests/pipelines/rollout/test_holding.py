@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gato_data.errors import EpisodeError
-from gato_pipelines.rollout.holding import Holding, part_of
+from gato_data.errors import EpisodeError, SettingError
+from gato_pipelines.rollout.holding import Holding, check_hold, part_of
 from gato_schemas.selection import Resampling
 
 ARM = {
@@ -65,3 +65,11 @@ def test_without_resampling_every_timestep_is_decided() -> None:
     holding.decided(2, {"action": 1})
     assert holding.done(2) == {"action": 1}
     assert holding.decides(2)
+
+
+@pytest.mark.parametrize("learned", [[None], [Resampling(idle_below=1e-4), None]], ids=["all", "not idle"])
+def test_where_no_action_stands_for_several_timesteps_there_is_none_to_hold(learned: list[Resampling | None]) -> None:
+    check_hold(learned, hold=True)
+    with pytest.raises(SettingError, match=r"--no-hold is about actions .* \(ingest --every\), .*: leave it out"):
+        check_hold(learned, hold=False)
+    check_hold([*learned, Resampling(every=2)], hold=False)

@@ -62,8 +62,16 @@ def test_a_run_plays_with_the_history_that_it_was_trained_with(tmp_path: Path) -
 
 
 def test_a_task_of_several_datasets_has_to_be_named_in_full(walkers: Path) -> None:
-    with pytest.raises(SettingError, match=r"not trained on a task 'walker', it knows left/walker, right/walker"):
-        lively(walkers).reset(task="walker")
+    policy = lively(walkers)
+    said = "2 datasets of the run have a task 'walker': say which one, left/walker, right/walker"
+    with pytest.raises(SettingError, match=f"^{said}$"):
+        policy.reset(task="walker")
+    with pytest.raises(SettingError, match=rf"^'walker' is no prompt: it is no folder of a dataset, and {said}$"):
+        policy.reset(task="left/walker", prompt="walker")
+    for name, meant in (("waker", "'left/walker', 'right/walker'"), ("rigt/walker", "'right/walker'")):
+        with pytest.raises(SettingError, match=rf"a task '{name}', it knows .*\. Did you mean {meant}\?$"):
+            policy.reset(task=name)
+    policy.reset(task="right/walker")
 
 
 def test_the_seed_chooses_among_the_demonstrations(policy: Policy) -> None:

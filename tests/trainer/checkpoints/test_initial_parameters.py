@@ -100,7 +100,18 @@ def test_what_no_parameter_depends_on_may_change(
             run(settings, source)
             said = capsys.readouterr().err.splitlines()[0]
             assert said.startswith(f"parameters of {start}")
-            assert said.endswith(", trained for 2 steps with a context of 24 tokens")
+            assert said.endswith(
+                ", trained for 2 steps with a context of 24 tokens; --dropout is 0.0 there, 0.1 here; "
+                "--stochastic-depth is 0.1 there, 0.0 here; --patch-position is sampled there, mean here"
+            )
+
+
+def test_nothing_is_said_of_what_is_the_same(
+    file: Path, told: Told, small_settings: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(small_settings("second", init_from=file, steps=1), told)
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said == f"parameters of {file}, trained for 2 steps with a context of 24 tokens"
 
 
 def test_first_values_are_of_a_new_model(told: Told, small_settings: Make, tmp_path: Path) -> None:
@@ -123,8 +134,8 @@ def test_parameters_of_another_model_are_refused(
     other_text = dataclasses.replace(told, text_model="b" * 64)
     other_size = dataclasses.replace(told, vocabulary_size=2300)
     for model, source, differs in (
-        (rope, told, "positions is transformer-xl there, rope here"),
-        (wide, told, "feed_forward is 64 there, 128 here"),
+        (rope, told, "--positions is transformer-xl there, rope here"),
+        (wide, told, "--feed-forward is 64 there, 128 here"),
         (first.model, other_text, f"text_model is {'a' * 64} there, {'b' * 64} here"),
         (
             first.model,

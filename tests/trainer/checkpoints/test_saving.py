@@ -222,7 +222,7 @@ def test_whatever_is_wrong_with_the_newest_it_goes_on_from_the_one_before(
 
 def test_a_checkpoint_that_is_not_resumed_keeps_its_name(stopped: TrainSettings, source: SyntheticSource) -> None:
     flip(checkpoint_of(stopped, 4) / "checkpoint.json", 0.5)
-    with pytest.raises(TrainError, match="seed was 0, now 1"):
+    with pytest.raises(TrainError, match="--seed was 0, now 1"):
         run(dataclasses.replace(stopped, seed=1), source, quiet=True)
     assert checkpoint_of(stopped, 4).is_dir()
 

@@ -188,12 +188,13 @@ def test_folders_that_are_not_ours(small_settings: Make, source: SyntheticSource
 @pytest.mark.parametrize(
     ("changes", "source_changes", "message"),
     [
-        ({"batch_size": 8}, {}, "batch_size was 4, now 8"),
-        ({"seed": 1}, {}, "seed was 0, now 1"),
+        ({"batch_size": 8}, {}, "--batch-size was 4, now 8"),
+        ({"seed": 1}, {}, "--seed was 0, now 1"),
         ({}, {"vocabulary_size": 1300}, "vocabulary_size was 1200, now 1300"),
-        ({"context_length": 30}, {"context_length": 30}, "context_length was 24, now 30"),
-        ({"positions": "rope"}, {}, "positions was transformer-xl, now rope"),
-        ({"width": 64, "blocks": 1}, {}, "width was 32, now 64; blocks was 2, now 1"),
+        ({"context_length": 30}, {"context_length": 30}, "--context-length was 24, now 30"),
+        ({"patch_position": "mean"}, {}, "--patch-position was sampled, now mean"),
+        ({"positions": "rope"}, {}, "--positions was transformer-xl, now rope"),
+        ({"width": 64, "blocks": 1}, {}, "--width was 32, now 64; --blocks was 2, now 1"),
     ],
 )
 def test_a_run_is_not_continued_as_another(
@@ -205,7 +206,7 @@ def test_a_run_is_not_continued_as_another(
     source: SyntheticSource,
 ) -> None:
     run(small_settings(steps=1), source, quiet=True)
-    shape = {name: changes.pop(name) for name in ("positions", "width", "blocks") if name in changes}
+    shape = {name: changes.pop(name) for name in ("positions", "patch_position", "width", "blocks") if name in changes}
     model = dataclasses.replace(small, **shape)
     settings = small_settings(resume="yes", model=model, **changes)
     with pytest.raises(TrainError, match=message):

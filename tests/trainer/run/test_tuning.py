@@ -84,12 +84,12 @@ def test_another_choice_of_what_is_trained_is_another_run(
     options = {"steps": 2, "init_from": base}
     run(small_settings("run", **options, lora=2), source, quiet=True)
     for other, message in (
-        ({}, "lora was 2, now 0"),
-        ({"lora": 3}, "lora was 2, now 3"),
-        ({"lora": 2, "lora_alpha": 4.0}, "lora_alpha was None, now 4.0"),
-        ({"lora": 2, "lora_on": ["*.qkv"]}, r"lora_on was \[\], now \['\*.qkv'\]"),
-        ({"freeze": ["norm.*"]}, r"freeze was \[\], now \['norm.\*'\]; lora was 2, now 0"),
-        ({"lora": 2, "optimizer_state": "bf16"}, "optimizer_state was fp32, now bf16"),
+        ({}, "--lora was 2, now 0"),
+        ({"lora": 3}, "--lora was 2, now 3"),
+        ({"lora": 2, "lora_alpha": 4.0}, "--lora-alpha was None, now 4.0"),
+        ({"lora": 2, "lora_on": ["*.qkv"]}, r"--lora-on was \[\], now \['\*.qkv'\]"),
+        ({"freeze": ["norm.*"]}, r"--freeze was \[\], now \['norm.\*'\]; --lora was 2, now 0"),
+        ({"lora": 2, "optimizer_state": "bf16"}, "--optimizer-state was fp32, now bf16"),
     ):
         with pytest.raises(TrainError, match=f"of another run and cannot be continued: .*{message}"):
             run(small_settings("run", **options, **other, resume="yes"), source, quiet=True)

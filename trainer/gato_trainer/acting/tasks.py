@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gato_data.closest import did_you_mean, listed
+from gato_data.closest import closest, listed
 from gato_data.errors import FormatError, SettingError
 from gato_data.reading.history import ANY, limits
 from gato_data.reading.settings import ReadSettings
@@ -113,7 +113,7 @@ def find_task(tasks: Sequence[PolicyTask], name: str | None) -> PolicyTask:
     """A task by its name, or by "dataset/task"; the only one where no name is given.
 
     Raises:
-        SettingError: there is no such task; names those that are like it.
+        SettingError: there is no such task, or several; names those that are like it, or these.
     """
     if name is None and len(tasks) == 1:
         return tasks[0]
@@ -124,4 +124,9 @@ def find_task(tasks: Sequence[PolicyTask], name: str | None) -> PolicyTask:
     known = listed(names)
     if name is None:
         raise SettingError(f"the policy knows {len(tasks)} tasks ({known or 'none'}): say which one to play")
-    raise SettingError(f"the policy was not trained on a task {name!r}, it knows {known}{did_you_mean(name, names)}")
+    if same := [task.name for task in tasks if task.task == name]:
+        raise SettingError(f"{len(same)} datasets of the run have a task {name!r}: say which one, {listed(same)}")
+    close = closest(name, [each for task in tasks for each in (task.name, task.task)])
+    meant = listed([repr(task.name) for task in tasks if close in (task.name, task.task)])
+    hint = f". Did you mean {meant}?" if meant else "."
+    raise SettingError(f"the policy was not trained on a task {name!r}, it knows {known}{hint}")

@@ -11,6 +11,7 @@ from gato_schemas.dataset import VocabularyInfo
 from gato_trainer.checkpoints.origin import Origin, of_header, of_metadata
 from gato_trainer.checkpoints.parameters import load_parameters
 from gato_trainer.checkpoints.saving import whole_checkpoint
+from gato_trainer.config import ModelConfig
 from gato_trainer.model.lora import is_change, named_parameters
 from gato_trainer.model.transformer import Gato
 from gato_trainer.world import World
@@ -28,7 +29,8 @@ def load_initial(model: Gato, vocabulary: VocabularyInfo | None, path: Path, wor
         world: the processes.
 
     Returns:
-        A line that says what was loaded, and what could not be compared.
+        A line that says what was loaded, what could not be compared, and what they were trained with that this model
+        has otherwise.
 
     Raises:
         TrainError: they cannot be read, or are of another model.
@@ -38,7 +40,7 @@ def load_initial(model: Gato, vocabulary: VocabularyInfo | None, path: Path, wor
         origin = of_header(header, checkpoint)
         origin.check(model.config, vocabulary, path)
         load_parameters(checkpoint, header, _unchanged(model), world)
-        return _line(checkpoint, origin)
+        return _line(checkpoint, origin, model.config)
     try:
         return load_file(model, vocabulary, path)
     except (OSError, SafetensorError) as error:
@@ -61,7 +63,7 @@ def load_file(model: Gato, vocabulary: VocabularyInfo | None, path: Path) -> str
         _check_shapes(found, {name: tuple(parameter.shape) for name, parameter in parameters.items()}, path)
         for name, parameter in parameters.items():
             copy_full(parameter.detach(), file.get_tensor(name))
-    return _line(path, origin)
+    return _line(path, origin, model.config)
 
 
 def _unchanged(model: Gato) -> dict[str, torch.nn.Parameter]:
@@ -87,7 +89,7 @@ def _names(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _line(path: Path, origin: Origin | None) -> str:
+def _line(path: Path, origin: Origin | None, config: ModelConfig) -> str:
     if origin is None:
         return (
             f"parameters of {path}: it says nothing of its model, so only names and shapes were compared, not the "
@@ -95,7 +97,8 @@ def _line(path: Path, origin: Origin | None) -> str:
         )
     length = "" if origin.context_length is None else f" with a context of {origin.context_length} tokens"
     unknown = "" if origin.vocabulary else "; its vocabulary is not known and was not compared"
-    return f"parameters of {path}, trained for {origin.step} steps{length}{unknown}"
+    changed = origin.changed(config)
+    return f"parameters of {path}, trained for {origin.step} steps{length}{unknown}{changed and f'; {changed}'}"
 
 
 @torch.no_grad()

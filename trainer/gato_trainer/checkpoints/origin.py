@@ -1,6 +1,6 @@
 """What is known of parameters that a run may start from, and whether they are those of its model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,12 @@ import msgspec
 from gato_data.errors import SettingError, TrainError
 from gato_schemas.dataset import VocabularyInfo
 from gato_trainer.checkpoints.header import CheckpointHeader
-from gato_trainer.config import ModelConfig
+from gato_trainer.config import ModelConfig, name_told
 
-_FREE = ("dropout", "stochastic_depth", "patch_position", "initialization")
+_FREE = ("dropout", "stochastic_depth", "patch_position")
 """What may differ in training that goes on: no shape depends on it, nor what the parameters mean."""
+_OF_NEW = "initialization"
+"""What is of a new model alone."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,14 +47,22 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
             TrainError: names everything that differs.
         """
         theirs, ours = asdict(self.model), asdict(model)
-        names = [name for name in ours if name not in _FREE and theirs[name] != ours[name]]
+        names = [name for name in ours if name not in (*_FREE, _OF_NEW) and theirs[name] != ours[name]]
         if self.vocabulary is not None and vocabulary is not None:
             theirs |= msgspec.structs.asdict(self.vocabulary)
             ours |= msgspec.structs.asdict(vocabulary)
             names += [name for name in vocabulary.__struct_fields__ if not _same(name, theirs[name], ours[name])]
         if names:
-            listed = "; ".join(f"{name} is {theirs[name]} there, {ours[name]} here" for name in names)
-            raise TrainError(f"{path} holds another model: {listed}")
+            raise TrainError(f"{path} holds another model: {_told(names, theirs, ours)}")
+
+    def changed(self, model: ModelConfig) -> str:
+        """What a run of this model has otherwise, of all that it may; empty where it is the same."""
+        theirs, ours = asdict(self.model), asdict(model)
+        return _told([name for name in _FREE if theirs[name] != ours[name]], theirs, ours)
+
+
+def _told(names: Iterable[str], theirs: Mapping[str, object], ours: Mapping[str, object]) -> str:
+    return "; ".join(f"{name_told(name)} is {theirs[name]} there, {ours[name]} here" for name in names)
 
 
 def _same(name: str, theirs: object, ours: object) -> bool:

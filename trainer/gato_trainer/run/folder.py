@@ -14,7 +14,7 @@ from gato_trainer.checkpoints.header import (
     RunHeader,
     encode_header,
 )
-from gato_trainer.config import ModelConfig, TrainSettings
+from gato_trainer.config import ModelConfig, TrainSettings, name_told
 from gato_trainer.data.batches import BatchSource, contents
 from gato_trainer.data.skipped_steps import SkippedSteps
 
@@ -134,7 +134,9 @@ def check_same_run(old: RunHeader, new: RunHeader, path: Path) -> None:
         {name: run.settings.get(name, default) for name, default in defaults.items()} | asdict(run.model)
         for run in (old, new)
     )
-    differences = [f"{name} was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]]
+    differences = [
+        f"{name_told(name)} was {before[name]}, now {now[name]}" for name in now if before[name] != now[name]
+    ]
     if differences:
         raise TrainError(f"{path} is of another run and cannot be continued: {'; '.join(differences)}")
 
