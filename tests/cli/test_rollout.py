@@ -148,6 +148,7 @@ CODE: dict[str, Any] = {"corridor": info(EnvironmentInfo(family="gymnasium", id=
         (ONE, ["--env", "babyai/GoToLokal"], "no BabyAI level named 'GoToLokal': did you mean 'GoToLocal'?"),
         (ONE, [*ENV, "--env-option", "size=3"], "gymnasium takes no 'size'; its settings are env, expert,"),
         (ONE, [*ENV, "--temperature", "nan"], "temperature nan is not possible: at least 0 is wanted"),
+        (ONE, [*ENV, "--greedy", "--temperature", "0.5"], "--greedy is --temperature 0: give one of the two"),
         (ONE, [*ENV, "--no-hold"], "--no-hold is about actions that were learned for several timesteps each"),
         (CODE, [], "the run says that task corridor was played in 'secret.module:make', which is a module"),
     ],

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from gato_cli.options import LocalPath, json_option, settings_options
 
@@ -62,9 +63,12 @@ def command(
     from gato_cli.output import show
     from gato_cli.policies import identity_of, load
     from gato_cli.rollout_report import play_shown, print_rollout
+    from gato_data.errors import SettingError
     from gato_pipelines.rollout.settings import RolloutSettings
 
     if greedy:
+        if click.get_current_context().get_parameter_source("temperature") is not ParameterSource.DEFAULT:
+            raise SettingError("--greedy is --temperature 0: give one of the two")
         values["temperature"] = 0.0
     settings = RolloutSettings(**values)
     policy = load(run, device)
