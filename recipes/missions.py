@@ -1,8 +1,9 @@
-"""BabyAI's GoToLocal, where this folder is in PYTHONPATH, in two other ways.
+"""BabyAI's GoToLocal, where this folder is in PYTHONPATH, in three other ways.
 
 `--env missions:swapped` has another mission in the same rooms: who does not read the mission goes to the wrong thing.
 `--env missions:detours --expert missions:expert` leads the player to things that the mission doesn't name, from where
 the expert shows the way: what is beside it then is hardly ever what is wanted, so that the mission has to be read.
+`--env missions:pointing --expert missions:pointer` asks where in the view a thing is, from anywhere in the room.
 """
 
 import contextlib
@@ -26,6 +27,12 @@ BEGIN = 0.15
 """Chance that a detour begins with an action."""
 LOST = 0.2
 """Chance that an action of a detour is one of `MOVES`, whichever."""
+CELLS = 7
+"""Of the view, on a side."""
+NOWHERE = CELLS * CELLS
+"""Points at nothing, since the thing is not in view."""
+HIDDEN = 0.1
+"""Chance that one is asked for any thing of the room, in view or not."""
 
 
 class Room(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -61,13 +68,17 @@ class Room(gymnasium.Wrapper[Any, Any, Any, Any]):
         """What is seen, with the picture in place of numbers."""
         return {**seen, "image": self.level.get_frame(tile_size=SIDE // 7, agent_pov=True)}
 
+    def things(self) -> list[tuple[str, str]]:
+        """What is in the room, each a kind and a color."""
+        cells = {(cell.type, cell.color) for cell in self.level.grid.grid if cell is not None and cell.type != "wall"}
+        return sorted(cells)
+
     def other_mission(self) -> Any:
         """A mission to another thing of the room."""
         from minigrid.envs.babyai.core.verifier import GoToInstr, ObjDesc
 
         drawn = (self.level.instrs.desc.type, self.level.instrs.desc.color)
-        things = {(cell.type, cell.color) for cell in self.level.grid.grid if cell is not None and cell.type != "wall"}
-        others = sorted(things - {drawn})
+        others = [thing for thing in self.things() if thing != drawn]
         mission = GoToInstr(ObjDesc(*others[int(self.level.np_random.integers(len(others)))]))
         mission.reset_verifier(self.level)
         return mission
@@ -118,6 +129,50 @@ class Detours(Room):
         return int(self.level.np_random.choice(MOVES)) if self.level.np_random.random() < LOST else there
 
 
+class Pointing(Room):
+    """A room that asks where in the view a thing is: rows of cells from the top, or `NOWHERE`.
+
+    Attributes:
+        thing: what is asked for, a kind and a color.
+    """
+
+    thing: tuple[str, str]
+
+    def __init__(self, env: "gymnasium.Env[Any, Any]") -> None:
+        super().__init__(env)
+        self.action_space = gymnasium.spaces.Discrete(NOWHERE + 1)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Draw a room and ask."""
+        _, info = super().reset(seed=seed, options=options)
+        return self._ask(), info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Point; one who is right has a reward, and is asked again from elsewhere."""
+        right = int(action) == self.place()
+        return self._ask(), float(right), False, False, {}
+
+    def place(self) -> int:
+        """Where the thing is; the first of several."""
+        seen = self._view()
+        return next((at for at, cell in enumerate(seen) if cell == self.thing), NOWHERE)
+
+    def _ask(self) -> Any:
+        self.level.place_agent()
+        seen = sorted(set(self._view()) & set(self.things()))
+        asked = self.things() if not seen or self.level.np_random.random() < HIDDEN else seen
+        self.thing = asked[int(self.level.np_random.integers(len(asked)))]
+        self.level.mission = f"the {self.thing[1]} {self.thing[0]}"
+        return self.seen(self.level.gen_obs())
+
+    def _view(self) -> list[tuple[str, str]]:
+        """Kind and color of the cells in view, rows from the top."""
+        from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
+
+        cells = self.level.gen_obs()["image"].transpose(1, 0, 2).reshape(NOWHERE, 3)
+        return [(IDX_TO_OBJECT[int(kind)], IDX_TO_COLOR[int(color)]) for kind, color, _ in cells]
+
+
 def guide(room: Detours) -> Callable[[], int]:
     """minigrid's bot, for the mission that a room has now; it says `STOP` where it is there, or gives up."""
     begun = False
@@ -141,6 +196,11 @@ def expert(room: Detours) -> Callable[[Any], int]:
     return lambda seen: act()
 
 
+def pointer(room: Pointing) -> Callable[[Any], int]:
+    """Somebody who sees what is where."""
+    return lambda seen: room.place()
+
+
 def swapped(render_mode: str | None = None) -> Swapped:
     """The level with swapped missions."""
     return Swapped(_level(render_mode))
@@ -149,6 +209,11 @@ def swapped(render_mode: str | None = None) -> Swapped:
 def detours(render_mode: str | None = None) -> Detours:
     """The level with detours."""
     return Detours(_level(render_mode))
+
+
+def pointing(render_mode: str | None = None) -> Pointing:
+    """The level, in which one points."""
+    return Pointing(_level(render_mode))
 
 
 def _level(render_mode: str | None) -> "gymnasium.Env[Any, Any]":

@@ -147,3 +147,25 @@ def test_a_detour_leads_away_and_the_expert_finds_back() -> None:
             over = ended or cut
     assert solved >= 18
     assert 0.1 < led / steps < 0.6
+
+
+def test_one_who_points_shows_the_cell_of_what_is_asked_for() -> None:
+    pytest.importorskip("minigrid", reason="minigrid comes with the simulators")
+    made = runpy.run_path(str(ROOT / "recipes" / "missions.py"))
+    room, nowhere, hidden = made["pointing"](), made["NOWHERE"], 0
+    for seed in range(5):
+        seen, _ = room.reset(seed=seed)
+        player = made["pointer"](room)
+        for _ in range(16):
+            at = player(seen)
+            view, visible = room.level.gen_obs_grid()
+            cells = {(x, y): view.get(x, y) for y in range(7) for x in range(7) if visible[x, y]}
+            mission = seen["mission"]
+            named = {place for place, cell in cells.items() if cell and mission == f"the {cell.color} {cell.type}"}
+            assert (at % 7, at // 7) in named if at < nowhere else not named
+            assert (seen["image"] == room.level.get_frame(tile_size=16, agent_pov=True)).all()
+            hidden += at == nowhere
+            right = int(room.level.np_random.random() < 0.5)
+            seen, reward, ended, cut, _ = room.step(at if right else (at + 1) % (nowhere + 1))
+            assert (reward, ended, cut) == (right, False, False)
+    assert 0 < hidden < 40
