@@ -49,15 +49,25 @@ def address_of(text: str) -> str:
         raise InputError(
             f"{redacted(text)} is a page for people: give hf://datasets/{name}, which is where its files are"
         )
-    protocol, _, rest = text.partition("://")
+    protocol, _, rest = without_query(text).partition("://")
     if last_name(rest) in ("", ".", ".."):
         raise InputError(f"{redacted(text)} names no folder: give an address such as {protocol}://bucket/folder")
-    return text.rstrip("/")
+    return text.rstrip("/") if without_query(text) == text else text
+
+
+def is_web(address: str) -> bool:
+    """Whether an address is of a server of files, whose signatures and other questions stand behind a "?"."""
+    return address.partition("://")[0].lower() in ("http", "https")
+
+
+def without_query(address: str) -> str:
+    """An address without what stands behind the name of its file; object stores have names with "?" in them."""
+    return re.split(r"[?#]", address, maxsplit=1)[0] if is_web(address) else address
 
 
 def last_name(address: str) -> str:
-    """The last part of an address."""
-    return address.rstrip("/").rpartition("/")[2]
+    """The last part of an address, without its query."""
+    return without_query(address).rstrip("/").rpartition("/")[2]
 
 
 def redacted(text: str) -> str:

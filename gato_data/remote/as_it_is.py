@@ -54,14 +54,17 @@ def whole_file(path: Path) -> Iterator[None]:
     """Have all of a shard of such a folder in its place while the body runs; of other files nothing is done.
 
     Raises:
-        InputError: it cannot be fetched.
+        InputError: it cannot be fetched, or the cache has no room for it.
     """
     mirror = mirror_of(path.parent)
     if mirror is None or path.name not in mirror.objects:
         yield
         return
     try:
-        mirror.remote.get([path.name], [path])
+        try:
+            mirror.remote.get([path.name], [path])
+        except OSError as error:
+            raise cannot_write(mirror.cache, error) from error
         yield
     finally:
         make_placeholder(path, mirror.objects[path.name].size)

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from gato_data.errors import GatoError, InputError
-from gato_data.remote.folder import RemoteFolder, RemoteObject, reason_of, store_errors
+from gato_data.remote.folder import RemoteFolder, RemoteObject
+from gato_data.remote.store_errors import reason_of, store_errors
 
 ATTEMPTS = 6
 PATIENCE = 300.0

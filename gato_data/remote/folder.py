@@ -1,9 +1,8 @@
 """Folders at addresses, through fsspec, with which credentials stay; what it raises becomes one sentence."""
 
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 from gato_data.closest import closest
 from gato_data.errors import GatoError, InputError, MissingPackageError, OutputError
 from gato_data.files import is_inside
-from gato_data.remote.address import is_remote, last_name, redacted
+from gato_data.remote.address import is_remote, is_web, last_name, redacted, without_query
+from gato_data.remote.store_errors import explained, reason_of, store_errors
 
 MAX_FILES = 1_000_000
 _PACKAGES = {
@@ -32,17 +32,6 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {"hf": {"block_size": 1}}
 _PUTS = 3
 """Times that a file is sent before one that arrives in part is told."""
 _TAGS = ("ETag", "etag", "generation", "blob_id", "md5Hash", "mtime", "LastModified", "Last-Modified", "created")
-_FOREIGN_ERRORS = (
-    ("botocore.exceptions", "BotoCoreError"),
-    ("botocore.exceptions", "ClientError"),
-    ("aiohttp", "ClientError"),
-    ("gcsfs.retry", "HttpError"),
-    ("google.auth.exceptions", "GoogleAuthError"),
-    ("httpx2", "HTTPError"),
-    ("httpx", "HTTPError"),
-)
-"""What packages raise that are no OSErrors;
-they are looked up only where the package has been imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +64,12 @@ class RemoteFolder:
 
     def objects(self) -> dict[str, RemoteObject]:
         """Every file below it, by its name relative to the folder, sorted; none where there is no folder."""
-        with _explained(self.address, InputError):
+        with explained(self.address, InputError):
             files, root = _system(self.address)
             files.invalidate_cache()
             try:
-                found = files.find(root, detail=True)
+                signed = without_query(self.address) != self.address  # which is one file's alone
+                found = {root: files.info(root)} if signed else files.find(root, detail=True)
             except FileNotFoundError:
                 return {}
             found = {path: entry or files.info(path) for path, entry in found.items()}  # of one file it may say nothing
@@ -96,23 +86,19 @@ class RemoteFolder:
 
     def object(self, name: str) -> RemoteObject:
         """One file, as a listing has it now: other answers of a store may spell what it says differently."""
-        with _explained(_join(self.address, name), InputError):
+        with explained(_join(self.address, name), InputError):
             files, root = _system(self.address)
             files.invalidate_cache()
             path = _join(root, name)
-            entry = files.info(path) if self._is_web else files.ls(path, detail=True)[0]
+            # what a server of files lists of one would be whatever is written in it
+            entry = files.info(path) if is_web(self.address) else files.ls(path, detail=True)[0]
             return RemoteObject(int(entry["size"]), _tag(entry))
-
-    @property
-    def _is_web(self) -> bool:
-        """Whether it is a server of files, whose listing of one would be whatever is written in it."""
-        return self.address.partition("://")[0].lower() in ("http", "https")
 
     def gives_ranges(self) -> bool:
         """Whether a part of the address, a file, can be had without all of it; only a web server may not give it."""
-        if not self._is_web:
+        if not is_web(self.address):
             return True
-        with _explained(self.address, InputError):
+        with explained(self.address, InputError):
             files, root = _system(self.address)
             try:
                 with files.open(root, cache_type="none") as file:
@@ -123,7 +109,7 @@ class RemoteFolder:
 
     def size(self, name: str) -> int | None:
         """Bytes of one file; None where there is none."""
-        with _explained(f"{self.address}/{name}", InputError):
+        with explained(f"{self.address}/{name}", InputError):
             files, root = _system(self.address)
             files.invalidate_cache()
             try:
@@ -139,13 +125,13 @@ class RemoteFolder:
 
     def matches(self) -> list[str]:
         """The addresses that this one, with * and ? in it, stands for; sorted."""
-        with _explained(self.address, InputError):
+        with explained(self.address, InputError):
             files, root = _system(self.address)
             return sorted(files.unstrip_protocol(path) for path in files.glob(root))
 
     def close_name(self) -> str:
         """The address of what lies beside it and has a close name; empty where nothing does."""
-        parent, _, name = self.address.rpartition("/")
+        parent, _, name = without_query(self.address).rpartition("/")
         with suppress(*store_errors(), GatoError):
             protocol, _, rest = self.address.partition("://")
             if protocol == "hf" and not rest.startswith("datasets/"):  # that is a model of the hub
@@ -161,22 +147,26 @@ class RemoteFolder:
 
     def read(self, name: str) -> bytes:
         """A whole file."""
-        with _explained(f"{self.address}/{name}", InputError):
+        with explained(f"{self.address}/{name}", InputError):
             files, root = _system(self.address)
             data: bytes = files.cat_file(_join(root, name))
             return data
 
     def get(self, names: Sequence[str], paths: Sequence[Path]) -> None:
-        """Copy files to this machine; an empty name is the address itself."""
+        """Copy files to this machine; an empty name is the address itself.
+
+        Raises:
+            OSError: this machine has no room for them, with an `errno` of `FULL`.
+        """
         if not names:
             return
-        with _explained(self.address, InputError):
+        with explained(self.address, InputError):
             files, root = _system(self.address)
             files.get([_join(root, name) for name in names], [str(path) for path in paths])
 
     def put(self, path: Path, name: str) -> None:
         """Copy a file there, and look whether all of it arrived; again where another writes the same file just now."""
-        with _explained(f"{self.address}/{name}", OutputError):
+        with explained(f"{self.address}/{name}", OutputError):
             wanted = path.stat().st_size
             for _ in range(_PUTS):
                 found = self._put(path, name)
@@ -199,7 +189,7 @@ class RemoteFolder:
 
     def move(self, name: str, to: "RemoteFolder") -> None:
         """Copy a file into another folder of the same store, where an older one is replaced, and remove it here."""
-        with _explained(f"{to.address}/{name}", OutputError):
+        with explained(f"{to.address}/{name}", OutputError):
             files, root = _system(self.address)
             files.cp_file(_join(root, name), _join(_system(to.address)[1], name))
             files.rm_file(_join(root, name))
@@ -207,7 +197,7 @@ class RemoteFolder:
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove files; those that are gone already are no error."""
-        with _explained(self.address, OutputError):
+        with explained(self.address, OutputError):
             files, root = _system(self.address)
             for name in names:
                 try:
@@ -226,7 +216,7 @@ class RemoteFolder:
 
 def _is_file(path: str, entry: Mapping[str, Any]) -> bool:
     """Whether an entry of a listing is a file; a name with a slash at its end is how object stores show a folder."""
-    return entry["type"] == "file" and not path.endswith("/")
+    return entry["type"] == "file" and not without_query(path).endswith("/")
 
 
 def _tag(entry: Mapping[str, Any]) -> str:
@@ -265,31 +255,3 @@ def _system_of(address: str, process: int) -> tuple[Any, str]:
             f"{redacted(address)} is no address that fsspec knows ({reason_of(error)}): give s3://, gs:// or a path"
         ) from error
     return files, str(root)
-
-
-def store_errors() -> tuple[type[Exception], ...]:
-    """What a place that cannot be reached raises, as far as the packages have been imported that raise it."""
-    found = [getattr(sys.modules.get(module), name, None) for module, name in _FOREIGN_ERRORS]
-    foreign = [cls for cls in found if isinstance(cls, type) and issubclass(cls, Exception)]
-    return (OSError, ValueError, RuntimeError, *foreign)
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line of what an error says, as it may be shown."""
-    said = str(error).strip()
-    return redacted(said.splitlines()[0] if said else type(error).__name__)[:300]
-
-
-@contextmanager
-def _explained(address: str, kind: type[GatoError]) -> Iterator[None]:
-    """Errors of the place as one sentence."""
-    try:
-        yield
-    except GatoError:
-        raise
-    except store_errors() as error:
-        what = "written" if kind is OutputError else "read"
-        raise kind(
-            f"{redacted(address)} cannot be {what} ({reason_of(error)}): check the address, your credentials for it "
-            "and the connection, then run the same command again; what has arrived is kept"
-        ) from error

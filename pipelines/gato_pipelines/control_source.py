@@ -36,8 +36,17 @@ from gato_schemas.episode import Bins, FieldModality
 from gato_schemas.index import Part
 from gato_schemas.selection import Resampling
 
-_RANGED = r"\.(hdf5|h5)$|(^|/)[a-z]+-\d{5}-of-\d{5}\.parquet$"
-"""HDF5, and parquet files by the names that JAT's have."""
+_RANGED = (
+    r"\.(hdf5|h5)$|(^|/)[a-z]+-\d{5}-of-\d{5}\.parquet$"
+    r"|(^|/)(data|videos)/(.+/)?chunk-\d+/file-\d+\.(parquet|mp4)$"
+)
+"""HDF5, and by their names parquet files of JAT, rows and videos of many episodes of LeRobot."""
+_SHARDS = r"\.tfrecord"
+_BY_PART = _SHARDS + (
+    r"|\.(array_record|parquet|riegeli|bagz)-\d|(^|/)run_\d+-\d{5}-of-\d{5}$"
+    r"|(^|/)(data|videos)/(.+/)?chunk-\d+/|(^|/)\d+/part-0\.(arrow|parquet)$"
+)
+"""By their names: shards of TFDS, raw files of RL Unplugged, rows and videos of LeRobot, episodes of Minari."""
 
 
 def default(name: str, value: Any) -> Any:
@@ -63,7 +72,7 @@ class ControlSource(Source):
     picture's size."""
     form: ClassVar[Form | None] = None
     """What its data looks like; None where it takes any."""
-    read_by_part: ClassVar[str] = r"\.tfrecord"
+    read_by_part: ClassVar[str] = _BY_PART
     only: ClassVar[str] = ""
     """The format of containers that its settings are about; empty where it reads any."""
 
@@ -201,6 +210,12 @@ class ControlSource(Source):
             unwanted=self.unwanted,
             optional=usual if isinstance(usual, tuple) else (),
         )
+
+    def __init_subclass__(cls) -> None:
+        """Only shards of TFDS come with their part where a container of one's own opens its files itself."""
+        super().__init_subclass__()
+        if "container" in vars(cls) and "read_by_part" not in vars(cls):
+            cls.read_by_part = _SHARDS
 
     def parts(self, folder: Path) -> list[Part]:
         """One part per file of the split, or per range of its episodes."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gato_data.errors import EpisodeError, InputError
+from gato_data.remote.fetch import FetchError
 from gato_pipelines.containers.container import ACTION, OBSERVATION, Colours, Container, Conventions, File, RawItem
 from gato_pipelines.containers.hdf5 import attribute, below, names, open_hdf5
 from gato_pipelines.containers.hdf5_episodes import (
@@ -82,6 +83,8 @@ class AlohaContainer(Container):
                     yield RawItem(ordinal, self._episode(root, Path(file).stem, leaves))
             except EpisodeError as error:
                 yield RawItem(ordinal, error=error)
+            except FetchError:
+                raise
             except InputError as error:
                 reason = str(error).replace(str(self.path / file), file)
                 yield RawItem(ordinal, error=EpisodeError(reason, stage="read"))
@@ -100,6 +103,7 @@ def aloha_container(path: Path, conventions: Conventions) -> AlohaContainer:
 
     Raises:
         InputError: none of the files can be read, or the first that can be is no episode of ALOHA.
+        FetchError: what lies at an address did not come.
     """
     damaged: InputError | None = None
     for name in hdf5_files(path):
@@ -108,6 +112,8 @@ def aloha_container(path: Path, conventions: Conventions) -> AlohaContainer:
                 return _described(path, root, conventions)
         except EpisodeError as error:
             damaged = damaged or InputError(f"{root_of(path) / name} cannot be read: {error}")
+        except FetchError:
+            raise
         except InputError as error:
             damaged = damaged or error
     raise damaged or InputError(f"{path} holds no HDF5 file")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError, InputError
+from gato_data.remote.fetch import FetchError
 from gato_pipelines.containers.container import ACTION, Container, File, RawItem
 from gato_pipelines.containers.hdf5 import (
     SUFFIXES,
@@ -218,6 +219,7 @@ def look_into(path: Path, look: Callable[[Any], T]) -> tuple[dict[str, T], dict[
 
     Raises:
         InputError: a file is not what is wanted, or none can be read.
+        FetchError: what lies at an address did not come.
     """
     found: dict[str, T] = {}
     damaged: dict[str, InputError] = {}
@@ -226,6 +228,8 @@ def look_into(path: Path, look: Callable[[Any], T]) -> tuple[dict[str, T], dict[
         with ExitStack() as stack:
             try:
                 root = stack.enter_context(open_hdf5(file))
+            except FetchError:
+                raise
             except InputError as error:
                 damaged[name] = error
                 continue

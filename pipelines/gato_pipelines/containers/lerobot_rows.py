@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gato_data.errors import EpisodeError
-from gato_pipelines.containers.parquet import read_groups
+from gato_pipelines.containers.parquet import open_parquet, read_groups
 from gato_pipelines.files.streams import import_pyarrow
 
 EPISODE = "episode_index"
@@ -35,9 +35,10 @@ class RowFiles:
     searches: bool
     _name: str = ""
     _file: Any = field(default=None, repr=False)
-    _numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    _spans: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64), repr=False)
     _groups: tuple[int, ...] = ()
     _table: Any = field(default=None, repr=False)
+    _numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     def rows(self, number: int, length: int, file: str) -> Any:
         """The rows of one episode as a pyarrow.Table, in the order of its frames.
@@ -73,16 +74,14 @@ class RowFiles:
     def _in_file(self, name: str, number: int) -> Any:
         if name != self._name:
             self._open(name)
-        at = np.flatnonzero(self._numbers == number)
-        if not len(at):
+        groups = tuple(np.flatnonzero((self._spans[:, 0] <= number) & (number <= self._spans[:, 1])).tolist())
+        if not groups:
             return read_groups(self._file, self.columns, [])
-        first, last = int(at[0]), int(at[-1])
-        ends = self._group_ends
-        groups = tuple(range(int(np.searchsorted(ends, first, "right")), int(np.searchsorted(ends, last, "right")) + 1))
         if groups != self._groups:
-            self._table, self._groups = read_groups(self._file, self.columns, groups), groups
-        at -= int(ends[groups[0] - 1]) if groups[0] else 0
-        if len(at) == at[-1] - at[0] + 1:
+            table = read_groups(self._file, [*dict.fromkeys((*self.columns, EPISODE))], groups)
+            self._table, self._numbers, self._groups = table.select(self.columns), _numbers(table), groups
+        at = np.flatnonzero(self._numbers == number)
+        if len(at) and len(at) == at[-1] - at[0] + 1:
             return self._table.slice(int(at[0]), len(at))
         return self._table.take(at)
 
@@ -91,14 +90,8 @@ class RowFiles:
         path = self.root / name
         if not path.is_file():
             raise EpisodeError(f"{name} is not there", stage="read")
-        self._file = import_pyarrow().parquet.ParquetFile(path)
-        numbers = read_groups(self._file, [EPISODE]).column(EPISODE).to_numpy()
-        self._name, self._numbers = name, numbers.astype(np.int64)
-
-    @property
-    def _group_ends(self) -> NDArray[np.int64]:
-        metadata = self._file.metadata
-        return np.cumsum([metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)])
+        self._file = open_parquet(path)
+        self._name, self._spans = name, _spans(self._file)
 
     def _others(self, number: int, file: str) -> Iterator[str]:
         """Other files that may hold rows of an episode, by name."""
@@ -112,10 +105,11 @@ class RowFiles:
         found = []
         for path in sorted((self.root / "data").rglob("*.parquet")):
             name = path.relative_to(self.root).as_posix()
-            with self._reading(name), import_pyarrow().parquet.ParquetFile(path) as file:
-                numbers = read_groups(file, [EPISODE]).column(EPISODE).to_numpy()
-                if len(numbers):
-                    found.append((name, int(numbers.min()), int(numbers.max())))
+            with self._reading(name), open_parquet(path) as file:
+                spans = _spans(file)
+                spans = spans[spans[:, 0] <= spans[:, 1]]
+                if len(spans):
+                    found.append((name, int(spans[:, 0].min()), int(spans[:, 1].max())))
         return found
 
     @contextmanager
@@ -126,3 +120,23 @@ class RowFiles:
         except (import_pyarrow().ArrowException, OSError, ValueError, KeyError, TypeError) as error:
             self.close()
             raise EpisodeError(f"{name} cannot be read ({error})", stage="read") from error
+
+
+def _spans(file: Any) -> NDArray[np.int64]:
+    """The least and the largest episode of every row group, (groups, 2), as the footer says or else its rows."""
+    read_groups(file, [EPISODE], [])  # there is such a column
+    at = next(n for n in range(len(file.schema)) if file.schema.column(n).path == EPISODE)
+    found = []
+    for number in range(file.num_row_groups):
+        said = file.metadata.row_group(number).column(at).statistics
+        if said is not None and said.has_min_max:
+            found.append((said.min, said.max))
+            continue
+        numbers = _numbers(read_groups(file, [EPISODE], [number]))
+        found.append((numbers.min(), numbers.max()) if len(numbers) else (1, 0))
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _numbers(table: Any) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = table.column(EPISODE).to_numpy().astype(np.int64)
+    return numbers

@@ -22,6 +22,7 @@ from gato_pipelines.containers.arrow_lists import as_numbers, flat
 from gato_pipelines.containers.container import ACTION, OBSERVATION, REWARD, TERMINAL, Container, File, RawItem
 from gato_pipelines.containers.minari_metadata import METADATA, Space, described, read_metadata
 from gato_pipelines.containers.ranges import episode_ranges
+from gato_pipelines.remote.ranged import ranged_file
 from gato_pipelines.rlds.episode import EncodedImage, RldsEpisode
 from gato_pipelines.rlds.features import Kind, Leaf
 
@@ -60,7 +61,12 @@ class MinariArrowContainer(Container):
 
     def paths(self, file: str) -> list[Path]:
         """The description, and the file of every episode."""
-        return [self.path / file, *(_file(self.path, number, self.suffix) for number in self.numbers)]
+        return self.paths_of(file, 0, 0)
+
+    def paths_of(self, file: str, first: int, count: int) -> list[Path]:
+        """The description, and the files of these episodes."""
+        numbers = self.numbers[first : first + count if count else None]
+        return [self.path / file, *(_file(self.path, number, self.suffix) for number in numbers)]
 
     def episode_numbers(self, file: str) -> Sequence[int]:
         """Those in the names."""
@@ -145,10 +151,11 @@ def _table(path: Path) -> Any:
 
     if (size := path.stat().st_size) > MAX_FILE_BYTES:
         raise EpisodeError(f"{path.name} has {size} bytes, at most {MAX_FILE_BYTES} are read", stage="read")
+    there = ranged_file(path)
     if path.suffix == ".parquet":
-        table = pyarrow.parquet.ParquetFile(path).read()
+        table = pyarrow.parquet.ParquetFile(there or path).read()
     else:
-        with pyarrow.OSFile(str(path)) as file:
+        with pyarrow.OSFile(str(path)) if there is None else pyarrow.PythonFile(there) as file:
             table = pyarrow.ipc.open_file(file).read_all()
     table.validate(full=True)
     return table

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_pipelines.files.streams import import_pyarrow
+from gato_pipelines.remote.ranged import ranged_file
 
 MAX_TABLE_BYTES = 1 << 32
 """Bytes of the rows that are held together."""
@@ -23,9 +24,13 @@ def read_table(path: Path, columns: Sequence[str] | None = None, row_groups: Seq
         ValueError: a column is missing, or the rows take more than `MAX_TABLE_BYTES`.
         pyarrow.ArrowException, OSError: the file cannot be read.
     """
-    pyarrow = import_pyarrow()
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         return read_groups(file, columns, row_groups)
+
+
+def open_parquet(path: Path) -> Any:
+    """A file, open, or that which a placeholder stands for; raises as `read_table`."""
+    return import_pyarrow().parquet.ParquetFile(ranged_file(path) or path)
 
 
 def read_groups(file: Any, columns: Sequence[str] | None = None, row_groups: Sequence[int] | None = None) -> Any:

@@ -30,6 +30,7 @@ from gato_pipelines.containers.container import (
     RawItem,
 )
 from gato_pipelines.containers.shard_names import absent_shards
+from gato_pipelines.remote.ranged import open_input
 from gato_pipelines.rlds.episode import RldsEpisode
 from gato_pipelines.rlds.features import Features, Kind, Leaf
 from gato_pipelines.rlds.values import read_array, read_bytes
@@ -151,7 +152,7 @@ def _records(path: Path) -> Iterator[bytes]:
         FormatError: a record does not match its checksum, or is larger than `MAX_EPISODE_BYTES`.
         OSError, EOFError, zlib.error: as gzip.
     """
-    with gzip.open(path, "rb") as file:
+    with open_input(path) as packed, gzip.open(packed, "rb") as file:
         while header := file.read(HEADER_BYTES):
             length = int(_LENGTH.unpack_from(header)[0])
             if len(header) < HEADER_BYTES or _CRC.unpack_from(header, 8)[0] != masked_crc32c(header[:8]):

@@ -1,11 +1,16 @@
 """The records of a shard in any file format of TFDS: the same bytes, an episode each, whatever they are stored in."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 from gato_data.errors import MissingPackageError
 from gato_pipelines.containers.tfds_library import import_tfds
+from gato_pipelines.remote.ranged import ranged_file
+from gato_pipelines.remote.scratch import roomy
 from gato_pipelines.rlds.directory import FILE_FORMAT
 from gato_schemas.tfrecord import RawRecord, TFRecordError, count_records, read_records
 
@@ -47,16 +52,34 @@ def num_records(path: Path, file_format: str) -> int | None:
     """
     path.stat()
     try:
-        if file_format == PARQUET:
-            with _parquet(path) as opened:
-                return int(opened.metadata.num_rows)
-        if file_format == ARRAY_RECORD:
-            return int(_array_reader(path).num_records())
-        if file_format in TFDS_FORMATS:
-            return sum(1 for _ in _read_with_tfds(path, file_format, 0, None))
-        return count_records(path)
+        with _whole(path) as here:
+            return _num_records(here, file_format)
     except (TFRecordError, OSError, RuntimeError, ValueError, IndexError):
         return None
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A shard, or a copy of what a placeholder stands for."""
+    there = ranged_file(path)
+    if there is None:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        with roomy(), (Path(folder) / path.name).open("wb") as copy:
+            copyfileobj(there, copy)
+        yield Path(folder) / path.name
+
+
+def _num_records(path: Path, file_format: str) -> int:
+    if file_format == PARQUET:
+        with _parquet(path) as opened:
+            return int(opened.metadata.num_rows)
+    if file_format == ARRAY_RECORD:
+        return int(_array_reader(path).num_records())
+    if file_format in TFDS_FORMATS:
+        return sum(1 for _ in _read_with_tfds(path, file_format, 0, None))
+    return count_records(path)
 
 
 def _read_parquet(path: Path, first: int, count: int | None) -> Iterator[RawRecord]:

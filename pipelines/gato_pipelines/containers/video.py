@@ -22,6 +22,7 @@ from gato_data.image_decoding import MAX_PIXELS
 from gato_data.image_fit import Images
 from gato_data.image_header import GRAY
 from gato_pipelines.containers.mp4_size import check_samples
+from gato_pipelines.remote.ranged import open_input, ranged_file
 
 _FORMATS = ((4, b"ftyp", "mp4"), (0, b"\x1aE\xdf\xa3", "matroska"))
 _SKIPPED = 256
@@ -195,14 +196,15 @@ class VideoFile:
 
 def _open(av: ModuleType, path: Path, camera: Camera) -> tuple[Any, Any]:
     """A file and its only video stream, whose decoder runs on one thread: every worker has a core of its own."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         head = file.read(8)
         name = next((name for at, magic, name in _FORMATS if head[at : at + len(magic)] == magic), "")
         if not name:
             raise EpisodeError("it is neither MP4 nor Matroska", stage="decode")
         if name == "mp4":
             check_samples(file)
-    opened = av.open(str(path.absolute()), format=name, options={"protocol_whitelist": "file"})
+    read = ranged_file(path) or str(path.absolute())
+    opened = av.open(read, format=name, options={"protocol_whitelist": "file"})
     try:
         if len(opened.streams.video) != 1:
             raise EpisodeError(f"it has {len(opened.streams.video)} video streams, one is wanted", stage="decode")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gato_data.errors import GatoError, InputError, OutputError, SettingError
-from gato_data.remote.address import address_of, is_remote, last_name, redacted
+from gato_data.remote.address import address_of, is_remote, last_name, redacted, without_query
 from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.ingest.inputs import InputFolders, find_inputs
 from gato_pipelines.ingest.settings import IngestSettings
@@ -148,7 +148,7 @@ def _inputs(
 
 
 def _expand(address: str) -> list[str]:
-    if not any(sign in address for sign in "*?"):
+    if not any(sign in without_query(address) for sign in "*?"):
         return [address]
     if not (found := RemoteFolder(address).matches()):
         raise InputError(f"nothing matches {redacted(address)}: give folders or files that are there")

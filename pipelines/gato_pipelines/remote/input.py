@@ -1,21 +1,19 @@
 """Remote inputs: a folder of this machine that looks like the input, whose large files come when they are read.
 
 Files that planning has to look into are copied at the beginning. The others are placeholders of the
-right size, without a block on the disk. Those that only the worker of their own part opens come whole:
-it replaces one by the file for as long as it reads it, and of files that nobody reads those that were
-read last become placeholders again when all take too much space. Those of which many workers read
-something stay placeholders, and are opened with `remote.ranged`.
+right size, without a block on the disk. Those that only the worker of their own part opens come whole,
+see `remote.whole_files`. Those of which many workers read something stay placeholders, and are opened
+with `remote.ranged`; so is one of the former that is looked into before.
 
 The one who starts the ingest lists the address, and leaves the list in the work folder. A worker that
 does not see his folder makes one of its own after that list.
 """
 
 import fcntl
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,22 +21,22 @@ from pathlib import Path
 import msgspec
 
 from gato_data.errors import InputError
-from gato_data.files import make_placeholder
-from gato_data.remote.address import last_name, redacted
+from gato_data.remote.address import is_web, last_name, redacted, without_query
 from gato_data.remote.folder import RemoteFolder, RemoteObject
 from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.unchanged import files_of, files_to_scan, size_of
 from gato_pipelines.remote.placeholders import make_placeholders
 from gato_pipelines.remote.ranged import check_same, know_ranged, knows_ranged
-from gato_pipelines.remote.scratch import scratch_of
+from gato_pipelines.remote.scratch import roomy, scratch_of
+from gato_pipelines.remote.whole_files import WholeFiles
 from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import Source
 from gato_schemas.index import Part
 
-_READY, _IS_FILE, _LISTED, _RANGED = "ready", "is-file", "listed.json", "ranged.json"
+_READY, _IS_FILE, _LISTED, _RANGED, _COPIED = "ready", "is-file", "listed.json", "ranged.json", "copied"
 _SMALL = 1 << 20
-"""Bytes below which a file is copied rather than read in ranges."""
+"""Bytes below which a file that planning may look into is copied rather than read in ranges."""
 _NAMES, _FOLDER_NAME = 3, re.compile(r"(?!\.+$)[\w.=+ -]{1,200}")
 """How many folders above an input keep their names on this machine, and names that may be kept."""
 
@@ -85,7 +83,7 @@ class Mirror:
     @property
     def place(self) -> Path:
         """Where the input is on this machine once it is made, in folders of its last names: some say what it is of."""
-        parents = self.remote.address.partition("://")[2].split("/")[:-1]
+        parents = without_query(self.remote.address).partition("://")[2].split("/")[:-1]
         names = [name for name in parents if _FOLDER_NAME.fullmatch(name)]
         return Path(self._folder, "files", *names[-_NAMES:], last_name(self.remote.address))
 
@@ -106,13 +104,15 @@ class Mirror:
             (self._state / _IS_FILE).touch()
             listed = {last_name(self.remote.address): listed[""]}
         sizes = {name: found.size for name, found in listed.items()}
+        if any(map(self._stays_there, sizes, sizes.values())) and not self.remote.gives_ranges():
+            (self._state / _COPIED).touch()
         ranged = {name: found for name, found in listed.items() if self._is_ranged(name, found.size)}
-        ranged = ranged if ranged and self.remote.gives_ranges() else {}
         (self._state / _RANGED).write_bytes(msgspec.json.encode(ranged))
-        now = [file for file in sizes if file not in ranged and not self.comes_later(file)]
-        self._check_room(sum(sizes[file] for file in now))
+        now = [name for name, size in sizes.items() if not self._stays_there(name, size)]
+        self._check_room(sum(sizes[name] for name in now))
         make_placeholders(self.remote.address, self.root, sizes)
-        self.remote.get([self._there(file) for file in now], [self.root / file for file in now])
+        with roomy():
+            self.remote.get([self._there(name) for name in now], [self.root / name for name in now])
         self._know_ranged()
         (self._state / _READY).touch()
 
@@ -122,22 +122,38 @@ class Mirror:
 
     def comes_later(self, name: str) -> bool:
         """Whether a file is a placeholder until it is read."""
-        return bool(self.pattern) and bool(re.search(self.pattern, name)) and last_name(name) not in TELLING
+        if not self.pattern or self._is_copied or last_name(name) in TELLING:
+            return False
+        return bool(re.search(self.pattern, name))
 
     def _is_ranged(self, name: str, size: int) -> bool:
-        return bool(self.ranged) and size >= _SMALL and bool(re.search(self.ranged, name))
+        if not self.ranged or self._is_copied or not re.search(self.ranged, name):
+            return False
+        return size >= _SMALL or self.comes_later(name)
+
+    def _stays_there(self, name: str, size: int) -> bool:
+        return self.comes_later(name) or self._is_ranged(name, size)
+
+    @property
+    def _is_copied(self) -> bool:
+        """Whether all of it was copied, since its server gives no ranges."""
+        return is_web(self.remote.address) and (self._state / _COPIED).exists()
 
     def _know_ranged(self) -> None:
-        root = self.root
-        if knows_ranged(root):  # asked for every part, which may be as many as there are files
-            return
-        found = self.in_ranges
-        know_ranged(root, self.remote, {name: (self._there(name), known) for name, known in found.items()})
+        if not knows_ranged(self.root):
+            know_ranged(self.root, self.remote, self._stands_for)
+
+    def _stands_for(self, name: str) -> tuple[str, RemoteObject] | None:
+        """What a placeholder stands for; None where the file was copied."""
+        found = self.in_ranges.get(name)
+        if found is None and self.comes_later(name):
+            found = _read_objects(self._state / _LISTED).get(self._there(name))
+        return None if found is None else (self._there(name), found)
 
     @property
     def in_ranges(self) -> dict[str, RemoteObject]:
         """The files of which ranges come, as they were when they were listed."""
-        return _read_ranged(self._state / _RANGED)
+        return _read_objects(self._state / _RANGED)
 
     def check_same(self, names: Sequence[str]) -> None:
         """Check that those of these files of which ranges come are what they were.
@@ -156,39 +172,11 @@ class Mirror:
 
         Raises:
             InputError: one cannot be fetched, or is not what it was.
+            OutputError: the disk has no room for it.
         """
-        with ExitStack() as held:
-            for name in names:
-                held.enter_context(self._held(name))
+        files = WholeFiles(self.remote, self.root, self._state, self._is_file, self.limit)
+        with files.reading(names):
             yield
-        self._make_room()
-
-    @contextmanager
-    def _held(self, name: str) -> Iterator[None]:
-        """One file, held by a lock that others who read it share."""
-        lock, here = self._lock(name), self._here(name)
-        with lock.open("a") as held:
-            fcntl.flock(held, fcntl.LOCK_SH)
-            while not here.exists():
-                fcntl.flock(held, fcntl.LOCK_EX)
-                if not here.exists():
-                    self._fetch(name)
-                # another process may make room in between: look again
-                fcntl.flock(held, fcntl.LOCK_SH)
-            here.touch()
-            yield
-
-    def _fetch(self, name: str) -> None:
-        path = self.root / name
-        size, fresh = path.stat().st_size, self._lock(name).with_suffix(".part")
-        self.remote.get([self._there(name)], [fresh])
-        if (found := fresh.stat().st_size) != size:
-            raise InputError(
-                f"{name} of {self.remote.shown} changed while it was ingested: it had {size} bytes and has {found} "
-                "now; run the same command again when nothing writes to it any more, finished shards are kept"
-            )
-        fresh.replace(path)
-        self._here(name).write_text(name)
 
     def _there(self, name: str) -> str:
         """What a file is called there; an input that is a file is the address itself."""
@@ -219,38 +207,6 @@ class Mirror:
                 f"{self.remote.shown} has {size / 1e9:,.1f} GB that have to be copied to {folder.parent} first, which "
                 f"has {free / 1e9:,.1f} GB left: set TMPDIR to a larger disk, or give fewer files at a time"
             )
-
-    def _make_room(self) -> None:
-        """Turn files into placeholders where there are too many: those that were read last.
-
-        Both passes go through the parts in one order, so these are needed last, and what has become tokens never again.
-        The very last one stays longest, since the next part may read it, too.
-        """
-        found = []
-        for here in self._state.glob("*.here"):
-            with suppress(FileNotFoundError):
-                name = here.read_text()
-                found.append((here.stat().st_mtime_ns, (self.root / name).stat().st_size, name))
-        total = sum(size for _, size, _ in found)
-        limit = (shutil.disk_usage(self._state).free + total) // 2 if self.limit is None else self.limit
-        *others, last = sorted(found) or [(0, 0, "")]
-        for _, size, name in [*reversed(others), last]:
-            if total <= limit:
-                return
-            with self._lock(name).open("a") as held:
-                try:
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                self._here(name).unlink(missing_ok=True)
-                make_placeholder(self.root / name, size)
-                total -= size
-
-    def _lock(self, name: str) -> Path:
-        return self._state / f"{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}.lock"
-
-    def _here(self, name: str) -> Path:
-        return self._lock(name).with_suffix(".here")
 
 
 @contextmanager
@@ -299,5 +255,5 @@ def mirror(source: Source, address: str, run: str, number: int, work: WorkFiles)
 
 
 @lru_cache(maxsize=64)
-def _read_ranged(path: Path) -> dict[str, RemoteObject]:
+def _read_objects(path: Path) -> dict[str, RemoteObject]:
     return msgspec.json.decode(path.read_bytes(), type=dict[str, RemoteObject])

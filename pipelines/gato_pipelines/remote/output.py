@@ -17,7 +17,7 @@ from gato_data.files import make_placeholder
 from gato_data.remote.fetch import fetch
 from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.remote.placeholders import make_placeholders
-from gato_pipelines.remote.scratch import scratch_of
+from gato_pipelines.remote.scratch import roomy, scratch_of
 from gato_schemas.dataset import (
     CARD,
     CROISSANT,
@@ -99,7 +99,8 @@ class RemoteOutput:
         for path in fresh:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.remote.get(wanted, fresh)
+            with roomy():
+                self.remote.get(wanted, fresh)
         except InputError:
             there = self.remote.sizes()
             if there.keys() >= set(wanted):

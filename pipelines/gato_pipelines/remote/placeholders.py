@@ -6,6 +6,7 @@ from pathlib import Path
 from gato_data.errors import InputError
 from gato_data.files import make_placeholder
 from gato_data.remote.address import redacted
+from gato_pipelines.remote.scratch import roomy
 
 
 def make_placeholders(address: str, root: Path, sizes: Mapping[str, int]) -> None:
@@ -14,12 +15,14 @@ def make_placeholders(address: str, root: Path, sizes: Mapping[str, int]) -> Non
     Raises:
         InputError: this machine cannot have all of them: a name is too long, or also the name of a
             folder.
+        OutputError: its disk is full.
     """
     for name, size in sizes.items():
         path = root / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            make_placeholder(path, size)
+            with roomy():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                make_placeholder(path, size)
         except OSError as error:
             raise InputError(
                 f"{redacted(address)} holds a file {name[:200]!r} that cannot be a file of this machine "

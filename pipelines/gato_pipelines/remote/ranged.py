@@ -2,21 +2,21 @@
 
 Blocks that were read last stay in the memory of this process. A read that goes on where one ended
 fetches twice as much as that one, so that a long one takes few requests, and one here and there
-little.
+little. Files that come whole for their own part are opened so by whoever looks into one before.
 """
 
 import gc
 import os
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
 from pathlib import Path
 from threading import Lock
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 
 from gato_data.errors import InputError
-from gato_data.remote.fetch import fetch
+from gato_data.remote.fetch import FetchError, fetch
 from gato_data.remote.folder import RemoteFolder, RemoteObject
 from gato_pipelines.files.unchanged import changed
 
@@ -52,32 +52,48 @@ class _Blocks:
                 self._size -= len(self._found.popitem(last=False)[1])
 
 
+Find: TypeAlias = Callable[[str], tuple[str, RemoteObject] | None]
+"""What a file is called there, and what it was when it was listed, by its placeholder's name; None for any other."""
+
 _blocks = _Blocks()
-_files: dict[str, tuple[RemoteFolder, str, RemoteObject]] = {}
-"""What stands behind the placeholders that this process knows, by their real paths."""
-_roots: set[Path] = set()
-"""The folders that they are in."""
+_roots: dict[str, tuple[RemoteFolder, Find]] = {}
+"""The folders of placeholders that this process knows, by their real paths, until `forget_ranged`."""
+_whole: Counter[str] = Counter()
+"""How many readers in this process have a file whole, by its real path."""
+_guard = Lock()
 
 
-def know_ranged(root: Path, remote: RemoteFolder, found: Mapping[str, tuple[str, RemoteObject]]) -> None:
-    """Let this process open placeholders as what they stand for.
-
-    Args:
-        root: the folder of this machine that they are in.
-        remote: where the files are.
-        found: by the placeholder's name in `root`, what the file is called there, and what it was when it was
-            listed.
-    """
-    if knows_ranged(root):
-        return
-    for name, (there, known) in found.items():
-        _files[os.path.realpath(root / name)] = remote, there, known
-    _roots.add(root)  # behind them: other threads take those of such a folder for known
+def know_ranged(root: Path, remote: RemoteFolder, find: Find) -> None:
+    """Let this process open the placeholders in a folder of this machine as the files that they stand for."""
+    _roots[os.path.realpath(root)] = remote, find
 
 
 def knows_ranged(root: Path) -> bool:
     """Whether this process knows the placeholders in a folder."""
-    return root in _roots
+    return os.path.realpath(root) in _roots
+
+
+def forget_ranged(folder: Path) -> None:
+    """Let go of all that is below a folder."""
+    real = Path(os.path.realpath(folder))
+    for root in [root for root in list(_roots) if Path(root).is_relative_to(real)]:
+        _roots.pop(root, None)
+
+
+@contextmanager
+def have_whole(paths: Sequence[Path]) -> Iterator[None]:
+    """Open these as files of this machine while the body runs: the caller sees to it that they are."""
+    real = [os.path.realpath(path) for path in paths]
+    with _guard:
+        _whole.update(real)
+    try:
+        yield
+    finally:
+        with _guard:
+            _whole.subtract(real)
+            for path in real:
+                if not _whole[path]:
+                    del _whole[path]
 
 
 def open_input(path: Path) -> BinaryIO:
@@ -91,14 +107,21 @@ def open_input(path: Path) -> BinaryIO:
 
 def ranged_file(path: Path) -> "RangedFile | None":
     """What a placeholder stands for; None where the path is no placeholder of such a file."""
-    found = _files.get(os.path.realpath(path)) if _files else None
-    return None if found is None else RangedFile(path, *found)
+    if not _roots:
+        return None
+    real = os.path.realpath(path)
+    for root in Path(real).parents:
+        if (known := _roots.get(str(root))) is not None:
+            remote, find = known
+            found = None if _whole[real] else find(Path(real).relative_to(root).as_posix())
+            return None if found is None else RangedFile(path, remote, *found)
+    return None
 
 
 class RangedFile(RawIOBase):
     """A file at an address, read block by block.
 
-    Reading raises InputError where a block does not come after several attempts, or the file is another one by now.
+    Reading raises FetchError where a block does not come after several attempts, or the file is another one by now.
 
     Args:
         path: the placeholder.
@@ -171,8 +194,11 @@ class RangedFile(RawIOBase):
         try:
             with _without_collection():
                 return fetch(self._remote, self._there, None, start, stop, lambda _: "", advice="")
-        except InputError:
-            check_same(self._remote, self._there, self._known)
+        except FetchError as error:
+            try:
+                check_same(self._remote, self._there, self._known)
+            except InputError as other:
+                raise FetchError(str(other)) from error
             raise
 
 

@@ -18,6 +18,8 @@ from threading import RLock, Timer
 from typing import IO
 
 from gato_data.errors import OutputError
+from gato_data.remote.store_errors import FULL
+from gato_pipelines.remote.ranged import forget_ranged
 
 IDLE_SECONDS = 600
 """How long a worker keeps the folder of a run that asks it for nothing."""
@@ -48,6 +50,24 @@ def scratch_of(run: str) -> Path:
         if run not in _held:
             _held[run] = _hold(Path(gettempdir()) / f"{_PREFIX}{run}")
         return _held[run].folder
+
+
+@contextmanager
+def roomy() -> Iterator[None]:
+    """Let an error of the body say where, if the disk of these folders has no room left.
+
+    Raises:
+        OutputError: it has none.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OutputError(
+            f"{gettempdir()} is full ({error.strerror}), where files of addresses are copied to: free space "
+            "there or set TMPDIR to a larger disk, then run the same command again; finished shards are kept"
+        ) from error
 
 
 @contextmanager
@@ -128,6 +148,7 @@ def _let_go(run: str) -> None:
             held = _held.pop(run)
             if held.timer is not None:
                 held.timer.cancel()
+            forget_ranged(held.folder)
             _remove_unless_held(held.folder, held.lock)
             held.lock.close()
 

@@ -65,6 +65,11 @@ class Source(ImageSource):
                 parts += file_parts(root / name, name, self.task_name, limit, shared=not is_tar(name))
         return parts
 
+    @property
+    def read_in_ranges(self) -> str:
+        """Parquet files, whose parts are row groups."""
+        return r"\.parquet$"
+
     def notes(self, folder: Path) -> list[Note]:
         """The files that are passed over and are no images."""
         split = [Note("read", "all archives are read, whatever split .nv-meta/split.yaml puts them into")]

@@ -153,6 +153,18 @@ def test_a_disk_that_is_full(
     assert [path.name for path in (tmp_path / "lent").iterdir()] == ["lock"]
 
 
+def test_a_disk_that_is_full_when_a_shard_comes(
+    memory: fsspec.AbstractFileSystem, library: Path, tmp_path: Path
+) -> None:
+    name = names(library)[0]
+    told = rf"the cache {tmp_path} cannot be written \(No space left on device\): make room, or give another --cache"
+    with as_it_is(ADDRESS, tmp_path) as folder:
+        (folder / name).unlink()
+        (folder / name).symlink_to("/dev/full")
+        with pytest.raises(InputError, match=told), whole_file(folder / name):
+            pass
+
+
 def test_a_cache_that_cannot_be_written(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     told = r"the cache \S+ cannot be written \(Not a directory\): make room, or give another --cache"

@@ -230,6 +230,17 @@ class TestTraps:
         for item, rows in zip(items_of(root), episodes, strict=True):
             np.testing.assert_array_equal(item.episode.tensors["steps/action"], np.stack(rows["action"]))
 
+    @pytest.mark.parametrize("group", [1, 3, 8, 20])
+    @pytest.mark.parametrize("said", [True, False])
+    def test_rows_are_found_in_row_groups_of_any_size(self, group: int, said: bool, tmp_path: Path) -> None:
+        """Whether or not the footer says of each which episodes are in it."""
+        episodes = [columns(4, number) for number in (3, 0, 1, 2)]
+        root = write_v3(tmp_path, episodes)
+        path = root / "data/chunk-000/file-000.parquet"
+        pq.write_table(pq.read_table(path), path, row_group_size=group, write_statistics=said)
+        for item, number in zip(items_of(root), (1, 2, 3, 0), strict=True):
+            np.testing.assert_array_equal(item.episode.tensors["steps/action"], np.stack(episodes[number]["action"]))
+
     @pytest.mark.parametrize("length", [3, 5])
     def test_other_rows_than_described_are_a_dead_letter(self, length: int, tmp_path: Path) -> None:
         root = write_v3(tmp_path, [columns(4, 0), columns(4, 1)])

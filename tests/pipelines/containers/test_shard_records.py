@@ -141,13 +141,18 @@ class TestAnnounced:
         with pytest.raises(InputError, match=message):
             ingest(folder, tmp_path / "out")
 
-    def test_a_shard_of_none_is_checked_too(self, tmp_path: Path) -> None:
-        folder = Path(shutil.copytree(BREAKOUT, tmp_path / "tfrecord"))
+    @pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+    @pytest.mark.parametrize("address", [False, True])
+    def test_a_shard_of_none_is_checked_too(
+        self, file_format: str, address: bool, parquet: Path, tmp_path: Path
+    ) -> None:
+        folder = parquet if file_format == "parquet" else Path(shutil.copytree(BREAKOUT, tmp_path / "tfrecord"))
         info = json.loads((folder / "dataset_info.json").read_text())
         info["splits"][0]["shardLengths"] = ["2", "0"]
         edit_json(folder / "dataset_info.json", **info)
+        given = f"local://{folder}" if address else folder
         with pytest.raises(InputError, match=r"00001-of-00002 holds 2 episodes, but .* announces 0"):
-            plan_only("atari", {}, folder, tmp_path / "out", IngestSettings())
+            plan_only("atari", {}, given, tmp_path / "out", IngestSettings())
 
     def test_shards_of_unknown_length_are_read_whole(self, tmp_path: Path) -> None:
         folder = Path(shutil.copytree(BREAKOUT, tmp_path / "tfrecord"))

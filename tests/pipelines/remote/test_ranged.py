@@ -1,7 +1,7 @@
 """HDF5 and parquet files at an address: a part reads about its own episodes, and gives the bytes of a local ingest."""
 
-from collections import UserDict
-from collections.abc import Callable, ItemsView
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from io import SEEK_CUR, SEEK_END
 from pathlib import Path
@@ -15,17 +15,18 @@ import pytest
 
 from gato_data.errors import InputError
 from gato_data.remote import fetch
-from gato_data.remote.folder import RemoteFolder, RemoteObject
+from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.containers import jat as jat_files
 from gato_pipelines.containers import ranges
 from gato_pipelines.containers.container import Container
-from gato_pipelines.containers.hdf5 import open_hdf5
+from gato_pipelines.containers.hdf5 import SUFFIXES, open_hdf5
 from gato_pipelines.control_source import ControlSource
+from gato_pipelines.ingest.run import plan_only
 from gato_pipelines.ingest.run_task import run_task
 from gato_pipelines.ingest.settings import IngestSettings
 from gato_pipelines.remote import input as remote_input
 from gato_pipelines.remote import ranged
-from gato_pipelines.remote.ranged import RangedFile, know_ranged, open_input
+from gato_pipelines.remote.ranged import RangedFile, know_ranged, open_input, ranged_file
 from gato_pipelines.remote.scratch import new_scratch
 from gato_pipelines.remote.work_files import WorkFiles
 from tests.object_store import Bucket
@@ -163,39 +164,61 @@ def test_a_container_of_ones_own_gets_whole_files() -> None:
 
     assert ControlSource().read_in_ranges
     assert Own().read_in_ranges == ""
+    assert re.search(Own().read_by_part, "arm-train.tfrecord-00000-of-00001")
+    assert not re.search(Own().read_by_part, "data/chunk-000/episode_000000.parquet")
 
 
-def test_no_thread_takes_a_placeholder_for_the_file(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
-    """While one thread gets to know those of a folder, another one asks for the same."""
+def test_what_a_run_knew_is_forgotten_with_its_folder(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     memory.pipe_file("/bucket/in/a.h5", b"all of it")
-    (tmp_path / "a.h5").touch()
-    remote = RemoteFolder("memory://bucket/in")
-    found = {"a.h5": ("a.h5", remote.objects()["a.h5"])}
-    seen: list[bytes] = []
-
-    class Slow(UserDict[str, tuple[str, RemoteObject]]):
-        def items(self) -> ItemsView[str, tuple[str, RemoteObject]]:
-            know_ranged(tmp_path, remote, found)
-            with open_input(tmp_path / "a.h5") as file:
-                seen.append(file.read())
-            return super().items()
-
-    know_ranged(tmp_path, remote, Slow(found))
-    assert seen == [b"all of it"]
-
-
-def test_a_folder_of_many_files_is_gone_through_once(
-    memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote_input, "_SMALL", 0)
-    for number in range(5):
-        memory.pipe_file(f"/bucket/in/{number}.h5", b"anything")
     with new_scratch() as name:
-        source = ControlSource()
-        made = remote_input.mirror(source, "memory://bucket/in", name, 0, WorkFiles(tmp_path))
-        assert made.path
-        monkeypatch.setattr(remote_input.Mirror, "in_ranges", property(lambda mirror: pytest.fail("once more")))
-        assert made.path
+        made = remote_input.mirror(ControlSource(), "memory://bucket/in/a.h5", name, 0, WorkFiles(tmp_path))
+        assert ranged.knows_ranged(made.path.parent)
+    assert not ranged._roots
+
+
+def test_what_comes_whole_for_its_part_is_looked_into_before(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    memory.pipe_file("/bucket/in/a.tfrecord-00000", b"all of it")
+    with new_scratch() as name:
+        made = remote_input.mirror(ControlSource(), "memory://bucket/in", name, 0, WorkFiles(tmp_path))
+        path = made.path / "a.tfrecord-00000"
+        assert path.read_bytes() == bytes(9), "a placeholder"
+        with open_input(path) as file:
+            assert file.read() == b"all of it"
+        with made.reading([path.name]):
+            assert path.read_bytes() == b"all of it"
+            assert ranged_file(path) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [("robomimic/lift", "robomimic"), ("aloha/sim_insertion_scripted", "aloha")]
+)
+def test_a_store_that_fails_while_a_folder_is_looked_into_loses_no_file(
+    name: str, source: str, small: None, memory: fsspec.AbstractFileSystem, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Whichever of its answers is missing, the error is that of the store."""
+    monkeypatch.setattr(fetch, "ATTEMPTS", 1)
+    files = sorted(path for path in (Path(__file__).parents[2] / "data" / name).rglob("*") if path.suffix in SUFFIXES)
+    for number in range(2):
+        memory.pipe_file(f"/bucket/in/episode_{number}.hdf5", files[0].read_bytes())
+    read_range, failing = RemoteFolder.read_range, [0]
+
+    def fails(folder: RemoteFolder, name: str, start: int, stop: int) -> bytes:
+        failing[0] -= 1
+        if failing[0] == 0:
+            raise TimeoutError("the store is overloaded")
+        return read_range(folder, name, start, stop)
+
+    monkeypatch.setattr(RemoteFolder, "read_range", fails)
+    settings = {"allow_missing_shards": True}
+    plan_only(source, settings, "memory://bucket/in", tmp_path / "x", IngestSettings(workers=1))
+    answers = -failing[0]
+    assert answers > 1
+    for answer in range(1, answers + 1):
+        failing[0] = answer
+        with pytest.raises(InputError, match="the store is overloaded") as raised:
+            plan_only(source, settings, "memory://bucket/in", tmp_path / "x", IngestSettings(workers=1))
+        assert "missing" not in str(raised.value)
 
 
 def _after(fetches: int, happens: Callable[[], None]) -> Callable[[RangedFile, int, int], bytes]:
@@ -220,7 +243,7 @@ def test_reads_and_memory(memory: fsspec.AbstractFileSystem, tmp_path: Path, mon
     memory.pipe_file("/bucket/in/a.bin", data)
     (tmp_path / "a.bin").write_bytes(b"a placeholder")
     remote = RemoteFolder("memory://bucket/in")
-    know_ranged(tmp_path, remote, {"a.bin": ("a.bin", remote.objects()["a.bin"])})
+    know_ranged(tmp_path, remote, {"a.bin": ("a.bin", remote.objects()["a.bin"])}.get)
     with open_input(tmp_path / "a.bin") as file:
         for start, size in ((0, 1), (5, 3 * ranged.BLOCK_BYTES), (len(data) - 9, 20), (len(data) + 5, 4), (7, 0)):
             file.seek(start)
@@ -257,11 +280,11 @@ def test_hdf5_is_called_by_its_path(memory: fsspec.AbstractFileSystem, tmp_path:
     remote, place = RemoteFolder("memory://bucket/in"), tmp_path / "grün.hdf5"
     place.touch()
     known = remote.objects()["a"]
-    know_ranged(tmp_path, remote, {place.name: ("a", known)})
+    know_ranged(tmp_path, remote, {place.name: ("a", known)}.get)
     with open_hdf5(place) as root:
         assert root.filename == str(place)
         assert root["observations"].shape == (500, 20)
-    know_ranged(tmp_path / "other", remote, {place.name: ("a", replace(known, size=known.size // 2))})
+    know_ranged(tmp_path / "other", remote, {place.name: ("a", replace(known, size=known.size // 2))}.get)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / place.name).touch()
     with pytest.raises(InputError, match="is no HDF5 file, or damaged"), open_hdf5(tmp_path / "other" / place.name):

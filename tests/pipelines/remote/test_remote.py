@@ -14,6 +14,7 @@ from gato_data.remote.address import as_place, is_remote
 from gato_data.remote.folder import RemoteFolder
 from gato_pipelines.remote.input import Mirror
 from gato_pipelines.remote.output import RemoteOutput
+from gato_pipelines.remote.whole_files import WholeFiles
 from tests.document_inputs import make_coco
 from tests.remote_folders import down, memory_file, run, up
 from tests.rlds_inputs import digests, flip, shards
@@ -66,18 +67,18 @@ def test_large_files_come_when_they_are_read_and_go_again(
 ) -> None:  # fmt: skip
     fetched: list[str] = []
     here: list[int] = []
-    fetch, make_room = Mirror._fetch, Mirror._make_room
+    fetch, make_room = WholeFiles._fetch, WholeFiles._make_room
 
-    def after(found: Mirror) -> None:
-        make_room(found)
-        here.append(sum(path.stat().st_blocks > 0 for path in shards(found.root)))
+    def after(files: WholeFiles) -> None:
+        make_room(files)
+        here.append(sum(path.stat().st_blocks > 0 for path in shards(files.root)))
 
-    def noted(found: Mirror, name: str) -> None:
-        fetched.append(name)
-        fetch(found, name)
+    def noted(files: WholeFiles, names: list[str]) -> None:
+        fetched.extend(names)
+        fetch(files, names)
 
-    monkeypatch.setattr(Mirror, "_fetch", noted)
-    monkeypatch.setattr(Mirror, "_make_room", after)
+    monkeypatch.setattr(WholeFiles, "_fetch", noted)
+    monkeypatch.setattr(WholeFiles, "_make_room", after)
     monkeypatch.setattr(Mirror.__init__, "__defaults__", (0,))
     given = up(memory, source, "memory://bucket/rlds")
     run(given, tmp_path / "arm")
@@ -93,14 +94,14 @@ def test_of_files_that_have_no_room_the_others_are_fetched_once(
 ) -> None:  # fmt: skip
     """Room for two of three: what both passes need first is kept, and not what was read last."""
     fetched: list[str] = []
-    fetch = Mirror._fetch
+    fetch = WholeFiles._fetch
 
-    def noted(found: Mirror, name: str) -> None:
-        fetched.append(name)
-        fetch(found, name)
+    def noted(files: WholeFiles, names: list[str]) -> None:
+        fetched.extend(names)
+        fetch(files, names)
 
     names = [path.name for path in shards(source)]
-    monkeypatch.setattr(Mirror, "_fetch", noted)
+    monkeypatch.setattr(WholeFiles, "_fetch", noted)
     monkeypatch.setattr(Mirror.__init__, "__defaults__", (sum(path.stat().st_size for path in shards(source)[:2]) + 9,))
     run(up(memory, source, "memory://bucket/rlds"), tmp_path / "arm")
     assert digests(tmp_path / "arm") == wanted

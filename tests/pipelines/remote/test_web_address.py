@@ -85,6 +85,33 @@ def test_it_gives_the_bytes_of_a_local_ingest(
     assert bool(fetched) == ("_Ranges" in request.node.name)
 
 
+QUERY = "X-Amz-Credential=AKIAWATCHED/us-east-1/s3&X-Amz-Signature=0123456789abcdef/"
+
+
+class _Signed(_Ranges):
+    """To those who show a signature, and only for what was signed: to get, not to ask about."""
+
+    def send_head(self) -> BytesIO | BinaryIO | None:
+        if self.command != "GET" or self.path.partition("?")[2] != QUERY:
+            self.send_error(403)
+            return None
+        return super().send_head()
+
+
+@pytest.mark.parametrize("address", [_Signed], indirect=True)
+def test_a_signed_address(address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The name of the file is what stands before the signature, which is shown nowhere."""
+    run(tmp_path / "in" / "arm.hdf5", tmp_path / "local" / "arm")
+    run(f"{address}?{QUERY}", tmp_path / "remote" / "arm")
+    assert digests(tmp_path / "remote" / "arm") == digests(tmp_path / "local" / "arm")
+    for wrong in (f"{address}?{QUERY[:-2]}", f"{address.replace('arm', 'leg')}?{QUERY}"):
+        with pytest.raises(InputError) as raised:
+            run(wrong, tmp_path / "out")
+        told = str(raised.value) + "".join(capfd.readouterr())
+        assert ".hdf5?***" in told
+        assert not any(secret in told for secret in ("AKIAWATCHED", "0123456789abcdef"))
+
+
 def test_what_is_not_there(address: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^http://127.0.0.1:\d+/leg.hdf5 (does not exist|cannot be read)"):
         run(address.replace("arm", "leg"), tmp_path / "out")

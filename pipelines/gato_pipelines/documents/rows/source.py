@@ -91,6 +91,11 @@ class RowSource(RowKeys, PairSource):
             parts.append(Part(name, task, count * _PICTURE_BYTES, first, self.count_episodes(count)))
         return parts
 
+    @property
+    def read_in_ranges(self) -> str:
+        """Parquet files, whose parts are row groups."""
+        return r"\.parquet$"
+
     def notes(self, folder: Path) -> list[Note]:
         """What was recognised, and names, where none of the first pictures is there."""
         layout, images = self.layout(folder), self._images(folder)
