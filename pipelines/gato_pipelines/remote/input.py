@@ -228,7 +228,7 @@ def files_here(
     names = files_to_scan(source, folder, part) if scans else files_of(source, folder, part)
     whole = [name for name in names if found.comes_later(name) and name not in found.in_ranges]
     with found.reading(whole):
-        check_fetched([found.root / name for name in whole])
+        check_fetched([found.root / name for name in names])
         yield
     found.check_same(names)
 
