@@ -229,16 +229,17 @@ def test_whether_a_file_changed_costs_no_listing_of_its_folder(
     memory.pipe_file("/bucket/in/a", b"1")
     known = remote.objects()["a"]
     listings: list[str] = []
-    info, ls = MemoryFileSystem.info, MemoryFileSystem.ls
+    entry, ls = memory.ls("/bucket/in/a", detail=True)[0], MemoryFileSystem.ls
 
     def listed(files: Any, path: str, **more: Any) -> Any:
         listings.append(path)
         return ls(files, path, **more)
 
     monkeypatch.setattr(MemoryFileSystem, "ls", listed)
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_: entry)  # HEAD of an object store
     assert remote.object("a", known) == known
     assert not listings
-    monkeypatch.setattr(MemoryFileSystem, "info", lambda *args: {**info(*args), "created": "spelt differently"})
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_: {**entry, "created": "spelt differently"})
     assert remote.object("a", known) == known
     assert len(listings) == 1
 
