@@ -43,7 +43,7 @@ def address_of(text: str) -> str:
     Raises:
         InputError: it names nothing, such as s3://, or ends in ".."; or is a page of the Hub.
     """
-    _note_secrets(text)
+    note_secrets(text)
     if text.startswith(_HUB) and "/resolve/" not in text:  # which is a file
         name = "/".join(text.removeprefix(_HUB).split("/")[:2])
         raise InputError(
@@ -78,7 +78,8 @@ def redacted(text: str) -> str:
     return shown
 
 
-def _note_secrets(address: str) -> None:
+def note_secrets(address: str) -> None:
+    """Let this process show nothing that an address holds of credentials from now on."""
     login = _LOGIN.search(address)
     query = address.partition("?")[2] if _QUERY.search(address) else ""
     pairs = [part.partition("=")[::2] for part in query.split("&")]

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gato_data.errors import GatoError, InputError
 from gato_data.remote.folder import RemoteFolder, RemoteObject
@@ -13,7 +13,8 @@ PATIENCE = 300.0
 """Seconds after which no further attempt begins: packages try again by themselves, which may take minutes."""
 FIRST_WAIT = 0.5
 """Seconds before the second attempt; twice as long before every further one, more or less by chance."""
-_FINAL = (FileNotFoundError, PermissionError)
+FINAL = (FileNotFoundError, PermissionError)
+"""What a store raises that it will raise again."""
 
 
 class FetchError(InputError):
@@ -42,15 +43,10 @@ def fetch(
         FetchError: after several attempts they did not come, are not whole, or the file is another one by now.
     """
     reason = ""
-    begun = time.monotonic()
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            if time.monotonic() - begun > PATIENCE:
-                break
-            time.sleep(FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+    for _ in attempts():
         try:
             data = remote.read_range(name, start, stop)
-        except _FINAL as error:
+        except FINAL as error:
             reason = reason_of(error)
             break
         except GatoError:
@@ -69,9 +65,20 @@ def fetch(
     raise _refused(remote, name, known, start, stop, reason, advice)
 
 
+def attempts() -> Iterator[int]:
+    """Numbers from 0 up, one for each attempt, behind waits that become longer; none after the last."""
+    begun = time.monotonic()
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            if time.monotonic() - begun > PATIENCE:
+                return
+            time.sleep(FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        yield attempt
+
+
 def _changed(remote: RemoteFolder, name: str, known: RemoteObject | None) -> bool:
     try:
-        return known is not None and remote.object(name) != known
+        return known is not None and remote.object(name, known) != known
     except GatoError:
         return False
 

@@ -11,7 +11,7 @@ from typing import Any
 from gato_data.closest import closest
 from gato_data.errors import GatoError, InputError, MissingPackageError, OutputError
 from gato_data.files import is_inside
-from gato_data.remote.address import is_remote, is_web, last_name, redacted, without_query
+from gato_data.remote.address import is_remote, is_web, last_name, note_secrets, redacted, without_query
 from gato_data.remote.store_errors import explained, reason_of, store_errors
 
 MAX_FILES = 1_000_000
@@ -82,17 +82,23 @@ class RemoteFolder:
             if not isinstance(entry["size"], int) or not 0 <= entry["size"] < 1 << 63:
                 raise InputError(f"{self.shown} does not say how large {name!r} is: copy it to this machine first")
         names = sorted(name for name in listed if name or len(listed) == 1)
-        return {name: RemoteObject(listed[name]["size"], _tag(listed[name])) for name in names}
+        return {name: _object_of(listed[name]) for name in names}
 
-    def object(self, name: str) -> RemoteObject:
-        """One file, as a listing has it now: other answers of a store may spell what it says differently."""
+    def object(self, name: str, known: RemoteObject) -> RemoteObject:
+        """One file as it is now, as a listing would say it: other answers, which cost less, may spell that differently.
+
+        Args:
+            name: of the file.
+            known: what a listing said of it before.
+        """
         with explained(_join(self.address, name), InputError):
             files, root = _system(self.address)
             files.invalidate_cache()
             path = _join(root, name)
-            # what a server of files lists of one would be whatever is written in it
-            entry = files.info(path) if is_web(self.address) else files.ls(path, detail=True)[0]
-            return RemoteObject(int(entry["size"]), _tag(entry))
+            now = _object_of(files.info(path))
+            if now == known or is_web(self.address):  # whose listing of a file would be whatever is written in it
+                return now
+            return _object_of(files.ls(path, detail=True)[0])
 
     def gives_ranges(self) -> bool:
         """Whether a part of the address, a file, can be had without all of it; only a web server may not give it."""
@@ -153,14 +159,14 @@ class RemoteFolder:
             return data
 
     def get(self, names: Sequence[str], paths: Sequence[Path]) -> None:
-        """Copy files to this machine; an empty name is the address itself.
+        """Copy files to this machine; an empty name is the address itself. An error names a file that comes alone.
 
         Raises:
             OSError: this machine has no room for them, with an `errno` of `FULL`.
         """
         if not names:
             return
-        with explained(self.address, InputError):
+        with explained(_join(self.address, names[0] if len(names) == 1 else ""), InputError):
             files, root = _system(self.address)
             files.get([_join(root, name) for name in names], [str(path) for path in paths])
 
@@ -219,9 +225,10 @@ def _is_file(path: str, entry: Mapping[str, Any]) -> bool:
     return entry["type"] == "file" and not without_query(path).endswith("/")
 
 
-def _tag(entry: Mapping[str, Any]) -> str:
-    """What a store changes when a file changes: a tag, or when it was written."""
-    return next((str(entry[key]) for key in _TAGS if entry.get(key) is not None), "")
+def _object_of(entry: Mapping[str, Any]) -> RemoteObject:
+    """A file as an answer of its store describes it; the tag changes with the file, or is when it was written."""
+    tag = next((str(entry[key]) for key in _TAGS if entry.get(key) is not None), "")
+    return RemoteObject(int(entry["size"]), tag)
 
 
 def _join(root: str, name: str) -> str:
@@ -239,6 +246,7 @@ def _system(address: str) -> tuple[Any, str]:
 
 @lru_cache(maxsize=64)
 def _system_of(address: str, process: int) -> tuple[Any, str]:
+    note_secrets(address)  # a worker has it from another process
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:

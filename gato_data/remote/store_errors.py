@@ -16,6 +16,7 @@ _FOREIGN_ERRORS = (
     ("aiohttp", "ClientError"),
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
+    ("azure.core.exceptions", "AzureError"),
     ("httpx2", "HTTPError"),
     ("httpx", "HTTPError"),
 )

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from gato_data.errors import MissingPackageError
 from gato_pipelines.containers.tfds_library import import_tfds
 from gato_pipelines.remote.ranged import ranged_file
-from gato_pipelines.remote.scratch import roomy
+from gato_pipelines.remote.scratch import roomy, scratch_around
 from gato_pipelines.rlds.directory import FILE_FORMAT
 from gato_schemas.tfrecord import RawRecord, TFRecordError, count_records, read_records
 
@@ -65,7 +65,7 @@ def _whole(path: Path) -> Iterator[Path]:
     if there is None:
         yield path
         return
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=scratch_around(path)) as folder:
         with roomy(), (Path(folder) / path.name).open("wb") as copy:
             copyfileobj(there, copy)
         yield Path(folder) / path.name

@@ -7,6 +7,7 @@ from pathlib import Path
 from gato_data.errors import GatoError, InputError
 from gato_pipelines.files.find import root_of
 from gato_pipelines.files.unchanged import files_of
+from gato_pipelines.remote.ranged import open_input
 from gato_pipelines.source import Source
 from gato_schemas.account import Note
 from gato_schemas.index import Part
@@ -23,24 +24,25 @@ def is_pointer(data: bytes) -> bool:
     return data.startswith(_BEGINNINGS) and len(data) <= _MAX_BYTES
 
 
-def is_pointer_file(path: Path) -> bool:
-    """Whether a file is a pointer; what cannot be read is none."""
+def is_pointer_file(path: Path, *, there: bool = False) -> bool:
+    """Whether a file is a pointer, or with `there` what a placeholder stands for; what cannot be read is none."""
     try:
         if not path.is_file() or path.stat().st_size > _MAX_BYTES:
             return False
-        return is_pointer(path.read_bytes())
+        with open_input(path) if there else path.open("rb") as file:
+            return is_pointer(file.read())
     except OSError:
         return False
 
 
 def check_fetched(paths: Sequence[Path]) -> None:
-    """Check that files are none.
+    """Check that files are none, nor what placeholders stand for.
 
     Raises:
-        InputError: one is a pointer.
+        InputError: one is a pointer, or does not come.
     """
     for path in paths:
-        if is_pointer_file(path):
+        if is_pointer_file(path, there=True):
             raise InputError(f"{path} is {POINTER}")
 
 

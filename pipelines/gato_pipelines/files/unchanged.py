@@ -55,7 +55,8 @@ def check_unchanged(source: Source, folder: Path, part: Part, size: int | None) 
 
 def changed(file: str, was: int, now: int) -> InputError:
     """What to tell a user whose input is not at rest."""
+    size = f"{now} now" if now != was else "as many now, but was written again"
     return InputError(
-        f"{file} changed while it was ingested: it had {was} bytes and has {now} now; run the same command again when "
+        f"{file} changed while it was ingested: it had {was} bytes and has {size}; run the same command again when "
         "nothing writes to it any more, finished shards are kept"
     )

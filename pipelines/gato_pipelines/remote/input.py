@@ -26,9 +26,10 @@ from gato_data.remote.folder import RemoteFolder, RemoteObject
 from gato_pipelines.containers.recognise import TELLING
 from gato_pipelines.files.git_lfs import check_fetched
 from gato_pipelines.files.unchanged import files_of, files_to_scan, size_of
+from gato_pipelines.remote.copies import copy_files
 from gato_pipelines.remote.placeholders import make_placeholders
 from gato_pipelines.remote.ranged import check_same, know_ranged, knows_ranged
-from gato_pipelines.remote.scratch import roomy, scratch_of
+from gato_pipelines.remote.scratch import scratch_of
 from gato_pipelines.remote.whole_files import WholeFiles
 from gato_pipelines.remote.work_files import WorkFiles
 from gato_pipelines.source import Source
@@ -96,7 +97,8 @@ class Mirror:
         """Make the folder, given what is there; the name of a single file is empty.
 
         Raises:
-            InputError: the address cannot be read, or the disk has no room for it.
+            InputError: the address cannot be read, a file is another than in the list, or the disk has no room for all.
+            OutputError: the disk became full.
         """
         self._state.mkdir(parents=True, exist_ok=True)
         (self._state / _LISTED).write_bytes(msgspec.json.encode(listed))
@@ -111,8 +113,8 @@ class Mirror:
         now = [name for name, size in sizes.items() if not self._stays_there(name, size)]
         self._check_room(sum(sizes[name] for name in now))
         make_placeholders(self.remote.address, self.root, sizes)
-        with roomy():
-            self.remote.get([self._there(name) for name in now], [self.root / name for name in now])
+        paths = {self._there(name): self.root / name for name in now}
+        copy_files(self.remote, {self._there(name): listed[name] for name in now}, paths, self._state)
         self._know_ranged()
         (self._state / _READY).touch()
 
@@ -174,7 +176,8 @@ class Mirror:
             InputError: one cannot be fetched, or is not what it was.
             OutputError: the disk has no room for it.
         """
-        files = WholeFiles(self.remote, self.root, self._state, self._is_file, self.limit)
+        listed = _read_objects(self._state / _LISTED)
+        files = WholeFiles(self.remote, self.root, self._state, listed, self.limit)
         with files.reading(names):
             yield
 
@@ -225,7 +228,7 @@ def files_here(
     names = files_to_scan(source, folder, part) if scans else files_of(source, folder, part)
     whole = [name for name in names if found.comes_later(name) and name not in found.in_ranges]
     with found.reading(whole):
-        check_fetched([found.root / name for name in whole])
+        check_fetched([found.root / name for name in names])
         yield
     found.check_same(names)
 

@@ -208,7 +208,7 @@ def check_same(remote: RemoteFolder, name: str, known: RemoteObject) -> None:
     Raises:
         InputError: it is another one, or cannot be looked at.
     """
-    now = remote.object(name)
+    now = remote.object(name, known)
     if now != known:
         raise changed(f"{remote.shown}/{name}" if name else remote.shown, known.size, now.size)
 

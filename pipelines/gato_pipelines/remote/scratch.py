@@ -52,6 +52,11 @@ def scratch_of(run: str) -> Path:
         return _held[run].folder
 
 
+def scratch_around(path: Path) -> Path | None:
+    """The folder of a run that a path is in; None where it is in none that this process holds."""
+    return next((held.folder for held in list(_held.values()) if path.is_relative_to(held.folder)), None)
+
+
 @contextmanager
 def roomy() -> Iterator[None]:
     """Let an error of the body say where, if the disk of these folders has no room left.

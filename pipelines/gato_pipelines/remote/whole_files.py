@@ -7,7 +7,7 @@ placeholders again when all take too much space.
 import fcntl
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,10 @@ from uuid import uuid4
 
 import msgspec
 
-from gato_data.errors import InputError
 from gato_data.files import make_placeholder
-from gato_data.remote.folder import RemoteFolder
+from gato_data.remote.folder import RemoteFolder, RemoteObject
+from gato_pipelines.remote.copies import copy_files
 from gato_pipelines.remote.ranged import have_whole
-from gato_pipelines.remote.scratch import roomy
 
 _SIDE_BY_SIDE = 64
 """Files that are fetched, and so locked, at a time."""
@@ -33,14 +32,14 @@ class WholeFiles:
         remote: the input.
         root: the folder of this machine in which each is a placeholder until it is here.
         state: folder of locks and notes.
-        is_file: whether the input is a file, which is the address itself.
+        listed: what every file was when it was listed; an input that is a file has an empty name.
         limit: bytes that are kept although nobody reads them; None for half of what the disk has free with them.
     """
 
     remote: RemoteFolder
     root: Path
     state: Path
-    is_file: bool
+    listed: Mapping[str, RemoteObject]
     limit: int | None
 
     @contextmanager
@@ -88,26 +87,10 @@ class WholeFiles:
             self._here(name).touch()
 
     def _fetch(self, names: Sequence[str]) -> None:
-        fresh = [self._lock(name).with_suffix(".part") for name in names]
-        try:
-            with roomy():
-                self.remote.get(["" if self.is_file else name for name in names], fresh)
-            for name, part in zip(names, fresh, strict=True):
-                self._take(name, part)
-        finally:
-            for part in fresh:
-                part.unlink(missing_ok=True)
-
-    def _take(self, name: str, fresh: Path) -> None:
-        path = self.root / name
-        size, found = path.stat().st_size, fresh.stat().st_size
-        if found != size:
-            raise InputError(
-                f"{name} of {self.remote.shown} changed while it was ingested: it had {size} bytes and has {found} "
-                "now; run the same command again when nothing writes to it any more, finished shards are kept"
-            )
-        fresh.replace(path)
-        self._here(name).write_text(name)
+        there = {"" if "" in self.listed else name: self.root / name for name in names}
+        copy_files(self.remote, {name: self.listed[name] for name in there}, there, self.state)
+        for name in names:
+            self._here(name).write_text(name)
 
     def _make_room(self) -> None:
         """Turn files into placeholders where there are too many: those that were read last.

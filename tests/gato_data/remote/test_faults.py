@@ -1,9 +1,11 @@
 """A store that fails, cuts off, lies or changes under the reader: tried again, then refused by name."""
 
 import errno
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import fsspec
 import pytest
@@ -16,7 +18,9 @@ from gato_data.reading.reader import ReadSettings, open_mixture
 from gato_data.remote import address, fetch
 from gato_data.remote.address import redacted
 from gato_data.remote.cache_file import CacheFile
+from gato_data.remote.folder import RemoteFolder
 from gato_data.remote.mirror import at_hand
+from gato_data.remote.store_errors import store_errors
 from gato_schemas.dataset import read_manifest
 from tests.remote_folders import empty_memory, up
 
@@ -207,6 +211,46 @@ def test_only_what_may_be_a_credential_is_hidden_of_a_query(monkeypatch: pytest.
     monkeypatch.setattr(address, "_SECRETS", set())
     address.address_of("https://host/rlds?split=train&api_key=abcde&state=0123456789abcdef01234567")
     assert redacted("arm-train.tfrecord: abcde, 0123456789abcdef01234567") == "arm-train.tfrecord: ***, ***"
+
+
+def test_a_process_that_gets_an_address_from_another_shows_none_of_it(
+    memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "_SECRETS", set())
+    assert not RemoteFolder("memory://me:watched@bucket/none").sizes()
+    assert redacted("no entry for watched") == "no entry for ***"
+
+
+def test_whether_a_file_changed_costs_no_listing_of_its_folder(
+    memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may have very many files; only where the store's short answer differs does its listing say."""
+    remote = RemoteFolder("memory://bucket/in")
+    memory.pipe_file("/bucket/in/a", b"1")
+    known = remote.objects()["a"]
+    listings: list[str] = []
+    entry, ls = memory.ls("/bucket/in/a", detail=True)[0], MemoryFileSystem.ls
+
+    def listed(files: Any, path: str, **more: Any) -> Any:
+        listings.append(path)
+        return ls(files, path, **more)
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", listed)
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_: entry)  # HEAD of an object store
+    assert remote.object("a", known) == known
+    assert not listings
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_: {**entry, "created": "spelt differently"})
+    assert remote.object("a", known) == known
+    assert len(listings) == 1
+
+
+def test_errors_of_packages_that_are_none_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    class AzureError(Exception):
+        """As in azure-core, from which all that adlfs lets through inherits."""
+
+    assert AzureError not in store_errors()
+    monkeypatch.setitem(sys.modules, "azure.core.exceptions", cast(ModuleType, SimpleNamespace(AzureError=AzureError)))
+    assert AzureError in store_errors()
 
 
 def test_credentials_are_not_written(memory: fsspec.AbstractFileSystem, library: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gato_data.errors import InputError, MissingPackageError
+from gato_pipelines.containers import shard_records
 from gato_pipelines.containers.shard_records import num_records, read_shard
 from gato_pipelines.ingest.run import IngestSettings, plan_only
 from gato_schemas.tfrecord import TFRecordError, read_records
@@ -144,15 +145,26 @@ class TestAnnounced:
     @pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
     @pytest.mark.parametrize("address", [False, True])
     def test_a_shard_of_none_is_checked_too(
-        self, file_format: str, address: bool, parquet: Path, tmp_path: Path
+        self, file_format: str, address: bool, parquet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = parquet if file_format == "parquet" else Path(shutil.copytree(BREAKOUT, tmp_path / "tfrecord"))
         info = json.loads((folder / "dataset_info.json").read_text())
         info["splits"][0]["shardLengths"] = ["2", "0"]
         edit_json(folder / "dataset_info.json", **info)
         given = f"local://{folder}" if address else folder
+        counted: list[Path] = []
+        count = shard_records._num_records
+
+        def noted(path: Path, file_format: str) -> int:
+            counted.append(path)
+            return count(path, file_format)
+
+        monkeypatch.setattr(shard_records, "_num_records", noted)
         with pytest.raises(InputError, match=r"00001-of-00002 holds 2 episodes, but .* announces 0"):
             plan_only("atari", {}, given, tmp_path / "out", IngestSettings())
+        assert len(counted) == 1
+        of_a_run = any(around.name.startswith("gato-data-") for around in counted[0].parents)
+        assert of_a_run == address, "what a killed run left goes with its folder"
 
     def test_shards_of_unknown_length_are_read_whole(self, tmp_path: Path) -> None:
         folder = Path(shutil.copytree(BREAKOUT, tmp_path / "tfrecord"))

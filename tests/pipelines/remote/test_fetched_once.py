@@ -133,6 +133,14 @@ def test_rows_that_are_not_where_they_are_said_to_be(
     assert down("memory://bucket/out/arm", tmp_path / "copy") == digests(tmp_path / "local" / "arm")
 
 
+def test_what_git_lfs_did_not_fetch_is_told(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    given = up(memory, rows(tmp_path / "in"), "memory://bucket/in")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    memory.pipe_file("/bucket/in/data/chunk-000/file-000.parquet", pointer)
+    with pytest.raises(InputError, match=r"^memory://bucket/in/data/\S+ is a Git LFS pointer, not the file itself"):
+        run(given, tmp_path / "out", "lerobot", max_bad=1000)
+
+
 @pytest.mark.parametrize("make", [videos, rows])
 def test_what_is_gone_is_no_dead_letter(
     make: Callable[[Path], Path], memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gato_pipelines.remote import scratch
-from gato_pipelines.remote.scratch import new_scratch, remove_abandoned, scratch_of, using
+from gato_pipelines.remote.scratch import new_scratch, remove_abandoned, scratch_around, scratch_of, using
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,8 @@ def test_it_goes_with_the_run(temporary: Path) -> None:
     with new_scratch() as run:
         folder = scratch_of(run)
         assert folder.parent == temporary
+        assert scratch_around(folder / "files" / "a") == folder
+        assert scratch_around(temporary / "a") is None
         (folder / "content").touch()
         with using(run):
             assert scratch_of(run) == folder

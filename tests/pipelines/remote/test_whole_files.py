@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import fsspec
@@ -24,7 +24,8 @@ def files(memory: fsspec.AbstractFileSystem, folder: Path, count: int, limit: in
     for number in range(count):
         memory.pipe_file(f"/bucket/in/{number}", b"%100d" % number)
         make_placeholder(folder / "root" / str(number), 100)
-    return WholeFiles(RemoteFolder(ADDRESS), folder / "root", folder / "state", False, limit)
+    remote = RemoteFolder(ADDRESS)
+    return WholeFiles(remote, folder / "root", folder / "state", remote.objects(), limit)
 
 
 def here(found: WholeFiles) -> list[str]:
@@ -62,12 +63,21 @@ def test_what_somebody_reads_stays_and_what_a_killed_one_read_goes(
     assert not list(found.state.glob("*.use"))
 
 
-def test_a_disk_that_is_full(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
-    found = files(memory, tmp_path, 1)
-    found._lock("0").with_suffix(".part").symlink_to("/dev/full")
+def test_a_disk_that_is_full(
+    memory: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, get = files(memory, tmp_path, 1), RemoteFolder.get
+
+    def full(remote: RemoteFolder, names: Sequence[str], paths: Sequence[Path]) -> None:
+        for path in paths:
+            path.symlink_to("/dev/full")
+        get(remote, names, paths)
+
     told = r" is full \(No space left on device\), .* set TMPDIR to a larger disk"
-    with pytest.raises(OutputError, match=told), found.reading(["0"]):
-        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoteFolder, "get", full)
+        with pytest.raises(OutputError, match=told), found.reading(["0"]):
+            pass
     assert here(found) == []
     with found.reading(["0"]):
         assert here(found) == ["0"]
