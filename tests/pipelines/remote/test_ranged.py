@@ -172,8 +172,9 @@ def test_what_a_run_knew_is_forgotten_with_its_folder(memory: fsspec.AbstractFil
     memory.pipe_file("/bucket/in/a.h5", b"all of it")
     with new_scratch() as name:
         made = remote_input.mirror(ControlSource(), "memory://bucket/in/a.h5", name, 0, WorkFiles(tmp_path))
-        assert ranged.knows_ranged(made.path.parent)
-    assert not ranged._roots
+        known = made.path.parent
+        assert ranged.knows_ranged(known)
+    assert not ranged.knows_ranged(known)
 
 
 def test_what_comes_whole_for_its_part_is_looked_into_before(memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
