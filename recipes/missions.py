@@ -66,7 +66,7 @@ class Room(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def seen(self, seen: dict[str, Any]) -> dict[str, Any]:
         """What is seen, with the picture in place of numbers."""
-        return {**seen, "image": self.level.get_frame(tile_size=SIDE // 7, agent_pov=True)}
+        return {**seen, "image": self.level.get_frame(tile_size=SIDE // CELLS, agent_pov=True)}
 
     def things(self) -> list[tuple[str, str]]:
         """What is in the room, each a kind and a color."""
